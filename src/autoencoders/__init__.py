@@ -1,0 +1,1 @@
+"""Train, evaluate and compare autoencoders and variational autoencoders."""
