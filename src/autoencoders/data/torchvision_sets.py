@@ -1,0 +1,132 @@
+"""Named sets through torchvision's own classes: where their files come from, and what they hold.
+
+torchvision is imported on first use: that costs seconds.
+"""
+
+import gzip
+import shutil
+import tarfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoencoders.data.catalog import NamedSet
+from autoencoders.data.fetch import Digest
+from autoencoders.data.files import is_intact, link_or_copy
+from autoencoders.errors import UserError
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One original file of a set."""
+
+    path: str
+    """Relative to torchvision's root, such as MNIST/raw/train-images-idx3-ubyte.gz."""
+    digest: Digest
+    urls: tuple[str, ...]
+    """torchvision's mirrors of the file, in order."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The training or the test part of a set, in memory."""
+
+    images: NDArray[np.uint8]
+    """(N, C, H, W), upright."""
+    labels: NDArray[np.int64]
+    """(N,), from 0."""
+    classes: list[str]
+
+
+def files_of(entry: NamedSet) -> list[RawFile]:
+    """Return the original files of a set, read from the attributes by which torchvision's classes declare them."""
+    cls = _class(entry)
+    if hasattr(cls, "tgz_md5"):  # CIFAR10 and its kin: one archive, unpacked at the root
+        return [_raw_file(cls.filename, cls.tgz_md5, [cls.url])]
+    if hasattr(cls, "split_list"):  # SVHN: one file per split, at the root
+        declared = [cls.split_list[split] for split in ("train", "test")]
+        return [_raw_file(name, md5, [url]) for url, name, md5 in declared]
+    folder = f"{cls.__name__}/raw"
+    if hasattr(cls, "md5"):  # EMNIST: one archive; it inherits MNIST's resources, so it comes first
+        return [_raw_file(f"{folder}/{PurePosixPath(cls.url).name}", cls.md5, [cls.url])]
+    return [_raw_file(f"{folder}/{name}", md5, [base + name for base in cls.mirrors]) for name, md5 in cls.resources]
+
+
+def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
+    """Lay out the original files in `raw` beneath `root` as torchvision reads them.
+
+    Raises `UserError` where a file is missing or damaged. Checksums come first: CIFAR's archive holds pickles.
+    """
+    for file in files_of(entry):
+        source = raw / file.path
+        if not is_intact(source, file.digest.algorithm, file.digest.value):
+            raise UserError(f"{source} is missing or damaged. Run the `download` stage again.")
+        try:
+            _unpack_file(source, (root / file.path).parent, entry.members)
+        except (EOFError, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
+            raise UserError(f"{source} cannot be unpacked ({error}). Run the `download` stage again.") from error
+
+
+def read_part(entry: NamedSet, root: Path, part: Literal["train", "test"]) -> Part:
+    """Return one part of an unpacked set."""
+    dataset = _class(entry)(root, download=False, **(entry.train if part == "train" else entry.test))
+    images = _channels_first(np.asarray(dataset.data), entry)
+    labels = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels, np.int64)
+    names = entry.classes or dataset.classes[entry.first_label :]
+    return Part(
+        images.swapaxes(2, 3) if entry.transposed else images,
+        labels - entry.first_label,
+        [str(name) for name in names],
+    )
+
+
+def _class(entry: NamedSet) -> Any:
+    from torchvision import datasets
+
+    return getattr(datasets, entry.torchvision_class)
+
+
+def _raw_file(path: str, md5: str, urls: list[str]) -> RawFile:
+    return RawFile(path, Digest("md5", md5), tuple(urls))
+
+
+def _channels_first(data: NDArray[Any], entry: NamedSet) -> NDArray[np.uint8]:
+    channels, height, width = entry.shape
+    if data.dtype == np.uint8:
+        if data.shape[1:] == (height, width) and channels == 1:
+            return data[:, np.newaxis]
+        if data.shape[1:] == (height, width, channels):
+            return data.transpose(0, 3, 1, 2)
+        if data.shape[1:] == entry.shape:
+            return data
+    raise ValueError(f"{entry.torchvision_class} holds {data.dtype} {data.shape[1:]}, the catalog says {entry.shape}")
+
+
+def _unpack_file(source: Path, folder: Path, members: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if source.name.endswith((".tar.gz", ".tgz")):
+        with tarfile.open(source) as tar:
+            tar.extractall(folder, filter="data")
+    elif source.suffix == ".zip":
+        with zipfile.ZipFile(source) as archive:
+            for member in archive.infolist():
+                if fnmatch(member.filename, members) and not member.is_dir():
+                    with archive.open(member) as file:
+                        _write_plain(file, folder / PurePosixPath(member.filename).name)
+    elif source.suffix == ".gz":
+        with source.open("rb") as file:
+            _write_plain(file, folder / source.name)
+    else:
+        link_or_copy(source, folder / source.name)
+
+
+def _write_plain(file: IO[bytes], target: Path) -> None:
+    """Write a file's content, decompressed where its name ends in .gz."""
+    with target.with_suffix("" if target.suffix == ".gz" else target.suffix).open("wb") as out:
+        shutil.copyfileobj(gzip.GzipFile(fileobj=file) if target.suffix == ".gz" else file, out, 1024 * 1024)

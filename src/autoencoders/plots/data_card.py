@@ -1,0 +1,123 @@
+"""The data card: what a prepared set looks like and how its images are spread, on one figure."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from autoencoders.data.prepared import SPLITS, DatasetInfo
+from autoencoders.data.statistics import Statistics
+from autoencoders.plots.style import INK, MUTED, PALETTE, number, pixels, row_label, shortened, show, styled
+
+COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
+LEFT = 1.8
+"""Inches of the column with the mean image and the numbers."""
+BARS = 2.6
+"""Inches of the column with the counts."""
+LONGEST_NAME = 18
+
+
+@styled
+def data_card(info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]]) -> Figure:
+    """Draw the mean training image and the numbers, sample images, and the count of each class.
+
+    `samples` holds one array (n, C, H, W) per row: one row per class in label order, or rows of any images where
+    there are no labels. A note says where there are more classes than rows.
+    """
+    rows, columns = len(samples), max(1, max(len(row) for row in samples))
+    _, height, width = info.shape
+    tile = 0.4 if rows <= 30 else 0.27
+    sheet = (columns * tile * width / height, rows * tile)
+    names = 0.35 + 0.08 * max((len(shortened(name, LONGEST_NAME)) for name in info.classes or ()), default=0)
+    size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
+    figure = Figure(figsize=size)
+    place = _Placer(figure, size)
+    _title(figure, info)
+    scale = LEFT / max(height, width)
+    _mean(place(0, scale * width, scale * height), statistics)
+    _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), statistics, info)
+    _samples(place(LEFT + names, *sheet), samples, columns, info)
+    if info.classes is not None:
+        _counts(place(LEFT + names + sheet[0] + 0.2, BARS, sheet[1]), statistics, rows)
+    return figure
+
+
+class _Placer:
+    """Adds axes by place and size in inches, below the title: pixels stay square and text keeps its room."""
+
+    def __init__(self, figure: Figure, size: tuple[float, float]) -> None:
+        self._figure, self._size = figure, size
+
+    def __call__(self, left: float, width: float, height: float, down: float = 0.0) -> Axes:
+        across, up = self._size
+        bottom = up - 0.8 - down - height
+        return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
+def _title(figure: Figure, info: DatasetInfo) -> None:
+    channels, height, width = info.shape
+    kind = "grey" if channels == 1 else "colour"
+    up = figure.get_figheight()
+    figure.text(0, 1, info.name, size=16, weight="bold", va="top", parse_math=False)
+    line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
+    figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
+
+
+def _mean(axes: Axes, statistics: Statistics) -> None:
+    show(axes, pixels(statistics.mean_image[np.newaxis])[0])
+    axes.set_title("mean training image", size=9)
+
+
+def _facts(axes: Axes, statistics: Statistics, info: DatasetInfo) -> None:
+    """A small table: names to the left, values to the right."""
+    table = [(split, f"{info.counts[split]:,}") for split in SPLITS]
+    table += [("", ""), ("pixel mean", _numbers(statistics.mean)), ("pixel std", _numbers(statistics.std))]
+    table += [("hash", info.content_hash[:12])]
+    for row, (name, value) in enumerate(table):
+        axes.text(0, row, name, color=MUTED)
+        axes.text(1, row, value, ha="right")
+    axes.set(xlim=(0, 1), ylim=(len(table), -0.6))
+    axes.set_axis_off()
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return " ".join(number(value) if len(values) == 1 else f"{value:.2f}" for value in values)
+
+
+def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, info: DatasetInfo) -> None:
+    """One picture of all samples; a row is one unit high, so that the bars beside it line up."""
+    rows, (channels, height, width) = len(samples), info.shape
+    gap = max(1, round(0.08 * min(height, width)))
+    sheet = np.ones((rows * (height + gap), columns * (width + gap), channels))
+    for row, images in enumerate(samples):
+        for column, image in enumerate(pixels(images)):
+            y, x = row * (height + gap) + gap // 2, column * (width + gap) + gap // 2
+            sheet[y : y + height, x : x + width] = image
+    show(axes, sheet, extent=(0, columns, rows - 0.5, -0.5))
+    axes.set_aspect("auto")  # the axes already have the picture's proportions
+    axes.set_title("training images", size=9)
+    for row, name in enumerate(info.classes[:rows] if info.classes else ()):
+        row_label(axes, row, shortened(name, LONGEST_NAME).replace("$", r"\$"))  # folders may be named like formulas
+    if info.classes and rows < len(info.classes):
+        axes.set_xlabel(f"the first {rows} of {len(info.classes)} classes", size=8, color=MUTED, loc="left")
+
+
+def _counts(axes: Axes, statistics: Statistics, rows: int) -> None:
+    counted = statistics.class_counts
+    assert counted is not None, "a set with class names has labels"
+    ends = np.zeros(rows)
+    for split in SPLITS:
+        widths = np.array(counted[split][:rows])
+        axes.barh(range(rows), widths, left=ends, height=0.62, color=COLOURS[split], label=split)
+        ends = ends + widths
+    for row, end in enumerate(ends):
+        axes.text(end, row, f" {end:,.0f}", size=8, color=INK, va="center_baseline")
+    axes.set(xlim=(0, 1.25 * max(1, ends.max())), ylim=(rows - 0.5, -0.5), yticks=[], xticks=[])
+    axes.spines[:].set_visible(False)
+    axes.set_title("images per class", size=9)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=(0, 0), ncols=3, handlelength=1, handleheight=1, columnspacing=1.2,
+        borderaxespad=0.4, borderpad=0,
+    )  # fmt: skip

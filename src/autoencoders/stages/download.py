@@ -1,0 +1,62 @@
+"""Download: leave a set's original files, verified, in one folder; for a folder of images, a manifest of them."""
+
+import json
+from pathlib import Path
+
+from autoencoders.data import folder as image_folder
+from autoencoders.data.catalog import FOLDER, named_set
+from autoencoders.data.files import atomic_folder, checksum, is_intact, link_or_copy, scratch_folder
+from autoencoders.data.sources import Sources, chosen_mirror
+from autoencoders.data.torchvision_sets import RawFile, files_of
+from autoencoders.params import Data, Params
+
+
+def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
+    """Fill `out` with the files of `params.data` and `source.json`, which lists them.
+
+    `cache` keeps verified files between runs (DVC removes `out` before each). For `name: folder`, nothing is copied:
+    `manifest.csv` lists the images with their checksums. `source.json` does not say which source served a file, so
+    that the stage's output is the same whichever did; the log says it.
+
+    Raises `UserError` where no source can serve a file, the disk is full, or the folder holds no images.
+    """
+    with atomic_folder(out) as draft:
+        if params.data.name == FOLDER:
+            source = _list_images(params.data, draft)
+        else:
+            source = _get_files(params.data, draft, out, cache)
+        (draft / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+
+
+def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[str, object]:
+    entry = named_set(data.name)
+    listed = []
+    with scratch_folder(draft) as scratch:
+        sources = Sources(chosen_mirror(data.mirror), entry.archive, scratch)
+        for file in files_of(entry):
+            target = draft / file.path
+            _get_file(file, target, [out, *([cache] if cache else [])], sources)
+            if cache and not is_intact(cache / file.path, file.digest.algorithm, file.digest.value):
+                link_or_copy(target, cache / file.path)
+            listed.append({"path": file.path, "size": target.stat().st_size, "sha256": checksum(target, "sha256")})
+    return {"name": data.name, "files": listed}
+
+
+def _get_file(file: RawFile, target: Path, kept: list[Path], sources: Sources) -> None:
+    for place in kept:
+        if is_intact(place / file.path, file.digest.algorithm, file.digest.value):
+            link_or_copy(place / file.path, target)
+            print(f"{target.name}: already in {place}, intact", flush=True)
+            return
+        if (place / file.path).exists():
+            print(f"{target.name}: damaged in {place}, getting it again", flush=True)
+    served = sources.fetch(file, target)
+    print(f"{target.name}: {target.stat().st_size:,} bytes from {served}", flush=True)
+
+
+def _list_images(data: Data, draft: Path) -> dict[str, object]:
+    folder = Path(data.folder).expanduser()
+    found = image_folder.scan(folder)
+    image_folder.write_manifest(folder, found.images, draft / "manifest.csv")
+    print(f"{folder}: {len(found.images)} images, {found.ignored} other files ignored", flush=True)
+    return {"name": data.name, "images": len(found.images)}

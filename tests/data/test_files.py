@@ -1,0 +1,92 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from autoencoders.data import files
+from autoencoders.data.files import atomic_file, atomic_folder, disk_errors, gather, is_intact, link_or_copy, spool
+from autoencoders.errors import UserError
+
+
+def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
+    target = tmp_path / "out"
+    with atomic_folder(target) as draft:
+        (draft / "a").write_text("1")
+        assert not target.exists()
+    with pytest.raises(RuntimeError), atomic_folder(target) as draft:
+        (draft / "b").write_text("2")
+        raise RuntimeError
+    assert [path.name for path in target.iterdir()] == ["a"]
+    with atomic_folder(target) as draft:
+        (draft / "c").write_text("3")
+    assert [path.name for path in target.iterdir()] == ["c"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_interrupted_file_leaves_the_old_one(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_file(target) as draft:
+        draft.write_text("ne")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_get_the_usual_permissions(tmp_path):
+    umask = os.umask(0o022)
+    try:
+        with atomic_file(tmp_path / "file") as draft:
+            draft.write_text("x")
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left on device"), OSError("7840000 requested and 12288 written")],
+    ids=["the system's", "numpy's"],
+)
+def test_a_full_disk_is_one_clear_line(tmp_path, error):
+    with pytest.raises(UserError, match=f"No space left on the disk that holds {tmp_path}"), disk_errors(tmp_path):
+        raise error
+
+
+def test_other_errors_pass(tmp_path):
+    with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
+        raise FileNotFoundError(errno.ENOENT, "No such file")
+
+
+def test_links_fall_back_to_copies(tmp_path, monkeypatch):
+    source = tmp_path / "source"
+    source.write_text("content")
+    link_or_copy(source, tmp_path / "linked")
+    assert (tmp_path / "linked").stat().st_ino == source.stat().st_ino
+
+    def across_disks(*args: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", across_disks)
+    link_or_copy(source, tmp_path / "deep" / "copied")
+    assert (tmp_path / "deep" / "copied").stat().st_ino != source.stat().st_ino
+    assert (tmp_path / "deep" / "copied").read_text() == "content"
+
+
+def test_intact_means_the_right_checksum(tmp_path):
+    path = tmp_path / "file"
+    assert not is_intact(path, "md5", "x")
+    path.write_bytes(b"hello")
+    assert is_intact(path, "md5", "5d41402abc4b2a76b9719d911017c592")
+    assert not is_intact(path, "sha256", "5d41402abc4b2a76b9719d911017c592")
+
+
+def test_spooled_and_gathered_arrays_are_the_arrays(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK_BYTES", 40)  # three images
+    images = np.random.default_rng(0).integers(0, 256, (10, 2, 3, 4), dtype=np.uint8)
+    spooled = spool(tmp_path / "all", (images[i : i + 3] for i in range(0, 10, 3)), (2, 3, 4))
+    np.testing.assert_array_equal(spooled, images)
+    order = np.array([7, 1, 1, 9])
+    np.testing.assert_array_equal(gather(tmp_path / "some", spooled[:, :1], order), images[order][:, :1])
+    assert spool(tmp_path / "none", iter(()), (2, 3, 4)).shape == (0, 2, 3, 4)

@@ -1,0 +1,146 @@
+import csv
+import errno
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_sets import parameters, tiny_mnist, write
+from torchvision import datasets
+
+from autoencoders.data import sources
+from autoencoders.data.catalog import CATALOG, NamedSet
+from autoencoders.data.torchvision_sets import files_of
+from autoencoders.errors import UserError
+from autoencoders.stages.download import download
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    monkeypatch.delenv("AUTOENCODERS_MIRROR", raising=False)
+    monkeypatch.setitem(CATALOG, "mnist", NamedSet("MNIST", (1, 28, 28)))  # without the package index
+    tiny_mnist(monkeypatch, tmp_path / "mirror")
+    return tmp_path / "mirror"
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def run(out: Path, mirror: Path | None, cache: Path | None = None) -> None:
+    download(parameters({"name": "mnist", "mirror": str(mirror) if mirror else None}), out=out, cache=cache)
+
+
+def test_the_files_and_their_checksums_are_left(tmp_path, mirror, capsys):
+    run(tmp_path / "raw", mirror)
+    files = tree(tmp_path / "raw")
+    listed = json.loads(files.pop("source.json"))
+    assert files == tree(mirror)
+    assert listed["name"] == "mnist"
+    for entry in listed["files"]:
+        content = files[entry["path"]]
+        assert (entry["size"], entry["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert len(listed["files"]) == 4
+    assert capsys.readouterr().out.count(f"from mirror {mirror}") == 4
+
+
+def test_the_output_is_the_same_whichever_source_served(tmp_path, mirror, monkeypatch):
+    run(tmp_path / "a", mirror)
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in mirror.rglob("*.gz"):
+        shutil.copy(path, flat)
+    monkeypatch.setenv("AUTOENCODERS_MIRROR", str(flat))
+    run(tmp_path / "b", None)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+
+
+def test_the_cache_serves_after_dvc_removed_the_output(tmp_path, mirror, capsys):
+    run(tmp_path / "raw", mirror, tmp_path / "cache")
+    before = tree(tmp_path / "raw")
+    shutil.rmtree(tmp_path / "raw")
+    shutil.rmtree(mirror)
+    capsys.readouterr()
+    run(tmp_path / "raw", None, tmp_path / "cache")
+    assert tree(tmp_path / "raw") == before
+    assert capsys.readouterr().out.count(f"already in {tmp_path / 'cache'}, intact") == 4
+
+
+def test_intact_outputs_stay_without_any_source(tmp_path, mirror):
+    run(tmp_path / "raw", mirror)
+    before = tree(tmp_path / "raw")
+    run(tmp_path / "raw", None)
+    assert tree(tmp_path / "raw") == before
+
+
+def test_a_damaged_cache_is_mended(tmp_path, mirror, capsys):
+    cache = tmp_path / "cache"
+    run(tmp_path / "raw", mirror, cache)
+    good = tree(cache)
+    shutil.rmtree(tmp_path / "raw")
+    name = "MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    (cache / name).write_bytes(b"damaged")
+    run(tmp_path / "raw", mirror, cache)
+    assert tree(cache) == good
+    assert (tmp_path / "raw" / name).read_bytes() == good[name]
+    assert "t10k-labels-idx1-ubyte.gz: damaged in" in capsys.readouterr().out
+
+
+def test_a_failure_leaves_the_old_output_and_keeps_what_arrived(tmp_path, mirror):
+    out, cache = tmp_path / "raw", tmp_path / "cache"
+    write(out, {"from before": b"x"})
+    (mirror / "MNIST/raw/t10k-images-idx3-ubyte.gz").write_bytes(b"<html>sign in</html>")
+    with pytest.raises(UserError, match=r"Could not get t10k-images-idx3-ubyte.gz.*sent an HTML page"):
+        run(out, mirror, cache)
+    assert tree(out) == {"from before": b"x"}
+    assert sorted(path.name for path in cache.rglob("*.gz")) == [
+        "train-images-idx3-ubyte.gz",
+        "train-labels-idx1-ubyte.gz",
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "mirror", "raw"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, mirror, monkeypatch):
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sources.shutil, "copyfile", full)
+    with pytest.raises(UserError, match="No space left on the disk"):
+        run(tmp_path / "raw", mirror, tmp_path / "cache")
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and mirror not in path.parents] == []
+
+
+def test_a_folder_leaves_a_manifest_that_notices_changes(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    write(folder, {"a/1.png": b"one", "b/2.jpg": b"two", "notes.txt": b"x"})
+    params = parameters({"name": "folder", "folder": str(folder)})
+    download(params, out=tmp_path / "raw")
+    with (tmp_path / "raw" / "manifest.csv").open() as file:
+        rows = list(csv.reader(file))
+    assert rows == [
+        ["path", "size", "sha256"],
+        ["a/1.png", "3", hashlib.sha256(b"one").hexdigest()],
+        ["b/2.jpg", "3", hashlib.sha256(b"two").hexdigest()],
+    ]
+    assert json.loads((tmp_path / "raw" / "source.json").read_text()) == {"name": "folder", "images": 2}
+    assert "2 images, 1 other files ignored" in capsys.readouterr().out
+
+
+def test_a_missing_folder_leaves_no_output(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        download(parameters({"name": "folder", "folder": str(tmp_path / "no")}), out=tmp_path / "raw")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_named_set_declares_its_files():
+    declared = {name: [file.path for file in files_of(entry)] for name, entry in CATALOG.items()}
+    four = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for name, folder in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")):
+        assert declared[name] == [f"{folder}/raw/{file}" for file in four]
+    assert declared["emnist-letters"] == declared["emnist-balanced"] == ["EMNIST/raw/gzip.zip"]
+    assert declared["cifar10"] == ["cifar-10-python.tar.gz"]
+    assert declared["svhn"] == ["train_32x32.mat", "test_32x32.mat"]
+    assert all(len(file.digest.value) == 32 and file.urls for entry in CATALOG.values() for file in files_of(entry))
+    assert files_of(CATALOG["mnist"])[0].urls[0] == f"{datasets.MNIST.mirrors[0]}{four[0]}"

@@ -1,0 +1,210 @@
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny_sets import idx, images, parameters, tiny_cifar, tiny_emnist, tiny_mnist, tiny_svhn
+from torchvision import datasets
+
+from autoencoders.data.catalog import CATALOG, NamedSet
+from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import UserError
+from autoencoders.stages.download import download
+from autoencoders.stages.prepare import prepare
+
+
+def run(tmp_path: Path, data: dict, **settings: object) -> PreparedData:
+    params = parameters(data, **{"validation": 10, **settings})
+    if data["name"] == "folder":
+        download(params, out=tmp_path / "raw")
+    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
+    return PreparedData(tmp_path / "prepared")
+
+
+def as_set(array: np.ndarray) -> set[bytes]:
+    return {image.tobytes() for image in array}
+
+
+@pytest.fixture
+def mnist(tmp_path, monkeypatch):
+    return tiny_mnist(monkeypatch, tmp_path / "raw")
+
+
+def test_the_training_part_is_shuffled_and_split_and_the_test_part_stays(tmp_path, mnist):
+    data = run(tmp_path, {"name": "mnist"})
+    assert data.info.counts == {"train": 50, "val": 10, "test": 20}
+    assert data.info.shape == (1, 28, 28)
+    assert data.info.classes == list("0123456789")
+    train, val, test = (data.split(name) for name in ("train", "val", "test"))
+    np.testing.assert_array_equal(test.images[:, 0], images(20, (28, 28), seed=2))
+    np.testing.assert_array_equal(test.labels, np.arange(20) % 10)
+    source = images(60, (28, 28), seed=1)
+    assert not as_set(train.images) & as_set(val.images)
+    assert as_set(train.images) | as_set(val.images) == as_set(source)
+    number = {image.tobytes(): i % 10 for i, image in enumerate(source)}
+    for split in (train, val):
+        assert [number[image.tobytes()] for image in split.images] == split.labels.tolist()
+    assert isinstance(train.images, np.memmap)
+
+
+def test_one_seed_one_split(tmp_path, mnist):
+    first = run(tmp_path, {"name": "mnist"}).info.content_hash
+    assert run(tmp_path, {"name": "mnist"}, seed=0).info.content_hash == first
+    assert run(tmp_path, {"name": "mnist"}, seed=1).info.content_hash != first
+
+
+def test_validation_may_be_a_fraction(tmp_path, mnist):
+    assert run(tmp_path, {"name": "mnist"}, validation=0.25).info.counts["val"] == 15
+
+
+def test_validation_larger_than_the_training_part_is_refused(tmp_path, mnist):
+    run(tmp_path, {"name": "mnist"})
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(UserError, match=r"prepare.validation: 60 of 60 training images leaves none to train on"):
+        run(tmp_path, {"name": "mnist"}, validation=60)
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert set(after) == set(before)  # no drafts left, and the old output untouched
+    assert after[tmp_path / "prepared/dataset.json"] == before[tmp_path / "prepared/dataset.json"]
+
+
+def test_the_card_holds_the_numbers(tmp_path, mnist):
+    data = run(tmp_path, {"name": "mnist"})
+    card = json.loads((tmp_path / "card" / "data_card.json").read_text())
+    assert card["counts"] == {"train": 50, "val": 10, "test": 20}
+    assert card["shape"] == [1, 28, 28]
+    assert card["content_hash"] == data.info.content_hash
+    assert card["class_counts"]["test"] == dict.fromkeys("0123456789", 2)
+    for split in ("train", "val"):
+        counted = np.bincount(data.split(split).labels, minlength=10).tolist()
+        assert list(card["class_counts"][split].values()) == counted
+    pixels = data.split("train").images / 255
+    assert card["pixel_mean"] == pytest.approx([pixels.mean()])
+    assert card["pixel_std"] == pytest.approx([pixels.std()])
+    with Image.open(tmp_path / "card" / "data_card.png") as figure:
+        assert figure.format == "PNG"
+        assert min(figure.size) > 500
+
+
+@pytest.mark.parametrize("damage", ["missing", "changed"])
+def test_damaged_raw_files_are_refused(tmp_path, mnist, damage):
+    path = tmp_path / "raw/MNIST/raw/t10k-labels-idx1-ubyte.gz"
+    path.unlink() if damage == "missing" else path.write_bytes(idx(np.zeros(20)))
+    with pytest.raises(UserError, match=r"t10k-labels-idx1-ubyte.gz is missing or damaged. Run the `download` stage"):
+        run(tmp_path, {"name": "mnist"})
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path, mnist, monkeypatch):
+    def full(path: Path, array: np.ndarray) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(UserError, match="No space left on the disk"):
+        run(tmp_path, {"name": "mnist"})
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_emnist_is_upright_and_labels_start_from_0(tmp_path, monkeypatch):
+    upright = images(52, (28, 28))
+    tiny_emnist(monkeypatch, tmp_path / "raw", upright, np.arange(52) % 26 + 1)
+    data = run(tmp_path, {"name": "emnist-letters"})
+    assert data.info.classes == list("abcdefghijklmnopqrstuvwxyz")
+    np.testing.assert_array_equal(data.split("test").images[:, 0], upright)
+    np.testing.assert_array_equal(data.split("test").labels, np.arange(52) % 26)
+
+
+def test_svhn_is_channels_first_and_ten_is_zero(tmp_path, monkeypatch):
+    pixels = images(30, (3, 32, 32))
+    tiny_svhn(monkeypatch, tmp_path / "raw", pixels, np.arange(30) % 10)
+    data = run(tmp_path, {"name": "svhn"})
+    assert data.info.classes == list("0123456789")
+    np.testing.assert_array_equal(data.split("test").images, pixels)
+    np.testing.assert_array_equal(data.split("test").labels, np.arange(30) % 10)
+
+
+def test_cifar10_is_channels_first_with_its_own_class_names(tmp_path, monkeypatch):
+    train, test = images(30, (3, 32, 32)), images(20, (3, 32, 32), seed=1)
+    names = [f"thing {i}" for i in range(10)]
+    tiny_cifar(monkeypatch, tmp_path / "raw", datasets.CIFAR10, train, test, names)
+    data = run(tmp_path, {"name": "cifar10"})
+    assert data.info.classes == names
+    assert as_set(data.split("train").images) | as_set(data.split("val").images) == as_set(train)
+    np.testing.assert_array_equal(data.split("test").images, test)
+    np.testing.assert_array_equal(data.split("test").labels, np.arange(20) % 10)
+
+
+def test_a_new_set_is_one_entry(tmp_path, monkeypatch):
+    monkeypatch.setitem(CATALOG, "cifar100", NamedSet("CIFAR100", (3, 32, 32)))
+    train, test = images(30, (3, 32, 32)), images(20, (3, 32, 32), seed=1)
+    names = [f"thing {i}" for i in range(5)]
+    tiny_cifar(monkeypatch, tmp_path / "mirror", datasets.CIFAR100, train, test, names)
+    data = {"name": "cifar100", "mirror": str(tmp_path / "mirror")}
+    download(parameters(data), out=tmp_path / "raw")
+    prepared = run(tmp_path, data)
+    np.testing.assert_array_equal(prepared.split("test").images, test)
+    assert prepared.info.classes == names
+
+
+def fill(folder: Path, count: int = 20, colour: bool = False, subfolders: tuple[str, ...] = ("",)) -> None:
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        shape = (12 + i % 3, 16, 3) if colour else (12 + i % 3, 16)
+        path = folder / subfolders[i % len(subfolders)] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(path)
+
+
+def test_a_folder_without_subfolders_has_no_labels(tmp_path):
+    fill(tmp_path / "mine", colour=True)
+    data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine"), "image_size": [8, 10]}, validation=0.2)
+    assert data.info.shape == (3, 8, 10)
+    assert data.info.counts == {"train": 14, "val": 3, "test": 3}
+    assert data.info.classes is None
+    assert data.split("train").labels is None
+    names = ("train", "val", "test")
+    assert len(set.union(*(as_set(data.split(name).images) for name in names))) == 20
+    assert json.loads((tmp_path / "card" / "data_card.json").read_text())["class_counts"] is None
+
+
+def test_subfolders_are_labels_and_size_and_channels_are_inferred(tmp_path):
+    fill(tmp_path / "mine", subfolders=("zebra", "ant"))
+    (tmp_path / "mine/ant/1.png").rename(tmp_path / "mine/ant/.hidden.png")
+    data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=0.2)
+    assert data.info.shape == (1, 13, 13)
+    assert data.info.classes == ["ant", "zebra"]
+    labels = np.concatenate([data.split(name).labels for name in ("train", "val", "test")])
+    assert np.bincount(labels).tolist() == [9, 10]
+
+
+def test_a_broken_image_is_counted_on_the_card(tmp_path):
+    fill(tmp_path / "mine", count=25)
+    (tmp_path / "mine" / "broken.jpg").write_bytes(b"no image")
+    run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=0.2)
+    card = json.loads((tmp_path / "card" / "data_card.json").read_text())
+    assert (sum(card["counts"].values()), card["unreadable"]) == (25, 1)
+
+
+def test_a_folder_too_small_for_the_default_validation_says_so(tmp_path):
+    fill(tmp_path / "mine")
+    with pytest.raises(UserError, match=r"prepare.validation: 5000 of 17 training images.*a fraction such as 0.1"):
+        run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=5000)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "raw"]
+
+
+def test_the_real_mnist_has_the_published_counts(tmp_path):
+    mirror = Path(os.environ.get("AUTOENCODERS_MIRROR") or Path(__file__).parents[3] / "shared" / "data")
+    if not (mirror / "MNIST" / "raw").is_dir():
+        pytest.skip("needs a mirror with MNIST")
+    params = {"name": "mnist", "mirror": str(mirror)}
+    download(parameters(params), out=tmp_path / "raw")
+    data = run(tmp_path, params, validation=5000)
+    assert data.info.counts == {"train": 55000, "val": 5000, "test": 10000}
+    counts = {name: np.bincount(data.split(name).labels) for name in ("train", "val", "test")}
+    whole = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert (counts["train"] + counts["val"]).tolist() == whole
+    assert counts["test"].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert data.info.content_hash == "179d623762abd93146a007269d229688f7718134c1d9109c581cabdc025309e5"

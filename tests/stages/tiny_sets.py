@@ -1,0 +1,111 @@
+"""Tiny files in the formats of the named sets; torchvision's checksums are patched to fit."""
+
+import gzip
+import hashlib
+import io
+import pickle
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from torchvision import datasets
+
+from autoencoders.params import Params, parse_params
+
+
+def parameters(data: dict, **prepare: object) -> Params:
+    models = {"pca": {"kind": "pca", "latent": 2}}
+    return parse_params({"data": data, "prepare": prepare, "models": models})
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
+
+
+def idx(array: np.ndarray) -> bytes:
+    """The format of MNIST's files, compressed."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
+
+
+def images(count: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def mnist_files(train: int = 60, test: int = 20) -> dict[str, bytes]:
+    return {
+        "train-images-idx3-ubyte.gz": idx(images(train, (28, 28), seed=1)),
+        "train-labels-idx1-ubyte.gz": idx(np.arange(train) % 10),
+        "t10k-images-idx3-ubyte.gz": idx(images(test, (28, 28), seed=2)),
+        "t10k-labels-idx1-ubyte.gz": idx(np.arange(test) % 10),
+    }
+
+
+def write(root: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+
+
+def tiny_mnist(monkeypatch: pytest.MonkeyPatch, mirror: Path) -> dict[str, bytes]:
+    """Fill a mirror with a tiny MNIST; no other source is left."""
+    files = mnist_files()
+    write(mirror / "MNIST" / "raw", files)
+    monkeypatch.setattr(datasets.MNIST, "resources", [(name, md5(content)) for name, content in files.items()])
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [])
+    return files
+
+
+def tiny_emnist(monkeypatch: pytest.MonkeyPatch, raw: Path, upright: np.ndarray, labels: np.ndarray) -> None:
+    """The letters, stored as the real set is: one zip of compressed files, images transposed, labels from 1."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for part in ("train", "test"):
+            prefix = f"gzip/emnist-letters-{part}"
+            archive.writestr(f"{prefix}-images-idx3-ubyte.gz", idx(upright.swapaxes(1, 2)))
+            archive.writestr(f"{prefix}-labels-idx1-ubyte.gz", idx(labels))
+        archive.writestr("gzip/emnist-digits-train-images-idx3-ubyte.gz", b"not needed, so not unpacked")
+    write(raw, {"EMNIST/raw/gzip.zip": packed.getvalue()})
+    monkeypatch.setattr(datasets.EMNIST, "md5", md5(packed.getvalue()))
+
+
+def tiny_cifar(
+    monkeypatch: pytest.MonkeyPatch, raw: Path, cls: type, train: np.ndarray, test: np.ndarray, names: list[str]
+) -> None:
+    """CIFAR10 or CIFAR100: a tar of pickles, images (N, 3, 32, 32)."""
+
+    def batch(pixels: np.ndarray) -> bytes:
+        key = "labels" if cls is datasets.CIFAR10 else "fine_labels"
+        return pickle.dumps(
+            {"data": pixels.reshape(len(pixels), -1), key: [i % len(names) for i in range(len(pixels))]}
+        )
+
+    meta = pickle.dumps({cls.meta["key"]: names})
+    members = {"train_1": batch(train), "test_1": batch(test), cls.meta["filename"]: meta}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(f"{cls.base_folder}/{name}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    write(raw, {cls.filename: packed.getvalue()})
+    monkeypatch.setattr(cls, "tgz_md5", md5(packed.getvalue()))
+    monkeypatch.setattr(cls, "train_list", [["train_1", md5(members["train_1"])]])
+    monkeypatch.setattr(cls, "test_list", [["test_1", md5(members["test_1"])]])
+    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5(meta)})
+
+
+def tiny_svhn(monkeypatch: pytest.MonkeyPatch, raw: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
+    """One MATLAB file per split, images (N, 3, 32, 32), the digit 0 stored as 10."""
+    declared = {}
+    for split in ("train", "test"):
+        packed = io.BytesIO()
+        stored = np.where(labels == 0, 10, labels).astype(np.uint8)[:, np.newaxis]
+        scipy.io.savemat(packed, {"X": pixels.transpose(2, 3, 1, 0), "y": stored})
+        write(raw, {f"{split}.mat": packed.getvalue()})
+        declared[split] = ["http://127.0.0.1:1/none", f"{split}.mat", md5(packed.getvalue())]
+    monkeypatch.setattr(datasets.SVHN, "split_list", declared)
