@@ -1,0 +1,37 @@
+"""The models, one file per idea. A new kind is a class and a line in `KINDS`."""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import torch
+
+from autoencoders.errors import UserError
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.blocks import Shape
+from autoencoders.models.pca import PCA
+from autoencoders.models.vae import VAE
+
+Model = PCA | Autoencoder
+"""Anything with `shape`, `latent`, `encode` and `decode`; a VAE is an Autoencoder with a posterior."""
+
+KINDS: dict[str, Callable[..., Model]] = {"pca": PCA, "autoencoder": Autoencoder, "vae": VAE}
+
+_TRAINING_ONLY = {"kind", "train", "beta", "kl_warmup"}
+
+
+def build(params: Mapping[str, Any], shape: Shape, generator: torch.Generator | None = None) -> Model:
+    """Build the model that an entry of `params.yaml` `models` describes, for images of `shape` (C, H, W).
+
+    `generator` draws the initial weights; without it they are torch's, to be overwritten by stored ones.
+    Raises `UserError` where the model cannot fit the images.
+    """
+    if params["latent"] > prod(shape):
+        raise UserError(
+            f"latent: {params['latent']} is larger than the data ({prod(shape)} values an image, "
+            f"{shape[0]}×{shape[1]}×{shape[2]}): nothing would be compressed. Choose at most {prod(shape)}."
+        )
+    options = {key: value for key, value in params.items() if key not in _TRAINING_ONLY}
+    if generator is not None and params["kind"] != "pca":
+        options["generator"] = generator
+    return KINDS[params["kind"]](shape, **options)

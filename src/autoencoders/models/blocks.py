@@ -1,0 +1,75 @@
+"""Encoders and decoders as plain sequences of layers, every size derived from the image's shape."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod, sqrt
+
+import torch
+from torch import nn
+
+from autoencoders.errors import UserError
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """(B, C, H, W) → (B, outputs), ReLU between the layers."""
+    return nn.Sequential(nn.Flatten(), *_linear_stack([prod(shape), *hidden, outputs]))
+
+
+def mlp_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
+    """(B, latent) → logits (B, C, H, W), ReLU between the layers."""
+    return nn.Sequential(*_linear_stack([latent, *hidden, prod(shape)]), nn.Unflatten(1, shape))
+
+
+def conv_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
+    """(B, C, H, W) → (B, outputs): each 4×4 convolution of stride 2 halves height and width (rounded down)."""
+    sizes = _halvings(shape, len(hidden))
+    layers: list[nn.Module] = []
+    for before, after in pairwise([shape[0], *hidden]):
+        layers += [nn.Conv2d(before, after, kernel_size=4, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(hidden[-1] * prod(sizes[-1]), outputs))
+
+
+def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
+    """(B, latent) → logits (B, C, H, W); transposed convolutions that undo the encoder's sizes, odd ones too."""
+    sizes = _halvings(shape, len(hidden))[::-1]
+    channels = [*hidden, shape[0]]
+    layers: list[nn.Module] = [nn.Linear(latent, channels[0] * prod(sizes[0])), nn.Unflatten(1, (channels[0], *sizes[0]))]
+    for (before, after), (height, width) in zip(pairwise(channels), sizes[1:], strict=True):
+        odd = (height % 2, width % 2)  # what the encoder's halving rounded away
+        layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, output_padding=odd)]
+    return nn.Sequential(*layers)
+
+
+ENCODERS = {"mlp": mlp_encoder, "conv": conv_encoder}
+DECODERS = {"mlp": mlp_decoder, "conv": conv_decoder}
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw every weight from torch's default distribution, U(±1/√fan_in), with an explicit generator."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            bound = 1 / sqrt(layer.weight[0].numel())
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+
+def _linear_stack(sizes: Sequence[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return layers[:-1]
+
+
+def _halvings(shape: Shape, times: int) -> list[tuple[int, int]]:
+    """Height and width before and after each of `times` halvings."""
+    sizes = [(shape[1], shape[2])]
+    for _ in range(times):
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    if min(sizes[-1]) < 1:
+        raise UserError(
+            f"images of {shape[1]}×{shape[2]} pixels cannot be halved {times} times: "
+            f"give `hidden` at most {min(shape[1:]).bit_length() - 1} entries, or use `arch: mlp`"
+        )
+    return sizes

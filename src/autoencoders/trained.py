@@ -1,0 +1,85 @@
+"""A trained model is a folder: enough to rebuild it, to tell what it learned from, and to find its MLflow run.
+
+    weights.safetensors   the weights, no pickles
+    model.json            parameters, data shape, data set, training settings, results on the validation split
+    history.csv           one row an epoch (networks only)
+    run.json              the MLflow run that recorded the training
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from autoencoders.errors import UserError
+from autoencoders.models import Model, build
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model read from its folder, in evaluation mode, and what its `model.json` says."""
+
+    model: Model
+    description: dict[str, Any]
+
+
+def save_trained(folder: Path, model: Model, description: dict[str, Any]) -> dict[str, Any]:
+    """Write weights and `model.json` into `folder`; returns the description with the weights' SHA-256 added."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    (folder / "weights.safetensors").write_bytes(weights)
+    described = {
+        "format": FORMAT,
+        **description,
+        "parameters": sum(value.numel() for value in model.state_dict().values()),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    (folder / "model.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    return described
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return what `model.json` says; raises `UserError` where the folder is no trained model."""
+    try:
+        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.") from None
+    except ValueError as error:
+        raise UserError(f"{folder / 'model.json'} is damaged ({error}). Train the model again.") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise UserError(f"{folder / 'model.json'} is not of format {FORMAT}. Train the model with this version.")
+    return description
+
+
+def load_trained(folder: Path, device: torch.device | str = "cpu") -> Trained:
+    """Rebuild the model stored in `folder` on `device`; raises `UserError` where weights and description disagree."""
+    description = read_description(folder)
+    path = folder / "weights.safetensors"
+    try:
+        weights = load_file(path, device=str(device))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing. Train the model again, or `dvc pull` it.") from None
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged ({error}). Train the model again, or `dvc pull` it.") from error
+    model = build(description["model"], tuple(description["shape"])).to(device)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} holds the weights of another model than {folder / 'model.json'} describes "
+            f"({_first_mismatch(error)}). Train the model again, or restore the matching file."
+        ) from error
+    model.eval()
+    return Trained(model, description)
+
+
+def _first_mismatch(error: RuntimeError) -> str:
+    lines = [line.strip() for line in str(error).splitlines()[1:]]
+    return lines[0].rstrip(".") if lines else str(error)

@@ -1,0 +1,49 @@
+"""Where and how to compute: device, precision, determinism."""
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from autoencoders.errors import UserError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; raises `UserError` where it is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda"):
+        count = torch.cuda.device_count()
+        if not torch.cuda.is_available():
+            raise UserError(f"train.device: {name}, but torch sees no CUDA device. Use `auto` or `cpu`.")
+        if torch.device(name).index is not None and torch.device(name).index >= count:
+            raise UserError(f"train.device: {name}, but there are {count} CUDA devices (cuda:0 … cuda:{count - 1}).")
+    return torch.device(name)
+
+
+def resolve_precision(name: str, device: torch.device) -> str:
+    """Return `fp32` or `bf16`: `auto` takes bf16 where the matrix units of the device have it."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp32"
+    return "bf16" if torch.cpu._is_amx_tile_supported() else "fp32"  # without AMX, bf16 is slower than fp32 on a CPU
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Context in which matrix products run in `precision`; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def make_deterministic() -> None:
+    """Ask torch for deterministic algorithms: same machine and parameters, same weights bit for bit."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+
+
+def describe(device: torch.device) -> str:
+    """Return the hardware's name, such as `NVIDIA H100` or `cpu, 2 threads`."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} threads"

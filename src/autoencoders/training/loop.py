@@ -1,0 +1,220 @@
+"""The training loop. One epoch: step through shuffled batches, validate, keep the best weights, checkpoint."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import cos, inf, pi
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoencoders.data.batches import Batches
+from autoencoders.errors import UserError
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.device import autocast, resolve_precision
+
+if TYPE_CHECKING:
+    from autoencoders.params import Train
+
+Row = dict[str, float]
+
+CHECK_EVERY = 100
+"""Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
+
+
+@dataclass
+class Progress:
+    """How far a training has come, beside weights, optimiser and generators."""
+
+    epoch: int = 0
+    best: float = inf
+    best_epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+
+
+def fit(
+    model: Autoencoder,
+    train: Batches,
+    validation: Batches,
+    settings: "Train",
+    *,
+    beta: float = 1.0,
+    kl_warmup: int = 0,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[Row], None] = lambda row: None,
+    on_batch: Callable[[], None] = lambda: None,
+) -> Progress:
+    """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
+
+    Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
+    Raises `UserError` where a loss is not finite; the weights and the checkpoint are those before it.
+    """
+    device = train.device
+    model.to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    shuffle = torch.Generator().manual_seed(settings.seed + 1)
+    noise = torch.Generator(device).manual_seed(settings.seed + 2)
+    best = {name: value.clone() for name, value in model.state_dict().items()}
+    progress = Progress()
+    if checkpoint and (state := checkpoint.load(device)):
+        progress = _restore(state, model, optimizer, best, shuffle, noise)
+    run = compiled_loss(model, settings, device)
+    steps = len(train)
+
+    for epoch in range(progress.epoch + 1, settings.epochs + 1):
+        if settings.patience and epoch - 1 - progress.best_epoch >= settings.patience:
+            break
+        start = time.perf_counter()
+        weight = beta * min(1.0, epoch / (kl_warmup + 1))
+        guard, sums = FiniteGuard(optimizer, device), Sums()
+        model.train()
+        for step, x in enumerate(train.shuffled(shuffle)):
+            rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.zero_grad(set_to_none=True)
+            losses = run(x, noise, weight)
+            losses["loss"].backward()
+            if settings.grad_clip:
+                nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
+            guard.step(losses["loss"])
+            sums.add(losses, len(x))
+            on_batch()
+            if step % CHECK_EVERY == 0:
+                guard.check(epoch)
+        guard.check(epoch)
+        row = {"epoch": epoch, "lr": rate, **sums.means("train/"), **validate(model, validation, settings, beta)}
+        row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
+        if row["val/loss"] < progress.best:
+            progress.best, progress.best_epoch = row["val/loss"], epoch
+            best = {name: value.clone() for name, value in model.state_dict().items()}
+        progress.epoch = epoch
+        progress.history.append(row)
+        if checkpoint:
+            checkpoint.save(_state(progress, model, optimizer, best, shuffle, noise))
+        on_epoch(row)
+
+    model.load_state_dict(best)
+    model.eval()
+    return progress
+
+
+def learning_rate(settings: "Train", step: int, steps: int) -> float:
+    """Linear warm-up over the first `warmup` share of `steps`, then constant or half a cosine down to zero."""
+    warmup = settings.warmup * steps
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
+
+
+def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Callable[..., dict[str, Tensor]]:
+    """Return the model's loss under the chosen precision, compiled where `settings.compile` asks for it."""
+    precision = resolve_precision(settings.precision, device)
+
+    def loss(x: Tensor, generator: torch.Generator, beta: float) -> dict[str, Tensor]:
+        with autocast(precision, device):
+            return model.loss(x, generator, beta)
+
+    if settings.compile:
+        model.encoder.compile()
+        model.decoder.compile()
+    return loss
+
+
+@torch.inference_mode()
+def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: float) -> Row:
+    """Return `val/*` over all of `batches`, with the same noise in every epoch and the full `beta`."""
+    noise = torch.Generator(batches.device).manual_seed(settings.seed + 3)
+    sums = Sums()
+    model.eval()
+    for x in batches.in_order():
+        losses = model.loss(x, noise, beta)
+        sums.add({**losses, "mse": F.mse_loss(model.decode(model.encode(x)), x)}, len(x))
+    row = sums.means("val/")
+    return row | {"val/elbo": -row["val/recon"] - row["val/kl"]} if "val/kl" in row else row
+
+
+class Sums:
+    """Sums over images, kept on the device: means of unequal batches weigh every image the same."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._images = 0
+
+    def add(self, means: Mapping[str, Tensor], images: int) -> None:
+        """Add a batch's means over its `images`."""
+        for name, value in means.items():
+            total = value.detach().double() * images
+            self._sums[name] = self._sums[name] + total if name in self._sums else total
+        self._images += images
+
+    def means(self, prefix: str) -> Row:
+        """Return the means over all images; waits for the device."""
+        return {prefix + name: value.item() / self._images for name, value in self._sums.items()}
+
+
+class FiniteGuard:
+    """Skips the optimiser's step on the device from the first loss that is not finite, without waiting for the device.
+
+    It is the mechanism of gradient scalers: fused optimisers skip the step where `found_inf` is 1.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+        self._optimizer = optimizer
+        self._found = torch.zeros((), device=device)
+        self._good_steps = torch.zeros((), device=device)
+
+    def step(self, loss: Tensor) -> None:
+        """Step the optimiser unless this loss, or one before it, is NaN or infinite."""
+        self._found = torch.maximum(self._found, (~loss.detach().isfinite()).float())
+        self._good_steps = self._good_steps + (1 - self._found)
+        self._optimizer.grad_scale, self._optimizer.found_inf = None, self._found  # type: ignore[attr-defined]
+        self._optimizer.step()
+
+    def check(self, epoch: int) -> None:
+        """Raise `UserError` where a loss was not finite; waits for the device."""
+        if self._found.item():
+            raise UserError(
+                f"the loss became NaN or infinite at epoch {epoch}, step {int(self._good_steps.item()) + 1}. "
+                "The step was not taken and the last good checkpoint is kept. "
+                "Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or train.precision: fp32."
+            )
+
+
+def _state(
+    progress: Progress,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    shuffle: torch.Generator,
+    noise: torch.Generator,
+) -> dict[str, Any]:
+    return {
+        "progress": vars(progress),
+        "model": model.state_dict(),
+        "best": best,
+        "optimizer": optimizer.state_dict(),
+        "shuffle": shuffle.get_state(),
+        "noise": noise.get_state(),
+    }
+
+
+def _restore(
+    state: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    shuffle: torch.Generator,
+    noise: torch.Generator,
+) -> Progress:
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    best.update(state["best"])
+    shuffle.set_state(state["shuffle"].cpu())
+    noise.set_state(state["noise"].cpu())
+    return Progress(**state["progress"])

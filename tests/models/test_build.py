@@ -1,0 +1,60 @@
+from typing import Any
+
+import pytest
+import torch
+
+from autoencoders.errors import UserError
+from autoencoders.models import Shape, build
+from autoencoders.models.blocks import initialise
+
+SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 27, 31), (3, 7, 5)]
+ENTRIES: list[dict[str, Any]] = [
+    {"kind": "pca", "latent": 3},
+    {"kind": "autoencoder", "latent": 3, "arch": "mlp", "hidden": [9, 8], "loss": "mse"},
+    {"kind": "autoencoder", "latent": 3, "arch": "conv", "hidden": [4, 8], "loss": "bce"},
+    {"kind": "vae", "latent": 3, "arch": "mlp", "hidden": [9, 8], "likelihood": "gaussian"},
+    {"kind": "vae", "latent": 3, "arch": "conv", "hidden": [4, 8], "decoder_hidden": [6, 5], "likelihood": "bernoulli"},
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['kind']}-{entry.get('arch')}")
+def test_sizes_follow_the_data(entry: dict[str, Any], shape: Shape) -> None:
+    model = build(entry, shape, torch.Generator().manual_seed(0))
+    x = torch.rand(2, *shape)
+    z = model.encode(x)
+    assert z.shape == (2, 3)
+    assert model.decode(z).shape == x.shape
+    if entry["kind"] != "pca":
+        assert model.decode(100 * torch.randn(2, 3)).min() >= 0
+        assert model.decode(100 * torch.randn(2, 3)).max() <= 1
+
+
+def test_weights_come_from_the_generator_alone() -> None:
+    def weights(seed: int) -> torch.Tensor:
+        torch.manual_seed(torch.randint(100, ()).item())  # the global generator must not matter
+        model = build(ENTRIES[1], (1, 28, 28), torch.Generator().manual_seed(seed))
+        return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+    assert torch.equal(weights(0), weights(0))
+    assert not torch.equal(weights(0), weights(1))
+
+
+def test_initial_weights_have_torch_s_default_distribution() -> None:
+    layer, reference = torch.nn.ConvTranspose2d(8, 16, 4), torch.nn.ConvTranspose2d(8, 16, 4)
+    initialise(layer, torch.Generator().manual_seed(0))
+    bound = 1 / (16 * 4 * 4) ** 0.5  # torch counts a transposed convolution's fan-in over its outputs
+    for weights in (layer.weight, layer.bias, reference.weight, reference.bias):
+        assert weights.abs().max().item() <= bound
+    assert layer.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+    assert reference.weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+
+
+def test_a_code_larger_than_the_image_is_refused() -> None:
+    with pytest.raises(UserError, match=r"latent: 37 .*36 values.*at most 36"):
+        build({"kind": "pca", "latent": 37}, (1, 6, 6))
+
+
+def test_too_many_halvings_are_refused() -> None:
+    with pytest.raises(UserError, match=r"7×5 pixels cannot be halved 3 times.*at most 2"):
+        build({**ENTRIES[2], "hidden": [4, 4, 4]}, (3, 7, 5))

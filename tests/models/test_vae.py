@@ -1,0 +1,88 @@
+from math import log
+
+import pytest
+import torch
+from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
+
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.vae import MIN_LOG_SIGMA, VAE, kl_to_standard_normal
+
+SHAPE = (1, 6, 5)
+
+
+def vae(likelihood: str = "bernoulli") -> VAE:
+    return VAE(SHAPE, 3, "mlp", [8], None, likelihood, torch.Generator().manual_seed(0))
+
+
+def images(count: int = 4) -> torch.Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def test_kl_is_the_closed_form_and_never_negative() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mu, logvar = 2 * torch.randn(50, 3, generator=generator), torch.randn(50, 3, generator=generator)
+    reference = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(kl_to_standard_normal(mu, logvar), reference, atol=1e-5, rtol=1e-5)
+    assert kl_to_standard_normal(mu, logvar).min() >= 0
+    assert kl_to_standard_normal(torch.zeros(1), torch.zeros(1)).item() == 0
+    assert kl_to_standard_normal(torch.ones(1), torch.zeros(1)).item() == pytest.approx(0.5)
+
+
+def test_bernoulli_likelihood_sums_over_pixels() -> None:
+    model, z, x = vae(), torch.randn(4, 3), images().round()
+    reference = Independent(Bernoulli(logits=model.decoder(z)), 3).log_prob(x)
+    torch.testing.assert_close(model.log_likelihood(x, z), reference)
+
+
+def test_gaussian_likelihood_is_the_density_with_the_learned_variance() -> None:
+    model, z, x = vae("gaussian"), torch.randn(4, 3), images()
+    reference = Independent(Normal(model.decode(z), 0.2), 3).log_prob(x)
+    torch.testing.assert_close(model.log_likelihood(x, z), reference)
+    model.log_likelihood(x, z).sum().backward()
+    assert model.log_sigma.grad is not None
+    assert model.log_sigma.grad.abs() > 0
+
+
+def test_the_learned_variance_stops_at_half_a_grey_level() -> None:
+    model, z, x = vae("gaussian"), torch.zeros(1, 3), images(1)
+    with torch.no_grad():
+        model.log_sigma.fill_(-30.0)
+    reference = Independent(Normal(model.decode(z), 1 / 512), 3).log_prob(x)
+    torch.testing.assert_close(model.log_likelihood(x, z), reference)
+    assert pytest.approx(log(1 / 512)) == MIN_LOG_SIGMA
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
+def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta: float) -> None:
+    model, x = vae(), images()
+    losses = model.loss(x, torch.Generator().manual_seed(2), beta)
+    mu, logvar = model.posterior(x)
+    noise = torch.randn(mu.shape, generator=torch.Generator().manual_seed(2))
+    recon = -model.log_likelihood(x, mu + noise * (logvar / 2).exp()).mean()
+    kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
+    torch.testing.assert_close(losses["loss"], recon + beta * kl)
+    torch.testing.assert_close(losses["kl"], kl)
+
+
+def test_noise_comes_from_the_generator_alone() -> None:
+    model, x = vae(), images()
+    first = model.loss(x, torch.Generator().manual_seed(2))["recon"]
+    torch.manual_seed(99)
+    assert torch.equal(first, model.loss(x, torch.Generator().manual_seed(2))["recon"])
+    assert not torch.equal(first, model.loss(x, torch.Generator().manual_seed(3))["recon"])
+
+
+def test_encode_is_the_posterior_mean() -> None:
+    model, x = vae(), images()
+    assert torch.equal(model.encode(x), model.posterior(x)[0])
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce"])
+def test_an_autoencoder_s_loss_sums_over_pixels(loss: str) -> None:
+    model = Autoencoder(SHAPE, 3, "mlp", [8], None, loss, torch.Generator().manual_seed(0))
+    x = images()
+    recon = model.decode(model.encode(x))
+    expected = (recon - x).square() if loss == "mse" else -(x * recon.log() + (1 - x) * (1 - recon).log())
+    losses = model.loss(x, torch.Generator())
+    torch.testing.assert_close(losses["loss"], expected.sum() / 4)
+    assert set(losses) == {"loss", "recon"}

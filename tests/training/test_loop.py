@@ -1,0 +1,185 @@
+from collections.abc import Iterator
+from math import cos, pi
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from autoencoders.data.batches import Batches
+from autoencoders.errors import UserError
+from autoencoders.models.vae import VAE
+from autoencoders.params import Train
+from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.loop import Progress, Sums, fit, learning_rate
+
+CPU = torch.device("cpu")
+IMAGES = np.random.default_rng(0).integers(0, 256, (70, 1, 6, 6), dtype=np.uint8)
+
+
+class Killed(Exception):
+    pass
+
+
+def train(
+    settings: Train | None = None, model: VAE | None = None, **options: Any
+) -> tuple[VAE, Progress]:
+    settings = settings or Train(epochs=5, batch_size=16, learning_rate=0.01, schedule="cosine", warmup=0.2)
+    model = model or VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(settings.seed))
+    return model, fit(model, Batches(IMAGES, settings.batch_size, CPU), Batches(IMAGES[:9], 4, CPU), settings, **options)
+
+
+def flat(model: VAE) -> torch.Tensor:
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+
+def test_training_lowers_the_loss_and_counts_every_epoch() -> None:
+    _, progress = train(Train(epochs=5, batch_size=8, learning_rate=0.03))
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3, 4, 5]
+    assert progress.history[-1]["val/loss"] < progress.history[0]["val/loss"] - 1
+    last = progress.history[-1]
+    assert last["val/elbo"] == pytest.approx(-last["val/recon"] - last["val/kl"])
+
+
+def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
+    torch.manual_seed(torch.randint(100, ()).item())
+    assert torch.equal(flat(train()[0]), flat(train()[0]))
+    assert not torch.equal(flat(train()[0]), flat(train(Train(epochs=5, batch_size=16, seed=1))[0]))
+
+
+@pytest.mark.parametrize("killed_in", [1, 2, 4, 5])
+def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path, killed_in: int) -> None:
+    whole, history = train()
+    steps = iter(range(1000))
+
+    def kill() -> None:
+        if next(steps) == 5 * (killed_in - 1) + 2:  # in the third of an epoch's five steps
+            raise Killed
+
+    checkpoint = Checkpoint(tmp_path, "same")
+    with pytest.raises(Killed):
+        train(checkpoint=checkpoint, on_batch=kill)
+    resumed_epochs: list[float] = []
+    resumed, after = train(checkpoint=checkpoint, on_epoch=lambda row: resumed_epochs.append(row["epoch"]))
+    assert resumed_epochs == list(range(killed_in, 6))
+    assert torch.equal(flat(whole), flat(resumed))
+    assert [row["val/loss"] for row in after.history] == [row["val/loss"] for row in history.history]
+
+
+def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
+    train(checkpoint=Checkpoint(tmp_path, "one"))
+    epochs: list[float] = []
+    train(checkpoint=Checkpoint(tmp_path, "other"), on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [1, 2, 3, 4, 5]
+
+
+class BreaksAt(VAE):
+    """A VAE whose loss is not finite in one step of the training."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        self.remaining, self.value = step, value
+        self.before: torch.Tensor | None = None
+
+    def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
+        losses = super().loss(x, generator, beta)
+        self.remaining -= self.training
+        if self.remaining == 0:
+            self.before = flat(self)
+            losses["loss"] = losses["loss"] * self.value
+        return losses
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_before_the_step_and_says_where(tmp_path: Path, value: float) -> None:
+    model = BreaksAt(step=5 + 3, value=value)
+    checkpoint = Checkpoint(tmp_path, "same")
+    with pytest.raises(UserError, match=r"epoch 2, step 3\..*learning_rate.*grad_clip"):
+        train(model=model, checkpoint=checkpoint)
+    assert model.before is not None
+    assert torch.equal(flat(model), model.before)
+    saved = checkpoint.load(CPU)
+    assert saved is not None
+    assert saved["progress"]["epoch"] == 1
+    assert all(value.isfinite().all() for value in saved["model"].values())
+
+
+def test_the_weights_are_those_of_the_best_epoch() -> None:
+    kept: dict[int, torch.Tensor] = {}
+    settings = Train(epochs=6, batch_size=16, learning_rate=0.3)
+    model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+    _, progress = train(settings, model, on_epoch=lambda row: kept.update({int(row["epoch"]): flat(model)}))
+    losses = [row["val/loss"] for row in progress.history]
+    assert progress.best_epoch == 1 + int(np.argmin(losses)) != 6
+    assert torch.equal(flat(model), kept[progress.best_epoch])
+
+
+def test_early_stopping_waits_for_patience_epochs() -> None:
+    settings = Train(epochs=50, batch_size=16, learning_rate=0.3, patience=3)
+    _, progress = train(settings)
+    assert progress.epoch == progress.best_epoch + 3 < 50
+
+
+def test_kl_warmup_raises_the_weight_linearly_and_validates_with_the_full_one() -> None:
+    weights: list[float] = []
+
+    class Watched(VAE):
+        def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
+            weights.append(beta if self.training else -beta)
+            return super().loss(x, generator, beta)
+
+    model = Watched((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+    train(model=model, beta=2.0, kl_warmup=3)
+    assert [w for i, w in enumerate(w for w in weights if w > 0) if i % 5 == 0] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert {w for w in weights if w < 0} == {-2.0}
+
+
+def test_gradient_clipping_bounds_the_step() -> None:
+    start = flat(VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0)))
+    clipped, _ = train(Train(epochs=1, batch_size=70, learning_rate=1e-3, grad_clip=1e-12))
+    free, _ = train(Train(epochs=1, batch_size=70, learning_rate=1e-3))
+    # Adam divides by √v + 1e-8: gradients far below 1e-8 hardly move a weight, any other moves it by the learning rate
+    assert (flat(clipped) - start).abs().max() < 1e-6
+    assert (flat(free) - start).abs().max() == pytest.approx(1e-3, rel=0.01)
+
+
+def test_learning_rate_follows_warm_up_and_cosine() -> None:
+    settings = Train(learning_rate=0.1, warmup=0.2, schedule="cosine")
+    rates = [learning_rate(settings, step, 100) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1 / 21)
+    assert max(rates) == rates[20] == pytest.approx(0.1)
+    assert rates[60] == pytest.approx(0.1 * 0.5 * (1 + cos(pi * 0.5)))
+    assert 0 < rates[-1] < 1e-4
+    assert learning_rate(Train(learning_rate=0.1), 99, 100) == 0.1
+
+
+def test_means_weigh_every_image_the_same() -> None:
+    sums = Sums()
+    sums.add({"loss": torch.tensor(1.0)}, 30)
+    sums.add({"loss": torch.tensor(4.0)}, 10)
+    assert sums.means("val/") == {"val/loss": pytest.approx(1.75)}
+
+
+def test_validation_does_not_depend_on_the_batch_size() -> None:
+    def val_mse(batch: int) -> float:
+        model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        progress = fit(model, Batches(IMAGES, 16, CPU), Batches(IMAGES[:9], batch, CPU), Train(epochs=1))
+        return progress.history[0]["val/mse"]
+
+    assert val_mse(9) == pytest.approx(val_mse(4), rel=1e-5)
+
+
+@pytest.mark.skipif(not which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
+def test_compile_gives_the_same_training() -> None:
+    plain, _ = train(Train(epochs=1, batch_size=16))
+    compiled, _ = train(Train(epochs=1, batch_size=16, compile=True))
+    torch.testing.assert_close(flat(plain), flat(compiled), atol=1e-4, rtol=1e-3)
+
+
+@pytest.fixture(autouse=True)
+def deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(False)
