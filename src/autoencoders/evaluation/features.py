@@ -1,0 +1,226 @@
+"""Feature extractors for the Fréchet distance: a small classifier, and principal components where there are no labels.
+
+The distance is comparable only within one extractor (it moves by up to 60 % between classifier seeds), so the pipeline
+trains one per data set and pins it. Inception's features, which FID uses, suit neither 28x28 digits nor a test without
+downloads. Without labels, `PcaFeatures` takes the first 64 principal components of the training pixels: the distance
+then compares pixels' means and covariances in that subspace. It sees blur and wrong brightness, not wrong shapes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Shape = tuple[int, int, int]
+
+DIMENSIONS = 64
+LARGEST_GRID = 8
+"""FeatureNet halves the image until neither side is longer than this."""
+LARGEST_PCA = 3072
+"""Pixels that PcaFeatures decomposes exactly (32x32 RGB); larger images are average-pooled first."""
+BATCH = 1000
+
+
+class _Extractor(nn.Module):
+    """What both extractors share: features in batches, and a configuration that rebuilds the module."""
+
+    kind: ClassVar[str]
+    shape: Shape
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return features (B, d) of float images (B, C, H, W) in [0, 1]."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """Return what `extractor_from_config` needs, JSON-ready; weights travel in `state_dict`."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def features(self, images: Tensor, batch: int = BATCH) -> NDArray[np.float32]:
+        """Return features (N, d) of images (N, C, H, W): float in [0, 1], or uint8, which is scaled.
+
+        Raises `ValueError` where the images have another shape than the extractor was made for.
+        """
+        if tuple(images.shape[1:]) != self.shape:
+            raise ValueError(f"the extractor takes images of shape {self.shape}, found {tuple(images.shape[1:])}")
+        device = next(iter(self.state_dict().values())).device
+        parts = [self.embed(_as_float(part.to(device))).float().cpu() for part in images.split(batch)]
+        return torch.cat(parts).numpy()
+
+
+class FeatureNet(_Extractor):
+    """A classifier of 16 and 32 channels, every convolution with stride 2, and a 64-D ReLU feature.
+
+    Strides instead of pooling train three times faster on a CPU; five epochs reach .988 on MNIST's test images.
+    Sides longer than 32 pixels get further convolutions, until the grid is at most 8x8. Any shape will do.
+    """
+
+    kind = "classifier"
+
+    def __init__(self, shape: Shape, classes: int, generator: torch.Generator | None = None) -> None:
+        """`generator` draws the initial weights (default: seed 0); the global generator is left alone."""
+        super().__init__()
+        self.shape, self.classes = shape, classes
+        channels, height, width = shape
+        layers: list[nn.Module] = []
+        for out, kernel in ((16, 5), (32, 3)):
+            layers += [nn.utils.skip_init(nn.Conv2d, channels, out, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
+            channels, height, width = out, (height + 1) // 2, (width + 1) // 2
+        while max(height, width) > LARGEST_GRID:
+            layers += [nn.utils.skip_init(nn.Conv2d, channels, channels, 3, stride=2, padding=1), nn.ReLU()]
+            height, width = (height + 1) // 2, (width + 1) // 2
+        flat = channels * height * width
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.utils.skip_init(nn.Linear, flat, DIMENSIONS), nn.ReLU())
+        self.head = nn.utils.skip_init(nn.Linear, DIMENSIONS, classes)
+        generator = generator or torch.Generator().manual_seed(0)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            else:
+                nn.init.kaiming_uniform_(parameter, nonlinearity="relu", generator=generator)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return features (B, 64) of float images (B, C, H, W) in [0, 1]."""
+        return self.body(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return class logits (B, classes) of float images (B, C, H, W) in [0, 1]."""
+        return self.head(self.embed(images))
+
+    @torch.no_grad()
+    def accuracy(self, images: Tensor | NDArray[np.uint8], labels: Tensor | NDArray[np.int64]) -> float:
+        """Return the share of images (N, C, H, W), uint8 or float in [0, 1], that get their label (N,)."""
+        inputs, targets = torch.as_tensor(np.asarray(images)), torch.as_tensor(np.asarray(labels))
+        device = self.head.weight.device
+        correct = 0
+        for start in range(0, len(inputs), BATCH):
+            logits = self(_as_float(inputs[start : start + BATCH].to(device)))
+            correct += int((logits.argmax(1).cpu() == targets[start : start + BATCH]).sum())
+        return correct / len(inputs)
+
+    def config(self) -> dict[str, Any]:
+        """Return shape and number of classes."""
+        return {"kind": self.kind, "shape": list(self.shape), "classes": self.classes}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "FeatureNet":
+        """Build the untrained module of `config`; load its `state_dict` next."""
+        return cls(_shape(config), int(config["classes"]))
+
+
+class PcaFeatures(_Extractor):
+    """Coordinates on the first principal components (at most 64) of the training pixels, unwhitened."""
+
+    kind = "pca"
+    mean: Tensor
+    components: Tensor
+
+    def __init__(self, shape: Shape, dimensions: int = DIMENSIONS) -> None:
+        """Buffers are zero until fitted (`fit_pca_features`) or loaded."""
+        super().__init__()
+        self.shape = shape
+        self.pool = _pool_factor(shape)
+        pixels = shape[0] * -(-shape[1] // self.pool) * -(-shape[2] // self.pool)
+        self.register_buffer("mean", torch.zeros(pixels))
+        self.register_buffer("components", torch.zeros(min(dimensions, pixels), pixels))  # rows, largest variance first
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Return the vectors (B, D) that are decomposed: images pooled to at most 3072 values, flattened."""
+        return (F.avg_pool2d(images, self.pool, ceil_mode=True) if self.pool > 1 else images).flatten(1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return coordinates (B, d) of float images (B, C, H, W) in [0, 1]."""
+        return (self.pixels(images) - self.mean) @ self.components.T
+
+    def config(self) -> dict[str, Any]:
+        """Return shape and number of components."""
+        return {"kind": self.kind, "shape": list(self.shape), "dimensions": len(self.components)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "PcaFeatures":
+        """Build the module of `config` with zero buffers; load its `state_dict` next."""
+        return cls(_shape(config), int(config["dimensions"]))
+
+
+def extractor_from_config(config: Mapping[str, Any]) -> FeatureNet | PcaFeatures:
+    """Build the extractor that `config` (from its `config()`) describes; load its `state_dict` next."""
+    kinds: dict[str, type[FeatureNet] | type[PcaFeatures]] = {kind.kind: kind for kind in (FeatureNet, PcaFeatures)}
+    try:
+        kind = kinds[config["kind"]]
+    except KeyError:
+        raise ValueError(f"unknown feature extractor {config.get('kind')!r}; known: {', '.join(kinds)}") from None
+    return kind.from_config(config)
+
+
+def train_feature_net(
+    images: NDArray[np.uint8],
+    labels: NDArray[np.int64],
+    classes: int,
+    epochs: int,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+    batch: int = 256,
+    learning_rate: float = 2e-3,
+) -> FeatureNet:
+    """Train a classifier on uint8 images (N, C, H, W) and labels (N,): cross-entropy, Adam, decayed to 0 (cosine).
+
+    `generator` (a CPU one) draws initial weights and shuffles, so that equal seeds give equal weights on one machine.
+    """
+    inputs, targets = torch.from_numpy(np.array(images)).to(device), torch.from_numpy(np.array(labels)).to(device)
+    channels, height, width = images.shape[1:]
+    net = FeatureNet((channels, height, width), classes, generator)
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 times faster on a CPU
+    optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate, fused=True)
+    steps = epochs * -(-len(inputs) // batch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(epochs):
+        for index in torch.randperm(len(inputs), generator=generator).to(device).split(batch):
+            loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
+
+
+@torch.no_grad()
+def fit_pca_features(images: NDArray[np.uint8], dimensions: int = DIMENSIONS, batch: int = 4096) -> PcaFeatures:
+    """Return the exact principal components of uint8 images (N, C, H, W): eigenvectors of their float64 covariance."""
+    channels, height, width = images.shape[1:]
+    extractor = PcaFeatures((channels, height, width), dimensions)
+    chunks = range(0, len(images), batch)
+
+    def pixels(start: int) -> Tensor:
+        return extractor.pixels(_as_float(torch.from_numpy(np.array(images[start : start + batch])))).double()
+
+    mean = torch.stack([pixels(start).sum(0) for start in chunks]).sum(0) / len(images)
+    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64)
+    for start in chunks:
+        centred = pixels(start) - mean
+        scatter += centred.T @ centred
+    components = torch.linalg.eigh(scatter).eigenvectors.flip(1).T[: len(extractor.components)]
+    largest = components.gather(1, components.abs().argmax(1, keepdim=True))
+    extractor.mean.copy_(mean)
+    extractor.components.copy_(components * largest.sign())  # a component's sign is arbitrary: pin it
+    return extractor
+
+
+def _as_float(images: Tensor) -> Tensor:
+    return images if images.is_floating_point() else images.float() / 255
+
+
+def _pool_factor(shape: Shape) -> int:
+    """Return the smallest whole factor by which pooling leaves at most `LARGEST_PCA` values."""
+    factor = 1
+    while shape[0] * -(-shape[1] // factor) * -(-shape[2] // factor) > LARGEST_PCA:
+        factor += 1
+    return factor
+
+
+def _shape(config: Mapping[str, Any]) -> Shape:
+    channels, height, width = config["shape"]
+    return int(channels), int(height), int(width)

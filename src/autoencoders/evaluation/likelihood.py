@@ -1,0 +1,101 @@
+"""The VAE's bounds on log p(x): the ELBO, and the importance-weighted bound, in nats per image.
+
+Both bounds are on the model that `log_likelihood` defines. Where that is the Bernoulli of grey pixels it is no
+likelihood (see `reconstruction.bce`), and figures compare only with others made the same way.
+"""
+
+import math
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+DECODED_ELEMENTS = 2**22
+"""Pixels decoded at once where no `chunk` is given: 16 MiB for each layer as wide as the image."""
+
+
+class LatentModel(Protocol):
+    """What the bounds need: q(z|x) = N(mu, diag(exp(logvar))), prior N(0, I), and log p(x|z)."""
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `mu` and `logvar`, each (B, k), of images (B, C, H, W)."""
+        ...
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x|z) (B,), in nats, summed over pixels, of images (B, C, H, W) and codes (B, k)."""
+        ...
+
+
+class ElboTerms(NamedTuple):
+    """The terms of the negative ELBO, each (N,), in nats."""
+
+    recon: Tensor
+    """-log p(x|z) at one sample of q(z|x)."""
+    kl: Tensor
+    """KL(q(z|x) || N(0, I)), exact."""
+
+    @property
+    def elbo(self) -> Tensor:
+        """The evidence lower bound (N,): -(recon + kl), with β = 1 whatever the training used."""
+        return -(self.recon + self.kl)
+
+
+@torch.no_grad()
+def elbo_terms(model: LatentModel, x: Tensor, generator: torch.Generator, chunk: int | None = None) -> ElboTerms:
+    """Return one-sample ELBO terms of x (N, C, H, W) (Kingma & Welling 2014, eq. 7), `chunk` images at a time."""
+    recon, kl = [], []
+    for images in x.split(chunk or _chunk(x)):
+        mu, logvar = model.posterior(images)
+        z = mu + (0.5 * logvar).exp() * _noise(generator, len(images), 1, mu)[:, 0]
+        recon.append(-model.log_likelihood(images, z))
+        kl.append(0.5 * (mu.square() + torch.expm1(logvar) - logvar).sum(1))
+    return ElboTerms(torch.cat(recon), torch.cat(kl))
+
+
+@torch.no_grad()
+def importance_weighted_bound(
+    model: LatentModel, x: Tensor, samples: int, generator: torch.Generator, chunk: int | None = None
+) -> Tensor:
+    """Return the bound L_K (N,) on log p(x), in nats, with K = `samples` (Burda et al. 2015, eq. 8).
+
+    L_K = log (1/K) sum over i of p(x|z_i) p(z_i) / q(z_i|x), with z_i drawn from q(z|x); L_1 is a one-sample ELBO, and
+    the expected L_K grows to log p(x) with K, so -L_K bounds the NLL from above. At most `chunk` (image, sample) pairs
+    are decoded at once (default: as many as hold 2^22 pixels); every image has its own draw from `generator`, so the
+    chunk does not change the value.
+    Raises `ValueError` where `samples` or `chunk` is below 1.
+    """
+    chunk = chunk if chunk is not None else _chunk(x)
+    if samples < 1 or chunk < 1:
+        raise ValueError(f"samples ({samples}) and chunk ({chunk}) must be 1 or more")
+    bounds = []
+    for images in x.split(max(1, chunk // samples)):
+        mu, logvar = model.posterior(images)
+        noise = _noise(generator, len(images), samples, mu)  # (B, K, k)
+        weights = [
+            _log_weights(model, images, mu, logvar, part) for part in noise.split(max(1, chunk // len(images)), dim=1)
+        ]
+        bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(samples))
+    return torch.cat(bounds).to(x.dtype)
+
+
+def _log_weights(model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """Return log p(x|z) + log p(z) - log q(z|x) (B, S), float64, at z = mu + sigma * noise; noise is (B, S, k)."""
+    size, samples, k = noise.shape
+    z = mu[:, None] + (0.5 * logvar).exp()[:, None] * noise
+    repeated = images[:, None].expand(size, samples, *images.shape[1:]).reshape(-1, *images.shape[1:])
+    log_likelihood = model.log_likelihood(repeated, z.reshape(-1, k)).reshape(size, samples).double()
+    # Both Gaussians' constants, k/2 log 2 pi, cancel.
+    log_prior = -0.5 * z.double().square().sum(-1)
+    log_posterior = -0.5 * (noise.double().square() + logvar.double()[:, None]).sum(-1)
+    return log_likelihood + log_prior - log_posterior
+
+
+def _noise(generator: torch.Generator, images: int, samples: int, like: Tensor) -> Tensor:
+    """Return standard normal noise (images, samples, k), drawn image by image so that batching cannot change it."""
+    shape = (samples, like.shape[1])
+    draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in range(images)]
+    return torch.stack(draws).to(like)
+
+
+def _chunk(x: Tensor) -> int:
+    return max(1, DECODED_ELEMENTS // x[0].numel())
