@@ -1,0 +1,1 @@
+"""Figures: data in, `matplotlib.figure.Figure` out; one file per family."""

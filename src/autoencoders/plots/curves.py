@@ -1,0 +1,132 @@
+"""Losses over the epochs of training, reconstruction and KL apart."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from autoencoders.plots.labels import spread
+from autoencoders.plots.style import MUTED, Array, colours, log_scale, new_figure, panel_grid, shortened, styled
+
+KL_UNIT = "nats per image"
+PANEL = (4.6, 3.3)  # inches, without the names at its right
+SKIPPED = 0.1  # the part of training that may leave the frame
+FEW = 5  # epochs up to which each is marked
+LINE = 0.16  # inches from one name to the next
+
+
+@styled
+def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> Figure:
+    """Draw `train/recon`, `val/recon` and, where a model has them, `train/kl` and `val/kl` against `epoch`.
+
+    `units`: each model's unit of `recon`, e.g. "nats per image (Bernoulli)" or "squared error per image".
+    Models of one unit share a panel, those of different units never do; KL, in nats per image, has its own.
+    Axes fit what follows the first tenth of the epochs; recon is logarithmic where it falls below a quarter.
+    Raises ValueError where a model has no unit or no history holds a loss.
+    """
+    if missing := sorted(set(histories) - set(units)):
+        raise ValueError(f"no unit of `recon` for {', '.join(missing)}")
+    panels = _panels(histories, units)
+    if not panels:
+        raise ValueError("no history holds a loss")
+    rows, columns = panel_grid(len(panels), most=2)
+    name_width = 0.075 * max(len(shortened(name)) for name in histories) + 0.2
+    height = max(PANEL[1], LINE * len(histories) + 0.9)
+    longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
+    figure = new_figure(columns * (PANEL[0] + name_width), rows * height + 0.8, "Training and validation losses")
+    colour = colours(histories)
+    for i, (title, unit, quantity, names) in enumerate(panels):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        axes.set(title=title, xlabel="epoch", ylabel=unit)
+        _draw(axes, {name: histories[name] for name in names}, quantity, colour, height - 0.9)
+    marker = "o" if min(map(len, histories.values())) <= FEW else ""
+    handles = [
+        Line2D([], [], color=MUTED, linestyle="-", marker=marker, markersize=4, label="validation"),
+        Line2D([], [], color=MUTED, linestyle="--", marker=marker, markersize=4, mfc="white", label="training"),
+    ]
+    if longest * SKIPPED >= 1:
+        note = "axes are fitted to what follows the first tenth of the epochs"
+        handles.append(Line2D([], [], linestyle="", label=note))
+    figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=3)
+    return figure
+
+
+def _panels(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> list[tuple[str, str, str, list[str]]]:
+    """One (title, unit, quantity, models) for each unit of recon, then one for KL."""
+    panels = []
+    for unit in dict.fromkeys(units[name] for name in histories):
+        names = [name for name in histories if units[name] == unit and _holds(histories[name], "recon")]
+        panels.append(("Reconstruction", unit, "recon", names))
+    panels.append(("KL", KL_UNIT, "kl", [name for name in histories if _holds(histories[name], "kl")]))
+    return [panel for panel in panels if panel[3]]
+
+
+def _holds(history: pd.DataFrame, quantity: str) -> bool:
+    columns = [f"{split}/{quantity}" for split in ("train", "val") if f"{split}/{quantity}" in history]
+    return bool(columns) and bool(history[columns].notna().to_numpy().any())
+
+
+def _draw(
+    axes: Axes, histories: Mapping[str, pd.DataFrame], quantity: str, colour: Mapping[str, str], height: float
+) -> None:
+    """Draw one panel of about `height` inches with each line's name at its right end."""
+    for name, history in histories.items():
+        for split, line in (("train", "--"), ("val", "-")):
+            if (column := f"{split}/{quantity}") in history:
+                epochs, values = history["epoch"].to_numpy(), history[column].to_numpy(dtype=float)
+                marker = "o" if len(epochs) <= FEW else ""  # a single epoch makes no line
+                width, face = (1.6, colour[name]) if split == "val" else (1.1, "white")
+                axes.plot(
+                    epochs, values, line, color=colour[name], linewidth=width, marker=marker, markersize=4,
+                    markerfacecolor=face,
+                )  # fmt: skip
+    _scale(axes, logarithmic=quantity == "recon")
+    if all(len(history) == 1 for history in histories.values()):
+        axes.set_xlim(0.5, 1.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+    axes.grid(axis="y")
+    _name_lines(axes, {name: _last(history, quantity) for name, history in histories.items()}, colour, height)
+
+
+def _scale(axes: Axes, logarithmic: bool) -> None:
+    """Fit the y axis to all but the first tenth of the epochs, whose fall would flatten the rest to a line."""
+    last = max(np.max(line.get_xdata()) for line in axes.lines)
+    late = [np.asarray(line.get_ydata())[np.asarray(line.get_xdata()) > last * SKIPPED] for line in axes.lines]
+    values = np.concatenate(late)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return
+    low, high = values.min(), values.max()
+    if logarithmic and low > 0 and high / low > 4:
+        log_scale(axes, "y")
+        axes.set_ylim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
+    elif high > low:
+        axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+
+
+def _last(history: pd.DataFrame, quantity: str) -> tuple[float, float]:
+    """The last point (epoch, value) of the validation line, or of the training line where there is no other."""
+    for column in (f"val/{quantity}", f"train/{quantity}"):
+        if column in history and len(known := history[["epoch", column]].dropna()):
+            return float(known["epoch"].iloc[-1]), float(known[column].iloc[-1])
+    raise ValueError(f"no {quantity} in the history")
+
+
+def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colour: Mapping[str, str], height: float) -> None:
+    """Write each name right of the axes, near its line's end, and join the two by a thin line."""
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # what follows must not move them
+    to_axes = axes.transScale + axes.transLimits
+    at: Array = to_axes.transform(list(ends.values()))
+    for name, (x, y), level in zip(ends, at, spread(at[:, 1], LINE / height, 0.0, 1.0), strict=True):
+        axes.plot(
+            [x, 1, 1.03], [y, y, level], color=colour[name], linewidth=0.8, linestyle=":",
+            transform=axes.transAxes, clip_on=False, gid="leader",
+        )  # fmt: skip
+        axes.annotate(
+            shortened(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
+            va="center", fontsize=8, annotation_clip=False,
+        )  # fmt: skip

@@ -1,0 +1,44 @@
+"""Moving labels apart so that none covers another."""
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from autoencoders.plots.style import Array
+
+
+def spread(positions: Array, gap: float, low: float, high: float) -> Array:
+    """Return `positions` (n,) moved as little as possible (least squares) to lie at least `gap` apart in [low, high].
+
+    Their order is kept. Where n labels do not fit, they are spaced evenly over the range.
+    """
+    count = len(positions)
+    if count == 0:
+        return np.empty(0)
+    gap = min(gap, (high - low) / max(count - 1, 1))
+    order = np.argsort(positions, kind="stable")
+    steps = gap * np.arange(count)
+    # Less the steps, "at least a gap apart" reads "not decreasing": isotonic regression solves it exactly.
+    level = isotonic_regression(np.asarray(positions, dtype=float)[order] - steps).x
+    moved = np.empty(count)
+    moved[order] = np.clip(level, low, high - steps[-1]) + steps
+    return moved
+
+
+def repel(centres: Array, sizes: Array, low: float, high: float, rounds: int = 400) -> Array:
+    """Return the `centres` (n, 2) of boxes of `sizes` (n, 2) pushed apart until none overlaps, or `rounds` are over.
+
+    Each overlapping pair parts along the line through its centres; boxes stay inside [low, high] on both axes.
+    """
+    placed = np.asarray(centres, dtype=float).copy()
+    placed += 1e-3 * sizes * np.random.default_rng(0).standard_normal(placed.shape)  # parts coinciding centres
+    need = (sizes[:, None] + sizes[None]) / 2
+    for _ in range(rounds):
+        apart = (placed[:, None] - placed[None]) / need  # in boxes: a pair overlaps where both parts are below 1
+        overlap = np.clip(1 - np.abs(apart).max(-1), 0, None)
+        np.fill_diagonal(overlap, 0)
+        if not overlap.any():
+            break
+        direction = apart / np.maximum(np.linalg.norm(apart, axis=-1, keepdims=True), 1e-9)
+        placed += 0.3 * (overlap[..., None] * direction * need).sum(1)
+        placed = np.clip(placed, low + sizes / 2, high - sizes / 2)
+    return placed

@@ -1,0 +1,208 @@
+"""The shared look of all figures, showing images, and writing a PNG whose bytes depend on the data alone.
+
+Figures are built with matplotlib's object interface: no pyplot, no current figure, no window system.
+Every figure function wears `@styled`; `save` draws under the same settings.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Literal, ParamSpec
+
+import matplotlib.style
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.image import AxesImage
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+P = ParamSpec("P")
+
+INK, MUTED, RULE = "#222222", "#666666", "#dddddd"
+# Petroff (2021), arXiv:2107.02270: ten colours chosen by machine for colour-vision deficiency and for people's taste.
+# Two darker ones follow, so that twelve models differ; figures never tell things apart by colour alone.
+PALETTE = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#1b4f72", "#2e7d32",
+)  # fmt: skip
+DPI = 150
+FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
+
+NAME_SIZE, DETAIL_SIZE = 9, 7.5  # points, of row labels
+
+RC = {
+    "font.family": FONT,
+    "font.size": 9,
+    "text.color": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.titlesize": 12,
+    "figure.titleweight": "bold",
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+}
+
+
+def look() -> AbstractContextManager[None]:
+    """Return a context in which matplotlib's settings are this project's, whatever matplotlibrc says."""
+    return matplotlib.style.context(RC, after_reset=True)
+
+
+def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run the figure function `draw` under `look()`."""
+
+    @wraps(draw)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with look():
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def new_figure(width: float, height: float, title: str = "", note: str = "") -> Figure:
+    """Return an empty figure with a title above and a small note below, both at left.
+
+    It is `width` × `height` inches, or as wide as the title.
+    """
+    width = max(width, 0.11 * len(title) + 0.2)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    if title:
+        figure.suptitle(title, x=0.1 / width, ha="left")
+    if note:
+        figure.supxlabel(note, x=0.1 / width, ha="left", fontsize=8, color=MUTED)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `figure` to `path` as PNG: equal figures give equal bytes (no date, no software version)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with look():
+        figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.12)
+
+
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each name, by its position."""
+    return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
+
+
+def subscripted(symbol: str, index: int) -> str:
+    """Return e.g. ``z₁``."""
+    return symbol + str(index).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
+
+
+def shortened(name: str, length: int = 24) -> str:
+    """Return `name`, its end cut off and replaced by an ellipsis where it is longer than `length` characters."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def number(value: float) -> str:
+    """Return `value` with three significant digits, ``n/a`` where it is not a number."""
+    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def pixels(images: Array) -> Array:
+    """Return images (n, C, H, W), floats in [0, 1] or uint8, as floats (n, H, W, C) clipped to [0, 1].
+
+    Raises ValueError for another shape or a C other than 1 or 3.
+    """
+    images = np.asarray(images)
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(f"expected images of shape (n, 1 or 3, H, W), found {images.shape}")
+    scaled = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
+    return np.clip(scaled, 0, 1).transpose(0, 2, 3, 1)
+
+
+def tiled(images: Array, columns: int, gap: int = 0) -> Array:
+    """Return images (n, C, H, W) row by row in one picture with white gutters of `gap` pixels.
+
+    The picture is (rows·H + gutters, columns·W + gutters, C); missing tiles of the last row are white.
+    """
+    tiles = pixels(images)
+    count, height, width, channels = tiles.shape
+    rows = -(-count // columns)
+    picture = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels))
+    for i, tile in enumerate(tiles):
+        top, left = (i // columns) * (height + gap), (i % columns) * (width + gap)
+        picture[top : top + height, left : left + width] = tile
+    return picture
+
+
+def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> AxesImage:
+    """Draw a picture (H, W, 1 or 3) in [0, 1] on `axes`, black 0 and white 1, without ticks or frame.
+
+    `extent` is (left, right, bottom, top) in data units, by default the picture's pixels with row 0 on top.
+    """
+    grey = picture.shape[-1] == 1
+    image = axes.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    return image
+
+
+def row_label(axes: Axes, y: float, name: str, detail: str = "") -> None:
+    """Write `name`, and `detail` small below it, to the left of `axes` at height `y` in data units."""
+    place: dict[str, Any] = {
+        "xy": (0, y), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points",
+        "ha": "right", "annotation_clip": False,
+    }  # fmt: skip
+    axes.annotate(
+        shortened(name),
+        fontsize=NAME_SIZE,
+        xytext=(-7, 1 if detail else 0),
+        va="bottom" if detail else "center",
+        **place,
+    )
+    if detail:
+        axes.annotate(detail, xytext=(-7, -1), va="top", fontsize=DETAIL_SIZE, color=MUTED, **place)
+
+
+def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make one axis of `axes` logarithmic, with plain numbers (0.02, 30, 500) as tick labels."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def marked(count: int, most: int) -> Array:
+    """Return at most `most` of the indices 0 … count − 1, both ends among them, as evenly spread as may be."""
+    last = max(count - 1, 1)
+    even = next(step for step in range(1, last + 1) if last % step == 0 and last // step < most)
+    if last // even >= most // 3:
+        return np.arange(0, count, even)
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width in inches of `text` set in the figures' font at `size` points."""
+    return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT)).get_extents().width) / 72
+
+
+def panel_grid(count: int, most: int) -> tuple[int, int]:
+    """Return (rows, columns) for `count` panels with at most `most` columns, the last row as full as may be."""
+    rows = -(-count // most)
+    return rows, -(-count // rows)
