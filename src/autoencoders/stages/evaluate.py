@@ -1,0 +1,127 @@
+"""Measure one trained model on the test split."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoencoders import tracking
+from autoencoders.data.batches import Batches
+from autoencoders.data.prepared import PreparedData, Split
+from autoencoders.errors import UserError
+from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
+from autoencoders.evaluation.latents import (
+    active_units,
+    kl_per_dimension,
+    knn_accuracy,
+    linear_probe_accuracy,
+    mmd_to_standard_normal,
+    normality_per_dimension,
+)
+from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.reconstruction import reconstruction_metrics
+from autoencoders.models import VAE, Model
+from autoencoders.params import Evaluate, Params
+from autoencoders.stages.features import PinnedFeatures, load_features
+from autoencoders.trained import load_trained
+from autoencoders.training.device import make_deterministic, resolve_device
+
+BATCH = 1000
+Metrics = dict[str, float]
+
+
+@torch.inference_mode()
+def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Path) -> None:
+    """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
+
+    `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row a latent dimension
+    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)).
+    """
+    tracking.connect()
+    make_deterministic()
+    device = resolve_device(params.train.device)
+    prepared, trained = PreparedData(data), load_trained(model, device)
+    if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
+        raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
+    network, settings = trained.model, params.evaluate
+    test = prepared.split("test")
+    codes = {name: encode(network, prepared.split(name), device) for name in ("train", "test")}
+
+    metrics = reconstruction_metrics(
+        (x, network.decode(network.encode(x))) for x in Batches(test.images, BATCH, device).in_order()
+    )
+    latent, dimensions = _latents(network, prepared, codes, settings, device)
+    metrics |= latent
+    if isinstance(network, VAE):
+        metrics |= _bounds(network, test, settings, device)
+    metrics |= _generation(network, codes["train"], load_features(features, device), settings, device)
+
+    (out / "codes").mkdir(parents=True, exist_ok=True)
+    np.save(out / "codes" / "test.npy", codes["test"])
+    dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
+    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    runs = tracking.FolderRuns(params.tracking.experiment)
+    runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
+    print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
+
+
+def encode(model: Model, split: Split, device: torch.device) -> NDArray[np.float32]:
+    """Return the codes (N, k) of a split's images, posterior means of a VAE."""
+    return torch.cat([model.encode(x) for x in Batches(split.images, BATCH, device).in_order()]).cpu().numpy()
+
+
+def _latents(
+    model: Model, data: PreparedData, codes: dict[str, NDArray[np.float32]], settings: Evaluate, device: torch.device
+) -> tuple[Metrics, pd.DataFrame]:
+    test, train = data.split("test"), data.split("train")
+    dimensions = pd.DataFrame({"dimension": range(1, model.latent + 1), "variance": codes["test"].var(axis=0)})
+    metrics: Metrics = {}
+    drawn = codes["test"]
+    if isinstance(model, VAE):
+        pairs = [model.posterior(x) for x in Batches(test.images, BATCH, device).in_order()]
+        mu, logvar = (torch.cat(part).cpu().numpy() for part in zip(*pairs, strict=True))
+        dimensions["kl"] = kl_per_dimension(mu, logvar)
+        metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(mu))}
+        noise = np.random.default_rng(settings.seed).standard_normal(mu.shape)
+        drawn = mu + noise * np.exp(logvar / 2)
+    normality = normality_per_dimension(drawn)
+    dimensions["ks"], dimensions["ks_p"] = normality.statistic, normality.p_value
+    metrics |= {"mmd": mmd_to_standard_normal(drawn), "ks": float(normality.statistic.mean())}
+    if train.labels is not None and test.labels is not None:
+        known = (codes["train"], train.labels, codes["test"], test.labels)
+        metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
+    return metrics, dimensions
+
+
+def _bounds(model: VAE, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    terms = [elbo_terms(model, x, generator) for x in Batches(test.images, BATCH, device).in_order()]
+    elbo = torch.cat([term.elbo for term in terms]).double().mean().item()
+    recon = torch.cat([term.recon for term in terms]).double().mean().item()
+    some = next(Batches(test.images[: settings.importance_images], settings.importance_images, device).in_order())
+    bound = importance_weighted_bound(model, some, settings.importance_samples, generator)
+    return {"recon": recon, "elbo": elbo, "nll": -bound.double().mean().item()}
+
+
+def _generation(
+    model: Model, codes: NDArray[np.float32], pinned: PinnedFeatures, settings: Evaluate, device: torch.device
+) -> Metrics:
+    """Fréchet distances of what is decoded from the prior, and from distributions fitted to the training codes."""
+    sources = {
+        "prior": standard_normal(model.latent),
+        "gaussian": fit_gaussian(codes),
+        "mixture": fit_mixture(codes, settings.mixture_components, settings.seed),
+    }
+    metrics: Metrics = {}
+    for name, source in sources.items():
+        z = torch.from_numpy(source.sample(settings.generated, np.random.default_rng(settings.seed))).to(device)
+        metrics[f"frechet/{name}"] = pinned.frechet(_decode(model, z))
+    return metrics | {"frechet/floor": pinned.floor}
+
+
+def _decode(model: Model, z: Tensor) -> Tensor:
+    return torch.cat([model.decode(part) for part in z.split(BATCH)])

@@ -1,0 +1,80 @@
+"""Train the classifier in whose features the Fréchet distance is measured, once, and pin it with the test statistics."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import UserError
+from autoencoders.evaluation.features import (
+    FeatureNet,
+    PcaFeatures,
+    extractor_from_config,
+    fit_pca_features,
+    train_feature_net,
+)
+from autoencoders.evaluation.generation import FeatureStatistics, feature_statistics, frechet_distance
+from autoencoders.params import Params
+from autoencoders.training.device import make_deterministic, resolve_device
+
+
+def features(params: Params, *, data: Path, out: Path) -> None:
+    """Write the extractor, the test images' statistics and the floor of the distance to `out`.
+
+    The floor is the distance of as many training images to the test images as are generated for each distance.
+    """
+    prepared = PreparedData(data)
+    make_deterministic()
+    device = resolve_device(params.train.device)
+    train, test = prepared.split("train"), prepared.split("test")
+    extractor: FeatureNet | PcaFeatures
+    if prepared.info.classes is not None and train.labels is not None and test.labels is not None:
+        generator = torch.Generator().manual_seed(params.features.seed)
+        classes = len(prepared.info.classes)
+        extractor = train_feature_net(train.images, train.labels, classes, params.features.epochs, generator, device)
+        facts = {"test_accuracy": extractor.accuracy(test.images, test.labels)}
+    else:
+        extractor, facts = fit_pca_features(train.images).to(device), {}
+    reference = feature_statistics(extractor.features(torch.from_numpy(np.array(test.images))))
+    real = feature_statistics(extractor.features(torch.from_numpy(train.images[: params.evaluate.generated])))
+    facts["frechet_floor"] = frechet_distance(*real, *reference)
+
+    out.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()}, out / WEIGHTS)
+    np.savez(out / STATISTICS, mean=reference.mean, cov=reference.cov)
+    (out / DESCRIPTION).write_text(json.dumps({"extractor": extractor.config(), **facts}, indent=2) + "\n")
+    print(f"features: {extractor.kind}, " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
+
+
+WEIGHTS, STATISTICS, DESCRIPTION = "weights.safetensors", "test_statistics.npz", "features.json"
+
+
+@dataclass(frozen=True)
+class PinnedFeatures:
+    """What the stage wrote: an extractor, the test images' statistics in its features, and the distance's floor."""
+
+    extractor: FeatureNet | PcaFeatures
+    reference: FeatureStatistics
+    floor: float
+
+    def frechet(self, images: Tensor) -> float:
+        """Return the Fréchet distance of images (N, C, H, W), clipped to [0, 1], to the test images."""
+        return frechet_distance(*feature_statistics(self.extractor.features(images.clamp(0, 1))), *self.reference)
+
+
+def load_features(folder: Path, device: torch.device) -> PinnedFeatures:
+    """Read the stage's `folder`; raises `UserError` where something in it is missing or damaged."""
+    try:
+        described = json.loads((folder / DESCRIPTION).read_text())
+        extractor = extractor_from_config(described["extractor"])
+        extractor.load_state_dict(load_file(folder / WEIGHTS))
+        stored = np.load(folder / STATISTICS)
+        reference = FeatureStatistics(stored["mean"], stored["cov"])
+    except Exception as error:  # a missing or damaged file, each with an exception of its own
+        raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
+    return PinnedFeatures(extractor.to(device), reference, described["frechet_floor"])
