@@ -51,10 +51,16 @@ def test_a_model_overrides_the_training_section() -> None:
         ({"train": {"schedule": "cosin"}, "models": MODELS}, ["train.schedule:", "'constant' or 'cosine'", "'cosin'"]),
         ({"train": {"learning_rate": float("nan")}, "models": MODELS}, ["train.learning_rate:", "finite"]),
         ({"train": {"device": "gpu"}, "models": MODELS}, ["train.device:", "cuda", "'gpu'"]),
-        ({"models": {"a": {"kind": "vea", "latent": 2}}}, ["models.a.kind:", "pca, autoencoder, vae", "Did you mean 'vae'?"]),
+        (
+            {"models": {"a": {"kind": "vea", "latent": 2}}},
+            ["models.a.kind:", "pca, autoencoder, vae", "Did you mean 'vae'?"],
+        ),
         ({"models": {"a": {"latent": 2}}}, ["models.a.kind:", "pca, autoencoder, vae"]),
         ({"models": {"a": {"kind": "vae"}}}, ["models.a.latent: missing"]),
-        ({"models": {"a": {"kind": "vae", "latent": 2, "bet": 1}}}, ["models.a.bet: unknown key", "Did you mean 'beta'?"]),
+        (
+            {"models": {"a": {"kind": "vae", "latent": 2, "bet": 1}}},
+            ["models.a.bet: unknown key", "Did you mean 'beta'?"],
+        ),
         ({"models": {"a": {"kind": "pca", "latent": 2, "beta": 1}}}, ["models.a.beta: unknown key", "kind, latent"]),
         ({"models": {"a": {"kind": "vae", "latent": 2, "beta": -1}}}, ["models.a.beta:", "greater than or equal to 0"]),
         ({"models": {"a.b": MODELS["vae"]}}, ["models.a.b:", "pattern"]),

@@ -147,7 +147,7 @@ class Evaluate(Section):
     """What is measured on the test split."""
 
     seed: Seed = 0
-    importance_samples: Count = 200
+    importance_samples: Count = 100
     importance_images: Count = 1000
     generated: Annotated[int, Field(strict=True, ge=100)] = 10000
     mixture_components: Count = 10
@@ -206,7 +206,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist. Run from the repository root, or name another with --params.") from None
+        raise UserError(
+            f"{path} does not exist. Run from the repository root, or name another with --params."
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, Mapping):
@@ -260,7 +262,7 @@ _TYPES = {"int", "float", "constrained-int", "constrained-float", "list"}
 
 
 def _known_keys(loc: tuple[Any, ...]) -> list[str]:
-    section: type[BaseModel] = Params
+    section: Any = Params
     for part in loc[:-1]:
         if part in _MODEL_TAGS:
             section = _MODEL_TAGS[part]

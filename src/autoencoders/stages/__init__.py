@@ -1,1 +1,1 @@
-"""One module per stage of the pipeline: read, call, write. DVC, MLflow Projects and Kubeflow call the same functions."""
+"""One module per stage: read, call, write. DVC, MLflow Projects and Kubeflow call the same functions."""

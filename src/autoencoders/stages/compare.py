@@ -31,7 +31,7 @@ SHOWN = {
 
 def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, print the table, register the best."""
-    runs = tracking.FolderRuns(params.tracking.experiment)
+    tracking.require_server()
     metrics = {name: read_metrics(evaluation / name) for name in params.models}
     descriptions = {name: read_description(models / name) for name in params.models}
     table = comparison_table(params, metrics)
@@ -49,7 +49,8 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     (out / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
 
-    register_best(runs, params, descriptions, models)
+    with tracking.FolderRuns(params.tracking.experiment) as runs:
+        register_best(runs, params, descriptions, models)
 
 
 def register_best(
@@ -58,7 +59,7 @@ def register_best(
     """Register the best models of `models`, each under its alias, and say which they are and why."""
     registered = tracking.registered_name(next(iter(descriptions.values())))
     for alias, (name, metric) in best_models(params, descriptions).items():
-        runs.register(registered, models / name, alias, metric)
+        runs.register(registered, models / name, alias, metric).result()
         if not runs.offline:
             print(f"models:/{registered}@{alias} is {name}, by {metric}")
 

@@ -41,13 +41,23 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row a latent dimension
     (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)).
     """
-    tracking.connect()
-    make_deterministic()
+    tracking.require_server()
     device = resolve_device(params.train.device)
+    make_deterministic(device)
     prepared, trained = PreparedData(data), load_trained(model, device)
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     network, settings = trained.model, params.evaluate
+    with tracking.FolderRuns(params.tracking.experiment) as runs:
+        metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
+        runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
+    print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
+
+
+def _measure(
+    network: Model, prepared: PreparedData, pinned: PinnedFeatures, settings: Evaluate, device: torch.device, out: Path
+) -> Metrics:
+    """Measure everything, write it to `out`, and return what goes into `metrics.json`."""
     test = prepared.split("test")
     codes = {name: encode(network, prepared.split(name), device) for name in ("train", "test")}
 
@@ -58,15 +68,13 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     metrics |= latent
     if isinstance(network, VAE):
         metrics |= _bounds(network, test, settings, device)
-    metrics |= _generation(network, codes["train"], load_features(features, device), settings, device)
+    metrics |= _generation(network, codes["train"], pinned, settings, device)
 
     (out / "codes").mkdir(parents=True, exist_ok=True)
     np.save(out / "codes" / "test.npy", codes["test"])
     dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    runs = tracking.FolderRuns(params.tracking.experiment)
-    runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
-    print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
+    return metrics
 
 
 def encode(model: Model, split: Split, device: torch.device) -> NDArray[np.float32]:
@@ -87,7 +95,7 @@ def _latents(
         dimensions["kl"] = kl_per_dimension(mu, logvar)
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(mu))}
         noise = np.random.default_rng(settings.seed).standard_normal(mu.shape)
-        drawn = mu + noise * np.exp(logvar / 2)
+        drawn = (mu + noise * np.exp(logvar / 2)).astype(np.float32)
     normality = normality_per_dimension(drawn)
     dimensions["ks"], dimensions["ks_p"] = normality.statistic, normality.p_value
     metrics |= {"mmd": mmd_to_standard_normal(drawn), "ks": float(normality.statistic.mean())}

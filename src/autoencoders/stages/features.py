@@ -1,4 +1,4 @@
-"""Train the classifier in whose features the Fréchet distance is measured, once, and pin it with the test statistics."""
+"""Train the classifier whose features the Fréchet distance compares, once, and pin it with the test statistics."""
 
 import json
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     The floor is the distance of as many training images to the test images as are generated for each distance.
     """
     prepared = PreparedData(data)
-    make_deterministic()
     device = resolve_device(params.train.device)
+    make_deterministic(device)
     train, test = prepared.split("train"), prepared.split("test")
     extractor: FeatureNet | PcaFeatures
     if prepared.info.classes is not None and train.labels is not None and test.labels is not None:
         generator = torch.Generator().manual_seed(params.features.seed)
         classes = len(prepared.info.classes)
         extractor = train_feature_net(train.images, train.labels, classes, params.features.epochs, generator, device)
-        facts = {"test_accuracy": extractor.accuracy(test.images, test.labels)}
+        facts = {"test_accuracy": extractor.accuracy(np.array(test.images), test.labels)}
     else:
         extractor, facts = fit_pca_features(train.images).to(device), {}
     reference = feature_statistics(extractor.features(torch.from_numpy(np.array(test.images))))
-    real = feature_statistics(extractor.features(torch.from_numpy(train.images[: params.evaluate.generated])))
+    real = feature_statistics(extractor.features(torch.from_numpy(np.array(train.images[: params.evaluate.generated]))))
     facts["frechet_floor"] = frechet_distance(*real, *reference)
 
     out.mkdir(parents=True, exist_ok=True)

@@ -44,22 +44,37 @@ class Measured:
 
 
 @torch.inference_mode()
-def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Path) -> None:
-    """Draw all figures of the entries of `params.models` into `out`."""
-    tracking.connect()
-    prepared = PreparedData(data)
-    test = prepared.split("test")
-    measured = [_read(name, models / name, evaluation / name) for name in params.models]
-    figures = _shared(params, measured, test)
-    own = {one.name: _of_one(params.plots, one, test, prepared.info.classes) for one in measured}
-
-    out.mkdir(parents=True, exist_ok=True)
-    for name, figure in [*figures.items(), *(pair for mine in own.values() for pair in mine.items())]:
-        save(figure, out / f"{name}.png")
-    runs = tracking.FolderRuns(params.tracking.experiment)
-    for one in measured:
-        runs.log_figures(one.folder, tracking.figures_of(out, one.name))
+def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Path, curves: Path) -> None:
+    """Draw all figures of the entries of `params.models` into `out`, and write what DVC plots itself to `curves`."""
+    tracking.require_server()
+    with tracking.FolderRuns(params.tracking.experiment) as runs:
+        measured = [_read(name, models / name, evaluation / name) for name in params.models]
+        _write_curves(measured, curves)
+        _draw(params, PreparedData(data), measured, out)
+        for name in params.models:
+            runs.log_figures(models / name, tracking.figures_of(out, name))
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")
+
+
+def _write_curves(measured: list[Measured], folder: Path) -> None:
+    for kind in ("loss", "kl"):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+    for one in measured:
+        if (one.folder / "history.csv").exists():
+            history = pd.read_csv(one.folder / "history.csv")
+            history.drop(columns=["seconds", "timestamp"]).to_csv(folder / "loss" / f"{one.name}.csv", index=False)
+        if "kl" in one.dimensions:
+            one.dimensions[["dimension", "kl"]].to_csv(folder / "kl" / f"{one.name}.csv", index=False)
+
+
+def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out: Path) -> None:
+    test = prepared.split("test")
+    figures = _shared(params, measured, test)
+    for one in measured:
+        figures |= _of_one(params.plots, one, test, prepared.info.classes)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        save(figure, out / f"{name}.png")
 
 
 def _read(name: str, folder: Path, evaluation: Path) -> Measured:

@@ -17,19 +17,19 @@ def publish(
     figures: Path = Path("reports/figures"),
 ) -> None:
     """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raises `UserError` on failure."""
-    runs = tracking.FolderRuns(params.tracking.experiment)
+    tracking.require_server()
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")
-    for name in names:
-        runs.publish_model(models / name)
-        if (evaluation / name / "metrics.json").exists():
-            codes = evaluation / name / "codes" / "dimensions.csv"
-            runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
-        runs.log_figures(models / name, tracking.figures_of(figures, name))
-        if runs.offline:
-            raise UserError("MLflow stopped answering: run `autoencoders publish` again once it is back.")
-        print(f"{name}: published")
-    if len(names) == len(params.models):
-        descriptions = {name: read_description(models / name) for name in names}
-        register_best(runs, params, descriptions, models)
+    with tracking.FolderRuns(params.tracking.experiment, warns=False) as runs:
+        for name in names:
+            runs.publish_model(models / name)
+            if (evaluation / name / "metrics.json").exists():
+                codes = evaluation / name / "codes" / "dimensions.csv"
+                runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
+            runs.log_figures(models / name, tracking.figures_of(figures, name)).result()
+            if runs.offline:
+                raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
+            print(f"{name}: published")
+        if len(names) == len(params.models):
+            register_best(runs, params, {name: read_description(models / name) for name in names}, models)

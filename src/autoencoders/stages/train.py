@@ -19,10 +19,10 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
+from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
-from autoencoders.trained import save_trained
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
@@ -30,10 +30,11 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
 
     Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
     """
+    tracking.require_server()
     prepared = PreparedData(data)
     entry, settings = params.model(model), params.training_of(model)
     device = resolve_device(settings.device)
-    make_deterministic()
+    make_deterministic(device)
     network = build(entry.model_dump(), prepared.info.shape, torch.Generator().manual_seed(settings.seed))
     description: dict[str, Any] = {
         "name": model,
@@ -46,11 +47,11 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
     checkpoint = Checkpoint(checkpoints / model, _fingerprint(description))
     with checkpoint.locked():
         saved = checkpoint.load(torch.device("cpu"))
-        run = tracking.start_model_run(params, description, prepared, resume=(saved or {}).get("run_id"))
-        checkpoint.run_id = run.run_id
-        with run:
+        with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
+            checkpoint.run_id = lambda: run.run_id
+            history: list[Row] = []
             if isinstance(network, PCA):
-                history, results = [], _fit_pca(network, prepared, device)
+                results = _fit_pca(network, prepared)
             else:
                 history, results = _fit_network(network, prepared, params, model, device, checkpoint, run)
             out.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
     print(f"{model}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")
 
 
-def _fit_pca(model: PCA, prepared: PreparedData, device: torch.device) -> dict[str, Any]:
+def _fit_pca(model: PCA, prepared: PreparedData) -> dict[str, Any]:
     model.fit(prepared.split("train").images)
     batches = Batches(prepared.split("val").images, 1000, torch.device("cpu"))
     errors = [F.mse_loss(model.decode(model.encode(x)), x, reduction="sum").item() for x in batches.in_order()]

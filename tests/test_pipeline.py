@@ -1,0 +1,149 @@
+"""The whole pipeline under DVC, on a folder of tiny images, in a repository of its own."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+REPOSITORY = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def run(folder: Path, *command: str, code: int = 0) -> str:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    for name in ("MLFLOW_TRACKING_URI", "AUTOENCODERS_MIRROR"):
+        environment.pop(name, None)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def stages_run(output: str) -> list[str]:
+    return re.findall(r"Running stage '(.*?)'", output)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone of this repository with small parameters, on which the pipeline has run once."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(REPOSITORY / name, folder)
+    (folder / ".dvc").mkdir()
+    shutil.copy(REPOSITORY / ".dvc" / "config", folder / ".dvc")
+    shutil.copy(REPOSITORY / ".dvc" / ".gitignore", folder / ".dvc")
+    shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
+    params["data"] |= {"name": "folder", "folder": "pictures"}
+    params["prepare"] |= {"validation": 0.2, "test": 0.4}
+    params["train"] |= {"epochs": 2, "batch_size": 16}
+    params["features"]["epochs"] = 1
+    params["evaluate"] |= {"importance_samples": 3, "importance_images": 10, "generated": 100, "mixture_components": 2}
+    params["models"] = {
+        "pca": {"kind": "pca", "latent": 3},
+        "vae": {"kind": "vae", "latent": 3, "hidden": [8], "beta": 1.0},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    generator = np.random.default_rng(0)
+    for index in range(150):
+        label = index % 2
+        pixels = (80 * label + generator.integers(0, 100, (9, 8))).astype(np.uint8)
+        path = folder / "pictures" / f"kind-{label}" / f"{index:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    run(folder, "git", "init", "-q")
+    run(folder, "git", "add", "-A")
+    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start")
+    run(folder, "git", "config", "user.name", "t")
+    run(folder, "git", "config", "user.email", "t@example.org")
+    output = run(folder, "dvc", "repro")
+    assert stages_run(output) == [
+        "download", "prepare", "features", "train@pca", "train@vae",
+        "evaluate@pca", "evaluate@vae", "plots", "compare",
+    ]  # fmt: skip
+    run(folder, "git", "add", "dvc.lock")
+    run(folder, "git", "commit", "-qm", "ran")
+    return folder
+
+
+def mlflow_runs(folder: Path) -> list:
+    import mlflow
+
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("autoencoders")
+    return client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
+    table = (project / "reports/comparison/comparison.txt").read_text()
+    assert [line.split()[0] for line in table.splitlines()[2:4]] == ["pca", "vae"]
+    metrics = json.loads((project / "evaluation/vae/metrics.json").read_text())
+    assert {"mse", "bce", "ssim", "psnr", "kl", "elbo", "nll", "mmd", "ks", "knn5", "linear_probe"} <= set(metrics)
+    assert {"frechet/prior", "frechet/gaussian", "frechet/mixture", "frechet/floor"} <= set(metrics)
+    assert metrics["nll"] <= -metrics["elbo"] + 1  # the bound of more samples is tighter
+    figures = {path.stem for path in (project / "reports/figures").glob("*.png")}
+    shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
+    own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
+    assert figures == shared | own
+    assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
+
+
+def test_every_model_has_one_run_with_everything_in_it(project: Path) -> None:
+    runs = {found.info.run_name: found for found in mlflow_runs(project) if "dvc_experiment" not in found.data.tags}
+    assert set(runs) == {"pca", "vae"}
+    vae = runs["vae"]
+    assert vae.info.status == "FINISHED"
+    measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
+    assert vae.data.metrics["test/mse"] == measured["mse"]
+    assert {"train/loss", "val/recon", "val/kl", "test/frechet/prior"} <= set(vae.data.metrics)
+    assert vae.data.params["model.beta"] == "1.0"
+    assert vae.data.tags["dvc_stage"] == "train@vae"
+    head = run(project, "git", "rev-list", "--max-parents=0", "HEAD").strip()
+    assert (vae.data.tags["git_commit"], vae.data.tags["git_dirty"]) == (head, "false")
+
+
+def test_a_second_run_does_nothing(project: Path) -> None:
+    output = run(project, "dvc", "repro")
+    assert stages_run(output) == []
+    assert "up to date" in output
+
+
+def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
+    output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
+    assert stages_run(output) == ["train@vae", "evaluate@vae", "plots", "compare"]
+    betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]
+    assert sorted(beta for beta in betas if beta) == ["1.0", "4.0"]
+    difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))
+    assert "evaluation/vae/metrics.json" in difference
+    assert "evaluation/pca/metrics.json" not in difference
+
+
+def test_a_new_image_is_noticed(project: Path) -> None:
+    path = project / "pictures" / "kind-0" / "new.png"
+    Image.fromarray(np.full((9, 8), 7, np.uint8)).save(path)
+    try:
+        assert "changed" in run(project, "dvc", "status", "download")
+    finally:
+        path.unlink()
+
+
+def test_two_at_once_are_kept_apart(project: Path) -> None:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    script = "import time; from dvc.repo import Repo\nwith Repo('.').lock: print('locked', flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=project, stdout=subprocess.PIPE, env=environment
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        try:
+            output = run(project, "dvc", "repro", code=255)
+        finally:
+            other.kill()
+    assert "Unable to acquire lock" in output
