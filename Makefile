@@ -1,0 +1,47 @@
+# Two commands do everything on a fresh machine: `make run` (the pipeline) and `make test`.
+# Needed: Python 3.11 or newer with venv, make, git and a way to the Python package index.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A machine that asks for no bytecode would compile every import anew: 10 s a stage.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: run test check lock clean help
+
+run: $(INSTALLED)  ## install, run the pipeline, print the comparison
+	@dvc repro
+	@echo
+	@cat reports/comparison/comparison.txt
+	@echo
+	@echo "Next:"
+	@echo "  1. open the figures in reports/figures/"
+	@echo "  2. compare the runs: $(BIN)/mlflow ui, then http://127.0.0.1:5000"
+
+test: $(INSTALLED)  ## install and run the tests
+	@pytest
+
+check: $(INSTALLED)  ## lint, formatting, types
+	ruff check .
+	ruff format --check .
+	mypy
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) (about 6 GB with CUDA, some minutes) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
+
+clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
+	rm -rf data models evaluation reports .cache/checkpoints
+
+help:
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
