@@ -4,6 +4,7 @@ A stage's options are the keyword arguments of its function: there is nothing he
 """
 
 import argparse
+import errno
 import importlib
 import inspect
 import os
@@ -76,7 +77,10 @@ def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f" ({error.filename})" if error.filename else ""
+        print(f"error: no space left on the disk{place}. Free some, then run the same command again.", file=sys.stderr)
+        return 2
     return 0

@@ -1,0 +1,63 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autoencoders import cli
+from autoencoders.errors import suggestion
+
+
+def command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "autoencoders", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_every_command_without_importing_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from autoencoders.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False"
+    for name, summary in cli.COMMANDS.items():
+        assert f"{name} " in done.stdout
+        assert summary.split()[0] in done.stdout
+
+
+def test_a_user_s_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("modles: {}\n")
+    done = command("train", "--model", "vae", "--data", "d", "--checkpoints", "c", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "error: params.yaml: models: missing; modles: unknown key. Did you mean 'models'?" in done.stderr
+    assert not (tmp_path / "o").exists()
+
+
+def test_options_are_the_stage_function_s_arguments() -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["train", "--model", "vae"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_has_a_documented_stage_function(name: str) -> None:
+    function = cli.stage(name)
+    assert function.__name__ == name
+    assert function.__doc__
+
+
+def test_a_full_disk_is_a_user_s_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    import errno
+
+    def full(params: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
+
+    monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
+    assert cli._run(full, {"params": Path("params.yaml")}) == 2
+    assert "no space left" in capsys.readouterr().err.lower()
+
+
+def test_suggestions_are_near_misses_only() -> None:
+    assert suggestion("mnits", ["mnist", "svhn"]) == " Did you mean 'mnist'?"
+    assert suggestion("zebra", ["mnist", "svhn"]) == ""
