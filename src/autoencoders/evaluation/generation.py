@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-MAX_FIT = 20_000
+MAX_FIT = 10_000
 """Codes that a mixture is fitted on: more change neither the fit nor the distance, and cost seconds."""
 RELATIVE_FLOOR = 1e-6
 """Added to a mixture's variances, relative to the codes' mean variance: keeps components on collapsed codes proper."""
@@ -83,7 +83,7 @@ def fit_gaussian(z: ArrayLike) -> CodeDistribution:
 
 
 def fit_mixture(z: ArrayLike, components: int, seed: int) -> CodeDistribution:
-    """Fit a mixture of full Gaussians to codes (N, k) by EM (scikit-learn, float64), on at most 20,000 of them.
+    """Fit a mixture of full Gaussians to codes (N, k) by EM (scikit-learn, float64), on at most 10,000 of them.
 
     One k-means start: on 16 dimensions of MNIST it converges in 16 steps, where a k-means++ start took 47 and gained
     .005 nats. There are never more components than distinct codes, so collapsed codes do not fail.

@@ -33,7 +33,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
     panels = _panels(histories, units)
     if not panels:
         raise ValueError("no history holds a loss")
-    rows, columns = panel_grid(len(panels), most=2)
+    rows, columns = panel_grid(len(panels), most=3 if len(panels) == 3 else 2)
     name_width = 0.075 * max(len(shortened(name)) for name in histories) + 0.2
     height = max(PANEL[1], LINE * len(histories) + 0.9)
     longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
