@@ -1,9 +1,9 @@
 """A trained model is a folder: enough to rebuild it, to tell what it learned from, and to find its MLflow run.
 
-    weights.safetensors   the weights, no pickles
-    model.json            parameters, data shape, data set, training settings, results on the validation split
-    history.csv           one row an epoch (networks only)
-    run.json              the MLflow run that recorded the training
+weights.safetensors   the weights, no pickles
+model.json            parameters, data shape, data set, training settings, results on the validation split
+history.csv           one row an epoch (networks only)
+run.json              the MLflow run that recorded the training
 """
 
 import hashlib

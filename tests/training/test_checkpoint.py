@@ -38,7 +38,7 @@ def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path: Path, monkeypat
 
 def test_the_run_that_the_training_reports_to_is_kept(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "x")
-    checkpoint.run_id = "abc"
+    checkpoint.run_id = lambda: "abc"
     checkpoint.save({"epoch": 1})
     assert (Checkpoint(tmp_path, "x").load(CPU) or {})["run_id"] == "abc"
 

@@ -12,6 +12,7 @@ from autoencoders.errors import UserError
 Shape = tuple[int, int, int]
 """Channels, height, width."""
 
+
 def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
     """(B, C, H, W) → (B, outputs), ReLU between the layers."""
     return nn.Sequential(nn.Flatten(), *_linear_stack([prod(shape), *hidden, outputs]))
@@ -35,7 +36,10 @@ def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequent
     """(B, latent) → logits (B, C, H, W); transposed convolutions that undo the encoder's sizes, odd ones too."""
     sizes = _halvings(shape, len(hidden))[::-1]
     channels = [*hidden, shape[0]]
-    layers: list[nn.Module] = [nn.Linear(latent, channels[0] * prod(sizes[0])), nn.Unflatten(1, (channels[0], *sizes[0]))]
+    layers: list[nn.Module] = [
+        nn.Linear(latent, channels[0] * prod(sizes[0])),
+        nn.Unflatten(1, (channels[0], *sizes[0])),
+    ]
     for (before, after), (height, width) in zip(pairwise(channels), sizes[1:], strict=True):
         odd = (height % 2, width % 2)  # what the encoder's halving rounded away
         layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, output_padding=odd)]
@@ -52,7 +56,8 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
         if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             bound = 1 / sqrt(layer.weight[0].numel())
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-            nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+            if layer.bias is not None:
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
 
 
 def _linear_stack(sizes: Sequence[int]) -> list[nn.Module]:

@@ -54,7 +54,9 @@ class PCA(nn.Module):
         self.components.copy_(torch.from_numpy(vectors.T.copy()))
 
 
-def leading_eigenvectors(symmetric: "NDArray[np.float64]", count: int, tolerance: float = 1e-10) -> "NDArray[np.float64]":
+def leading_eigenvectors(
+    symmetric: "NDArray[np.float64]", count: int, tolerance: float = 1e-10
+) -> "NDArray[np.float64]":
     """Return the `count` eigenvectors of largest eigenvalue as columns (D, count), largest first."""
     size = len(symmetric)
     if size <= EXACT_UP_TO:

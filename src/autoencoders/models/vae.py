@@ -56,7 +56,7 @@ class VAE(Autoencoder):
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
     def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
-        """−ELBO with KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
+        """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
         mu, logvar = self.posterior(x)
         noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         z = mu + noise * torch.exp(0.5 * logvar)

@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ class Checkpoint:
     """One file in a folder of its own, beside a lock that keeps a second process out.
 
     `fingerprint` names all that the weights depend on; a checkpoint with another one is not resumed.
-    `run_id` is the MLflow run that the training reports to, so that a resumed training goes on reporting there.
+    `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder
         self.fingerprint = fingerprint
         self.path = folder / "last.pt"
-        self.run_id: str | None = None
+        self.run_id: Callable[[], str | None] = lambda: None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -46,7 +46,7 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one."""
         partial = self.path.with_suffix(".partial")
-        torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id}, partial)
+        torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id()}, partial)
         partial.replace(self.path)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:

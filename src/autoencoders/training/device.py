@@ -35,11 +35,15 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def make_deterministic() -> None:
-    """Ask torch for deterministic algorithms: same machine and parameters, same weights bit for bit."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+def make_deterministic(device: torch.device) -> None:
+    """Ask torch for deterministic algorithms: same machine and parameters, same weights bit for bit.
+
+    On a CPU the operations of this package are deterministic as they are, and the request imports a compiler for 3 s.
+    """
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
 
 
 def describe(device: torch.device) -> str:

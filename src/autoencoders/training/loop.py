@@ -45,7 +45,7 @@ def fit(
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
-    on_batch: Callable[[], None] = lambda: None,
+    on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 

@@ -1,0 +1,90 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from autoencoders.errors import UserError
+from autoencoders.params import Params, parse_params
+from autoencoders.stages.train import train
+from autoencoders.trained import load_trained, read_description
+
+EPOCHS = 120
+
+
+def sha256(folder: Path) -> str:
+    return read_description(folder)["weights_sha256"]
+
+
+def test_a_network_s_folder_is_complete(params: Params, prepared: Path, tmp_path: Path) -> None:
+    train(params, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
+    assert {path.name for path in (tmp_path / "vae").iterdir()} == {
+        "weights.safetensors", "model.json", "history.csv", "run.json",
+    }  # fmt: skip
+    described = read_description(tmp_path / "vae")
+    history = pd.read_csv(tmp_path / "vae" / "history.csv")
+    assert history["epoch"].tolist() == [1, 2]
+    best = history.loc[history["val/loss"].idxmin()]
+    assert described["best_epoch"] == best["epoch"]
+    assert described["validation"]["val/elbo"] == pytest.approx(best["val/elbo"])
+    assert described["parameters"] == sum(value.numel() for value in load_trained(tmp_path / "vae").model.parameters())
+    assert not (tmp_path / "state" / "vae" / "last.pt").exists()
+
+
+def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        train(params, model="ae", data=prepared, checkpoints=tmp_path / name, out=tmp_path / name)
+    other = params.model_copy(update={"train": params.train.model_copy(update={"seed": 1})})
+    train(other, model="ae", data=prepared, checkpoints=tmp_path / "other", out=tmp_path / "other")
+    assert sha256(tmp_path / "first") == sha256(tmp_path / "second") != sha256(tmp_path / "other")
+
+
+def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_path: Path, store: str) -> None:
+    params = parse_params({"models": {"big": {"kind": "pca", "latent": 100}}})
+    with pytest.raises(UserError, match=r"latent: 100 is larger than the data \(64 values"):
+        train(params, model="big", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "big")
+    assert not (tmp_path / "big").exists()
+
+
+@pytest.fixture
+def start(prepared: Path, tmp_path: Path, store: str) -> Callable[[str], "subprocess.Popen[str]"]:
+    """Starts `autoencoders train` of a long training in a process of its own."""
+    params = {
+        "train": {"epochs": EPOCHS, "batch_size": 5, "device": "cpu"},
+        "models": {"vae": {"kind": "vae", "latent": 2, "hidden": [8]}},
+    }
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+
+    def starting(name: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "autoencoders", "train", "--model", "vae", "--data", str(prepared)]
+        command += ["--checkpoints", name, "--out", f"{name}/model"]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": store}
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+    return starting
+
+
+def test_a_training_interrupted_thrice_ends_with_the_same_weights(
+    start: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path
+) -> None:
+    whole = start("whole")
+    assert whole.wait() == 0
+    checkpoint = tmp_path / "broken" / "vae" / "last.pt"
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        broken = start("broken")
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while broken.poll() is None and not (checkpoint.exists() and checkpoint.stat().st_mtime_ns > before):
+            time.sleep(0.01)
+        broken.send_signal(number)
+        assert broken.wait() == code
+        assert checkpoint.exists()
+        assert not (tmp_path / "broken" / "model").exists()
+    assert start("broken").wait() == 0
+    assert sha256(tmp_path / "broken" / "model") == sha256(tmp_path / "whole" / "model")
+    assert len(pd.read_csv(tmp_path / "broken" / "model" / "history.csv")) == EPOCHS
