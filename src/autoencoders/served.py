@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from autoencoders.trained import load_trained
 
+BATCH = 1000
+
 
 class Reconstructor:
     """A trained model behind MLflow's `predict`."""
@@ -18,9 +20,9 @@ class Reconstructor:
 
     @torch.inference_mode()
     def predict(self, images: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
-        """Images float32 (N, C, H, W) in [0, 1] → their reconstructions, same shape."""
-        x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-        return self._model.decode(self._model.encode(x)).numpy()
+        """Images float32 (N, C, H, W) in [0, 1] → their reconstructions, same shape; a VAE decodes the mean."""
+        x = torch.from_numpy(np.array(images, dtype=np.float32))
+        return torch.cat([self._model.decode(self._model.encode(part)) for part in x.split(BATCH)]).numpy()
 
 
 def _load_pyfunc(data_path: str) -> Reconstructor:

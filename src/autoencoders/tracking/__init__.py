@@ -1,0 +1,31 @@
+"""Runs in MLflow; the only package that imports it, and only once a stage has something to record.
+
+A run never holds anything that the model's folder does not hold first, so a server that goes away costs nothing:
+`publish` brings a run up to date from folders, as often as one likes, and makes runs that do not exist yet. The one
+exception are system metrics, which no folder keeps.
+
+    client        where MLflow is, whether it answers, and keeping it quiet
+    recorder      calls in the background, and what happens when they fail
+    origin        the tags that tie a run to commit, DVC stage and inputs
+    store         finding and making experiments and runs
+    content       what a run holds, each part logged so that logging it again changes nothing
+    logged_model  the model as MLflow stores, loads and registers it
+    runs          the run of one training, and the runs of models that are folders already
+"""
+
+from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
+from autoencoders.tracking.logged_model import registered_name
+from autoencoders.tracking.recorder import Recorder
+from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of
+
+__all__ = [
+    "FolderRuns",
+    "ModelRun",
+    "Recorder",
+    "connect",
+    "figures_of",
+    "registered_name",
+    "repository_root",
+    "require_server",
+    "tracking_uri",
+]

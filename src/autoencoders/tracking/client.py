@@ -1,0 +1,143 @@
+"""Where MLflow is, whether it answers, and keeping it quiet."""
+
+import fcntl
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.errors import UserError
+
+if TYPE_CHECKING:
+    import requests
+    from mlflow import MlflowClient
+
+for variable, value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's 7 would stall a training for minutes
+    "GIT_PYTHON_REFRESH": "quiet",  # where there is no git, in an image
+}.items():
+    os.environ.setdefault(variable, value)
+warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
+
+SQLITE = "sqlite:///"
+HEALTH_TIMEOUT = 5.0
+
+
+def repository_root() -> Path:
+    """Return the folder of `dvc.yaml` that runs belong to; for a DVC experiment in a copy, the original's."""
+    if root := os.environ.get("DVC_ROOT"):
+        return Path(root)
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").exists()), here)
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, by default the database `mlflow.db` in the repository root; files as absolute."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return f"{SQLITE}{repository_root() / 'mlflow.db'}"
+    return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}" if uri.startswith(SQLITE) else uri
+
+
+def database() -> Path | None:
+    """Return the file that holds the runs, or None where a server does."""
+    uri = tracking_uri()
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def artifact_root() -> Path | None:
+    """Return the folder beside a local database in which its artifacts go; a server has its own."""
+    file = database()
+    return file.parent / "mlartifacts" if file else None
+
+
+def connect() -> "MlflowClient":
+    """Import MLflow and return a client of `tracking_uri()`, whose tables exist."""
+    file = database()
+    if file and not file.exists():
+        print(f"creating MLflow's database {file} (once, about 10 s)", flush=True)
+    import mlflow
+
+    for name, level in {"mlflow": logging.ERROR, "alembic": logging.ERROR, "urllib3": logging.ERROR}.items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # it complains of outages in its own way
+    mlflow.set_tracking_uri(tracking_uri())
+    with _making_tables(file):
+        client = mlflow.MlflowClient()
+        client.get_experiment_by_name("Default")
+    return client
+
+
+@contextmanager
+def _making_tables(file: Path | None) -> Iterator[None]:
+    """Make a local database's tables in one process at a time, and its experiment `Default` independent of the cwd."""
+    root = artifact_root()
+    if file is None or root is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    place = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
+    with file.with_name(f"{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.environ[place] = str(root)
+        try:
+            yield
+        finally:
+            del os.environ[place]
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the user and password of every URL in it left out."""
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what went wrong in one line that holds no password."""
+    lines = str(error).strip().splitlines()
+    return without_password(lines[0][:300] if lines else type(error).__name__)
+
+
+def require_server() -> None:
+    """Raise `UserError` within seconds where MLflow is on a server and that does not answer."""
+    uri = tracking_uri()
+    if not uri.startswith(("http://", "https://")):
+        return
+    import requests
+
+    fix = "Start it, correct MLFLOW_TRACKING_URI, or unset the variable to use the local database."
+    server = f"the MLflow server at {without_password(uri)}"
+    try:
+        with requests.Session() as session:
+            _authorize(session)
+            answer = session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT)
+    except requests.RequestException as error:
+        raise UserError(f"{server} does not answer ({type(error).__name__}). {fix}") from None
+    if answer.status_code in (401, 403):
+        raise UserError(
+            f"{server} refuses access (HTTP {answer.status_code}). "
+            "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; "
+            "for an unknown host name, start the server with --allowed-hosts."
+        )
+    if answer.status_code >= 500:
+        raise UserError(f"{server} is in trouble (HTTP {answer.status_code}). {fix}")
+
+
+def _authorize(session: "requests.Session") -> None:
+    """Ask as MLflow's own client would."""
+    environ = os.environ.get
+    if (user := environ("MLFLOW_TRACKING_USERNAME")) and (password := environ("MLFLOW_TRACKING_PASSWORD")):
+        session.auth = (user, password)
+    elif token := environ("MLFLOW_TRACKING_TOKEN"):
+        session.headers["Authorization"] = f"Bearer {token}"
+    if environ("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        session.verify = False
+    elif certificate := environ("MLFLOW_TRACKING_SERVER_CERT_PATH"):
+        session.verify = certificate

@@ -1,0 +1,104 @@
+"""What a run holds. Everything here may be logged twice: the second time changes nothing."""
+
+import csv
+import json
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Row = Mapping[str, float]
+
+
+def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
+    """Set the run's parameters and its data set, which came from the folder `source`."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+
+    params = {f"model.{key}": value for key, value in description["model"].items() if key != "train"}
+    params |= {f"train.{key}": value for key, value in (description["train"] or {}).items()}
+    params |= {"data.name": description["dataset"]["name"], "data.shape": list(description["shape"])}
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+
+    name, content_hash = description["dataset"]["name"], description["dataset"]["content_hash"]
+    dataset = Dataset(
+        name,
+        content_hash[:36],  # the longest digest that MLflow takes
+        "local",
+        source=json.dumps({"uri": source or name}),
+        profile=json.dumps({"content_hash": content_hash, "shape": list(description["shape"])}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags in one call."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+
+
+def log_history(client: "MlflowClient", run_id: str, rows: Iterable[Row]) -> None:
+    """Log rows of a history at the time at which each was measured: MLflow keeps equal metrics of one time once."""
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(name if "/" in name else f"train/{name}", float(value), _milliseconds(row), int(row["epoch"]))
+        for row in rows
+        for name, value in row.items()
+        if name not in ("epoch", "timestamp")
+    ]
+    for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
+        client.log_batch(run_id, metrics[start : start + 1000])
+
+
+def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float]) -> None:
+    """Log final metrics that the run does not have with just these values."""
+    from mlflow.entities import Metric
+
+    present = client.get_run(run_id).data.metrics
+    now = int(time.time() * 1000)
+    new = [Metric(key, value, now, 0) for key, value in metrics.items() if not _equal(present.get(key), value)]
+    if new:
+        client.log_batch(run_id, new)
+
+
+def log_files(client: "MlflowClient", run_id: str, files: Iterable[Path], folder: str) -> None:
+    """Log files into an artifact folder of the run."""
+    for file in files:
+        client.log_artifact(run_id, str(file), folder)
+
+
+def log_training(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> None:
+    """Log what the training left in `folder`: its whole history, and the validation results of the weights kept."""
+    log_history(client, run_id, read_history(folder))
+    log_metrics(client, run_id, {f"best/{key}": value for key, value in description["validation"].items()})
+    facts = ("parameters", "precision", "best_epoch", "weights_sha256")
+    set_tags(client, run_id, {name: description[name] for name in facts if name in description})
+
+
+def read_history(folder: Path) -> list[Row]:
+    """Return the rows of `history.csv`; none where the model was not trained in epochs."""
+    path = folder / "history.csv"
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def times(rows: list[Row]) -> tuple[int | None, int | None]:
+    """Return when a training began and ended, in milliseconds since 1970; None where nobody knows."""
+    if not rows:
+        return None, None
+    return _milliseconds(rows[0]) - int(rows[0].get("seconds", 0) * 1000), _milliseconds(rows[-1])
+
+
+def _milliseconds(row: Row) -> int:
+    return int(row["timestamp"] * 1000)
+
+
+def _equal(present: float | None, value: float) -> bool:
+    return present == value or (present is not None and math.isnan(present) and math.isnan(value))

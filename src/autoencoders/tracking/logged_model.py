@@ -1,0 +1,114 @@
+"""The model as MLflow stores it, loads it (`mlflow.pyfunc.load_model`) and registers it."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import autoencoders
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+WEIGHTS = "autoencoders.weights_sha256"
+"""Tag of a logged model: the hash of the weights."""
+NAME = "model"
+"""Name of the logged model in its run: `runs:/<run id>/model`."""
+CODE = ("__init__.py", "errors.py", "models", "served.py", "trained.py")
+"""What of this package a logged model needs and takes along."""
+
+
+def registered_name(description: Mapping[str, Any]) -> str:
+    """Return the name under which models of a data set are registered: one name, so that aliases tell the best."""
+    return f"{description['dataset']['name']}-autoencoders"
+
+
+def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> str:
+    """Log and register the model in `folder`, unless the run has it with these weights; returns its version.
+
+    An upload that was broken off is taken up.
+    """
+    sha256 = description["weights_sha256"]
+    logged = _logged(client, run_id, sha256)
+    if logged is None:
+        experiment = client.get_run(run_id).info.experiment_id
+        logged = client.create_logged_model(experiment, NAME, run_id, {WEIGHTS: sha256, "model": description["name"]})
+    if str(logged.status) != "READY":
+        with tempfile.TemporaryDirectory() as scratch:
+            save_pyfunc(Path(scratch), folder, description, run_id, logged)
+            client.log_model_artifacts(logged.model_id, f"{scratch}/model")
+        client.finalize_logged_model(logged.model_id, "READY")
+    _link(client, run_id, logged.model_id)
+    return _version(client, registered_name(description), run_id, logged.model_id, description)
+
+
+def _logged(client: "MlflowClient", run_id: str, sha256: str) -> "LoggedModel | None":
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    return next((model for model in found if model.tags.get(WEIGHTS) == sha256), None)
+
+
+def save_pyfunc(
+    scratch: Path, folder: Path, description: Mapping[str, Any], run_id: str, logged: "LoggedModel"
+) -> None:
+    """Write an MLflow model to `scratch`/model: float32 (N, C, H, W) in [0, 1] → the same shape, with its code."""
+    import numpy as np
+    import torch
+    from mlflow.models import Model, ModelSignature
+    from mlflow.pyfunc import save_model
+    from mlflow.types import Schema, TensorSpec
+
+    package = Path(autoencoders.__file__).parent
+    for name in CODE:
+        target = scratch / "code" / package.name / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (package / name).is_dir():
+            shutil.copytree(package / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(package / name, target)
+    spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
+    save_model(
+        str(scratch / "model"),
+        loader_module="autoencoders.served",
+        data_path=str(folder),
+        code_paths=[str(scratch / "code" / package.name)],
+        mlflow_model=Model(
+            artifact_path=logged.artifact_location,
+            model_uuid=logged.model_id,
+            run_id=run_id,
+            model_id=logged.model_id,
+        ),
+        signature=ModelSignature(Schema([spec]), Schema([spec])),
+        input_example=np.random.default_rng(0).random((2, *description["shape"]), dtype=np.float32),
+        pip_requirements=[
+            f"torch=={torch.__version__.split('+')[0]}",
+            f"numpy=={np.__version__}",
+            "safetensors",
+        ],
+    )
+
+
+def _link(client: "MlflowClient", run_id: str, model_id: str) -> None:
+    """Make the model an output of the run."""
+    from mlflow.entities import LoggedModelOutput
+
+    outputs = client.get_run(run_id).outputs
+    if model_id not in [output.model_id for output in (outputs.model_outputs if outputs else [])]:
+        client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
+
+
+def _version(client: "MlflowClient", name: str, run_id: str, model_id: str, description: Mapping[str, Any]) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
+        if version.source == f"models:/{model_id}" or version.model_id == model_id:
+            return version.version
+    tags = {"model": description["name"], "kind": description["model"]["kind"]}
+    return client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id).version

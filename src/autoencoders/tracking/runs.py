@@ -1,0 +1,231 @@
+"""The run of one training, and the runs of models that are folders already."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import UserError
+from autoencoders.params import Params
+from autoencoders.tracking import content, logged_model
+from autoencoders.tracking.client import first_line, tracking_uri, without_password
+from autoencoders.tracking.origin import origin_tags
+from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
+from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RESUMED_RUN = "autoencoders.resumed_run_id"
+"""Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
+PATIENCE = 15.0
+"""Seconds that an interrupted program waits for MLflow before it ends."""
+
+
+def injected_run() -> str | None:
+    """Return the run that a launcher (`mlflow run`, Kubeflow Pipelines) made for this process to join."""
+    return os.environ.get("MLFLOW_RUN_ID") or None
+
+
+def is_of_pipeline() -> bool:
+    """Tell whether an injected run is that of the pipeline as a whole: DVC, which runs this stage, inherited it."""
+    return "DVC_STAGE" in os.environ
+
+
+class ModelRun(Recorder):
+    """The MLflow run of one model's training; as a context manager it marks the run finished, failed or killed.
+
+    It is the injected run, the run to `resume`, or a new one. Under `mlflow run -e train`, MLflow injects
+    `MLFLOW_RUN_ID`: that run is the model's. Where DVC runs the stage, an injected run is the whole pipeline's: the
+    model's run becomes its child, and the pipeline's is left as it is.
+    """
+
+    def __init__(
+        self, params: Params, description: Mapping[str, Any], data: PreparedData, resume: str | None = None
+    ) -> None:
+        super().__init__()
+        self._monitor: Any = None
+        self._status = "FINISHED"
+        self._tags = origin_tags(description)
+        self._opened = self._worker.submit(lambda: self._open(params.tracking.experiment, description, data, resume))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id; waits for MLflow, and raises `UserError` where it could not open the run."""
+        return self._opened.result()
+
+    def reference(self) -> dict[str, Any]:
+        """Return what `run.json` holds: the run's id, and the tags with which `publish` can re-create it."""
+        return {"run_id": self.run_id, "tags": self._tags}
+
+    def log_epoch(self, row: content.Row) -> None:
+        """Log the metrics of one epoch."""
+        self.attempt(lambda client: content.log_history(client, self.run_id, [row]))
+
+    def log_trained(self, folder: Path) -> None:
+        """Bring the run up to date with the model's `folder`, whatever it lacks, and register the model."""
+        self.attempt(lambda client: _sync(client, self.run_id, folder), again=True)
+
+    def __enter__(self) -> "ModelRun":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None:
+            self._status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+        self.attempt(self._close)
+        try:
+            self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
+        except (KeyboardInterrupt, SystemExit):  # while the last things are recorded
+            self._status = "KILLED"
+            self.finish(tell=False, timeout=PATIENCE)
+            raise
+
+    def _open(self, experiment: str, description: Mapping[str, Any], data: PreparedData, resume: str | None) -> str:
+        try:
+            client = self._client.result()
+            run_id = self._find_or_create(client, experiment, description["name"], resume)
+            content.describe(client, run_id, description, str(data.root.resolve()))
+            self._monitor = _system_monitor(run_id, goes_on=bool(resume))
+        except Exception as error:
+            if is_failure_of_mlflow(error):
+                where = without_password(tracking_uri())
+                raise UserError(f"MLflow at {where} cannot open a run: {first_line(error)}") from None
+            raise
+        return run_id
+
+    def _find_or_create(self, client: "MlflowClient", experiment: str, name: str, resume: str | None) -> str:
+        injected = injected_run()
+        if injected and existing(client, injected) is None:
+            where = without_password(tracking_uri())
+            raise UserError(f"MLFLOW_RUN_ID names the run {injected}, which {where} does not have. Unset it.")
+        resume = existing(client, resume) if resume else None
+        run_id = injected if injected and not is_of_pipeline() else resume
+        if run_id is None:
+            return create_run(client, experiment, name, self._tags, parent=injected)
+        taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
+        content.set_tags(client, run_id, {**self._tags, **taken_over})
+        if client.get_run(run_id).info.status != "RUNNING":
+            client.update_run(run_id, status="RUNNING")
+        return run_id
+
+    def _close(self, client: "MlflowClient") -> None:
+        if self._monitor:
+            self._monitor.finish()
+            if self._status == "FINISHED" and self._monitor.mlflow_logger.previous_training_timestamp is None:
+                _sample(self._monitor)
+        client.set_terminated(self.run_id, self._status)
+
+
+def _system_monitor(run_id: str, goes_on: bool) -> Any:
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=goes_on)
+    monitor.start()
+    return monitor
+
+
+def _sample(monitor: Any) -> None:
+    """Log one sample for a training that was shorter than the interval of the samples."""
+    monitor.collect_metrics()
+    monitor.publish_metrics(monitor.aggregate_metrics())
+    monitor.mlflow_logger.flush()
+
+
+class FolderRuns(Recorder):
+    """The runs of finished models, for the stages after training."""
+
+    def __init__(self, experiment: str, warns: bool = True) -> None:
+        super().__init__()
+        self._experiment = experiment
+        self.warns = warns
+
+    def __enter__(self) -> "FolderRuns":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
+
+    def log_evaluation(self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = ()) -> "Future[Any]":
+        """Log a model's `test/*` metrics and `files` to its run, and metrics to an injected run of this stage alone."""
+
+        def action(client: "MlflowClient") -> None:
+            run_id = run_of(client, model, self._experiment)
+            named = {f"test/{key}": value for key, value in metrics.items()}
+            content.log_metrics(client, run_id, named)
+            content.log_files(client, run_id, files, "evaluation")
+            injected = injected_run()
+            if injected and not is_of_pipeline():
+                content.log_metrics(client, injected, named)
+
+        return self.attempt(action)
+
+    def log_figures(self, model: Path, figures: Iterable[Path]) -> "Future[Any]":
+        """Log figures to a model's run."""
+        return self.attempt(
+            lambda client: content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
+        )
+
+    def publish_model(self, model: Path) -> "Future[Any]":
+        """Bring the run of the model in the folder `model` up to date, and mark it finished."""
+        return self.attempt(lambda client: _publish(client, model, self._experiment))
+
+    def register(self, name: str, model: Path, alias: str, metric: str) -> "Future[Any]":
+        """Make the model the version of the registered model `name` that `alias` points to."""
+
+        def action(client: "MlflowClient") -> None:
+            description, _ = _read(model)
+            version = logged_model.log_model(client, run_of(client, model, self._experiment), model, description)
+            client.set_registered_model_alias(name, alias, version)
+            client.set_model_version_tag(name, version, "selected_by", metric)
+
+        return self.attempt(action)
+
+
+def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
+    """Return the run of the model in `folder`; one that this store lacks is re-created from the folder."""
+    return _find(client, folder) or _publish(client, folder, experiment)
+
+
+def _find(client: "MlflowClient", folder: Path) -> str | None:
+    source = _read(folder)[1]["run_id"]
+    return existing(client, source) or recreated(client, source)
+
+
+def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
+    """Bring the run of the model in `folder` up to date, whatever of it there is, and return its id."""
+    description, reference = _read(folder)
+    start, end = content.times(content.read_history(folder))
+    run_id = _find(client, folder)
+    if run_id is None:
+        tags = {**reference.get("tags", {}), SOURCE_RUN: reference["run_id"]}
+        run_id = create_run(client, experiment, description["name"], tags, start=start)
+    content.describe(client, run_id, description)
+    _sync(client, run_id, folder)
+    if client.get_run(run_id).info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED", end)
+    return run_id
+
+
+def _sync(client: "MlflowClient", run_id: str, folder: Path) -> None:
+    """Log what `folder` holds and the run lacks: history, validation results, the model itself."""
+    description, _ = _read(folder)
+    content.log_training(client, run_id, folder, description)
+    logged_model.log_model(client, run_id, folder, description)
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `model.json` and `run.json` of a trained model say; without the latter, the weights name the run."""
+    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    path = folder / "run.json"
+    return description, json.loads(path.read_text("utf-8")) if path.exists() else {
+        "run_id": description["weights_sha256"][:32]
+    }
+
+
+def figures_of(folder: Path, model: str) -> list[Path]:
+    """Return the figures that show `model`: those of all models, and its own, named `<figure>--<model>.png`."""
+    return [path for path in sorted(folder.glob("*.png")) if path.stem.partition("--")[2] in ("", model)]

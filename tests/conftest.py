@@ -1,0 +1,121 @@
+"""What all tests share: a tiny data set, tiny models, and MLflow away from the developer's own store.
+
+`prepared`  folder of prepared data: 60 labelled training images of 8×8, 20 for validation, 20 for testing
+`params`    the models pca, ae and vae, small enough to train in a tenth of a second
+`store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
+`trained`   folder with the three models, trained; their runs are in no store that the test can see
+`client`    MLflow's client of `store`
+"""
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models, busy machines
+
+import numpy as np
+import pytest
+
+from autoencoders.data.prepared import Split, write_prepared
+from autoencoders.params import Params, parse_params
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME")
+TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
+PARAMS = {
+    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "device": "cpu", "precision": "fp32"},
+    "models": {
+        "pca": {"kind": "pca", "latent": 2},
+        "ae": {"kind": "autoencoder", **TINY},
+        "vae": {"kind": "vae", **TINY},
+    },
+    "features": {"epochs": 1},
+    "evaluate": {"importance_samples": 5, "importance_images": 10, "generated": 100, "mixture_components": 2},
+    "plots": {"images": 4, "grid": 3},
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test writes to the developer's store or joins a run that the shell it was started from is in."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for variable in INHERITED:
+        monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database: making one takes 8 s, so all processes of a test session share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "migrated"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            from autoencoders import tracking
+
+            patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+            tracking.connect()
+            (folder / "done").touch()
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def store(migrated: Path, tmp_path: Path) -> str:
+    """The URI of the test's own database, to which MLFLOW_TRACKING_URI points."""
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.fixture
+def client(store: str) -> "MlflowClient":
+    from mlflow import MlflowClient
+
+    return MlflowClient(store)
+
+
+@pytest.fixture
+def params(store: str) -> Params:
+    return parse_params(PARAMS)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("prepared")
+    random = np.random.default_rng(0)
+
+    def split(count: int) -> Split:
+        labels = np.arange(count) % 3
+        images = np.zeros((count, 1, 8, 8))
+        for image, label in zip(images, labels, strict=True):
+            image[0, :, 2 * label : 2 * label + 3] = random.uniform(0.6, 1)  # a bar whose place is the class
+        noisy = (images + random.uniform(0, 0.2, images.shape)).clip(0, 1)
+        return Split((255 * noisy).astype(np.uint8), labels.astype(np.int64))
+
+    write_prepared(root, "tiny", {"train": split(60), "val": split(20), "test": split(20)}, ["left", "middle", "right"])
+    return root
+
+
+@pytest.fixture(scope="session")
+def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from autoencoders.stages.train import train
+
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copy(migrated, root / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+        for variable in INHERITED:
+            patch.delenv(variable, raising=False)
+        for name in PARAMS["models"]:
+            folders = {"checkpoints": root / "checkpoints", "out": root / "models" / name}
+            train(parse_params(PARAMS), model=name, data=prepared, **folders)
+    return root / "models"
+
+
+@pytest.fixture
+def trained(_trained_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_trained_once, tmp_path / "models"))
