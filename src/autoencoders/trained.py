@@ -10,14 +10,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
-from autoencoders.models import Model, build
+
+if TYPE_CHECKING:
+    import torch
+
+    from autoencoders.models import Model
 
 FORMAT = 1
 
@@ -26,12 +26,14 @@ FORMAT = 1
 class Trained:
     """A model read from its folder, in evaluation mode, and what its `model.json` says."""
 
-    model: Model
+    model: "Model"
     description: dict[str, Any]
 
 
-def save_trained(folder: Path, model: Model, description: dict[str, Any]) -> dict[str, Any]:
+def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> dict[str, Any]:
     """Write weights and `model.json` into `folder`; returns the description with the weights' SHA-256 added."""
+    from safetensors.torch import save
+
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
     (folder / "weights.safetensors").write_bytes(weights)
@@ -58,8 +60,13 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_trained(folder: Path, device: torch.device | str = "cpu") -> Trained:
+def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
     """Rebuild the model stored in `folder` on `device`; raises `UserError` where weights and description disagree."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from autoencoders.models import build
+
     description = read_description(folder)
     path = folder / "weights.safetensors"
     try:
