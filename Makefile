@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A machine that asks for no bytecode would compile every import anew: 10 s a stage.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check lock clean help
+.PHONY: run test check lock figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline, print the comparison
 	@dvc repro
@@ -21,7 +21,7 @@ run: $(INSTALLED)  ## install, run the pipeline, print the comparison
 	@echo "  2. compare the runs: $(BIN)/mlflow ui, then http://127.0.0.1:5000"
 
 test: $(INSTALLED)  ## install and run the tests
-	@pytest
+	@pytest -n 2 --dist loadfile
 
 check: $(INSTALLED)  ## lint, formatting, types
 	ruff check .
@@ -39,6 +39,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
+
+figures:  ## copy the figures that the README shows from the last run
+	cp $(addprefix reports/figures/,reconstructions.png samples.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
 	rm -rf data models evaluation reports .cache/checkpoints
