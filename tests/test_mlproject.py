@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow
+import mlflow.projects
 import pytest
 import yaml
 from mlflow import MlflowClient
@@ -71,27 +73,25 @@ def repository(tmp_path: Path, migrated: Path, prepared: Path) -> Path:
     return root
 
 
-def run_project(root: Path, *arguments: str) -> str:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "DVC_"))}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    command = [sys.executable, "-m", "mlflow", "run", ".", "--env-manager=local", *arguments]
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
-
-
-def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(repository: Path) -> None:
-    """Without MLFLOW_TRACKING_URI, so that `mlflow run`, the stages and `mlflow ui` have to agree on the store."""
+def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without MLFLOW_TRACKING_URI, so that `mlflow run`, the stage and `mlflow ui` have to agree on the store."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     client = MlflowClient(f"sqlite:///{repository / 'mlflow.db'}")
 
-    run_project(repository, "-e", "train", "-P", "model=ae")
+    command = [sys.executable, "-m", "mlflow", "run", ".", "-e", "train", "-P", "model=ae", "--env-manager=local"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     [run] = client.search_runs(["0"])
     assert run.info.run_id == json.loads((repository / "models" / "ae" / "run.json").read_text())["run_id"]
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.project.entryPoint"] == "train"
     assert "val/loss" in run.data.metrics
 
-    run_project(repository)
+    mlflow.set_tracking_uri(f"sqlite:///{repository / 'mlflow.db'}")
+    mlflow.projects.run(str(repository), env_manager="local")
     runs = {run.info.run_id: run for run in client.search_runs(["0"])}
     child = runs[json.loads((repository / "models" / "pca" / "run.json").read_text())["run_id"]]
     parent = runs[child.data.tags["mlflow.parentRunId"]]

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
-from autoencoders.errors import UserError
+from autoencoders.errors import Interrupted
 from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
 from autoencoders.trained import save_trained
@@ -95,7 +95,7 @@ def _fit_network(
         run.log_epoch(row)
         if "DVC_STAGE" in os.environ and os.getppid() != parent:
             checkpoint_note = f"training {name} stops after epoch {row['epoch']:.0f}"
-            raise Orphaned(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
+            raise Interrupted(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
 
     with bar:
         progress = fit(
@@ -114,10 +114,6 @@ def _fit_network(
         "best_epoch": progress.best_epoch,
         "validation": {key: value for key, value in best.items() if key.startswith("val/")},
     }
-
-
-class Orphaned(UserError):
-    """The process that started the training has gone."""
 
 
 def _fingerprint(description: dict[str, Any]) -> str:

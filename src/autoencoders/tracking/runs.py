@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.errors import UserError
+from autoencoders.errors import Interrupted, UserError
 from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.client import first_line, tracking_uri, without_password
@@ -75,7 +75,8 @@ class ModelRun(Recorder):
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is not None:
-            self._status = "FAILED" if issubclass(kind, Exception) else "KILLED"
+            failed = issubclass(kind, Exception) and not issubclass(kind, Interrupted)
+            self._status = "FAILED" if failed else "KILLED"
         self.attempt(self._close)
         try:
             self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
