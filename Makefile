@@ -35,6 +35,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from autoencoders.tracking import connect; connect()'
 	@touch $@
 
 lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt

@@ -7,6 +7,7 @@ then compares pixels' means and covariances in that subspace. It sees blur and w
 """
 
 from collections.abc import Mapping
+from math import cos, pi
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from autoencoders.training.adam import Adam
 
 Shape = tuple[int, int, int]
 
@@ -174,16 +177,15 @@ def train_feature_net(
     channels, height, width = images.shape[1:]
     net = FeatureNet((channels, height, width), classes, generator)
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 times faster on a CPU
-    optimiser = torch.optim.Adam(net.parameters(), lr=learning_rate, fused=True)
-    steps = epochs * -(-len(inputs) // batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimiser = Adam(net.parameters())
+    steps, step = epochs * -(-len(inputs) // batch), 0
     for _ in range(epochs):
         for index in torch.randperm(len(inputs), generator=generator).to(device).split(batch):
             loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
             optimiser.zero_grad()
             loss.backward()
-            optimiser.step()
-            schedule.step()
+            optimiser.step(0.5 * learning_rate * (1 + cos(pi * step / steps)))
+            step += 1
     return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
 
 

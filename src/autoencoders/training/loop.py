@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError
 from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, resolve_precision
 
@@ -54,7 +55,7 @@ def fit(
     """
     device = train.device
     model.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
+    optimizer = Adam(model.parameters())
     shuffle = torch.Generator().manual_seed(settings.seed + 1)
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
     best = {name: value.clone() for name, value in model.state_dict().items()}
@@ -69,18 +70,16 @@ def fit(
             break
         start = time.perf_counter()
         weight = beta * min(1.0, epoch / (kl_warmup + 1))
-        guard, sums = FiniteGuard(optimizer, device), Sums()
+        guard, sums = FiniteGuard(device), Sums()
         model.train()
         for step, x in enumerate(train.shuffled(shuffle)):
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             losses = run(x, noise, weight)
             losses["loss"].backward()
             if settings.grad_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
-            guard.step(losses["loss"])
+            optimizer.step(rate, found_inf=guard.look(losses["loss"]))
             sums.add(losses, len(x))
             on_batch()
             if step % CHECK_EVERY == 0:
@@ -159,22 +158,17 @@ class Sums:
 
 
 class FiniteGuard:
-    """Skips the optimiser's step on the device from the first loss that is not finite, without waiting for the device.
+    """Remembers on the device whether a loss was not finite, without waiting for the device."""
 
-    It is the mechanism of gradient scalers: fused optimisers skip the step where `found_inf` is 1.
-    """
-
-    def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-        self._optimizer = optimizer
+    def __init__(self, device: torch.device) -> None:
         self._found = torch.zeros((), device=device)
         self._good_steps = torch.zeros((), device=device)
 
-    def step(self, loss: Tensor) -> None:
-        """Step the optimiser unless this loss, or one before it, is NaN or infinite."""
+    def look(self, loss: Tensor) -> Tensor:
+        """Return 1 where this loss, or one before it, is NaN or infinite, else 0: the optimiser's `found_inf`."""
         self._found = torch.maximum(self._found, (~loss.detach().isfinite()).float())
         self._good_steps = self._good_steps + (1 - self._found)
-        self._optimizer.grad_scale, self._optimizer.found_inf = None, self._found  # type: ignore[attr-defined]
-        self._optimizer.step()
+        return self._found
 
     def check(self, epoch: int) -> None:
         """Raise `UserError` where a loss was not finite; waits for the device."""
@@ -189,7 +183,7 @@ class FiniteGuard:
 def _state(
     progress: Progress,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     best: dict[str, Tensor],
     shuffle: torch.Generator,
     noise: torch.Generator,
@@ -207,7 +201,7 @@ def _state(
 def _restore(
     state: dict[str, Any],
     model: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     best: dict[str, Tensor],
     shuffle: torch.Generator,
     noise: torch.Generator,

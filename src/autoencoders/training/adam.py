@@ -1,0 +1,61 @@
+"""Adam (Kingma & Ba 2015) with torch's fused kernel, which can skip a step on the device.
+
+`torch.optim.Adam` does the same sums, but imports torch's compiler for 3 s, and takes `found_inf` from gradient
+scalers only. Weights and moments equal its own, bit for bit.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim.adam import adam
+
+
+class Adam:
+    """Adam over `parameters`, with β₁ = .9, β₂ = .999 and ε = 1e-8."""
+
+    def __init__(self, parameters: Iterable[Parameter]) -> None:
+        self.parameters = list(parameters)
+        self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self._steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, learning_rate: float, found_inf: Tensor | None = None) -> None:
+        """Step by the gradients; where the scalar `found_inf` is 1, change nothing, without asking the host."""
+        kept = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
+        adam(
+            [self.parameters[index] for index in kept],
+            [gradient for parameter in self.parameters if (gradient := parameter.grad) is not None],
+            [self._means[index] for index in kept],
+            [self._squares[index] for index in kept],
+            [],
+            [self._steps[index] for index in kept],
+            fused=True,
+            found_inf=found_inf,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=learning_rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the moments and the number of steps."""
+        return {"means": self._means, "squares": self._squares, "steps": self._steps}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned for parameters of the same shapes."""
+        for name, own in self.state_dict().items():
+            for value, saved in zip(own, state[name], strict=True):
+                value.copy_(saved)
