@@ -18,11 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models, busy machines
 # A test run that a script starts in the background ignores Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import numpy as np
-import pytest
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
-from autoencoders.data.prepared import Split, write_prepared
-from autoencoders.params import Params, parse_params
+from autoencoders.data.prepared import Split, write_prepared  # noqa: E402
+from autoencoders.params import Params, parse_params  # noqa: E402
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
