@@ -42,7 +42,7 @@ lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into re
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
 
 figures:  ## copy the figures that the README shows from the last run
-	cp $(addprefix reports/figures/,reconstructions.png samples.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
+	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png samples.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
 	rm -rf data models evaluation reports .cache/checkpoints
