@@ -10,6 +10,8 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from autoencoders.models.vae import kl_to_standard_normal
+
 DECODED_ELEMENTS = 2**22
 """Pixels decoded at once where no `chunk` is given: 16 MiB for each layer as wide as the image."""
 
@@ -48,7 +50,7 @@ def elbo_terms(model: LatentModel, x: Tensor, generator: torch.Generator, chunk:
         mu, logvar = model.posterior(images)
         z = mu + (0.5 * logvar).exp() * _noise(generator, len(images), 1, mu)[:, 0]
         recon.append(-model.log_likelihood(images, z))
-        kl.append(0.5 * (mu.square() + torch.expm1(logvar) - logvar).sum(1))
+        kl.append(kl_to_standard_normal(mu, logvar).sum(1))
     return ElboTerms(torch.cat(recon), torch.cat(kl))
 
 

@@ -67,4 +67,4 @@ class VAE(Autoencoder):
 
 def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
     """KL(N(mu, exp logvar) ‖ N(0, 1)) of each dimension in nats, shaped as `mu` (Kingma & Welling 2014, appendix B)."""
-    return 0.5 * (mu.square() + logvar.exp() - 1 - logvar)
+    return 0.5 * (mu.square() + torch.expm1(logvar) - logvar)  # exp(v) - 1 loses a collapsed dimension's digits
