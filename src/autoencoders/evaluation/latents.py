@@ -107,7 +107,7 @@ def knn_accuracy(train_z: ArrayLike, train_y: ArrayLike, test_z: ArrayLike, test
     from sklearn.neighbors import KNeighborsClassifier
 
     train, test = _codes(train_z).astype(np.float32), _codes(test_z).astype(np.float32)  # float32 halves the time
-    neighbours = KNeighborsClassifier(min(k, len(train)), algorithm="brute").fit(train, np.asarray(train_y))
+    neighbours = KNeighborsClassifier(min(k, len(train))).fit(train, np.asarray(train_y))
     return float(neighbours.score(test, np.asarray(test_y)))
 
 
