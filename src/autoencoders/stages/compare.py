@@ -1,16 +1,13 @@
-"""Write the comparison table and register the best models."""
+"""Write the comparison table, record what was measured, register the best models."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from autoencoders import tracking
-from autoencoders.errors import UserError
-from autoencoders.params import Params, Vae
-from autoencoders.trained import read_description
+from autoencoders.params import Params
+from autoencoders.stages.publish import read_metrics, record_results, register_best
 
 # What fits a terminal; the CSV holds all. Column → (heading, digits, is less better?)
 SHOWN = {
@@ -26,11 +23,22 @@ SHOWN = {
 }
 
 
-def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
-    """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, print the table, register the best."""
+def compare(params: Params, *, models: Path, evaluation: Path, figures: Path, out: Path) -> None:
+    """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table.
+
+    Records evaluation and figures of all models in their MLflow runs: once here, since importing MLflow costs each
+    process more than most evaluations. Registers the best models.
+    """
     tracking.require_server()
+    with tracking.FolderRuns(params.tracking.experiment) as runs:
+        _write_table(params, models, evaluation, out)
+        for name in params.models:
+            record_results(runs, name, models, evaluation, figures)
+        register_best(runs, params, models)
+
+
+def _write_table(params: Params, models: Path, evaluation: Path, out: Path) -> None:
     metrics = {name: read_metrics(evaluation / name) for name in params.models}
-    descriptions = {name: read_description(models / name) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
     floor = next(iter(metrics.values()))["frechet/floor"]
@@ -45,28 +53,6 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
     (out / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
-
-    with tracking.FolderRuns(params.tracking.experiment) as runs:
-        register_best(runs, params, descriptions, models)
-
-
-def register_best(
-    runs: tracking.FolderRuns, params: Params, descriptions: Mapping[str, Mapping[str, Any]], models: Path
-) -> None:
-    """Register the best models of `models`, each under its alias, and say which they are and why."""
-    registered = tracking.registered_name(next(iter(descriptions.values())))
-    for alias, (name, metric) in best_models(params, descriptions).items():
-        runs.register(registered, models / name, alias, metric).result()
-        if not runs.offline:
-            print(f"models:/{registered}@{alias} is {name}, by {metric}")
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it is missing."""
-    try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}/metrics.json is missing or damaged ({error}). Run the `evaluate` stage.") from error
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -93,23 +79,6 @@ def as_shown(table: pd.DataFrame) -> pd.DataFrame:
             "–" if pd.isna(value) else f"{value:{digits}}{'*' if value == best else ' '}".rstrip() for value in values
         ]
     return shown
-
-
-def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return alias → (model, metric): the best autoencoder and the best VAE by the validation split.
-
-    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their likelihoods differ and ELBOs do not compare.
-    """
-    chosen = {}
-    for kind, alias in (("autoencoder", "best-autoencoder"), ("vae", "best-vae")):
-        entries = {name: entry for name, entry in params.models.items() if entry.kind == kind}
-        if not entries:
-            continue
-        likelihoods = {entry.likelihood for entry in entries.values() if isinstance(entry, Vae)}
-        metric, sign = ("val/elbo", -1) if len(likelihoods) == 1 else ("val/mse", 1)
-        best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
-        chosen[alias] = (best, metric)
-    return chosen
 
 
 def _seconds(folder: Path) -> float | None:

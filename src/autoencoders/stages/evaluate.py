@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -39,18 +40,19 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
 
     `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row a latent dimension
-    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)).
+    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `compare`, unless
+    a launcher made a run for this stage alone.
     """
-    tracking.require_server()
     device = resolve_device(params.train.device)
     make_deterministic(device)
     prepared, trained = PreparedData(data), load_trained(model, device)
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     network, settings = trained.model, params.evaluate
-    with tracking.FolderRuns(params.tracking.experiment) as runs:
-        metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
-        runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
+    metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
+    if tracking.launched_alone():
+        with tracking.FolderRuns(params.tracking.experiment) as runs:
+            runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
     print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
 
 
@@ -59,12 +61,15 @@ def _measure(
 ) -> Metrics:
     """Measure everything, write it to `out`, and return what goes into `metrics.json`."""
     test = prepared.split("test")
-    codes = {name: encode(network, prepared.split(name), device) for name in ("train", "test")}
+    posterior = posterior_of(network, test, device)
+    train_codes = posterior_of(network, prepared.split("train"), device).mean.cpu().numpy()
+    codes = {"train": train_codes, "test": posterior.mean.cpu().numpy()}
 
     metrics = reconstruction_metrics(
-        (x, network.decode(network.encode(x))) for x in Batches(test.images, BATCH, device).in_order()
+        (x, network.decode(z))
+        for x, z in zip(Batches(test.images, BATCH, device).in_order(), posterior.mean.split(BATCH), strict=True)
     )
-    latent, dimensions = _latents(network, prepared, codes, settings, device)
+    latent, dimensions = _latents(posterior, prepared, codes, settings)
     metrics |= latent
     if isinstance(network, VAE):
         metrics |= _bounds(network, test, settings, device)
@@ -77,21 +82,32 @@ def _measure(
     return metrics
 
 
-def encode(model: Model, split: Split, device: torch.device) -> NDArray[np.float32]:
-    """Return the codes (N, k) of a split's images, posterior means of a VAE."""
-    return torch.cat([model.encode(x) for x in Batches(split.images, BATCH, device).in_order()]).cpu().numpy()
+class Posterior(NamedTuple):
+    """q(z|x) of a split's images, each (N, k), on the device; `logvar` is None where a code is a point."""
+
+    mean: Tensor
+    logvar: Tensor | None
+
+
+def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
+    """Return where the model puts a split's images."""
+    batches = Batches(split.images, BATCH, device).in_order()
+    if not isinstance(model, VAE):
+        return Posterior(torch.cat([model.encode(x) for x in batches]), None)
+    means, logvars = zip(*(model.posterior(x) for x in batches), strict=True)
+    return Posterior(torch.cat(means), torch.cat(logvars))
 
 
 def _latents(
-    model: Model, data: PreparedData, codes: dict[str, NDArray[np.float32]], settings: Evaluate, device: torch.device
+    posterior: Posterior, data: PreparedData, codes: dict[str, NDArray[np.float32]], settings: Evaluate
 ) -> tuple[Metrics, pd.DataFrame]:
     test, train = data.split("test"), data.split("train")
-    dimensions = pd.DataFrame({"dimension": range(1, model.latent + 1), "variance": codes["test"].var(axis=0)})
+    mu = codes["test"]
+    dimensions = pd.DataFrame({"dimension": range(1, mu.shape[1] + 1), "variance": mu.var(axis=0)})
     metrics: Metrics = {}
-    drawn = codes["test"]
-    if isinstance(model, VAE):
-        pairs = [model.posterior(x) for x in Batches(test.images, BATCH, device).in_order()]
-        mu, logvar = (torch.cat(part).cpu().numpy() for part in zip(*pairs, strict=True))
+    drawn = mu
+    if posterior.logvar is not None:
+        logvar = posterior.logvar.cpu().numpy()
         dimensions["kl"] = kl_per_dimension(mu, logvar)
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(mu))}
         noise = np.random.default_rng(settings.seed).standard_normal(mu.shape)
@@ -100,7 +116,7 @@ def _latents(
     dimensions["ks"], dimensions["ks_p"] = normality.statistic, normality.p_value
     metrics |= {"mmd": mmd_to_standard_normal(drawn), "ks": float(normality.statistic.mean())}
     if train.labels is not None and test.labels is not None:
-        known = (codes["train"], train.labels, codes["test"], test.labels)
+        known = (codes["train"], train.labels, mu, test.labels)
         metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
     return metrics, dimensions
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
@@ -45,14 +44,13 @@ class Measured:
 
 @torch.inference_mode()
 def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Path, curves: Path) -> None:
-    """Draw all figures of the entries of `params.models` into `out`, and write what DVC plots itself to `curves`."""
-    tracking.require_server()
-    with tracking.FolderRuns(params.tracking.experiment) as runs:
-        measured = [_read(name, models / name, evaluation / name) for name in params.models]
-        _write_curves(measured, curves)
-        _draw(params, PreparedData(data), measured, out)
-        for name in params.models:
-            runs.log_figures(models / name, tracking.figures_of(out, name))
+    """Draw all figures of the entries of `params.models` into `out`, and write what DVC plots itself to `curves`.
+
+    MLflow gets them from `compare`.
+    """
+    measured = [_read(name, models / name, evaluation / name) for name in params.models]
+    _write_curves(measured, curves)
+    _draw(params, PreparedData(data), measured, out)
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")
 
 

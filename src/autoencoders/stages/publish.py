@@ -1,11 +1,14 @@
 """Bring MLflow up to date from the folders on disk: after an outage, or where models arrived without their runs."""
 
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
-from autoencoders.params import Params
-from autoencoders.stages.compare import read_metrics, register_best
+from autoencoders.params import Params, Vae
 from autoencoders.trained import read_description
 
 
@@ -24,12 +27,52 @@ def publish(
     with tracking.FolderRuns(params.tracking.experiment, warns=False) as runs:
         for name in names:
             runs.publish_model(models / name)
-            if (evaluation / name / "metrics.json").exists():
-                codes = evaluation / name / "codes" / "dimensions.csv"
-                runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
-            runs.log_figures(models / name, tracking.figures_of(figures, name)).result()
+            record_results(runs, name, models, evaluation, figures).result()
             if runs.offline:
                 raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
             print(f"{name}: published")
         if len(names) == len(params.models):
-            register_best(runs, params, {name: read_description(models / name) for name in names}, models)
+            register_best(runs, params, models)
+
+
+def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluation: Path, figures: Path) -> Future[Any]:
+    """Log what was measured and drawn of the model `name` to its run, as far as it is there."""
+    if (evaluation / name / "metrics.json").exists():
+        codes = evaluation / name / "codes" / "dimensions.csv"
+        runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
+    return runs.log_figures(models / name, tracking.figures_of(figures, name))
+
+
+def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> None:
+    """Register the best models of the folder `models`, each under its alias, and say which they are and why."""
+    descriptions = {name: read_description(models / name) for name in params.models}
+    registered = tracking.registered_name(next(iter(descriptions.values())))
+    for alias, (name, metric) in best_models(params, descriptions).items():
+        runs.register(registered, models / name, alias, metric).result()
+        if not runs.offline:
+            print(f"models:/{registered}@{alias} is {name}, by {metric}")
+
+
+def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return alias → (model, metric): the best autoencoder and the best VAE by the validation split.
+
+    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their likelihoods differ and ELBOs do not compare.
+    """
+    chosen = {}
+    for kind, alias in (("autoencoder", "best-autoencoder"), ("vae", "best-vae")):
+        entries = {name: entry for name, entry in params.models.items() if entry.kind == kind}
+        if not entries:
+            continue
+        likelihoods = {entry.likelihood for entry in entries.values() if isinstance(entry, Vae)}
+        metric, sign = ("val/elbo", -1) if len(likelihoods) == 1 else ("val/mse", 1)
+        best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
+        chosen[alias] = (best, metric)
+    return chosen
+
+
+def read_metrics(folder: Path) -> dict[str, float]:
+    """Return what the evaluation of a model measured; raises `UserError` where it is missing."""
+    try:
+        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{folder}/metrics.json is missing or damaged ({error}). Run the `evaluate` stage.") from error

@@ -15,15 +15,18 @@ exception are system metrics, which no folder keeps.
 
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
 from autoencoders.tracking.logged_model import registered_name
+from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of
+from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, launched_alone
 
 __all__ = [
     "FolderRuns",
     "ModelRun",
     "Recorder",
+    "circumstances",
     "connect",
     "figures_of",
+    "launched_alone",
     "registered_name",
     "repository_root",
     "require_server",

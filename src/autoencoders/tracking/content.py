@@ -16,12 +16,12 @@ Row = Mapping[str, float]
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
     """Set the run's parameters and its data set, which came from the folder `source`."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     params = {f"model.{key}": value for key, value in description["model"].items() if key != "train"}
     params |= {f"train.{key}": value for key, value in (description["train"] or {}).items()}
     params |= {"data.name": description["dataset"]["name"], "data.shape": list(description["shape"])}
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
+    log_params(client, run_id, params)
 
     name, content_hash = description["dataset"]["name"], description["dataset"]["content_hash"]
     dataset = Dataset(
@@ -32,6 +32,13 @@ def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any]
         profile=json.dumps({"content_hash": content_hash, "shape": list(description["shape"])}),
     )
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
+    """Log parameters in one call."""
+    from mlflow.entities import Param
+
+    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in params.items()])
 
 
 def set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:

@@ -16,16 +16,24 @@ def origin_tags(description: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a model trained here and now.
 
     `params_hash` is over the parameters of this model and its training alone, `data_hash` over the arrays of all
-    splits. Where there is no git, as in an image, GIT_COMMIT and GIT_DIRTY say which commit the code is of.
+    splits.
     """
-    tags = {
+    return {
         "model": description["name"],
         "kind": description["model"]["kind"],
         "data_hash": description["dataset"]["content_hash"],
         "params_hash": params_hash(description),
         "hardware": description["hardware"],
-        "python": platform.python_version(),
+        **circumstances(),
     }
+
+
+def circumstances() -> dict[str, str]:
+    """Return the tags of anything run here and now: versions, commit, DVC stage and experiment, Kubeflow run.
+
+    Where there is no git, as in an image, GIT_COMMIT and GIT_DIRTY say which commit the code is of.
+    """
+    tags = {"python": platform.python_version()}
     commit, dirty = _commit()
     if commit:
         tags |= {"git_commit": commit, "git_dirty": dirty, "mlflow.source.git.commit": commit}

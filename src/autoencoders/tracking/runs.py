@@ -1,5 +1,6 @@
 """The run of one training, and the runs of models that are folders already."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -34,6 +35,11 @@ def injected_run() -> str | None:
 def is_of_pipeline() -> bool:
     """Tell whether an injected run is that of the pipeline as a whole: DVC, which runs this stage, inherited it."""
     return "DVC_STAGE" in os.environ
+
+
+def launched_alone() -> bool:
+    """Tell whether a launcher made a run for just this stage."""
+    return injected_run() is not None and not is_of_pipeline()
 
 
 class ModelRun(Recorder):
@@ -158,9 +164,8 @@ class FolderRuns(Recorder):
             named = {f"test/{key}": value for key, value in metrics.items()}
             content.log_metrics(client, run_id, named)
             content.log_files(client, run_id, files, "evaluation")
-            injected = injected_run()
-            if injected and not is_of_pipeline():
-                content.log_metrics(client, injected, named)
+            if launched_alone():
+                content.log_metrics(client, str(injected_run()), named)
 
         return self.attempt(action)
 
@@ -169,6 +174,10 @@ class FolderRuns(Recorder):
         return self.attempt(
             lambda client: content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
         )
+
+    def log_rung(self, folder: Path) -> "Future[Any]":
+        """Record the rung in `folder`: in the run that has it, an injected run of its stage alone, or a new one."""
+        return self.attempt(lambda client: _log_rung(client, folder, self._experiment))
 
     def publish_model(self, model: Path) -> "Future[Any]":
         """Bring the run of the model in the folder `model` up to date, and mark it finished."""
@@ -209,6 +218,26 @@ def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     if client.get_run(run_id).info.status != "FINISHED":
         client.set_terminated(run_id, "FINISHED", end)
     return run_id
+
+
+def _log_rung(client: "MlflowClient", folder: Path, experiment: str) -> None:
+    text = (folder / "rung.json").read_text(encoding="utf-8")
+    described, identity = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:32]
+    tags = {**described["tags"], SOURCE_RUN: identity}
+    injected = injected_run()
+    run_id = recreated(client, identity)
+    if run_id is None and injected and not is_of_pipeline():
+        run_id = injected
+        content.set_tags(client, run_id, tags)
+    elif run_id is None:
+        run_id = create_run(client, experiment, f"ladder: {described['name']}", tags, parent=injected)
+    content.log_params(
+        client, run_id, {f"{described['name']}.{key}": value for key, value in described["params"].items()}
+    )
+    content.log_metrics(client, run_id, described["metrics"])
+    content.log_files(client, run_id, sorted(folder.iterdir()), "ladder")
+    if run_id != injected:
+        client.set_terminated(run_id, "FINISHED")
 
 
 def _sync(client: "MlflowClient", run_id: str, folder: Path) -> None:

@@ -1,0 +1,90 @@
+"""What a rung leaves behind: a folder with its numbers, its picture and what they say.
+
+rung.json     title, claim, story, parameters, data set, metrics, hardware, tags
+figure.png    its picture (where there is something to measure)
+series.csv    what the picture draws, one row a measurement (likewise)
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoencoders.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from autoencoders.data.prepared import DatasetInfo
+
+RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
+"""In the order of the story; the names of the stages and of their folders."""
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung's result. Texts are plain; the story's paragraphs hold the numbers that were measured."""
+
+    name: str
+    """One of `RUNGS`."""
+    title: str
+    claim: str
+    """What is put to the test, one sentence."""
+    story: Sequence[str]
+    """What was done and what came out, one string a paragraph."""
+    alt: str
+    """What the figure shows, for those who cannot see it."""
+    params: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def save_rung(
+    folder: Path,
+    rung: Rung,
+    *,
+    data: "DatasetInfo",
+    hardware: str,
+    seconds: float,
+    series: "pd.DataFrame | None" = None,
+    figure: "Figure | None" = None,
+) -> None:
+    """Write `rung` and what it was measured on to `folder`, in place of what was there; `rung.json` comes last.
+
+    A rung that has nothing to measure, as its story then says, has neither series nor figure.
+    """
+    from autoencoders.tracking import circumstances
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("rung.json", "figure.png", "series.csv"):
+        (folder / name).unlink(missing_ok=True)
+    if figure is not None:
+        from autoencoders.plots.style import save
+
+        save(figure, folder / "figure.png")
+    if series is not None:
+        series.to_csv(folder / "series.csv", index=False)
+    described = {
+        "format": FORMAT,
+        **asdict(rung),
+        "dataset": {"name": data.name, "content_hash": data.content_hash},
+        "shape": data.shape,
+        "hardware": hardware,
+        "seconds": round(seconds, 2),
+        "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
+    }
+    (folder / "rung.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_rung(folder: Path) -> dict[str, Any]:
+    """Return what `rung.json` says; raises `UserError` where the folder holds no rung."""
+    path = folder / "rung.json"
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}). Run the stage `{folder.name}`.") from error
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise UserError(f"{path} is not of format {FORMAT}. Run the stage `{folder.name}` with this version.")
+    return described
