@@ -1,5 +1,6 @@
 """The whole pipeline under DVC, on a folder of tiny images, in a repository of its own."""
 
+import compileall
 import json
 import os
 import re
@@ -113,6 +114,13 @@ def test_a_second_run_does_nothing(project: Path) -> None:
     output = run(project, "dvc", "repro")
     assert stages_run(output) == []
     assert "up to date" in output
+
+
+def test_compiled_modules_are_no_dependency(project: Path) -> None:
+    """They hold the time of their source, which differs from clone to clone."""
+    compileall.compile_dir(project / "src", quiet=1)
+    assert list(project.glob("src/autoencoders/*/__pycache__/*.pyc"))
+    assert stages_run(run(project, "dvc", "repro", "--dry")) == []
 
 
 def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
