@@ -1,3 +1,5 @@
+import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,9 +22,10 @@ def test_help_lists_every_command_without_importing_torch(tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "False"
-    for name, summary in cli.COMMANDS.items():
-        assert f"{name} " in done.stdout
-        assert summary.split()[0] in done.stdout
+    stages, uses = done.stdout.split("use a trained model:")
+    for group, text in ((cli.COMMANDS, stages), (cli.USES, uses)):
+        for name, summary in group.items():
+            assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)
 
 
 def test_a_user_s_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
@@ -40,11 +43,45 @@ def test_options_are_the_stage_function_s_arguments() -> None:
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("name", list(cli.COMMANDS))
-def test_every_command_has_a_documented_stage_function(name: str) -> None:
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.USES])
+def test_every_command_has_a_documented_function(name: str) -> None:
     function = cli.stage(name)
-    assert function.__name__ == name
+    assert function.__name__ == name.replace("-", "_")
     assert function.__doc__
+    assert ("params" in inspect.signature(function).parameters) == (name in cli.COMMANDS)
+
+
+def test_a_function_s_signature_is_its_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def encode(first: Path, rest: list[Path], *, model: str, n: int = 3, out: Path | None = None) -> None:
+        """Do this.
+
+        And that.
+        """
+        called.append((first, rest, model, n, out))
+
+    called: list[tuple[object, ...]] = []
+    monkeypatch.setattr(cli, "stage", lambda name: encode)
+    for arguments, code in (
+        (["a", "b", "c", "--model", "m"], 0),
+        (["a", "b", "--n", "5", "--model", "models:/m@best", "--out", "o"], 0),
+        (["a", "--model", "m"], 2),
+        (["a", "b"], 2),
+        (["a", "b", "--model", "m", "--n", "many"], 2),
+        (["--help"], 0),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(["encode", *arguments])
+        assert caught.value.code == code
+    assert called == [
+        (Path("a"), [Path("b"), Path("c")], "m", 3, None),
+        (Path("a"), [Path("b")], "models:/m@best", 5, Path("o")),
+    ]
+    told = " ".join(capsys.readouterr().out.split())
+    assert "encode [-h] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
+    assert "Do this. And that." in told
+    assert "--n N default: 3" in told
 
 
 def test_a_full_disk_is_a_user_s_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

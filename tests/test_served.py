@@ -8,6 +8,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
+from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.served import BATCH, Reconstructor
 from autoencoders.stages.publish import publish
@@ -32,7 +33,8 @@ import autoencoders
 example = model.metadata.load_input_example()
 signature = [spec.to_dict() for schema in (model.metadata.signature.inputs, model.metadata.signature.outputs)
              for spec in schema.inputs]
-print(json.dumps({"code": autoencoders.__file__, "signature": signature, "refused": refused,
+params = model.metadata.signature.params.to_dict()
+print(json.dumps({"params": params, "code": autoencoders.__file__, "signature": signature, "refused": refused,
                   "example": [list(example.shape), str(example.dtype)]}))
 """
 
@@ -48,10 +50,24 @@ def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, nam
     np.testing.assert_allclose(predicted, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["pca", "ae", "vae"])
+def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
+    images = np.random.default_rng(1).random((BATCH + 1, 1, 8, 8), dtype=np.float32)
+    with torch.inference_mode():
+        expected = load_trained(trained / name).model.encode(torch.from_numpy(images)).numpy()
+    served = Reconstructor(trained / name)
+    np.testing.assert_allclose(served.predict(images, {"output": "codes"}), expected, atol=1e-6)
+    again = served.predict(images, {"output": "reconstructions"})
+    np.testing.assert_array_equal(again, served.predict(images))
+    with pytest.raises(UserError, match=r"params.output must be one of reconstructions, codes, found 'labels'\.$"):
+        served.predict(images, {"output": "labels"})
+
+
 def test_a_logged_model_brings_its_code_its_signature_and_an_example(
     trained: Path, params: Params, client: MlflowClient, tmp_path: Path
 ) -> None:
-    publish(params, models=trained, evaluation=tmp_path, figures=tmp_path)
+    nothing = dict.fromkeys(("evaluation", "figures", "ladder"), tmp_path / "nothing")
+    publish(params, models=trained, report=tmp_path / "nothing", **nothing)
     np.save(tmp_path / "images.npy", IMAGES)
     files = [str(tmp_path / name) for name in ("images.npy", "predicted.npy")]
     uri = "models:/tiny-autoencoders@best-vae"
@@ -62,6 +78,9 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(
     np.testing.assert_array_equal(np.load(files[1]), Reconstructor(trained / "vae").predict(IMAGES))
     spec = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 1, 8, 8]}}
     assert told["signature"] == [spec, spec]
+    assert [(one["name"], one["type"], one["default"]) for one in told["params"]] == [
+        ("output", "string", "reconstructions")
+    ]
     assert told["refused"]
     assert told["example"] == [[2, 1, 8, 8], "float32"]
     assert "mlartifacts" in told["code"], "the model was loaded with the installed package, not with what it brings"

@@ -1,1 +1,21 @@
-"""Train, evaluate and compare autoencoders and variational autoencoders."""
+"""Train, evaluate and compare autoencoders and variational autoencoders.
+
+    from autoencoders import load_model
+
+is the way to use a model that is trained. Importing the package alone imports neither torch nor MLflow.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from autoencoders.api import TrainedModel, load_model
+
+__all__ = ["TrainedModel", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from autoencoders import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
-"""The command line: `autoencoders <stage> --<input> PATH … --<output> PATH`, one command for each stage.
+"""The command line: `autoencoders <command> …`, one command for each stage and for each use of a trained model.
 
-A stage's options are the keyword arguments of its function: there is nothing here to keep in step.
+A command's options are the keyword-only arguments of its function, what goes before them is its other arguments: there
+is nothing here to keep in step. One that has `params` reads params.yaml.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args, get_origin
 
 from autoencoders.errors import UserError
 
@@ -28,9 +29,28 @@ COMMANDS = {
     "train": "train one model of params.yaml",
     "evaluate": "measure a trained model on the test split",
     "plots": "draw the figures of all models",
-    "compare": "write and print the comparison table, register the best models",
+    "compare": "write and print the comparison table",
+    "one-image": "ladder: one image in the weights of a network",
+    "one-hot": "ladder: several images in one network",
+    "auto-decoder": "ladder: random vectors against learned ones",
+    "linear": "ladder: a linear autoencoder beside PCA",
+    "generation": "ladder: what an autoencoder and a VAE draw from N(0, I)",
+    "beta": "ladder: a VAE for each weight of the KL",
+    "report": "write everything that was run on one page, record it in MLflow, register the best models",
     "publish": "bring MLflow up to date from the folders on disk",
 }
+USES = {
+    "encode": "images to codes",
+    "decode": "codes to images",
+    "reconstruct": "images to what the model makes of them",
+    "sample": "new images",
+    "interpolate": "from one image to another",
+    "neighbours": "the test images nearest to given ones",
+    "anomalies": "images ranked by how unusual they are",
+}
+METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
+"""The types that a command's arguments may have."""
+GROUPS = {"stages of the pipeline": COMMANDS, "use a trained model": USES}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -40,43 +60,65 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="autoencoders", description=__doc__.splitlines()[0].split(":")[0] + ".")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        if arguments[:1] == [name]:  # a stage's module imports torch: only the one that runs is loaded
+    parser = argparse.ArgumentParser(
+        prog="autoencoders",
+        usage="%(prog)s [-h] command …",
+        epilog=_overview(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)
+    for name in (*COMMANDS, *USES):
+        command = commands.add_parser(name)
+        if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
+            command.description = inspect.getdoc(stage(name))
             _add_options(command, stage(name))
     chosen = vars(parser.parse_args(arguments))
     sys.exit(_run(stage(chosen.pop("command")), chosen))
 
 
 def stage(name: str) -> Callable[..., None]:
-    """Return the function of the stage `name`."""
-    return getattr(importlib.import_module(f"autoencoders.stages.{name}"), name)
+    """Return the function of the command `name`: `one-hot` is `one_hot` in the module of that name."""
+    function = name.replace("-", "_")
+    package = "commands" if name in USES else "stages"
+    return getattr(importlib.import_module(f"autoencoders.{package}.{function}"), function)
+
+
+def _overview() -> str:
+    width = max(len(name) for group in GROUPS.values() for name in group)
+    lines = []
+    for title, group in GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:{width}}  {summary}" for name, summary in group.items()), ""]
+    return "\n".join([*lines, "`autoencoders command -h` says what a command takes."])
 
 
 def _add_options(command: argparse.ArgumentParser, function: Callable[..., None]) -> None:
-    command.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "params":
+            command.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
             continue
-        required = parameter.default is inspect.Parameter.empty
-        kind = str if parameter.annotation is str else Path
-        command.add_argument(
-            f"--{name}",
-            type=kind,
-            required=required,
-            default=None if required else parameter.default,
-            metavar="NAME" if kind is str else "PATH",
-        )
+        kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
+        kind = next(kind for kind in METAVARS if kind in kinds)
+        options: dict[str, Any] = {"type": kind, "metavar": METAVARS[kind]}
+        if get_origin(parameter.annotation) is list:
+            options["nargs"] = "+"
+        if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
+            command.add_argument(name, **{**options, "metavar": name.upper()})
+            continue
+        if parameter.default is inspect.Parameter.empty:
+            options["required"] = True
+        elif parameter.default is not None:
+            options |= {"default": parameter.default, "help": "default: %(default)s"}
+        command.add_argument(f"--{name}", **options)
 
 
 def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
-    from autoencoders.params import load_params
-
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        function(load_params(options.pop("params")), **options)
+        if "params" in options:
+            from autoencoders.params import load_params
+
+            options["params"] = load_params(options["params"])
+        function(**options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -51,9 +51,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     """Return what `model.json` says; raises `UserError` where the folder is no trained model."""
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.") from None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'model.json'} is damaged ({error}). Train the model again.") from error
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise UserError(f"{folder / 'model.json'} is not of format {FORMAT}. Train the model with this version.")
@@ -61,23 +61,31 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
-    """Rebuild the model stored in `folder` on `device`; raises `UserError` where weights and description disagree."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    """Rebuild the model stored in `folder` on `device`; raises `UserError` where a file is missing or damaged.
+
+    The weights must be the very bytes that `model.json` names by their hash.
+    """
+    from safetensors.torch import load
 
     from autoencoders.models import build
 
     description = read_description(folder)
     path = folder / "weights.safetensors"
     try:
-        weights = load_file(path, device=str(device))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing. Train the model again, or `dvc pull` it.") from None
-    except SafetensorError as error:
-        raise UserError(f"{path} is damaged ({error}). Train the model again, or `dvc pull` it.") from error
-    model = build(description["model"], tuple(description["shape"])).to(device)
+        weights = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Train the model again, or `dvc pull` it.") from None
     try:
-        model.load_state_dict(weights)
+        if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
+            raise UserError(
+                f"{path} is damaged, or of another training than {folder / 'model.json'}: its SHA-256 is not the one "
+                "written there. Train the model again, or `dvc pull` it."
+            )
+        model = build(description["model"], tuple(description["shape"])).to(device)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{folder / 'model.json'} is damaged ({error!r}). Train the model again.") from error
+    try:
+        model.load_state_dict(load(weights))
     except RuntimeError as error:
         raise UserError(
             f"{path} holds the weights of another model than {folder / 'model.json'} describes "

@@ -51,7 +51,7 @@ def decode_all(
     Raises `UserError` where an image changed since the manifest was written, or where more than the share
     `max_unreadable` of them cannot be read.
     """
-    with _bombs_refused():
+    with bombs_refused():
         height, width = size or infer_size(folder, [row.path for row in rows])
         decoder = _Decoder(folder, height, width, channels)
         images = spool(spooled, decoder.stream(rows), (channels or 3, height, width))
@@ -79,7 +79,7 @@ class _Decoder:
             try:
                 image = decode(content, self._size, self._channels or 3)
             except Exception as error:  # a decoder fed with broken bytes may raise anything
-                self.unreadable[row.path] = _reason(error)
+                self.unreadable[row.path] = unreadable_because(error)
                 continue
             if self._channels is None and self.all_grey:
                 self.all_grey = bool((image == image[:1]).all())
@@ -102,6 +102,17 @@ def decode(content: bytes, size: tuple[int, int], channels: int) -> NDArray[np.u
     return array[np.newaxis] if channels == 1 else array.transpose(2, 0, 1)
 
 
+def stored_shape(content: bytes) -> tuple[int, int, int]:
+    """Return the channels (1 grey, 3 colour), height and width that an image file has, upright; reads the header only.
+
+    Transparency is no channel here; an image with a palette counts as colour.
+    """
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        _refuse_gigantic(image)
+        grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+        return (1 if grey else 3), *_upright_size(image)
+
+
 def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     """Return the size (H, W) that all images share, or else a square of their median shorter side, at most 64.
 
@@ -112,8 +123,7 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
         try:
             with Image.open(folder / path, formats=_formats()) as image:
                 _refuse_gigantic(image)
-                sideways = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap the sides
-                sizes.append(image.size if sideways else image.size[::-1])
+                sizes.append(_upright_size(image))
         except Exception:  # reported by the decoder, which will fail on it as well
             continue
     if not sizes:
@@ -128,6 +138,11 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
         f"using {side}×{side}, their median but at most {LARGEST_INFERRED}"
     )
     return side, side
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    sideways = image.getexif().get(0x0112, 1) >= 5  # orientations 5 to 8 swap the sides
+    return image.size if sideways else image.size[::-1]
 
 
 @cache
@@ -162,7 +177,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _bombs_refused() -> Iterator[None]:
+def bombs_refused() -> Iterator[None]:
     """Make Pillow's warning of gigantic images an error, so that they are never decoded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # remarks on odd metadata
@@ -176,7 +191,8 @@ def _refuse_gigantic(image: Image.Image) -> None:
         raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
 
 
-def _reason(error: Exception) -> str:
+def unreadable_because(error: Exception) -> str:
+    """Say in a few words why an image could not be decoded."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "gigantic"
     if isinstance(error, Image.UnidentifiedImageError):

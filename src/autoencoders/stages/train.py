@@ -17,6 +17,7 @@ from autoencoders import tracking
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
+from autoencoders.evaluation.anomaly import thresholds
 from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
 from autoencoders.trained import save_trained
@@ -54,6 +55,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
                 results = _fit_pca(network, prepared)
             else:
                 history, results = _fit_network(network, prepared, params, model, device, checkpoint, run)
+            results["anomaly"] = _thresholds(network.to(device), prepared, device)
             out.mkdir(parents=True, exist_ok=True)
             if history:
                 pd.DataFrame(history).to_csv(out / "history.csv", index=False)
@@ -114,6 +116,11 @@ def _fit_network(
         "best_epoch": progress.best_epoch,
         "validation": {key: value for key, value in best.items() if key.startswith("val/")},
     }
+
+
+@torch.inference_mode()
+def _thresholds(model: Model, prepared: PreparedData, device: torch.device) -> dict[str, float]:
+    return thresholds(model, Batches(prepared.split("val").images, 1000, device).in_order())
 
 
 def _fingerprint(description: dict[str, Any]) -> str:

@@ -53,12 +53,15 @@ def _logged(client: "MlflowClient", run_id: str, sha256: str) -> "LoggedModel | 
 def save_pyfunc(
     scratch: Path, folder: Path, description: Mapping[str, Any], run_id: str, logged: "LoggedModel"
 ) -> None:
-    """Write an MLflow model to `scratch`/model: float32 (N, C, H, W) in [0, 1] → the same shape, with its code."""
+    """Write an MLflow model to `scratch`/model: float32 (N, C, H, W) in [0, 1] → the same shape, with its code.
+
+    The inference parameter `output`: "codes" has it answer with codes (N, latent) instead.
+    """
     import numpy as np
     import torch
     from mlflow.models import Model, ModelSignature
     from mlflow.pyfunc import save_model
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     package = Path(autoencoders.__file__).parent
     for name in CODE:
@@ -68,6 +71,7 @@ def save_pyfunc(
             shutil.copytree(package / name, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(package / name, target)
+    output = ParamSpec("output", "string", "reconstructions")
     spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
     save_model(
         str(scratch / "model"),
@@ -80,7 +84,7 @@ def save_pyfunc(
             run_id=run_id,
             model_id=logged.model_id,
         ),
-        signature=ModelSignature(Schema([spec]), Schema([spec])),
+        signature=ModelSignature(Schema([spec]), Schema([spec]), ParamSchema([output])),
         input_example=np.random.default_rng(0).random((2, *description["shape"]), dtype=np.float32),
         pip_requirements=[
             f"torch=={torch.__version__.split('+')[0]}",

@@ -1,0 +1,58 @@
+"""Images ranked by how unusual they are to a model."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from autoencoders.api import TrainedModel, load_model
+from autoencoders.commands.pictures import list_pictures, read_pictures
+from autoencoders.commands.results import result_file
+from autoencoders.evaluation.anomaly import joined
+
+MOST_LINES = 20
+"""Images printed; the CSV holds all."""
+SCORES = {"mse": ("MSE", ".5f"), "neg_elbo": ("−ELBO", ".1f")}
+"""Column → (heading, digits); the first ranks the images."""
+
+
+def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> None:
+    """Rank images (files, or folders of them) by how unusual they are to the model, the most unusual first.
+
+    By the squared error of their reconstruction; a VAE's negative ELBO stands beside it. A score above the model's
+    threshold, the 99 % quantile of its validation images, is flagged. `model` is the folder of a trained model, or an
+    MLflow URI such as models:/mnist-autoencoders@best-vae. With `out`, all go to that CSV file.
+    """
+    trained, files = load_model(model), list_pictures(images)
+    scores = joined(trained.anomaly_scores(x) for x in read_pictures(files, trained))
+    table = pd.DataFrame({"image": [file.as_posix() for file in files]})
+    for name in (name for name in SCORES if getattr(scores, name) is not None):
+        table[name] = getattr(scores, name).numpy()
+        table[f"{name}_flagged"] = table[name] > trained.thresholds[name]
+    table = table.sort_values("mse", ascending=False, kind="stable", ignore_index=True)
+    if out:
+        with result_file(out) as draft:
+            table.to_csv(draft, index=False)
+    print(_shown(table, trained))
+    if out:
+        print(f"{out}: all {len(table)} images")
+
+
+def _shown(table: pd.DataFrame, trained: TrainedModel) -> str:
+    """Return the table for a terminal, scores above their threshold marked with an asterisk."""
+    columns = {"image": table["image"][:MOST_LINES]}
+    limits, counts = [], []
+    for name, (heading, digits) in SCORES.items():
+        if name in table:
+            marks = table[f"{name}_flagged"].map({True: "*", False: " "})
+            columns[heading] = (table[name].map(f"{{:{digits}}}".format) + marks)[:MOST_LINES]
+            limits.append(f"{heading} {trained.thresholds[name]:{digits}}")
+            counts.append(f"{table[f'{name}_flagged'].sum()} by {heading}")
+    text = pd.DataFrame(columns).to_markdown(
+        tablefmt="simple", index=False, disable_numparse=True, colalign=["left"] + ["right"] * len(limits)
+    )
+    more = f"… and {len(table) - MOST_LINES} more\n" if len(table) > MOST_LINES else ""
+    share = f"{trained.thresholds['quantile'] * 100:g} % of its validation images lie below"
+    return (
+        f"{text}\n{more}* above the threshold of {trained.name} ({share}): {', '.join(limits)}.\n"
+        f"Flagged: {', '.join(counts)}, of {len(table)} image{'s' if len(table) > 1 else ''}."
+    )

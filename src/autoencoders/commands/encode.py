@@ -1,0 +1,24 @@
+"""Image files to codes."""
+
+from pathlib import Path
+
+import torch
+
+from autoencoders.api import load_model
+from autoencoders.commands.codes import write_codes
+from autoencoders.commands.pictures import list_pictures, read_pictures
+from autoencoders.commands.results import result_file
+
+
+def encode(images: list[Path], *, model: str, out: Path) -> None:
+    """Write the codes of images (files, or folders of them) to the file `out`, in NumPy's format npz.
+
+    `model` is the folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae.
+    The file also holds the images' names and the hash of the model's weights: only that model decodes it.
+    """
+    trained, files = load_model(model), list_pictures(images)
+    with result_file(out) as draft:
+        z = torch.cat([trained.encode(x) for x in read_pictures(files, trained)])
+        names = [file.as_posix() for file in files]
+        write_codes(draft, z.numpy(), names, trained.name, trained.weights_sha256)
+    print(f"{out}: {len(z)} codes of {trained.latent} numbers, by {trained.name}")

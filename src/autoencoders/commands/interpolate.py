@@ -1,0 +1,25 @@
+"""From one image to another through the latent space."""
+
+from pathlib import Path
+
+from autoencoders.api import load_model
+from autoencoders.commands.pictures import numbered, read_pictures, write_picture
+from autoencoders.commands.results import result_folder
+from autoencoders.plots.sheets import transition
+from autoencoders.plots.style import save
+
+
+def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> None:
+    """Write `steps` images on the way from image a to image b to the folder `out`: one PNG each, and overview.png.
+
+    They are decoded from the straight line between the two codes. `model` is the folder of a trained model, or an
+    MLflow URI such as models:/mnist-autoencoders@best-vae.
+    """
+    trained = load_model(model)
+    [ends] = read_pictures([a, b], trained)
+    with result_folder(out) as draft:
+        images = trained.interpolate(ends[0], ends[1], steps)
+        for name, image in zip(numbered([""] * steps), images, strict=True):
+            write_picture(draft / name, image)
+        save(transition(ends.numpy(), images.numpy(), (a.name, b.name), trained.name), draft / "overview.png")
+    print(f"{out}: {steps} images from {a.name} to {b.name} by {trained.name}, and overview.png")

@@ -1,0 +1,77 @@
+"""The images nearest to given ones in the latent space."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from autoencoders.api import BLOCK, Neighbours, load_model
+from autoencoders.commands.pictures import list_pictures, read_pictures
+from autoencoders.commands.results import result_folder
+from autoencoders.data.batches import Batches
+from autoencoders.data.prepared import PreparedData, Split
+from autoencoders.errors import UserError
+from autoencoders.plots.sheets import MOST_QUERIES, retrieved
+from autoencoders.plots.style import save
+
+MOST_LINES = 20
+"""Images of which the neighbours are printed."""
+
+
+def neighbours(
+    images: list[Path], *, model: str, data: Path = Path("data/prepared"), count: int = 5, out: Path | None = None
+) -> None:
+    """Print the test images that are nearest to the given ones (files, or folders of them) in the latent space.
+
+    `model` is the folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae; `data` is
+    what the stage `prepare` wrote. With `out`, that folder gets neighbours.csv and overview.png.
+    """
+    trained, files, prepared = load_model(model), list_pictures(images), PreparedData(data)
+    if prepared.info.shape != trained.shape:
+        raise UserError(f"{data} holds images {prepared.info.shape}, {trained.name} takes {trained.shape}.")
+    test = prepared.split("test")
+    codes = torch.cat([trained.encode(x) for x in Batches(test.images, BLOCK, torch.device("cpu")).in_order()])
+    x = torch.cat(list(read_pictures(files, trained)))
+    found = trained.neighbours(x, codes, count)
+    table = _table(files, found, test, prepared.info.classes)
+    if out:
+        with result_folder(out) as draft:
+            table.to_csv(draft / "neighbours.csv", index=False)
+            nearest = torch.from_numpy(test.images[found.indices[:MOST_QUERIES].numpy()]).float() / 255
+            classes = table["class"][: MOST_QUERIES * count].tolist() if table["class"].any() else []
+            distances = found.distances[:MOST_QUERIES].numpy()
+            figure = retrieved(x[:MOST_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name)
+            save(figure, draft / "overview.png")
+    print(_shown(table, count))
+    if out:
+        print(f"{out}: neighbours.csv and overview.png")
+
+
+def _table(files: Sequence[Path], found: Neighbours, test: Split, classes: list[str] | None) -> pd.DataFrame:
+    """Return one row for each neighbour of each image; `class` is empty where the set has no labels."""
+    queries, count = found.indices.shape
+    indices = found.indices.flatten().numpy()
+    names: Sequence[str] = [""] * len(indices)
+    if test.labels is not None and classes is not None:
+        names = [classes[label] for label in test.labels[indices]]
+    return pd.DataFrame(
+        {
+            "image": [file.as_posix() for file in files for _ in range(count)],
+            "rank": list(range(1, count + 1)) * queries,
+            "test_index": indices,
+            "class": names,
+            "distance": found.distances.flatten().numpy(),
+        }
+    )
+
+
+def _shown(table: pd.DataFrame, count: int) -> str:
+    """Return the table for a terminal: a line for each image, its neighbours side by side."""
+    cells = [f"{row['class']} {row['distance']:.2f} #{row['test_index']}".strip() for row in table.to_dict("records")]
+    lines = [[table["image"][start], *cells[start : start + count]] for start in range(0, len(cells), count)]
+    wide = pd.DataFrame(lines[:MOST_LINES], columns=["image", *(str(rank + 1) for rank in range(count))])
+    text = wide.to_markdown(tablefmt="simple", index=False, disable_numparse=True)
+    more = f"… and {len(lines) - MOST_LINES} more images\n" if len(lines) > MOST_LINES else ""
+    first = "class, " if table["class"].any() else ""
+    return f"{text}\n{more}In a cell: {first}Euclidean distance of the codes, # number in the test split."

@@ -1,0 +1,79 @@
+"""Image files that somebody gives to a trained model, and those that it draws."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from autoencoders.api import BLOCK, TrainedModel
+from autoencoders.data.decode import bombs_refused, decode, stored_shape, unreadable_because
+from autoencoders.data.folder import SUFFIXES
+from autoencoders.errors import UserError
+
+
+def list_pictures(paths: Iterable[Path]) -> list[Path]:
+    """Return files as they are given, and in place of a folder the images beneath it, by name; hidden ones left out.
+
+    Raises `UserError` where a path does not exist or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            if not path.exists():
+                raise UserError(f"{path} does not exist. Name image files, or folders of them.")
+            found.append(path)
+            continue
+        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
+        visible = [one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)]
+        if not visible:
+            raise UserError(f"{path} holds no images. Image files end in {' '.join(sorted(SUFFIXES))}.")
+        found += visible
+    return found
+
+
+def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor]:
+    """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `BLOCK`.
+
+    They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
+    where a file cannot be read or, for other models, has another size or number of channels.
+    """
+    for start in range(0, len(files), BLOCK):
+        with bombs_refused():
+            pixels = [_read(file, model.shape, model.takes_any_size) for file in files[start : start + BLOCK]]
+        yield torch.from_numpy(np.stack(pixels)).float() / 255
+
+
+def write_picture(path: Path, image: Tensor) -> None:
+    """Write an image (C, H, W) in [0, 1], C 1 or 3, as an 8-bit PNG."""
+    pixels = (image * 255).round().byte().numpy()
+    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(path, "PNG")
+
+
+def numbered(names: Sequence[str]) -> list[str]:
+    """Return names of files that differ and sort in this order: from `cat.jpg`, the eighth of twenty, `07-cat.png`."""
+    digits = len(str(len(names) - 1))
+    return [f"{i:0{digits}}{'-' if name else ''}{Path(name).stem}.png" for i, name in enumerate(names)]
+
+
+def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.uint8]:
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
+        raise UserError(f"{file} {reason}. Name an image file.") from None
+    try:
+        found = stored_shape(content)
+        if found == shape or fitted:
+            return decode(content, shape[1:], shape[0])
+    except Exception as error:  # a decoder fed with broken bytes may raise anything
+        raise UserError(f"{file} cannot be read ({unreadable_because(error)}). Repair it, or leave it out.") from error
+    raise UserError(f"{file} is {_words(found)}; the model takes {_words(shape)}. Convert it, or leave it out.")
+
+
+def _words(shape: tuple[int, int, int]) -> str:
+    channels, height, width = shape
+    return f"{height}×{width} (height × width) with {channels} channel{'s' if channels > 1 else ''}"

@@ -1,0 +1,31 @@
+"""Image files to what a model makes of them."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from autoencoders.api import load_model
+from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
+from autoencoders.commands.results import result_folder
+from autoencoders.plots.sheets import pairs
+from autoencoders.plots.style import save
+
+
+def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
+    """Write the reconstructions of images (files, or folders of them) to the folder `out`: one PNG each.
+
+    overview.png there shows them below their originals. `model` is the folder of a trained model, or an MLflow URI such
+    as models:/mnist-autoencoders@best-vae.
+    """
+    trained, files = load_model(model), list_pictures(images)
+    names = iter(numbered([file.name for file in files]))
+    first: tuple[Tensor, Tensor] | None = None
+    with result_folder(out) as draft:
+        for x in read_pictures(files, trained):
+            redrawn = trained.reconstruct(x)
+            first = first or (x, redrawn)
+            for image, name in zip(redrawn, names, strict=False):
+                write_picture(draft / name, image)
+        assert first
+        save(pairs(first[0].numpy(), first[1].numpy(), trained.name, len(files)), draft / "overview.png")
+    print(f"{out}: {len(files)} reconstructions by {trained.name} and overview.png")

@@ -1,0 +1,134 @@
+"""What a trained model made of somebody's images, on one page: the overview beside the single pictures."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from autoencoders.plots.rows import image_rows
+from autoencoders.plots.style import (
+    MUTED,
+    NAME_SIZE,
+    Array,
+    marked,
+    new_figure,
+    row_label,
+    shortened,
+    show,
+    styled,
+    text_width,
+    tiled,
+)
+
+MOST = 100
+"""Images on a sheet."""
+MOST_QUERIES = 10
+"""Images whose neighbours are drawn."""
+ACROSS = 10
+"""Columns of pairs."""
+TILE = 0.75  # inches, of an image's longer side
+CAPTION_SIZE = 7  # points
+TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
+
+
+@styled
+def sheet(images: Array, title: str) -> Figure:
+    """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel."""
+    shown = images[:MOST]
+    across = math.ceil(math.sqrt(len(shown)))
+    _, _, height, width = shown.shape
+    gap = max(1, round(0.04 * width))
+    picture = tiled(shown, across, gap)
+    inch = TILE / max(height, width)
+    figure = new_figure(picture.shape[1] * inch + 0.2, picture.shape[0] * inch + TITLE + NOTE, title, _note(images))
+    show(figure.add_subplot(), picture)
+    return figure
+
+
+@styled
+def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Figure:
+    """Draw the first 100 `originals` (n, C, H, W) in rows of ten, each row over its `reconstructions` by `name`.
+
+    `total` is how many images there are in all.
+    """
+    if originals.shape != reconstructions.shape:
+        raise ValueError(f"reconstructions {reconstructions.shape} do not match originals {originals.shape}")
+    originals, reconstructions = originals[:MOST], reconstructions[:MOST]
+    count, _, height, width = originals.shape
+    inch, gap = TILE / max(height, width), max(1, round(0.06 * width))
+    left = 0.25 + text_width("reconstruction", NAME_SIZE)
+    columns = min(count, ACROSS)
+    strip, pitch = (columns * (width + gap) - gap) * inch, height * inch + 0.05
+    groups = math.ceil(count / ACROSS)
+    body = groups * (2 * pitch + GAP) - GAP
+    note = "" if total == count else f"the first {count} of {total:,} images"
+    figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, f"Reconstructions by {shortened(name)}", note)
+    figure.set_layout_engine("none")  # all is placed by hand: data units are inches
+    across, up = figure.get_size_inches()
+    axes = figure.add_axes((left / across, NOTE / up, strip / across, body / up))
+    for group in range(groups):
+        part = slice(group * ACROSS, (group + 1) * ACROSS)
+        for row, (label, images) in enumerate({"original": originals, "reconstruction": reconstructions}.items()):
+            picture = tiled(images[part], columns, gap)
+            top = group * (2 * pitch + GAP) + row * pitch
+            show(axes, picture, (0, strip, top + height * inch, top))
+            row_label(axes, top + height * inch / 2, label)
+    axes.set(xlim=(0, strip), ylim=(body, 0))
+    return figure
+
+
+@styled
+def transition(ends: Array, images: Array, names: tuple[str, str], model: str) -> Figure:
+    """Draw `images` (steps, C, H, W) on the way between `ends` (2, C, H, W) below the blend of the ends' pixels."""
+    t = np.linspace(0, 1, len(images))
+    blend = (1 - t)[:, None, None, None] * ends[0] + t[:, None, None, None] * ends[1]
+    rows = [("pixel blend", "the files at the ends", blend), (model, "", images)]
+    figure, (axes, centres) = image_rows(f"From {shortened(names[0])} to {shortened(names[1])}", rows)
+    ticks = marked(len(t), most=11)
+    axes.set_xticks(centres[ticks], [f"{value:.2f}".rstrip("0").rstrip(".") for value in t[ticks]])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel("t, from the one (0) to the other (1)")
+    return figure
+
+
+@styled
+def retrieved(queries: Array, found: Array, distances: Array, classes: Sequence[str], name: str) -> Figure:
+    """Draw each of `queries` (q, C, H, W) beside its nearest images `found` (q, count, C, H, W), nearest first.
+
+    Below each stands its class, of `classes` (q · count, row by row; empty where there are none), and its distance,
+    of `distances` (q, count).
+    """
+    rows, count, _, height, width = found.shape
+    captions = [
+        f"{shortened(class_, 16)}\n{distance:.2f}".strip()
+        for class_, distance in zip(classes or [""] * distances.size, distances.flat, strict=True)
+    ]
+    inch = TILE / max(height, width)
+    high, wide = height * inch, width * inch
+    cell = max(wide, *(text_width(line, CAPTION_SIZE) for caption in captions for line in caption.split("\n"))) + 0.1
+    start, pitch = wide + 0.3, high + (0.42 if classes else 0.28)
+    across = start + count * cell
+    title = f"Nearest test images by {shortened(name)}"
+    note = f"Left of the line: as given. Below: {'class and ' if classes else ''}distance of the codes"
+    figure = new_figure(max(across, text_width(note, 8)) + 2 * MARGIN, TITLE + rows * pitch + NOTE, title, note)
+    figure.set_layout_engine("none")  # all is placed by hand: data units are inches
+    real, up = figure.get_size_inches()
+    axes = figure.add_axes((MARGIN / real, NOTE / up, across / real, rows * pitch / up))
+    for row in range(rows):
+        top = row * pitch
+        show(axes, tiled(queries[row : row + 1], 1), (0, wide, top + high, top))
+        for column, image in enumerate(found[row]):
+            centre = start + (column + 0.5) * cell
+            show(axes, tiled(image[None], 1), (centre - wide / 2, centre + wide / 2, top + high, top))
+            axes.text(
+                centre, top + high + 0.03, captions[row * count + column],
+                ha="center", va="top", fontsize=CAPTION_SIZE, color=MUTED, linespacing=1.1,
+            )  # fmt: skip
+    axes.axvline(wide + 0.15, color=MUTED, linewidth=0.8)
+    axes.set(xlim=(0, across), ylim=(rows * pitch, 0))
+    return figure
+
+
+def _note(images: Array) -> str:
+    return f"the first {MOST} of {len(images):,} images" if len(images) > MOST else ""

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autoencoders.commands.codes import read_codes, write_codes
+from autoencoders.errors import UserError
+
+Z = np.arange(6, dtype=np.float32).reshape(3, 2)
+FILES = ["a.png", "ordner/ä b.png", "c.png"]
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    write_codes(tmp_path / "codes.npz", Z, FILES, "vae", "a" * 64)
+    return tmp_path / "codes.npz"
+
+
+def test_what_is_written_is_read(stored: Path) -> None:
+    found = read_codes(stored, "vae", "a" * 64)
+    np.testing.assert_array_equal(found.z, Z)
+    assert found.files == FILES
+
+
+def test_equal_codes_make_equal_files_under_any_name(stored: Path, tmp_path: Path) -> None:
+    write_codes(tmp_path / "without-suffix", Z, FILES, "vae", "a" * 64)
+    assert (tmp_path / "without-suffix").read_bytes() == stored.read_bytes()
+
+
+def test_codes_of_other_weights_are_refused(stored: Path) -> None:
+    message = r"codes.npz holds codes by other weights \(vae, aaaaaaaaaaaa…\) than those given \(ae, bbbbbbbbbbbb…\)"
+    with pytest.raises(UserError, match=message):
+        read_codes(stored, "ae", "b" * 64)
+
+
+def other_keys(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, z=Z)
+
+
+def an_array(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, Z)
+
+
+def pickled(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, codes=np.array([{}], dtype=object))
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.find(Z.tobytes())] ^= 1
+    path.write_bytes(content)
+
+
+def fewer_files(path: Path) -> None:
+    write_codes(path, Z, FILES[:2], "vae", "a" * 64)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        other_keys, an_array, pickled, flipped, fewer_files,
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("codes"),
+        lambda path: path.write_bytes(path.read_bytes()[:-30]),
+        lambda path: write_codes(path, Z.astype(np.float64), FILES, "vae", "a" * 64),
+        lambda path: write_codes(path, Z[0], FILES[:2], "vae", "a" * 64),
+    ],
+)  # fmt: skip
+def test_what_is_no_codes_file_is_refused_in_a_line(stored: Path, damage) -> None:
+    damage(stored)
+    with pytest.raises(
+        UserError, match=r"codes.npz is no file of codes.*`autoencoders encode` writes one\.$"
+    ) as caught:
+        read_codes(stored, "vae", "a" * 64)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"none.npz does not exist"):
+        read_codes(tmp_path / "none.npz", "vae", "")
+    with pytest.raises(UserError, match="is no file of codes"):
+        read_codes(tmp_path, "vae", "")

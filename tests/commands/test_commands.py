@@ -1,0 +1,303 @@
+"""The commands from end to end: files in, files and a table out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from calling import COUNT, Run, names, read
+from PIL import Image
+
+from autoencoders.api import load_model
+from autoencoders.commands.codes import read_codes
+from autoencoders.data.prepared import PreparedData
+
+KINDS = ("pca", "ae", "vae")
+
+
+def as_pixels(images: torch.Tensor) -> np.ndarray:
+    return (images[:, 0] * 255).round().byte().numpy()
+
+
+def floats(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(pixels).float() / 255
+
+
+def edit(folder: Path, **changes: object) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**description, **changes}))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_of_today_are_the_reconstructions_of_tomorrow(
+    run: Run, trained: Path, pictures: Path, pixels: np.ndarray, tmp_path: Path, kind: str
+) -> None:
+    done = run("encode", "--model", trained / kind, pictures, "--out", "codes.npz")
+    assert (done.code, done.out) == (0, f"codes.npz: 6 codes of 2 numbers, by {kind}\n")
+    model = load_model(trained / kind)
+    stored = read_codes(tmp_path / "codes.npz", kind, model.weights_sha256)
+    torch.testing.assert_close(torch.from_numpy(stored.z), model.encode(floats(pixels)))
+    assert [Path(name).name for name in stored.files] == [f"number-{i}.png" for i in range(COUNT)]
+
+    done = run("decode", "codes.npz", "--model", trained / kind, "--out", "decoded")
+    assert (done.code, done.out) == (0, "decoded: 6 images and overview.png\n")
+    singles = [f"{i}-number-{i}.png" for i in range(COUNT)]
+    assert names(tmp_path / "decoded") == [*singles, "overview.png"]
+    expected = as_pixels(model.reconstruct(floats(pixels)))
+    found = np.stack([read(tmp_path / "decoded" / name) for name in singles])
+    assert np.abs(found.astype(int) - expected).max() <= 1  # a grey level, where rounding meets rounding
+
+    done = run("reconstruct", pictures, "--model", trained / kind, "--out", "redrawn")
+    assert (done.code, done.out) == (0, f"redrawn: 6 reconstructions by {kind} and overview.png\n")
+    for name in singles:
+        np.testing.assert_array_equal(read(tmp_path / "redrawn" / name), read(tmp_path / "decoded" / name))
+
+
+def test_reconstructions_keep_their_names_over_several_blocks(
+    run: Run, trained: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "whole").code == 0
+    monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 4)
+    assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "parts").code == 0
+    assert names(tmp_path / "parts") == names(tmp_path / "whole")
+    for name in names(tmp_path / "parts")[:-1]:
+        np.testing.assert_array_equal(read(tmp_path / "parts" / name), read(tmp_path / "whole" / name))
+
+
+def test_samples_follow_the_seed(run: Run, trained: Path, tmp_path: Path) -> None:
+    for out, seed in (("a", 3), ("b", 3), ("c", 4)):
+        done = run("sample", "--model", trained / "vae", "--n", 12, "--seed", seed, "--out", out)
+        assert (done.code, done.out) == (0, f"{out}: 12 samples of vae, seed {seed}, and overview.png\n")
+    assert names(tmp_path / "a") == [*(f"{i:02}.png" for i in range(12)), "overview.png"]
+    drawn = {out: np.stack([read(tmp_path / out / f"{i:02}.png") for i in range(12)]) for out in "abc"}
+    expected = load_model(trained / "vae").sample(12, torch.Generator().manual_seed(3))
+    np.testing.assert_array_equal(drawn["a"], as_pixels(expected))
+    np.testing.assert_array_equal(drawn["a"], drawn["b"])
+    assert (drawn["a"] != drawn["c"]).any()
+
+
+@pytest.mark.parametrize("kind", ["pca", "ae"])
+def test_samples_of_what_cannot_sample_are_refused(run: Run, trained: Path, tmp_path: Path, kind: str) -> None:
+    done = run("sample", "--model", trained / kind, "--out", "out")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert f"error: {kind} cannot sample. Only a VAE" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interpolation_begins_and_ends_with_the_reconstructions(
+    run: Run, trained: Path, pictures: Path, pixels: np.ndarray, tmp_path: Path
+) -> None:
+    a, b = pictures / "a" / "number-0.png", pictures / "b" / "number-4.png"
+    done = run("interpolate", a, b, "--model", trained / "vae", "--steps", 5, "--out", "line")
+    assert (done.code, done.out) == (0, "line: 5 images from number-0.png to number-4.png by vae, and overview.png\n")
+    assert names(tmp_path / "line") == [*(f"{i}.png" for i in range(5)), "overview.png"]
+    expected = as_pixels(load_model(trained / "vae").interpolate(*floats(pixels[[0, 4]]), steps=5))
+    found = np.stack([read(tmp_path / "line" / f"{i}.png") for i in range(5)])
+    np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("kind", ["pca", "vae"])
+def test_a_test_image_is_its_own_nearest_neighbour(
+    run: Run, trained: Path, prepared: Path, pictures: Path, tmp_path: Path, kind: str
+) -> None:
+    shared = ("--model", trained / kind, "--data", prepared, "--count", 3)
+    done = run("neighbours", pictures, *shared, "--out", "near")
+    assert done.code == 0
+    table = pd.read_csv(tmp_path / "near" / "neighbours.csv")
+    assert table.columns.tolist() == ["image", "rank", "test_index", "class", "distance"]
+    assert len(table) == 3 * COUNT
+    first = table[table["rank"] == 1]
+    assert first["distance"].tolist() == pytest.approx([0] * COUNT, abs=1e-6)
+    assert first["test_index"].tolist() == list(range(COUNT))
+    labels = PreparedData(prepared).split("test").labels
+    assert table["class"].tolist() == [("left", "middle", "right")[labels[i]] for i in table["test_index"]]
+    assert table.groupby("image")["distance"].apply(lambda far: far.is_monotonic_increasing).all()
+    assert names(tmp_path / "near") == ["neighbours.csv", "overview.png"]
+    lines = done.out.splitlines()
+    assert len(lines) == 2 + COUNT + 2
+    assert "number-2.png" in lines[4]
+    assert f"{('left', 'middle', 'right')[labels[2]]} 0.00 #2" in lines[4]
+    assert run("neighbours", pictures, *shared).out.splitlines() == lines[:-1]
+
+
+def test_neighbours_in_a_set_without_labels(
+    run: Run, trained: Path, prepared: Path, pictures: Path, tmp_path: Path
+) -> None:
+    from autoencoders.data.prepared import Split, write_prepared
+
+    splits = {name: Split(PreparedData(prepared).split(name).images, None) for name in ("train", "val", "test")}
+    write_prepared(tmp_path / "bare", "tiny", splits, None)
+    done = run("neighbours", pictures, "--model", trained / "ae", "--data", "bare", "--out", "near")
+    assert done.code == 0
+    assert "class" not in done.out
+    assert pd.read_csv(tmp_path / "near" / "neighbours.csv")["class"].isna().all()
+
+
+def test_neighbours_among_images_of_another_size_are_refused(
+    run: Run, trained: Path, prepared: Path, pictures: Path, tmp_path: Path
+) -> None:
+    from autoencoders.data.prepared import Split, write_prepared
+
+    wide = np.zeros((4, 1, 8, 9), np.uint8)
+    write_prepared(tmp_path / "wide", "wide", dict.fromkeys(("train", "val", "test"), Split(wide, None)), None)
+    done = run("neighbours", pictures, "--model", trained / "ae", "--data", "wide")
+    assert (done.code, done.err) == (2, "error: wide holds images (1, 8, 9), ae takes (1, 8, 8).\n")
+    done = run("neighbours", pictures, "--model", trained / "ae", "--data", prepared, "--count", 21)
+    assert (done.code, done.err) == (2, "error: neighbours: expected a count from 1 to 20 (the codes), found 21.\n")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_strange_image_ranks_first_and_is_flagged(
+    run: Run, trained: Path, pictures: Path, tmp_path: Path, kind: str
+) -> None:
+    board = 255 * ((np.arange(8)[:, None] + np.arange(8)) % 2)
+    Image.fromarray(board.astype(np.uint8)).save(pictures / "board.png")
+    done = run("anomalies", pictures, "--model", trained / kind, "--out", "anomalies.csv")
+    assert done.code == 0
+    table = pd.read_csv(tmp_path / "anomalies.csv")
+    model = load_model(trained / kind)
+    scores = ["mse", "neg_elbo"] if kind == "vae" else ["mse"]
+    assert table.columns.tolist() == ["image", *(column for name in scores for column in (name, f"{name}_flagged"))]
+    assert len(table) == COUNT + 1
+    assert table["image"][0].endswith("board.png")
+    assert table[scores[0]].is_monotonic_decreasing
+    for name in scores:
+        assert table[f"{name}_flagged"].tolist() == (table[name] > model.thresholds[name]).tolist()
+        assert table[f"{name}_flagged"][0]
+    lines = done.out.splitlines()
+    assert lines[0].split() == ["image", *({"neg_elbo": "−ELBO", "mse": "MSE"}[name] for name in scores)]
+    assert lines[2].count("*") == len(scores)
+    assert "99 % of its validation images lie below" in done.out
+    assert lines[-1] == "anomalies.csv: all 7 images"
+    assert run("anomalies", pictures, "--model", trained / kind).out.splitlines() == lines[:-1]
+
+
+def test_a_long_list_is_cut_short_on_the_terminal(
+    run: Run, trained: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autoencoders.commands.anomalies.MOST_LINES", 2)
+    done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all.csv")
+    assert len([line for line in done.out.splitlines() if "number-" in line]) == 2
+    assert "… and 4 more\n" in done.out
+    assert len(pd.read_csv(tmp_path / "all.csv")) == COUNT
+
+
+def test_a_model_without_thresholds_is_told_to_be_trained_again(run: Run, trained: Path, pictures: Path) -> None:
+    description = json.loads((trained / "vae" / "model.json").read_text())
+    del description["anomaly"]
+    (trained / "vae" / "model.json").write_text(json.dumps(description))
+    done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all.csv")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "vae was stored without thresholds" in done.err
+    assert run("encode", pictures, "--model", trained / "vae", "--out", "codes.npz").code == 0
+
+
+def test_a_model_of_a_folder_s_images_takes_any_size(run: Run, trained: Path, tmp_path: Path) -> None:
+    edit(trained / "vae", dataset={"name": "folder", "content_hash": ""})
+    Image.fromarray(np.full((30, 20, 3), 77, np.uint8)).save(tmp_path / "photo.jpg")
+    assert run("reconstruct", "photo.jpg", "--model", trained / "vae", "--out", "out").code == 0
+    assert read(tmp_path / "out" / "0-photo.png").shape == (8, 8)
+
+
+# Bad input: one line, exit code 2, nothing written
+
+
+def images_that_are_none(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    Image.fromarray(np.zeros((8, 9), np.uint8)).save(folder / "wide.png")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "colour.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("empty", "error: empty holds no images."),
+        ("none.png", "error: none.png does not exist."),
+        ("wide.png", "error: wide.png is 8×9 (height × width) with 1 channel; the model takes 8×8"),
+        ("colour.png", "error: colour.png is 8×8 (height × width) with 3 channels; the model takes 8×8"),
+        ("broken.png", "error: broken.png cannot be read ("),
+    ],
+)
+@pytest.mark.parametrize("command", ["encode", "reconstruct", "interpolate", "neighbours", "anomalies"])
+def test_bad_images(
+    run: Run, trained: Path, prepared: Path, pictures: Path, tmp_path: Path, command: str, name: str, message: str
+) -> None:
+    if command == "interpolate" and name == "empty":
+        pytest.skip("takes two files")
+    images_that_are_none(tmp_path)
+    good = pictures / "a" / "number-0.png"
+    more = ["--data", prepared] if command == "neighbours" else []
+    before = set(tmp_path.iterdir())
+    done = run(command, good, name, "--model", trained / "vae", "--out", "out", *more)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert set(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "weights.safetensors").write_bytes(b"x"), "weights.safetensors is damaged"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
+        (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),
+        (lambda folder: (folder / "model.json").write_text("{}"), "model.json is not of format 1"),
+    ],
+)
+def test_a_bad_model(run: Run, trained: Path, pictures: Path, tmp_path: Path, damage, message: str) -> None:
+    damage(trained / "vae")
+    done = run("encode", pictures, "--model", trained / "vae", "--out", "codes.npz")
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert not (tmp_path / "codes.npz").exists()
+
+
+def test_codes_of_another_model_and_files_of_another_kind(
+    run: Run, trained: Path, pictures: Path, tmp_path: Path
+) -> None:
+    run("encode", pictures, "--model", trained / "ae", "--out", "codes.npz")
+    done = run("decode", "codes.npz", "--model", trained / "vae", "--out", "out")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "codes.npz holds codes by other weights (ae, " in done.err
+    done = run("decode", pictures / "a" / "number-0.png", "--model", trained / "vae", "--out", "out")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "number-0.png is no file of codes" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_somebody_s_folder_is_left_alone(run: Run, trained: Path, pictures: Path) -> None:
+    done = run("sample", "--model", trained / "vae", "--out", pictures)
+    assert (done.code, done.err) == (
+        2, f"error: {pictures} exists already. Name another folder with --out, or remove it.\n",
+    )  # fmt: skip
+    assert names(pictures) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("n", "seed", "message"), [(0, 0, "found n = 0"), (1, -1, "--seed must be from 0")])
+def test_counts_and_seeds_out_of_range(run: Run, trained: Path, n: int, seed: int, message: str) -> None:
+    done = run("sample", "--model", trained / "vae", "--n", n, f"--seed={seed}", "--out", "out")
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_a_model_in_a_folder_needs_no_mlflow_and_no_params_yaml(trained: Path, pictures: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from autoencoders.cli import main\n"
+        "try: main(sys.argv[1:])\nfinally: print({'mlflow', 'dvc'} & set(sys.modules))"
+    )
+    arguments = ["encode", str(pictures), "--model", str(trained / "vae"), "--out", "codes.npz"]
+    (tmp_path / "elsewhere").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path / "elsewhere",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "set()"
+    assert names(tmp_path / "elsewhere") == ["codes.npz"]

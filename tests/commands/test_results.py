@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+
+from autoencoders.commands.results import result_file, result_folder
+from autoencoders.errors import UserError
+
+
+@pytest.mark.parametrize("before", ["nothing", "an empty folder"])
+def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
+    out = tmp_path / "deep" / "out"
+    if before == "an empty folder":
+        out.mkdir(parents=True)
+    with result_folder(out) as draft:
+        (draft / "a").touch()
+        assert not (out / "a").exists()
+    assert [path.name for path in out.iterdir()] == ["a"]
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    for place in (result_folder, result_file):
+        with pytest.raises(RuntimeError), place(tmp_path / "out") as draft:
+            ((draft / "a") if place is result_folder else draft).touch()
+            raise RuntimeError
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_somebody_s_files_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "out", tmp_path / "file"):
+        with pytest.raises(UserError, match=r"exists already. Name another folder with --out"), result_folder(out):
+            pass
+    with pytest.raises(UserError, match=r"out is a folder. Name a file with --out"), result_file(tmp_path / "out"):
+        pass
+    assert (tmp_path / "out" / "mine").exists()
+
+
+def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "codes").write_text("before")
+    with result_file(tmp_path / "codes") as draft:
+        draft.write_text("after")
+    assert (tmp_path / "codes").read_text() == "after"
+
+
+@pytest.mark.parametrize("place", [result_file, result_folder])
+def test_a_place_beneath_a_file_is_none(tmp_path: Path, place) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"is no folder. Name another place"), place(tmp_path / "file" / "out"):
+        pass
