@@ -1,0 +1,99 @@
+"""Rung 3: a vector of real numbers for every image, drawn at random and kept, or learned with the decoder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoencoders.ladder.memory import Memory, errors, learn, new_decoder, recall
+
+if TYPE_CHECKING:
+    from autoencoders.params import AutoDecoderRung
+
+BLOCK = 1024
+"""Vectors whose distances to all others are held at once."""
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """N images, each drawn by one decoder from its vector."""
+
+    mse: float
+    psnr: float
+    """In dB."""
+    curve: NDArray[np.float64]
+    """(epochs,): MSE during each epoch, mean over its images."""
+    recalled: NDArray[np.float32]
+    """(N, C, H, W)."""
+    nearest: NDArray[np.intp]
+    """(N,): for each image the other one whose vector lies nearest."""
+    likeness: float
+    """Squared pixel difference of an image and its `nearest`, mean, over that of all pairs: 1 where vectors say nothing
+    about what the images look like, 0 where neighbours are equal."""
+
+
+def store_images(
+    images: NDArray[np.uint8],
+    settings: "AutoDecoderRung",
+    *,
+    learned: bool,
+    seed: int,
+    device: torch.device,
+    on_step: Callable[[], object] = lambda: None,
+) -> Vectors:
+    """Train a decoder to draw `images` (N ≥ 2, C, H, W) from vectors of `settings.latent` numbers drawn from N(0, I).
+
+    Where `learned`, the vectors are trained with the decoder, from the same start: vectors, weights, order of images.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    decoder = new_decoder(images, settings.channels, settings.latent, generator)
+    vectors = torch.randn(len(images), settings.latent, generator=generator)
+    memory = Memory(vectors, decoder, learned=learned).to(device)
+    size = min(settings.batch_size, len(images))
+    each = -(-len(images) // size)
+    losses = []
+    for loss in learn(
+        memory, images, steps=settings.epochs * each, batch_size=size, rate=settings.learning_rate, order=generator
+    ):
+        losses.append(loss)
+        on_step()
+    recalled = recall(memory)
+    nearest = nearest_vectors(memory.vectors.detach().cpu())
+    return Vectors(
+        curve=_epoch_means(torch.stack(losses).double().cpu(), len(images), size),
+        recalled=recalled.numpy(),
+        nearest=nearest,
+        likeness=likeness(images, nearest),
+        **errors(images, recalled),
+    )
+
+
+def nearest_vectors(vectors: Tensor) -> NDArray[np.intp]:
+    """Return for each of the vectors (N, k) the number of the nearest other one (N,)."""
+    nearest = []
+    for start in range(0, len(vectors), BLOCK):
+        distances = torch.cdist(vectors[start : start + BLOCK], vectors)
+        own = torch.arange(len(distances))
+        distances[own, start + own] = torch.inf
+        nearest.append(distances.argmin(1))
+    return torch.cat(nearest).numpy()
+
+
+def likeness(images: NDArray[np.uint8], nearest: NDArray[np.intp]) -> float:
+    """Return the mean squared difference of `images` (N, C, H, W) and those numbered `nearest`, over all pairs' mean.
+
+    All pairs' is twice the variance: E(x - y)² = 2 Var x for x and y drawn without repetition.
+    """
+    pixels = images.reshape(len(images), -1).astype(np.float32) / 255
+    pairs = 2 * float(pixels.var(axis=0, ddof=1, dtype=np.float64).mean())
+    return float(((pixels - pixels[nearest]) ** 2).mean(dtype=np.float64)) / pairs if pairs else 0.0
+
+
+def _epoch_means(losses: Tensor, count: int, size: int) -> NDArray[np.float64]:
+    """Turn the batches' means into means over the images of each epoch."""
+    sizes = torch.tensor([len(batch) for batch in torch.arange(count).split(size)])
+    return (losses.reshape(-1, len(sizes)) @ sizes.double() / count).numpy()

@@ -1,0 +1,136 @@
+"""The linear autoencoder, which finds by training what PCA computes, and how far apart the two are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoencoders.data.batches import Batches
+from autoencoders.evaluation.reconstruction import mse
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.blocks import Shape
+from autoencoders.models.pca import PCA
+from autoencoders.training.loop import fit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from autoencoders.params import Train
+
+    Floats = NDArray[np.float64]
+
+
+class LinearAutoencoder(Autoencoder):
+    """Autoencoder of images (B, C, H, W) with one linear layer each way: no activation, no sigmoid at the end."""
+
+    def __init__(self, shape: Shape, latent: int, generator: torch.Generator) -> None:
+        super().__init__(shape, latent, "mlp", hidden=(), generator=generator)
+
+    @torch.no_grad()
+    def start_at(self, mean: Tensor) -> None:
+        """Set the biases so that the `mean` image (C, H, W) has the code 0, and is drawn from it.
+
+        Else learning the codes' mean holds up the rest: after 6 epochs of MNIST the error at k = 16 is 0.15 % above
+        PCA's instead of 0.02 %.
+        """
+        _layer(self.encoder, 1).bias.copy_(-_layer(self.encoder, 1).weight @ mean.flatten())
+        _layer(self.decoder, 0).bias.copy_(mean.flatten())
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes (B, latent) → images (B, C, H, W), possibly outside [0, 1]."""
+        return self.decoder(z)
+
+    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
+        """Squared error, sum over pixels, mean over images; `generator` and `beta` go unused."""
+        recon = F.mse_loss(self.decode(self.encode(x)), x, reduction="sum") / len(x)
+        return {"loss": recon, "recon": recon}
+
+    @torch.no_grad()
+    def basis(self) -> "Floats":
+        """Return the images (C·H·W, latent) that the code's numbers are weights of: the decoder's matrix.
+
+        The encoder's would not do: its weights on pixels that never change are as they were drawn.
+        """
+        return _layer(self.decoder, 0).weight.double().cpu().numpy()
+
+
+def _layer(layers: nn.Sequential, index: int) -> nn.Linear:
+    layer = layers[index]
+    assert isinstance(layer, nn.Linear)
+    return layer
+
+
+def train_linear(
+    train: Batches,
+    validation: Batches,
+    mean: Tensor,
+    latent: int,
+    settings: "Train",
+    on_batch: Callable[[], object] = lambda: None,
+) -> LinearAutoencoder:
+    """Return a linear autoencoder trained by minibatches of squared error; `mean` (C, H, W) is the images' mean."""
+    channels, height, width = mean.shape
+    generator = torch.Generator().manual_seed(settings.seed)
+    model = LinearAutoencoder((channels, height, width), latent, generator)
+    model.start_at(mean)
+    fit(model, train, validation, settings, on_batch=on_batch)
+    return model
+
+
+@torch.inference_mode()
+def mean_error(model: Autoencoder, images: Batches) -> float:
+    """Return the squared error of the reconstructions per pixel, mean over `images`."""
+    errors = torch.cat([mse(x, model.decode(model.encode(x))) for x in images.in_order()])
+    return errors.double().mean().item()
+
+
+@dataclass(frozen=True)
+class PcaCurve:
+    """PCA of the training images for every number of dimensions up to K."""
+
+    components: "Floats"
+    """(C·H·W, K), orthonormal, largest variance first"""
+    mse: "Floats"
+    """(K + 1,): error per pixel on the test images with 0 … K components"""
+
+
+@torch.inference_mode()
+def pca_curve(train: "NDArray[np.uint8]", test: Batches, largest: int) -> PcaCurve:
+    """Fit PCA to `train` (N, C, H, W) and measure on `test`, in float64, what each component up to `largest` adds."""
+    _, channels, height, width = train.shape
+    pca = PCA((channels, height, width), largest)
+    pca.fit(train)
+    components, mean = pca.components.double(), pca.mean.double()
+    total, explained, images = 0.0, torch.zeros(largest, dtype=torch.float64), 0
+    for x in test.in_order():
+        centred = x.cpu().flatten(1).double() - mean
+        total += centred.square().sum().item()
+        explained += (centred @ components.T).square().sum(0)
+        images += len(x)
+    explained_by = torch.cat([torch.zeros(1, dtype=torch.float64), explained.cumsum(0)])
+    left = (total - explained_by).clamp(min=0) / (images * len(mean))
+    return PcaCurve(components.T.numpy(), left.numpy())
+
+
+def principal_angles(a: "Floats", b: "Floats") -> "Floats":
+    """Return the angles (k,) between the column spaces of `a` and `b`, both (D, k), in degrees, smallest first.
+
+    0° throughout: one space; 90°: a direction of one that is orthogonal to all of the other (Björck & Golub 1973).
+    """
+    from scipy.linalg import subspace_angles
+
+    return np.degrees(subspace_angles(a, b))[::-1]
+
+
+def turned_to(target: "Floats", basis: "Floats") -> "Floats":
+    """Return the orthonormal basis (D, k) of `basis`' column space that is nearest to the orthonormal `target` (D, k).
+
+    Orthogonal Procrustes (Schönemann 1966).
+    """
+    orthonormal = np.linalg.qr(basis)[0]
+    left, _, right = np.linalg.svd(orthonormal.T @ target)
+    return orthonormal @ (left @ right)

@@ -1,0 +1,17 @@
+"""Numbers as the rungs' stories say them."""
+
+from collections.abc import Sequence
+
+
+def compared(value: float, reference: float) -> str:
+    """Return how much `value` is above or below `reference`, such as ``28 % less``, ``0.03 % more``, ``the same``."""
+    change = 0.0 if value == reference else 100 * (value / max(reference, 1e-12) - 1)
+    if abs(change) < 0.005:
+        return "the same"
+    digits = 0 if abs(change) >= 9.95 else 1 if abs(change) >= 0.995 else 2
+    return f"{abs(change):,.{digits}f} % {'more' if change > 0 else 'less'}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

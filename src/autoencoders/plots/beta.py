@@ -1,0 +1,116 @@
+"""What the weight β of a VAE's KL changes: rate and distortion, active units, KL per dimension, images."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
+
+from autoencoders.plots.image_table import image_table
+from autoencoders.plots.labels import spread
+from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+
+LEAST_KL = 1e-3
+"""Nats below which a dimension's KL is drawn as this much: the scale is logarithmic."""
+LEAST_GAP = 0.1
+"""From one named β to the next, as a share of the axis."""
+
+
+@styled
+def beta_sweep(
+    betas: Array,
+    recon: Array,
+    kl: Array,
+    mse: Array,
+    active_units: Array,
+    originals: Array,
+    reconstructions: Array,
+    samples: Array,
+) -> Figure:
+    """Draw a sweep over `betas` (b,), ascending.
+
+    `recon` (b,) in nats per image; `kl` (b, k) in nats, by dimension; `mse` (b,) per pixel; `active_units` (b,);
+    `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images.
+    """
+    names = [f"β = {beta:g}" for beta in betas]
+    _, _, height, width = originals.shape
+    row = min(0.42 * height / width, 1.2)  # inches
+    table = (len(betas) + 1) * (row + 0.03) + 0.5
+    figure = new_figure(9, 6.4 + table, "The weight β of the KL: what is told, and what is forgotten")
+    (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[5.8, table])
+    panels = above.subplots(2, 2)
+    _rate_distortion(panels[0, 0], kl.sum(axis=1), recon, names)
+    _kl_map(panels[0, 1], names, kl)
+    _against(panels[1, 0], betas, active_units, "Active units", f"dimensions in use, of {kl.shape[1]}", "s", PALETTE[4])
+    panels[1, 0].set_ylim(-0.04 * kl.shape[1], 1.08 * kl.shape[1])
+    panels[1, 0].yaxis.set_major_locator(MaxNLocator(integer=True))
+    _against(panels[1, 1], betas, mse, "Test error", "test MSE per pixel", "o", PALETTE[0])
+    panels[1, 1].set_ylim(bottom=0)
+    left, right = below.subplots(1, 2)
+    blank = np.ones_like(originals)
+    image_table(left, [("test images", "", originals), *_rows(names, reconstructions)])
+    image_table(right, [("", "", blank), *_rows(names, samples)])
+    left.set_title("Reconstructions")
+    right.set_title("Decoded draws from N(0, I)")
+    return figure
+
+
+def _rows(names: Sequence[str], images: Array) -> list[tuple[str, str, Array]]:
+    return [(name, "", row) for name, row in zip(names, images, strict=True)]
+
+
+def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence[str]) -> None:
+    axes.plot(rate, distortion, "-o", color=PALETTE[0], markersize=5, linewidth=1.2)
+    axes.margins(x=0.06, y=0.1)
+    axes.set_xlim(right=axes.get_xlim()[1] + 0.2 * float(np.ptp(rate)) + 1e-9)  # room for the last name
+    axes.set_ylim(axes.get_ylim())  # what follows must not move it
+    at: Array = (axes.transScale + axes.transLimits).transform(np.column_stack([rate, distortion]))
+    levels = spread(at[:, 1] + 0.03, 0.055, 0.0, 1.0)
+    for x, level, name in zip(rate, levels, names, strict=True):
+        place = axes.get_xaxis_transform()
+        axes.annotate(
+            name, (x, level), xycoords=place, xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
+        )
+    axes.set(
+        title="Rate and distortion", xlabel="KL: what the code tells (nats per image)",
+        ylabel="reconstruction: what it misses\n(nats per image)",
+    )  # fmt: skip
+    axes.grid()
+
+
+def _kl_map(axes: Axes, names: Sequence[str], kl: Array) -> None:
+    """A row for each β, its dimensions sorted by KL: the dark ones have collapsed to N(0, 1)."""
+    ordered = -np.sort(-kl, axis=1)
+    top = max(float(ordered.max()), 10 * LEAST_KL)
+    image = axes.imshow(
+        np.maximum(ordered, LEAST_KL), aspect="auto", cmap="cividis", norm=LogNorm(LEAST_KL, top),
+        extent=(0.5, kl.shape[1] + 0.5, len(names) - 0.5, -0.5), interpolation="nearest",
+    )  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set(title="KL per dimension", xlabel="latent dimension, sorted by KL")
+    bar = axes.figure.colorbar(image, ax=axes, extend="min", label="nats", format="{x:g}")
+    bar.outline.set_visible(False)
+
+
+def _apart(betas: Array) -> list[float]:
+    """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be named."""
+    kept = [float(betas[0])]
+    for beta in betas[1:]:
+        if np.log(beta / kept[-1]) >= LEAST_GAP * np.log(betas[-1] / betas[0]):
+            kept.append(float(beta))
+    return kept
+
+
+def _against(axes: Axes, betas: Array, values: Array, title: str, label: str, marker: str, colour: str) -> None:
+    axes.plot(betas, values, "-", marker=marker, color=colour, markersize=5, linewidth=1.2)
+    log_scale(axes, "x")
+    axes.xaxis.set_major_locator(FixedLocator(_apart(betas)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axvline(1, color=MUTED, linestyle=":", linewidth=1)
+    axes.set(title=title, xlabel="β", ylabel=label)
+    axes.grid(axis="y")

@@ -1,0 +1,74 @@
+"""What an autoencoder and a VAE invent, and how far their codes lie from N(0, I)."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from autoencoders.plots.style import (
+    DETAIL_SIZE,
+    MUTED,
+    PALETTE,
+    RULE,
+    Array,
+    new_figure,
+    shortened,
+    show,
+    styled,
+    subscripted,
+    tiled,
+)
+
+PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
+NORMAL_90 = 1.645
+"""N(0, 1) has its middle 90 % between − and + this."""
+NAMED = 20  # up to as many dimensions carry their names
+
+
+@styled
+def generation(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, tuple[Array, Array, Array]]) -> Figure:
+    """Draw panels of (name, detail, images (n, C, H, W)) side by side, and below them where models' codes lie.
+
+    `codes`: model → (mean, low, high), each (k,), `low` to `high` holding the middle 90 % of a dimension's codes.
+    """
+    _, _, height, width = panels[0][2].shape
+    panel = min(PANEL * height / width, 2 * PANEL)
+    figure = new_figure(len(panels) * (PANEL + 0.12), panel + 0.5 + BELOW, "Inventing images")
+    (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[panel + 0.5, BELOW - 0.4])
+    for axes, (name, detail, images) in zip(above.subplots(1, len(panels)), panels, strict=True):
+        columns = round(np.ceil(np.sqrt(len(images))))
+        show(axes, tiled(images, columns, gap=max(1, round(0.04 * width))))
+        axes.set_title(shortened(name), pad=16, fontsize=9)
+        axes.annotate(
+            detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
+            fontsize=DETAIL_SIZE + 0.5, color=MUTED, annotation_clip=False,
+        )  # fmt: skip
+    _codes(below.subplots(1, len(codes), sharey=True, squeeze=False)[0], codes)
+    below.legend(
+        handles=[
+            Patch(color=RULE, label="middle 90 % of N(0, 1)"),
+            Line2D([], [], color=PALETTE[0], linewidth=4, solid_capstyle="butt", label="middle 90 % of the codes"),
+            Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
+        ],
+        loc="outside lower left",
+        ncols=3,
+    )
+    return figure
+
+
+def _codes(panels: Sequence[Axes], codes: Mapping[str, tuple[Array, Array, Array]]) -> None:
+    for axes, (name, (mean, low, high)) in zip(panels, codes.items(), strict=True):
+        dimension = np.arange(1, len(mean) + 1)
+        axes.axhspan(-NORMAL_90, NORMAL_90, color=RULE, linewidth=0, zorder=0)
+        axes.vlines(dimension, low, high, color=PALETTE[0], linewidth=max(1.0, min(6.0, 90 / len(mean))))
+        axes.plot(dimension, mean, "o", color=PALETTE[2], markersize=3.5)
+        axes.set_xlim(0.3, len(mean) + 0.7)
+        axes.set_title(f"Codes of the test images: {shortened(name)}")
+        axes.set_xlabel("latent dimension")
+        if len(mean) <= NAMED:
+            axes.set_xticks(dimension, [subscripted("z", int(j)) for j in dimension])
+            axes.tick_params(axis="x", length=0, labelsize=7)
+    panels[0].set_ylabel("code")

@@ -1,0 +1,30 @@
+import numpy as np
+from matplotlib.figure import Figure
+
+from autoencoders.plots.image_table import image_table
+from autoencoders.plots.style import new_figure, styled
+
+
+@styled
+def drawn_table(rows: list, heads: list[str]) -> Figure:
+    figure = new_figure(6, 3)
+    image_table(figure.subplots(), rows, heads)
+    return figure
+
+
+def test_rows_stand_below_each_other_with_their_names_level(images, drawn):
+    rows = [("first", "a detail", images(4, seed=1)), ("second", "", images(4, seed=2))]
+    figure = drawn_table(rows, ["1", "2", "3", "4"])
+    (axes,) = figure.axes
+    picture = np.asarray(axes.images[0].get_array())
+    assert picture.shape == (2 * 9 + 1, 4 * 9 + 3)
+    np.testing.assert_array_equal(picture[10:, 20:29], rows[1][2][2, 0])
+    boxes = dict(drawn(figure))
+    assert boxes["first"].y0 > boxes["a detail"].y0 > boxes["second"].y1
+    assert boxes["1"].x1 < boxes["2"].x0
+    assert boxes["1"].y0 > boxes["first"].y0
+
+
+def test_text_is_legible(images, assert_legible, long_names):
+    rows = [(name, "k = 16", images(8, (3, 21, 9))) for name in long_names[:3]]
+    assert_legible(drawn_table(rows, [str(i) for i in range(8)]))

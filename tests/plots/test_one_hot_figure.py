@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from autoencoders.ladder.one_hot import Capacity
+from autoencoders.plots.one_hot import one_hot
+from autoencoders.plots.strips import padded, readable_bytes
+
+
+def figure(shape=(1, 28, 28), counts=(4, 16, 64, 256), weights=15_000):
+    random = np.random.default_rng(0)
+    stored = {
+        count: Capacity(
+            weights, 1e-4 * count, -10 * np.log10(1e-4 * count), np.geomspace(0.1, 1e-4 * count, 600),
+            random.random((count, *shape)).astype(np.float32),
+        )
+        for count in counts
+    }  # fmt: skip
+    return one_hot(random.integers(0, 256, (max(counts), *shape), dtype=np.uint8), stored)
+
+
+def test_the_capacity_curve_and_the_place_where_bytes_are_equal():
+    capacity = figure().axes[0]
+    np.testing.assert_allclose(
+        capacity.lines[0].get_xydata(), [[n, -10 * np.log10(1e-4 * n)] for n in (4, 16, 64, 256)]
+    )
+    assert capacity.lines[1].get_xdata()[0] == pytest.approx(4 * 15_000 / 784)
+    assert next(label.get_text() for label in capacity.get_xticklabels()) == "4\n3.1 kB"
+
+
+def test_lines_differ_by_more_than_colour():
+    lines = [line for line in figure().axes[1].lines if line.get_gid() != "leader"]
+    assert len({line.get_linestyle() for line in lines}) == len(lines) == 4
+
+
+def test_images_that_a_network_does_not_hold_stay_white():
+    x = np.zeros((2, 1, 3, 3))
+    np.testing.assert_array_equal(padded(x, 4)[2:], 1)
+    np.testing.assert_array_equal(padded(x, 1), x[:1])
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (784, "784 B"), (3136, "3.1 kB"), (61_956, "62 kB"), (999_600, "1.0 MB"), (5e12, "5000 GB")],
+)
+def test_bytes_are_readable(count, text):
+    assert readable_bytes(count) == text
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (1, 10, 50), (3, 50, 10)])
+@pytest.mark.parametrize("counts", [(4, 16, 64, 256), (1,), (2, 3), (4, 16, 64, 256, 300, 1024)])
+def test_text_is_legible(shape, counts, assert_legible):
+    assert_legible(figure(shape, counts))
+
+
+@pytest.mark.parametrize("weights", [700, 50_000_000])
+def test_text_is_legible_wherever_the_bytes_are_equal(weights, assert_legible):
+    assert_legible(figure(weights=weights))

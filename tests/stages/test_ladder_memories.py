@@ -1,0 +1,180 @@
+"""The rungs 1 to 3 as stages, on tiny data: what they write, and what they say of results that differ."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autoencoders.data.prepared import Split, write_prepared
+from autoencoders.errors import UserError
+from autoencoders.ladder.auto_decoder import Vectors
+from autoencoders.ladder.one_hot import Capacity
+from autoencoders.ladder.one_image import Stored
+from autoencoders.ladder.record import read_rung
+from autoencoders.params import Params, parse_params
+from autoencoders.stages import auto_decoder as third
+from autoencoders.stages import one_hot as second
+from autoencoders.stages import one_image as first
+
+TINY = {
+    "one_image": {"networks": [[8, 4], [2, 2]], "steps": 12},
+    "one_hot": {"counts": [2, 8, 500], "latent": 3, "channels": [4, 2], "steps": 15},
+    "auto_decoder": {"images": 50, "latent": 3, "channels": [4, 2], "epochs": 4, "batch_size": 20},
+}
+STAGES: dict[str, Callable[..., None]] = {
+    "one-image": first.one_image,
+    "one-hot": second.one_hot,
+    "auto-decoder": third.auto_decoder,
+}
+
+
+@pytest.fixture
+def settings(params: Params) -> Params:
+    return parse_params(params.model_dump() | {"ladder": TINY})
+
+
+def rung_of(name: str, settings: Params, data: Path, folder: Path) -> dict[str, Any]:
+    STAGES[name](settings, data=data, out=folder / name)
+    assert {path.name for path in (folder / name).iterdir()} == {"rung.json", "figure.png", "series.csv"}
+    return read_rung(folder / name)
+
+
+def test_one_image_stores_two_targets_in_networks_of_ascending_size(
+    settings: Params, prepared: Path, tmp_path: Path
+) -> None:
+    rung = rung_of("one-image", settings, prepared, tmp_path)
+    metrics = rung["metrics"]
+    assert metrics["test-image/image_bytes"] == 64
+    assert metrics["flower/image_bytes"] == 3 * 64 * 64
+    assert metrics["test-image/weights"] == (2 + 1) * 8 * 4 + 8 * 4 * 16 + 4 + 4 * 16 + 1
+    assert metrics["test-image/weight_bytes"] == 4 * metrics["test-image/weights"]
+    assert metrics["test-image/smallest/weights"] < metrics["test-image/weights"]
+    assert metrics["test-image/psnr"] == pytest.approx(-10 * np.log10(metrics["test-image/mse"]), abs=1e-3)
+    series = pd.read_csv(tmp_path / "one-image" / "series.csv")
+    last = series[(series["target"] == "flower") & (series["weights"] == metrics["flower/weights"])].iloc[-1]
+    assert (last["step"], last["mse"]) == (12, pytest.approx(metrics["flower/mse"]))
+    assert f"{metrics['flower/weights']:,.0f} weights, draws it at {metrics['flower/psnr']:.1f} dB" in rung["story"][1]
+
+
+def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepared: Path, tmp_path: Path) -> None:
+    rung = rung_of("one-hot", settings, prepared, tmp_path)
+    metrics = rung["metrics"]
+    assert {key.split("/")[0] for key in metrics} == {"decoder", "2", "8", "60"}  # 60 training images
+    assert metrics["60/image_bytes"] == 60 * 64
+    assert metrics["decoder/bytes"] == 4 * metrics["decoder/weights"]
+    assert f"60 pictures (3.8 kB) at {metrics['60/psnr']:.1f} dB" in rung["story"][1]
+    series = pd.read_csv(tmp_path / "one-hot" / "series.csv").dropna()
+    assert list(series["images"]) == [2, 8, 60]
+    assert series["psnr"].iloc[0] == pytest.approx(metrics["2/psnr"])
+
+
+def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared: Path, tmp_path: Path) -> None:
+    rung = rung_of("auto-decoder", settings, prepared, tmp_path)
+    metrics = rung["metrics"]
+    assert metrics["ratio"] == pytest.approx(metrics["random/mse"] / metrics["learned/mse"])
+    assert {f"{kind}/{key}" for kind in ("random", "learned") for key in ("mse", "psnr", "neighbours")} < set(metrics)
+    series = pd.read_csv(tmp_path / "auto-decoder" / "series.csv")
+    assert list(series["epoch"]) == [1, 2, 3, 4]
+    assert list(series.columns[1:]) == ["random/mse", "learned/mse"]
+    assert "Each of 50 pictures" in rung["story"][0]
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_equal_parameters_give_equal_numbers_and_pictures(
+    name: str, settings: Params, prepared: Path, tmp_path: Path
+) -> None:
+    once, again = (rung_of(name, settings, prepared, tmp_path / place) for place in ("once", "again"))
+    assert once["metrics"] == again["metrics"]
+    pictures = [(tmp_path / place / name / "figure.png").read_bytes() for place in ("once", "again")]
+    assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_colour_images_of_odd_size_without_labels(name: str, settings: Params, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    splits = {
+        split: Split(random.integers(0, 256, (count, 3, 9, 6), dtype=np.uint8), None)
+        for split, count in (("train", 5), ("val", 1), ("test", 1))
+    }
+    write_prepared(tmp_path / "data", "colour", splits, None)
+    assert rung_of(name, settings, tmp_path / "data", tmp_path)["shape"] == [3, 9, 6]
+
+
+def test_a_single_training_image_has_no_neighbour(settings: Params, tmp_path: Path) -> None:
+    one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
+    write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
+    with pytest.raises(UserError, match="holds 1 for training"):
+        third.auto_decoder(settings, data=tmp_path / "data", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert set(rung_of("one-hot", settings, tmp_path / "data", tmp_path)["metrics"]) >= {"1/mse", "1/psnr"}
+
+
+def test_a_rung_goes_to_the_run_that_was_made_for_its_stage_alone(
+    settings: Params, prepared: Path, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    rung = rung_of("one-hot", settings, prepared, tmp_path)
+    run = client.get_run(run_id)
+    assert run.data.metrics == pytest.approx(rung["metrics"])
+    assert run.data.params["one-hot.counts"] == "[2, 8, 500]"
+    assert len(client.list_artifacts(run_id, "ladder")) == 3
+
+
+def network(weights: int, psnr: float) -> Stored:
+    mse = np.array([0.1, 0.01, 10 ** (-psnr / 10)])
+    return Stored(weights, mse, psnr, {2: np.zeros((1, 8, 8), dtype=np.float32)})
+
+
+def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings: Params) -> None:
+    targets = {key: np.zeros((1, 8, 8), dtype=np.uint8) for key in ("test-image", "flower")}
+    networks = {
+        "test-image": [network(100, 30), network(250, 41), network(1000, 50)],
+        "flower": [network(100, 20), network(1000, 45)],
+    }
+    story = first._described(settings.ladder, targets, networks).story
+    assert "it passes 40 dB after 2 steps" in story[1]
+    assert "1.0 kB of weights for the 64 B of the first test image and 4.0 kB of weights" in story[2]
+    networks["flower"] = [network(1000, 39)]
+    story = first._described(settings.ladder, targets, networks).story
+    assert "it stays below 40 dB" in story[1]
+    assert "the colour photograph did not reach 40 dB" in story[2]
+
+
+def capacity(psnr: float) -> Capacity:
+    return Capacity(100, 10 ** (-psnr / 10), psnr, np.zeros(3), np.zeros((1, 1, 8, 8), dtype=np.float32))
+
+
+def test_one_hot_says_whether_more_images_leave_less(settings: Params) -> None:
+    images = np.zeros((20, 1, 8, 8), dtype=np.uint8)
+    falling = second._described(settings.ladder, images, {2: capacity(40), 20: capacity(20)}).story[1]
+    assert "The more pictures share the weights, the less of each is left." in falling
+    assert "The last 20 take 3.2 times the bytes of the weights" in falling
+    rising = second._described(settings.ladder, images, {1: capacity(40), 2: capacity(41)}).story[1]
+    assert "is not seen here" in rising
+    assert "times the bytes" not in rising
+
+
+def vectors(mse: float, likeness: float) -> Vectors:
+    images = np.zeros((2, 1, 8, 8), dtype=np.float32)
+    return Vectors(mse, -10 * np.log10(mse), np.zeros(2), images, np.array([1, 0]), likeness)
+
+
+@pytest.mark.parametrize(
+    ("random", "learned", "said", "unsaid"),
+    [
+        ((0.02, 1.0), (0.005, 0.4), ["4.0 times the error", "is a bad idea", "look alike near each other"], []),
+        ((0.02, 1.0), (0.0199, 1.0), ["no difference worth the name"], ["bad idea", "look alike near"]),
+        ((0.02, 0.5), (0.03, 0.6), ["random vectors do better"], ["bad idea", "look alike near", "says nothing"]),
+    ],
+)
+def test_auto_decoder_says_which_vectors_do_better(
+    settings: Params, random: tuple[float, float], learned: tuple[float, float], said: list[str], unsaid: list[str]
+) -> None:
+    by = {"random": vectors(*random), "learned": vectors(*learned)}
+    story = " ".join(third._described(settings.ladder, 2, by).story)
+    assert all(text in story for text in said)
+    assert not any(text in story for text in unsaid)
