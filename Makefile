@@ -11,13 +11,13 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check lock figures clean help
 
-run: $(INSTALLED)  ## install, run the pipeline, print the comparison
+run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
 	@dvc repro
 	@echo
 	@cat reports/comparison/comparison.txt
 	@echo
 	@echo "Next:"
-	@echo "  1. open the figures in reports/figures/"
+	@echo "  1. open reports/index.html: the comparison, the latent plane, the ladder"
 	@echo "  2. compare the runs: $(BIN)/mlflow ui, then http://127.0.0.1:5000"
 
 test: $(INSTALLED)  ## install and run the tests
@@ -42,7 +42,8 @@ lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into re
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
 
 figures:  ## copy the figures that the README shows from the last run
-	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png samples.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
+	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
+	for rung in one-image auto-decoder generation beta; do cp reports/ladder/$$rung/figure.png docs/figures/$$rung.png; done
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
 	rm -rf data models evaluation reports .cache/checkpoints

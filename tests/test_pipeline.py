@@ -14,6 +14,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from autoencoders.ladder.record import RUNGS
+
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
@@ -51,6 +53,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pca": {"kind": "pca", "latent": 3},
         "vae": {"kind": "vae", "latent": 3, "hidden": [8], "beta": 1.0},
     }
+    params["ladder"]["one_image"] |= {"networks": [[4, 2]], "steps": 10}
+    params["ladder"]["one_hot"] |= {"counts": [2, 8], "steps": 10}
+    params["ladder"]["auto_decoder"] |= {"images": 20, "epochs": 2}
+    params["ladder"]["linear"] |= {"latents": [2], "epochs": 2}
+    params["ladder"]["beta"] |= {"betas": [0.1, 10.0], "latent": 3, "hidden": [8], "decoder_hidden": [8], "epochs": 1}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     generator = np.random.default_rng(0)
     for index in range(150):
@@ -67,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = run(folder, "dvc", "repro")
     assert stages_run(output) == [
         "download", "prepare", "features", "train@pca", "train@vae",
-        "evaluate@pca", "evaluate@vae", "plots", "compare",
+        "evaluate@pca", "evaluate@vae", "plots", "compare", *RUNGS, "report",
     ]  # fmt: skip
     run(folder, "git", "add", "dvc.lock")
     run(folder, "git", "commit", "-qm", "ran")
@@ -98,7 +105,7 @@ def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
 
 def test_every_model_has_one_run_with_everything_in_it(project: Path) -> None:
     runs = {found.info.run_name: found for found in mlflow_runs(project) if "dvc_experiment" not in found.data.tags}
-    assert set(runs) == {"pca", "vae"}
+    assert set(runs) == {"pca", "vae", "report", *(f"ladder: {name}" for name in RUNGS)}
     vae = runs["vae"]
     assert vae.info.status == "FINISHED"
     measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
@@ -125,7 +132,7 @@ def test_compiled_modules_are_no_dependency(project: Path) -> None:
 
 def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
-    assert stages_run(output) == ["train@vae", "evaluate@vae", "plots", "compare"]
+    assert stages_run(output) == ["train@vae", "evaluate@vae", "plots", "compare", "linear", "generation", "report"]
     betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]
     assert sorted(beta for beta in betas if beta) == ["1.0", "4.0"]
     difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))

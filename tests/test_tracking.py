@@ -55,6 +55,11 @@ def at_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
     return install
 
 
+def in_one(folder: Path) -> dict[str, Path]:
+    """What `publish` reads, all of it in one folder."""
+    return {**dict.fromkeys(("models", "evaluation", "figures", "ladder"), folder), "report": folder / "index.html"}
+
+
 def reference(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "run.json").read_text())
 
@@ -376,7 +381,8 @@ def test_models_that_arrive_without_their_runs_get_them_re_created_once(
     (tmp_path / "figures").mkdir()
     for name in ("loss", "prediction--ae", "prediction--vae"):
         (tmp_path / "figures" / f"{name}.png").write_bytes(b"")
-    folders = {"models": trained, "evaluation": tmp_path / "evaluation", "figures": tmp_path / "figures"}
+    places = {"models": trained, "evaluation": tmp_path / "evaluation", "figures": tmp_path / "figures"}
+    folders = {**in_one(tmp_path), **places}
 
     publish(params, **folders)
     once = contents(client)
@@ -406,8 +412,8 @@ def test_an_upload_that_was_broken_off_is_taken_up(
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_model_artifacts", lambda *arguments: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(UserError, match=r"MLflow failed \(full\)"):
-            publish(params, models=trained, evaluation=trained, figures=trained)
-    publish(params, models=trained, evaluation=trained, figures=trained)
+            publish(params, **in_one(trained))
+    publish(params, **in_one(trained))
     after = contents(client)
     assert [len(run["outputs"]) for run in after["runs"].values()] == [1, 1, 1]
     assert {status for _, status in after["models"]} == {"READY"}
@@ -433,7 +439,7 @@ def test_aliases_point_to_the_best_models_by_the_validation_split(
             "validation": {**description["validation"], "val/elbo": elbo + offset},
         }
         (second / "model.json").write_text(json.dumps(changed))
-        publish(both, models=trained, evaluation=trained, figures=trained)
+        publish(both, **in_one(trained))
         for alias, name, metric in (("best-vae", best, "val/elbo"), ("best-autoencoder", "ae", "val/mse")):
             version = client.get_model_version_by_alias("tiny-autoencoders", alias)
             assert version.tags["model"] == client.get_run(version.run_id).info.run_name == name
@@ -446,7 +452,7 @@ def test_a_model_without_a_run_of_record_is_known_by_its_weights(
 ) -> None:
     (trained / "ae" / "run.json").unlink()
     for _ in range(2):
-        publish(params, models=trained, evaluation=trained, figures=trained)
+        publish(params, **in_one(trained))
     assert len(contents(client)["runs"]) == 3
 
 
@@ -570,7 +576,7 @@ def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_ba
     client = MlflowClient(proxy.uri)
     run_id = reference(folder)["run_id"]
     assert [m.step for m in client.get_metric_history(run_id, "val/loss")] == [1]
-    folders = {"models": folder.parent, "evaluation": tmp_path, "figures": tmp_path}
+    folders = {**in_one(tmp_path), "models": folder.parent}
     publish(longer, **folders)
     publish(longer, **folders)
     assert len(client.search_model_versions()) == 1

@@ -1,13 +1,12 @@
-"""Write the comparison table, record what was measured, register the best models."""
+"""Write the comparison table."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from autoencoders import tracking
 from autoencoders.params import Params
-from autoencoders.stages.publish import read_metrics, record_results, register_best
+from autoencoders.stages.publish import read_metrics
 
 # What fits a terminal; the CSV holds all. Column → (heading, digits, is less better?)
 SHOWN = {
@@ -23,21 +22,8 @@ SHOWN = {
 }
 
 
-def compare(params: Params, *, models: Path, evaluation: Path, figures: Path, out: Path) -> None:
-    """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table.
-
-    Records evaluation and figures of all models in their MLflow runs: once here, since importing MLflow costs each
-    process more than most evaluations. Registers the best models.
-    """
-    tracking.require_server()
-    with tracking.FolderRuns(params.tracking.experiment) as runs:
-        _write_table(params, models, evaluation, out)
-        for name in params.models:
-            record_results(runs, name, models, evaluation, figures)
-        register_best(runs, params, models)
-
-
-def _write_table(params: Params, models: Path, evaluation: Path, out: Path) -> None:
+def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
+    """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table."""
     metrics = {name: read_metrics(evaluation / name) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]

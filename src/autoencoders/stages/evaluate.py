@@ -40,7 +40,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
 
     `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row a latent dimension
-    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `compare`, unless
+    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
     """
     device = resolve_device(params.train.device)

@@ -46,7 +46,7 @@ class Measured:
 def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Path, curves: Path) -> None:
     """Draw all figures of the entries of `params.models` into `out`, and write what DVC plots itself to `curves`.
 
-    MLflow gets them from `compare`.
+    MLflow gets them from `report`.
     """
     measured = [_read(name, models / name, evaluation / name) for name in params.models]
     _write_curves(measured, curves)

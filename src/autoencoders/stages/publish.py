@@ -8,6 +8,7 @@ from typing import Any
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
+from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, Vae
 from autoencoders.trained import read_description
 
@@ -18,6 +19,8 @@ def publish(
     models: Path = Path("models"),
     evaluation: Path = Path("evaluation"),
     figures: Path = Path("reports/figures"),
+    ladder: Path = Path("reports/ladder"),
+    report: Path = Path("reports/index.html"),
 ) -> None:
     """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raises `UserError` on failure."""
     tracking.require_server()
@@ -28,11 +31,27 @@ def publish(
         for name in names:
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
-            if runs.offline:
-                raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
-            print(f"{name}: published")
+            _tell(runs, name)
+        _publish_reports(runs, ladder, report)
         if len(names) == len(params.models):
             register_best(runs, params, models)
+
+
+def _publish_reports(runs: tracking.FolderRuns, ladder: Path, report: Path) -> None:
+    """Log the rungs of the ladder and the report, as far as they are there."""
+    for name in RUNGS:
+        if (ladder / name / "rung.json").exists():
+            runs.log_rung(ladder / name).result()
+            _tell(runs, name)
+    if report.exists():
+        runs.log_report(report).result()
+        _tell(runs, report.name)
+
+
+def _tell(runs: tracking.FolderRuns, name: str) -> None:
+    if runs.offline:
+        raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
+    print(f"{name}: published")
 
 
 def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluation: Path, figures: Path) -> Future[Any]:

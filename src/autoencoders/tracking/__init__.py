@@ -11,13 +11,14 @@ exception are system metrics, which no folder keeps.
     content       what a run holds, each part logged so that logging it again changes nothing
     logged_model  the model as MLflow stores, loads and registers it
     runs          the run of one training, and the runs of models that are folders already
+    pages         the report
 """
 
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, launched_alone
+from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, launched_alone, log_own_rung
 
 __all__ = [
     "FolderRuns",
@@ -27,6 +28,7 @@ __all__ = [
     "connect",
     "figures_of",
     "launched_alone",
+    "log_own_rung",
     "registered_name",
     "repository_root",
     "require_server",

@@ -1,6 +1,5 @@
 """The run of one training, and the runs of models that are folders already."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.client import first_line, tracking_uri, without_password
 from autoencoders.tracking.origin import origin_tags
+from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
 from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
 
@@ -177,7 +177,12 @@ class FolderRuns(Recorder):
 
     def log_rung(self, folder: Path) -> "Future[Any]":
         """Record the rung in `folder`: in the run that has it, an injected run of its stage alone, or a new one."""
-        return self.attempt(lambda client: _log_rung(client, folder, self._experiment))
+        own, parent = (injected_run(), None) if launched_alone() else (None, injected_run())
+        return self.attempt(lambda client: log_rung(client, folder, self._experiment, own, parent))
+
+    def log_report(self, file: Path) -> "Future[Any]":
+        """Record the page `file`: in the run that has it, an injected run, or a new one."""
+        return self.attempt(lambda client: log_report(client, file, self._experiment, injected_run()))
 
     def publish_model(self, model: Path) -> "Future[Any]":
         """Bring the run of the model in the folder `model` up to date, and mark it finished."""
@@ -193,6 +198,13 @@ class FolderRuns(Recorder):
             client.set_model_version_tag(name, version, "selected_by", metric)
 
         return self.attempt(action)
+
+
+def log_own_rung(experiment: str, folder: Path) -> None:
+    """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
+    if launched_alone():
+        with FolderRuns(experiment) as runs:
+            runs.log_rung(folder)
 
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
@@ -218,26 +230,6 @@ def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     if client.get_run(run_id).info.status != "FINISHED":
         client.set_terminated(run_id, "FINISHED", end)
     return run_id
-
-
-def _log_rung(client: "MlflowClient", folder: Path, experiment: str) -> None:
-    text = (folder / "rung.json").read_text(encoding="utf-8")
-    described, identity = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:32]
-    tags = {**described["tags"], SOURCE_RUN: identity}
-    injected = injected_run()
-    run_id = recreated(client, identity)
-    if run_id is None and injected and not is_of_pipeline():
-        run_id = injected
-        content.set_tags(client, run_id, tags)
-    elif run_id is None:
-        run_id = create_run(client, experiment, f"ladder: {described['name']}", tags, parent=injected)
-    content.log_params(
-        client, run_id, {f"{described['name']}.{key}": value for key, value in described["params"].items()}
-    )
-    content.log_metrics(client, run_id, described["metrics"])
-    content.log_files(client, run_id, sorted(folder.iterdir()), "ladder")
-    if run_id != injected:
-        client.set_terminated(run_id, "FINISHED")
 
 
 def _sync(client: "MlflowClient", run_id: str, folder: Path) -> None:

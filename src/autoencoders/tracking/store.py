@@ -30,8 +30,13 @@ def existing(client: "MlflowClient", run_id: str) -> str | None:
 
 def recreated(client: "MlflowClient", source: str) -> str | None:
     """Return the run that was re-created for the run `source` of another store."""
+    return tagged(client, SOURCE_RUN, source)
+
+
+def tagged(client: "MlflowClient", tag: str, value: str) -> str | None:
+    """Return a run of any experiment that has this tag with this value."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.`{SOURCE_RUN}` = '{source}'", max_results=1)
+    found = client.search_runs(experiments, f"tags.`{tag}` = '{value}'", max_results=1)
     return found[0].info.run_id if found else None
 
 

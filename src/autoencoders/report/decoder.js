@@ -1,0 +1,57 @@
+// The decoder of a model, evaluated as PyTorch does: a list of layers, and one array of their weights and biases.
+
+function floats(base64) {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
+  return new Float32Array(bytes.buffer);
+}
+
+// Each layer takes values x in the shape [C, H, W], and `take(n)`, the next n weights; it returns values and shape.
+const LAYERS = {
+  linear({in: inputs, out: outputs}, x, shape, take) {
+    const weight = take(outputs * inputs), bias = take(outputs), y = new Float32Array(outputs);
+    for (let o = 0; o < outputs; o++) {
+      let sum = bias[o];
+      for (let i = 0, w = o * inputs; i < inputs; i++, w++) sum += weight[w] * x[i];
+      y[o] = sum;
+    }
+    return [y, [outputs, 1, 1]];
+  },
+
+  relu: (_, x, shape) => [x.map(value => Math.max(value, 0)), shape],
+  sigmoid: (_, x, shape) => [x.map(value => 1 / (1 + Math.exp(-value))), shape],
+  clip: (_, x, shape) => [x.map(value => Math.min(Math.max(value, 0), 1)), shape],
+  unflatten: ({shape}, x) => [x, shape],
+
+  conv_transpose(layer, x, [channels, height, width], take) {
+    const {out: outputs, kernel_size: [kh, kw], stride: [sh, sw], padding: [ph, pw], output_padding: [oh, ow]} = layer;
+    const weight = take(channels * outputs * kh * kw), bias = take(outputs);
+    const h = (height - 1) * sh - 2 * ph + kh + oh, w = (width - 1) * sw - 2 * pw + kw + ow;
+    const y = new Float32Array(outputs * h * w);
+    for (let o = 0; o < outputs; o++) y.fill(bias[o], o * h * w, (o + 1) * h * w);
+    for (let c = 0; c < channels; c++) {
+      for (let row = 0; row < height; row++) {
+        for (let column = 0; column < width; column++) {
+          const value = x[(c * height + row) * width + column];
+          if (value === 0) continue; // after a ReLU that is half of them
+          const top = row * sh - ph, left = column * sw - pw;
+          for (let o = 0; o < outputs; o++) {
+            for (let a = Math.max(0, -top); a < kh && top + a < h; a++) {
+              const to = (o * h + top + a) * w + left, from = ((c * outputs + o) * kh + a) * kw;
+              for (let b = Math.max(0, -left); b < kw && left + b < w; b++) y[to + b] += value * weight[from + b];
+            }
+          }
+        }
+      }
+    }
+    return [y, [outputs, h, w]];
+  },
+};
+
+// z, an array → the image's values in [0, 1], channel by channel, row by row.
+function decode(layers, weights, z) {
+  let x = Float32Array.from(z), shape = [z.length, 1, 1], used = 0;
+  const take = count => weights.subarray(used, used += count);
+  for (const layer of layers) [x, shape] = LAYERS[layer.kind](layer, x, shape, take);
+  return x;
+}

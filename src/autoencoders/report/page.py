@@ -1,0 +1,115 @@
+"""The page: all parts of the report in one HTML file that asks for nothing from anywhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from autoencoders.data.prepared import DatasetInfo
+from autoencoders.plots.style import PALETTE, number
+from autoencoders.report.comparison import NOTHING, Table
+from autoencoders.report.pictures import Picture
+from autoencoders.report.planes import HUES, Plane
+from autoencoders.report.provenance import Part
+from autoencoders.report.references import PROTOCOLS
+
+EXAMPLE = """\
+models:
+  vae-2d:
+    kind: vae
+    arch: mlp
+    hidden: [256]
+    decoder_hidden: [256, 256]
+    latent: 2
+"""
+"""What the page shows where there is no model of two latent dimensions."""
+
+
+@dataclass(frozen=True)
+class RungSection:
+    """A rung of the ladder, its numbers as text."""
+
+    name: str
+    title: str
+    claim: str
+    story: Sequence[str]
+    columns: Sequence[str]
+    """What was measured."""
+    rows: Mapping[str, Sequence[str]]
+    """The numbers of what they were measured of; an empty name for the rung as a whole."""
+    params: Mapping[str, str]
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows, from top to bottom."""
+
+    dataset: DatasetInfo
+    made: datetime
+    """In UTC."""
+    origin: Mapping[str, str]
+    """Tags as `tracking.circumstances` gives them; they stand in the page too, for `publish`."""
+    lead: Sequence[str]
+    hardware: Sequence[str]
+    durations: Sequence[tuple[str, Sequence[Part]]]
+    """Groups of parts with their titles."""
+    parameters: str
+    card: Picture
+    table: Table
+    references: Table
+    """All that are known for the data set."""
+    overview: Picture | None
+    planes: Sequence[Plane]
+    too_large: Sequence[str]
+    """Names of two-dimensional models whose decoders do not fit."""
+    legend: Sequence[Mapping[str, str]]
+    rungs: Sequence[RungSection]
+    figures: Sequence[Picture]
+    usage: str
+
+
+def render(page: Page) -> str:
+    """Return the page as HTML; every text in it is escaped."""
+    environment = Environment(
+        loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("template.html").render(
+        {field.name: getattr(page, field.name) for field in fields(page)},
+        css=_source("report.css"),
+        script=_source("decoder.js") + _source("plane.js"),
+        described=[plane.as_json() for plane in page.planes],
+        palette=PALETTE[:HUES],
+        protocols={name: text for name, text in PROTOCOLS.items() if _is_used(name, page.references)},
+        example=EXAMPLE,
+    )
+
+
+def rung_section(described: Mapping[str, Any], picture: Picture | None) -> RungSection:
+    """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
+    metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in described["metrics"].items()}
+    columns = list(dict.fromkeys(what for _, what in metrics))
+    rows = {of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics}
+    return RungSection(
+        **{key: described[key] for key in ("name", "title", "claim", "story")},
+        columns=columns,
+        rows=rows,
+        params={key: str(value) for key, value in described["params"].items()},
+        picture=picture,
+    )
+
+
+def _as_text(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else number(value)
+
+
+def _source(name: str) -> Markup:
+    return Markup((files("autoencoders.report") / name).read_text(encoding="utf-8"))
+
+
+def _is_used(protocol: str, table: Table) -> bool:
+    return any(row.note == protocol for row in table.references)

@@ -1,0 +1,118 @@
+"""Figures inside the page: as data addresses, losslessly, with captions and alternative texts."""
+
+import base64
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from autoencoders.errors import UserError
+from autoencoders.plots.style import DPI
+from autoencoders.report.comparison import KINDS
+
+CSS_DPI = 96
+WEBP_SIDE = 16_383
+"""Pixels of the longest side that WebP can have."""
+SHARED = {
+    "comparison": (
+        "Reconstruction and generation at a glance.",
+        "Two charts with a row a model: bars of the test MSE, each with a mark at PCA’s error for as many dimensions; "
+        "and Fréchet distances of images decoded from N(0, I), from a fitted Gaussian and from a fitted mixture, with "
+        "a line at the distance of real images. The numbers are in the table above.",
+    ),
+    "reconstructions": (
+        "Test images and what each model makes of them after storing them in its code.",
+        "A row of test images, and below it a row of their reconstructions for each model, with the model’s test MSE.",
+    ),
+    "samples": (
+        "Images decoded from z ~ N(0, I). Only a model whose codes are held to N(0, I) has reason to draw well here.",
+        "For each network a grid of 64 images decoded from random draws of N(0, I), with its Fréchet distance.",
+    ),
+    "interpolations": (
+        "From one test image to another: the codes are mixed step by step, and each mixture is decoded.",
+        "A row a model: eleven images that lead from the reconstruction of one test image to that of another.",
+    ),
+    "loss": (
+        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model learns by "
+        "heart.",
+        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line a "
+        "model.",
+    ),
+    "kl": (
+        "KL by latent dimension. A dimension near 0 is not used.",
+        "A bar chart for each VAE of the KL of each latent dimension in nats.",
+    ),
+}
+"""Caption and alternative text of the figures that show all models, in the order of the page."""
+BY_MODEL = {
+    "prediction": (
+        "The test set in the latent plane of {model}{projected}.",
+        "A scatter chart of the test codes of {model}, coloured by class where there are classes, each class’s name at "
+        "its median.",
+    ),
+    "learned_distribution": (
+        "What {model} draws across the latent plane: a grid over the quantiles of N(0, 1).",
+        "A sheet of images decoded by {model} at evenly spread quantiles of N(0, 1) in two latent dimensions; "
+        "neighbours resemble each other.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure for the page; `width` and `height` in CSS pixels, as large as it was designed."""
+
+    source: str
+    """A data address."""
+    width: int
+    height: int
+    alt: str
+    caption: str = ""
+
+
+def picture(path: Path, alt: str, caption: str = "") -> Picture:
+    """Return the figure `path` for the page, in fewer bytes; raises `UserError` where it cannot be read."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            (kind, data), size = _smaller(image), image.size
+    except (OSError, UnidentifiedImageError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}). Run the stage that draws it again.") from error
+    width, height = (round(side * CSS_DPI / DPI) for side in size)
+    address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
+    return Picture(address, max(width, 1), max(height, 1), alt, caption)
+
+
+def _smaller(image: Image.Image) -> tuple[str, bytes]:
+    """Return format and bytes of the picture on white, every pixel as it was: WebP takes two thirds of PNG's bytes."""
+    white = Image.new("RGBA", image.size, "white")
+    flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    file = io.BytesIO()
+    if max(image.size) > WEBP_SIDE:
+        flat.save(file, "PNG", optimize=True)
+        return "png", file.getvalue()
+    flat.save(file, "WEBP", lossless=True, method=1, quality=0)  # more effort: three times as long for 7 % less
+    return "webp", file.getvalue()
+
+
+def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[Picture]:
+    """Return the figures of the stage `plots` in the page's order; those of no known name come last.
+
+    `models`: entries of params.yaml by name; `leave_out`: names of figures that are shown elsewhere.
+    Raises `UserError` where the folder has none.
+    """
+    known = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
+    for name, entry in models.items():
+        which = f"{name} ({KINDS[entry.kind]}, {entry.latent}-dimensional)"
+        projected = ", its first two principal components" if entry.latent > 2 else ""
+        for kind, (caption, alt) in BY_MODEL.items():
+            known[f"{kind}--{name}"] = (alt.format(model=which), caption.format(model=which, projected=projected))
+    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    if not found:
+        raise UserError(f"{folder} holds no figures. Run the `plots` stage.")
+    names = [name for name in known if name in found] + [name for name in found if name not in known]
+    left = set(leave_out)
+    return [picture(found[name], *known.get(name, (f"Figure {name}.", name))) for name in names if name not in left]

@@ -1,0 +1,177 @@
+"""Two-dimensional models for the page: their test codes, and their decoders as lists of layers with weights.
+
+`decoder.js` evaluates the layers: linear, relu, unflatten, conv_transpose, sigmoid, clip.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from autoencoders.models import PCA, VAE, Model
+from autoencoders.plots.labels import repel
+from autoencoders.plots.style import PALETTE, shortened
+
+MOST_CODES = 5000
+MOST_WEIGHTS = 1_200_000
+"""Numbers in all decoders of a page together: 6.4 MB of it."""
+HUES = 10
+"""Class colours; further classes take another of the `MARKS`."""
+MARKS = "●▲■◆✚"
+FRAME = 2.2
+"""The plane shows at least ±`FRAME`, where N(0, I) has nearly everything."""
+Layer = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A class's name on the plane, and where."""
+
+    text: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What the page needs of one model; arrays are base64 of little-endian float32."""
+
+    name: str
+    kind: str
+    """PCA, AE or VAE."""
+    shape: tuple[int, int, int]
+    """Channels, height, width of an image."""
+    layers: list[Layer]
+    weights: str
+    """Weight and bias of each layer in turn."""
+    codes: str
+    """(n, 2), row by row."""
+    labels: list[int]
+    """Classes of the codes; empty where there are none."""
+    tags: list[Tag]
+    corner: tuple[float, float]
+    """The lowest z₁ and z₂ that the plane shows."""
+    span: float
+    """Its side."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plane as JSON can hold it."""
+        return asdict(self)
+
+
+def count_weights(model: Model) -> int:
+    """Return how many numbers a decoder adds to the page."""
+    return sum(tensor.numel() for _, tensors in _decoder(model) for tensor in tensors)
+
+
+def plane(
+    name: str, model: Model, codes: NDArray[Any], labels: NDArray[Any] | None, classes: Sequence[str] | None
+) -> Plane:
+    """Return the plane of a model of two latent dimensions with the test `codes` (N, 2) and `labels` (N,)."""
+    decoder = _decoder(model)
+    weights = [tensor.detach().cpu().numpy().ravel() for _, tensors in decoder for tensor in tensors]
+    corner, span = _frame(codes)
+    chosen = thinned(len(codes))
+    return Plane(
+        name=name,
+        kind="PCA" if isinstance(model, PCA) else "VAE" if isinstance(model, VAE) else "AE",
+        shape=model.shape,
+        layers=[layer for layer, _ in decoder],
+        weights=_base64(np.concatenate(weights)),
+        codes=_base64(codes[chosen]),
+        labels=[] if labels is None else [int(label) for label in labels[chosen]],
+        tags=[] if labels is None else _tags(codes, labels, classes, corner, span),
+        corner=corner,
+        span=span,
+    )
+
+
+def thinned(count: int) -> NDArray[np.intp]:
+    """Return the indices of at most `MOST_CODES` codes, shuffled so that no class covers the others."""
+    return np.random.default_rng(0).permutation(count)[:MOST_CODES]
+
+
+def legend(labels: NDArray[Any] | None, classes: Sequence[str] | None) -> list[dict[str, str]]:
+    """Return mark, colour and text of each class that occurs."""
+    if labels is None:
+        return []
+    names = _names(labels, classes)
+    short = _are_short(names)
+    return [
+        {
+            "mark": MARKS[label // HUES % len(MARKS)],
+            "colour": PALETTE[label % HUES],
+            "text": name if short else f"{label} {name}",
+        }
+        for label, name in names.items()
+    ]
+
+
+def _names(labels: NDArray[Any], classes: Sequence[str] | None) -> dict[int, str]:
+    found = (int(label) for label in np.unique(labels))
+    return {label: shortened(classes[label]) if classes else str(label) for label in found}
+
+
+def _are_short(names: dict[int, str]) -> bool:
+    """Tell whether names fit on the plane; else the numbers of the classes stand there."""
+    return all(len(name) <= 3 for name in names.values())
+
+
+def _tags(
+    codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: tuple[float, float], span: float
+) -> list[Tag]:
+    """Put each class's name, or number, at its median, moved where it would cover another."""
+    names = _names(labels, classes)
+    texts = list(names.values()) if _are_short(names) else [str(label) for label in names]
+    medians = np.array([np.median(codes[labels == label], axis=0) for label in names])
+    letter = 0.06 * span  # the height of a line on the plane
+    sizes = np.array([[letter * max(0.6 * len(text), 0.8), letter] for text in texts])
+    low = np.array(corner)
+    placed = repel(medians - low, sizes, 0.0, span) + low
+    return [Tag(text, float(x), float(y)) for text, (x, y) in zip(texts, placed, strict=True)]
+
+
+def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
+    """Return corner and side of the square around all codes and ±`FRAME`."""
+    low, high = np.minimum(codes.min(0), -FRAME), np.maximum(codes.max(0), FRAME)
+    span = 1.06 * float((high - low).max())
+    x, y = (low + high - span) / 2
+    return (float(x), float(y)), span
+
+
+def _decoder(model: Model) -> list[tuple[Layer, list[Tensor]]]:
+    """Return each layer with its weight and bias."""
+    if isinstance(model, PCA):
+        linear = {"kind": "linear", "in": model.latent, "out": prod(model.shape)}
+        return [(linear, [model.components.T, model.mean]), ({"kind": "clip"}, [])]
+    return [*(_layer(module) for module in model.decoder), ({"kind": "sigmoid"}, [])]
+
+
+def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
+    match module:
+        case nn.Linear():
+            return {"kind": "linear", "in": module.in_features, "out": module.out_features}, _tensors(module)
+        case nn.ReLU():
+            return {"kind": "relu"}, []
+        case nn.Unflatten():
+            return {"kind": "unflatten", "shape": list(module.unflattened_size)}, []
+        case nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:
+            settings = ("kernel_size", "stride", "padding", "output_padding")
+            layer = {"kind": "conv_transpose", "in": module.in_channels, "out": module.out_channels}
+            return layer | {key: list(getattr(module, key)) for key in settings}, _tensors(module)
+    raise TypeError(f"decoder.js knows no {module}")
+
+
+def _tensors(module: nn.Linear | nn.ConvTranspose2d) -> list[Tensor]:
+    bias = torch.zeros(module.weight.shape[0 if isinstance(module, nn.Linear) else 1])
+    return [module.weight, bias if module.bias is None else module.bias]
+
+
+def _base64(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<f4").tobytes()).decode("ascii")

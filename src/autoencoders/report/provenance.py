@@ -1,0 +1,49 @@
+"""What was run: how long each part took, where, and from which commit; and what came out in a few sentences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from autoencoders.data.prepared import DatasetInfo
+from autoencoders.plots.style import number
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that took time: a training, or a rung of the ladder."""
+
+    name: str
+    seconds: float | None
+    hardware: str
+    commit: str
+    """Empty where nobody knows."""
+    dirty: bool
+    """Whether tracked files differed from the commit."""
+
+
+def part(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> Part:
+    """Return a part with the commit that its `tags` name (see `tracking.circumstances`)."""
+    known = seconds is not None and not pd.isna(seconds)
+    return Part(name, seconds if known else None, hardware, tags.get("git_commit", ""), tags.get("git_dirty") == "true")
+
+
+def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]:
+    """Return what came out, from the columns `mse` and `frechet/…` of a row a model."""
+    several = len(measured) > 1
+    models = f"{len(measured)} models" if several else "A model"
+    start = (
+        f"{models} learned from {dataset.counts['train']:,} images to store an image in few numbers and to redraw it, "
+        f"and {'were' if several else 'was'} measured on {dataset.counts['test']:,} others."
+    )
+    if not several or measured[["mse", "frechet/prior"]].isna().any(axis=None):
+        return [start]
+    exact, inventive = str(measured["mse"].idxmin()), str(measured["frechet/prior"].idxmin())
+    distance, floor = measured["frechet/prior"][inventive], measured["frechet/floor"].iloc[0]
+    return [
+        start,
+        f"The best at redrawing is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} a pixel. "
+        f"The best at inventing is {inventive}: what it decodes from N(0, I) lies at a Fréchet distance of "
+        f"{number(distance)} from real images, where other real images lie at {number(floor)}.",
+    ]

@@ -1,0 +1,60 @@
+"""The rungs of the ladder and the report in MLflow."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoencoders.tracking import content
+from autoencoders.tracking.store import SOURCE_RUN, create_run, recreated, tagged
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+REPORT = "autoencoders.report_sha256"
+"""Tag of the run that has a report: the page's hash."""
+
+
+def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
+    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`."""
+    text = (folder / "rung.json").read_text(encoding="utf-8")
+    described, identity = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:32]
+    tags = {**described["tags"], SOURCE_RUN: identity}
+    run_id = recreated(client, identity)
+    if run_id and client.get_run(run_id).info.status == "FINISHED":
+        return
+    if run_id is None and own:
+        run_id = own
+        content.set_tags(client, run_id, tags)
+    elif run_id is None:
+        run_id = create_run(client, experiment, f"ladder: {described['name']}", tags, parent=parent)
+    params = {f"{described['name']}.{key}": value for key, value in described["params"].items()}
+    content.log_params(client, run_id, params)
+    content.log_metrics(client, run_id, described["metrics"])
+    content.log_files(client, run_id, sorted(folder.iterdir()), "ladder")
+    if run_id != own:
+        client.set_terminated(run_id, "FINISHED")
+
+
+def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> None:
+    """Log the page `file` to the run that has it, the run `injected` by what started the pipeline, or one of its own.
+
+    Its own gets the tags that the page holds: it may have been made elsewhere, and long ago.
+    """
+    text = file.read_text(encoding="utf-8")
+    mark = {REPORT: hashlib.sha256(text.encode()).hexdigest()[:32]}
+    run_id = tagged(client, REPORT, mark[REPORT])
+    if run_id is None and injected:
+        run_id = injected
+        content.set_tags(client, run_id, mark)
+    elif run_id is None:
+        run_id = create_run(client, experiment, "report", {**_origin(text), **mark})
+    content.log_files(client, run_id, [file], "report")
+    if run_id != injected:
+        client.set_terminated(run_id, "FINISHED")
+
+
+def _origin(page: str) -> dict[str, str]:
+    found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', page)
+    return json.loads(found[1]) if found else {}

@@ -1,0 +1,91 @@
+import json
+import re
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+import yaml
+
+from autoencoders.data.prepared import DatasetInfo
+from autoencoders.params import parse_params
+from autoencoders.report.page import EXAMPLE, Page, RungSection, render, rung_section
+from autoencoders.report.provenance import leading_sentences, part
+
+NASTY = "<script>alert('&')</script>"
+INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None, "0" * 64)
+
+
+def rung(text: str) -> RungSection:
+    return RungSection("one-hot", text, text, [text], [text], {text: ["1"]}, {text: text}, None)
+
+
+def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
+    dataset = DatasetInfo(NASTY, (1, 8, 8), {"train": 6, "val": 2, "test": 2}, [NASTY], "0" * 64)
+    html = render(
+        make_page(
+            dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)], usage=NASTY,
+            too_large=[NASTY], legend=[{"mark": "●", "colour": "#000", "text": NASTY}],
+            origin={"python": NASTY}, durations=[(NASTY, [part(NASTY, 1.0, NASTY, {})])],
+        )
+    )  # fmt: skip
+    assert NASTY not in html
+    assert "alert" in html
+    assert html.count("<script") == html.count("</script>") == 2  # the origin, and what opens details for printing
+
+
+def test_the_origin_can_be_read_back(make_page: Callable[..., Page]) -> None:
+    origin = {"python": "3.11.7", "dvc_experiment": "a</script>b"}
+    html = render(make_page(origin=origin))
+    found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', html)
+    assert found is not None
+    assert json.loads(found[1]) == origin
+
+
+def test_commit_and_uncommitted_changes_are_told(make_page: Callable[..., Page]) -> None:
+    assert "with uncommitted changes" in render(make_page())
+    clean = render(make_page(origin={"python": "3.11.7", "git_commit": "c0ffee" * 6, "git_dirty": "false"}))
+    assert "c0ffee" * 6 in clean
+    assert "uncommitted" not in clean
+    assert "unknown: not in a git repository" in render(make_page(origin={"python": "3.11.7"}))
+
+
+def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_page: Callable[..., Page]) -> None:
+    html = render(make_page())
+    assert "No model of this run has two latent dimensions" in html
+    assert EXAMPLE in html
+    assert parse_params(yaml.safe_load(EXAMPLE)).model("vae-2d").latent == 2
+    assert "No model of this run" not in render(make_page(too_large=["big"]))
+
+
+def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
+    described = {
+        "name": "linear", "title": "T", "claim": "C", "story": ["One.", "Two."],
+        "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
+        "params": {"latents": [2, 16]},
+    }  # fmt: skip
+    section = rung_section(described, None)
+    assert section.columns == ["floor", "mse", "weights"]
+    assert section.rows == {"": ["0.500", "–", "–"], "a/b": ["–", "0.0123", "12,345"], "c": ["–", "n/a", "–"]}
+    html = render(make_page(rungs=[section]))
+    assert "<p>One.</p>" in html
+    assert html.index("Two.") < html.index("[2, 16]")
+
+
+def test_the_first_sentences_name_the_best() -> None:
+    measured = pd.DataFrame(
+        {"mse": [0.02, 0.01], "frechet/prior": [30.0, 90.0], "frechet/floor": [0.5, 0.5]}, index=["vae", "ae"]
+    )
+    first, second = leading_sentences(INFO, measured)
+    assert first.startswith("2 models learned from 1,000 images")
+    assert second.startswith("The best at redrawing is ae, with a mean squared error of 0.01000 a pixel.")
+    assert second.endswith("at a Fréchet distance of 30.0 from real images, where other real images lie at 0.500.")
+    assert len(leading_sentences(INFO, measured[:1])) == 1
+    assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(None, None), (float("nan"), None), (2.5, 2.5)])
+def test_a_part_has_its_time_where_it_is_known(seconds: float | None, expected: float | None) -> None:
+    tags = {"git_commit": "abc", "git_dirty": "true"}
+    made = part("pca", seconds, "cpu", tags)
+    assert (made.seconds, made.commit, made.dirty) == (expected, "abc", True)
+    assert part("pca", seconds, "cpu", {}).commit == ""

@@ -1,0 +1,199 @@
+import json
+import re
+import shutil
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from autoencoders.errors import UserError
+from autoencoders.params import Params, parse_params
+from autoencoders.stages import report as stage
+from autoencoders.stages.publish import publish
+from autoencoders.stages.report import report
+
+Outputs = dict[str, Path]
+
+
+def runs_named(client: MlflowClient, name: str) -> list:
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    return [run for run in client.search_runs(experiments) if run.info.run_name == name]
+
+
+def pages(client: MlflowClient, run_id: str) -> list[str]:
+    return [file.path for file in client.list_artifacts(run_id, "report")]
+
+
+def test_the_page_holds_everything_that_was_run(params: Params, outputs: Outputs) -> None:
+    report(params, **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    assert not list(outputs["out"].parent.glob(".*"))
+    sections = re.findall(r'<section id="([a-z]+)"', html)
+    assert sections == ["run", "comparison", "plane", "ladder", "figures", "use"]
+    assert re.findall(r'<a href="#([a-z]+)"', html) == sections
+    assert re.findall(r'<section id="rung-([\w-]+)"', html) == [*stage.RUNGS]
+    assert "60 for training, 20 for validation, 20 for testing" in html
+    assert re.findall(r"<b>(\w+)</b> <span class=\"unit\">(\w+)</span></figcaption>", html) == [
+        ("pca", "PCA"), ("ae", "AE"), ("vae", "VAE"),
+    ]  # fmt: skip
+    assert html.count("<img ") == 1 + 1 + 5 + 2  # card, comparison, rungs but one, figures
+    assert "41.5" in html
+    assert "learning_rate: 0.01" in html
+    assert 'load_model("models/vae")' in unescape(html)
+
+
+def test_the_best_is_marked_for_eyes_and_ears(params: Params, outputs: Outputs) -> None:
+    report(params, **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    assert re.findall(r'class="best">(.*?)<span class="hidden">(.*?)</span>', html)[0] == ("0.01000", " (best)")
+
+
+def test_nothing_that_is_missing_goes_unnoticed(params: Params, outputs: Outputs) -> None:
+    broken = {
+        outputs["data"] / "nowhere": ("data", "holds no prepared data"),
+        outputs["models"] / "vae" / "model.json": ("", r"vae is no trained model"),
+        outputs["evaluation"] / "ae" / "codes" / "test.npy": ("", r"test\.npy is missing or damaged"),
+        outputs["comparison"] / "comparison.csv": ("", r"comparison\.csv is missing or damaged"),
+        outputs["card"] / "data_card.png": ("", r"data_card\.png is missing or damaged"),
+        outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run the stage `beta`"),
+    }
+    for path, (argument, message) in broken.items():
+        hidden = path.with_name("hidden")
+        if argument:
+            arguments = {**outputs, argument: path}
+        else:
+            path.rename(hidden)
+            arguments = outputs
+        with pytest.raises(UserError, match=message):
+            report(params, **arguments)
+        if hidden.exists():
+            hidden.rename(path)
+        assert not outputs["out"].exists()
+
+
+@pytest.mark.parametrize(("folder", "file"), [("models", "vae/model.json"), ("ladder", "beta/rung.json")])
+def test_results_of_other_data_are_refused(params: Params, outputs: Outputs, folder: str, file: str) -> None:
+    path = outputs[folder] / file
+    described = json.loads(path.read_text())
+    described["dataset"]["content_hash"] = "0" * 64
+    path.write_text(json.dumps(described))
+    with pytest.raises(UserError, match=f"{path.parent.name} is of other data than tiny"):
+        report(params, **outputs)
+
+
+def test_a_comparison_of_other_models_is_refused(params: Params, outputs: Outputs) -> None:
+    path = outputs["comparison"] / "comparison.csv"
+    pd.read_csv(path, index_col=0).drop("ae").to_csv(path)
+    with pytest.raises(UserError, match="compares other models"):
+        report(params, **outputs)
+
+
+def test_codes_of_another_size_are_refused(params: Params, outputs: Outputs) -> None:
+    np.save(outputs["evaluation"] / "vae" / "codes" / "test.npy", np.zeros((7, 2)))
+    with pytest.raises(UserError, match=r"holds \(7, 2\) numbers, expected \(20, 2\)"):
+        report(params, **outputs)
+
+
+def test_a_decoder_that_does_not_fit_is_named(
+    params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PCA's 192 numbers fit, and the 600 of `ae` do not; nor do those of `vae`."""
+    monkeypatch.setattr(stage, "MOST_WEIGHTS", 500)
+    report(params, **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    assert re.findall(r"<figcaption><b>(\w+)</b>", html) == ["pca"]
+    assert "Left out, since their decoders would make this page too large: ae, vae." in html
+
+
+def test_data_without_labels_and_one_model_make_a_page(
+    params: Params, outputs: Outputs, prepared: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(prepared, tmp_path / "unlabelled"))
+    info = json.loads((data / "dataset.json").read_text())
+    (data / "dataset.json").write_text(json.dumps({**info, "classes": None}))
+    path = outputs["comparison"] / "comparison.csv"
+    pd.read_csv(path, index_col=0)[:1].to_csv(path)
+    one = params.model_copy(update={"models": {"pca": params.models["pca"]}})
+    report(one, **{**outputs, "data": data})
+    html = outputs["out"].read_text(encoding="utf-8")
+    assert "no labels" in html
+    assert 'class="legend"' not in html
+    assert "model.sample" not in html
+
+
+def test_likelihoods_that_differ_are_not_compared(params: Params) -> None:
+    vae = {"kind": "vae", "latent": 2}
+    assert stage._incomparable(params) == []
+    both = parse_params({"models": {"a": vae, "b": {**vae, "likelihood": "gaussian"}}})
+    assert stage._incomparable(both) == ["neg_elbo", "nll"]
+
+
+def test_no_password_is_shown(params: Params) -> None:
+    data = params.data.model_copy(update={"mirror": "https://me:secret@example.org/data"})
+    text = stage._as_yaml(params.model_copy(update={"data": data}))
+    assert "https://example.org/data" in text
+    assert "secret" not in text
+
+
+# In MLflow
+
+
+def test_a_report_has_one_run_however_often_it_is_logged(
+    params: Params, outputs: Outputs, client: MlflowClient, tmp_path: Path
+) -> None:
+    report(params, **outputs)
+    [run] = runs_named(client, "report")
+    assert (run.info.status, pages(client, run.info.run_id)) == ("FINISHED", ["report/index.html"])
+    folders = {name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")}
+    for _ in range(2):
+        publish(params, **folders, report=outputs["out"])
+    assert [found.info.run_id for found in runs_named(client, "report")] == [run.info.run_id]
+    assert len(runs_named(client, "ladder: beta")) == 1
+    outputs["out"].write_text(outputs["out"].read_text() + "<!-- another -->")
+    publish(params, **folders, report=outputs["out"])
+    assert len(runs_named(client, "report")) == 2
+
+
+def test_a_report_that_is_published_elsewhere_keeps_its_origin(
+    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("autoencoders.tracking.circumstances", lambda: {"python": "3.99", "git_commit": "c0ffee"})
+        elsewhere.setattr(stage.tracking.FolderRuns, "log_report", lambda *arguments: None)
+        report(params, **outputs)
+    folders = {name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")}
+    publish(params, **folders, report=outputs["out"])
+    [run] = runs_named(client, "report")
+    assert (run.data.tags["git_commit"], run.data.tags["python"]) == ("c0ffee", "3.99")
+
+
+@pytest.mark.parametrize("dvc_stage", [None, "report"])
+def test_a_report_joins_the_run_that_started_the_pipeline(
+    params: Params,
+    outputs: Outputs,
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    dvc_stage: str | None,
+) -> None:
+    injected = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", injected)
+    if dvc_stage:
+        monkeypatch.setenv("DVC_STAGE", dvc_stage)
+    report(params, **outputs)
+    assert pages(client, injected) == ["report/index.html"]
+    assert client.get_run(injected).info.status == "RUNNING"
+    assert runs_named(client, "report") == []
+
+
+def test_an_installed_package_has_what_the_page_is_made_of() -> None:
+    """Package data of pyproject.toml covers every file beside the modules."""
+    import tomllib
+
+    root = Path(stage.__file__).parents[3]
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    folder = root / "src" / "autoencoders" / "report"
+    packed = {file for pattern in patterns["autoencoders.report"] for file in folder.glob(pattern)}
+    assert packed == {file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"}
