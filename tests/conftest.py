@@ -42,6 +42,12 @@ PARAMS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first, so that of two processes neither waits minutes for the other at the end."""
+    longest = ("test_pipeline.py", "test_tracking.py")
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
 @pytest.fixture(autouse=True)
 def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes to the developer's store or joins a run that the shell it was started from is in."""
