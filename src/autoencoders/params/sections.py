@@ -1,0 +1,152 @@
+"""The sections of `params.yaml` that the pipeline's stages have; `params.yaml` says what each key means."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from autoencoders.errors import suggestion
+from autoencoders.params.base import Count, Rate, Section, Seed, Widths
+
+Size = Annotated[int, Field(strict=True, ge=4, le=1024)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+OWN_IMAGES = "images"
+
+
+class Data(Section):
+    """Which images, and where their files come from."""
+
+    name: str = "mnist"
+    mirror: str | None = None
+    folder: str = OWN_IMAGES
+    image_size: Size | tuple[Size, Size] | None = None
+    channels: Literal[1, 3] | None = None
+    max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.05
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Data":
+        from autoencoders.data.catalog import known_names
+
+        names = known_names()
+        if self.name not in names:
+            raise ValueError(
+                f"unknown data set {self.name!r}.{suggestion(self.name, names)} Known: {', '.join(sorted(names))}"
+            )
+        if self.name != "folder" and self.folder != OWN_IMAGES:
+            raise ValueError(
+                f"`folder: {self.folder}` goes with `name: folder`, found `name: {self.name}`. "
+                f"Set `name: folder` for your own images, or `folder: {OWN_IMAGES}` again for the named set"
+            )
+        if self.name != "folder" and (self.image_size or self.channels):
+            raise ValueError("`image_size` and `channels` apply to `name: folder` only; named sets have their own")
+        return self
+
+
+class Prepare(Section):
+    """How images are split."""
+
+    seed: Seed = 0
+    validation: Count | Fraction = 5000
+    test: Fraction = 0.15
+
+
+class TrainOverrides(Section):
+    """Training settings that one model may set differently; None means: as in `train`."""
+
+    epochs: Count | None = None
+    batch_size: Count | None = None
+    learning_rate: Rate | None = None
+
+
+class Train(Section):
+    """How models are trained."""
+
+    seed: Seed = 0
+    epochs: Count = 20
+    batch_size: Count = 256
+    learning_rate: Rate = 1e-3
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grad_clip: Annotated[float, Field(gt=0)] | None = None
+    patience: Count | None = None
+    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
+
+    def overridden(self, overrides: TrainOverrides) -> "Train":
+        """Return these settings with those that `overrides` sets."""
+        return self.model_copy(update=overrides.model_dump(exclude_none=True))
+
+
+class Pca(Section):
+    """Principal component analysis, exact."""
+
+    kind: Literal["pca"]
+    latent: Count
+
+
+DEFAULT_HIDDEN = {"mlp": [512, 512], "conv": [32, 64]}
+
+
+def _default_hidden(data: dict[str, Any]) -> list[int]:
+    return DEFAULT_HIDDEN[data.get("arch", "mlp")]
+
+
+class _Network(Section):
+    latent: Count
+    arch: Literal["mlp", "conv"] = "mlp"
+    hidden: Widths = Field(default_factory=_default_hidden)
+    """Widths (mlp) or channels (conv) of the encoder."""
+    decoder_hidden: Widths | None = None
+    """The decoder's, from the code to the image; None: the encoder's in reverse."""
+    train: TrainOverrides = TrainOverrides()
+
+
+class Autoencoder(_Network):
+    """A deterministic autoencoder."""
+
+    kind: Literal["autoencoder"]
+    loss: Literal["mse", "bce"] = "mse"
+
+
+class Vae(_Network):
+    """A variational autoencoder."""
+
+    kind: Literal["vae"]
+    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+    beta: Annotated[float, Field(ge=0, le=1e4)] = 1.0
+    kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+
+
+ModelParams = Annotated[Pca | Autoencoder | Vae, Field(discriminator="kind")]
+
+
+class Features(Section):
+    """The classifier whose features the Fréchet distance uses."""
+
+    seed: Seed = 0
+    epochs: Count = 5
+
+
+class Evaluate(Section):
+    """What is measured on the test split."""
+
+    seed: Seed = 0
+    importance_samples: Count = 100
+    importance_images: Count = 1000
+    generated: Annotated[int, Field(strict=True, ge=100)] = 10000
+    mixture_components: Count = 10
+
+
+class Plots(Section):
+    """What the figures show."""
+
+    seed: Seed = 0
+    images: Annotated[int, Field(strict=True, ge=2, le=32)] = 10
+    grid: Annotated[int, Field(strict=True, ge=2, le=50)] = 15
+
+
+class Tracking(Section):
+    """Where runs are recorded."""
+
+    experiment: Annotated[str, StringConstraints(min_length=1)] = "autoencoders"
