@@ -30,14 +30,15 @@ if TYPE_CHECKING:
 INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME")
 TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
 PARAMS = {
-    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "device": "cpu", "precision": "fp32"},
+    "device": "cpu",
+    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "precision": "fp32"},
     "models": {
         "pca": {"kind": "pca", "latent": 2},
         "ae": {"kind": "autoencoder", **TINY},
         "vae": {"kind": "vae", **TINY},
     },
-    "features": {"epochs": 1},
-    "evaluate": {"importance_samples": 5, "importance_images": 10, "generated": 100, "mixture_components": 2},
+    "features": {"epochs": 1, "images": 100},
+    "evaluate": {"importance_samples": 5, "importance_images": 10, "mixture_components": 2},
     "plots": {"images": 4, "grid": 3},
 }
 

@@ -50,7 +50,7 @@ def test_a_model_overrides_the_training_section() -> None:
         ({"train": {"epochs": 2.5}, "models": MODELS}, ["train.epochs:", "integer", "2.5"]),
         ({"train": {"schedule": "cosin"}, "models": MODELS}, ["train.schedule:", "'constant' or 'cosine'", "'cosin'"]),
         ({"train": {"learning_rate": float("nan")}, "models": MODELS}, ["train.learning_rate:", "finite"]),
-        ({"train": {"device": "gpu"}, "models": MODELS}, ["train.device:", "cuda", "'gpu'"]),
+        ({"device": "gpu", "models": MODELS}, ["device:", "cuda", "'gpu'"]),
         (
             {"models": {"a": {"kind": "vea", "latent": 2}}},
             ["models.a.kind:", "pca, autoencoder, vae", "Did you mean 'vae'?"],

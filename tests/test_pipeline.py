@@ -47,8 +47,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     params["data"] |= {"name": "folder", "folder": "pictures"}
     params["prepare"] |= {"validation": 0.2, "test": 0.4}
     params["train"] |= {"epochs": 2, "batch_size": 16}
-    params["features"]["epochs"] = 1
-    params["evaluate"] |= {"importance_samples": 3, "importance_images": 10, "generated": 100, "mixture_components": 2}
+    params["features"] |= {"epochs": 1, "images": 100}
+    params["evaluate"] |= {"importance_samples": 3, "importance_images": 10, "mixture_components": 2}
     params["models"] = {
         "pca": {"kind": "pca", "latent": 3},
         "vae": {"kind": "vae", "latent": 3, "hidden": [8], "beta": 1.0},

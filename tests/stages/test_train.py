@@ -56,7 +56,7 @@ def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_
 def start(prepared: Path, tmp_path: Path, store: str) -> Callable[[str], "subprocess.Popen[str]"]:
     """Starts `autoencoders train` of a long training in a process of its own."""
     params = {
-        "train": {"epochs": EPOCHS, "batch_size": 5, "device": "cpu"},
+        "train": {"epochs": EPOCHS, "batch_size": 5},
         "models": {"vae": {"kind": "vae", "latent": 2, "hidden": [8]}},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))

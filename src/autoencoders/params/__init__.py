@@ -16,6 +16,7 @@ from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, Linear
 from autoencoders.params.sections import (
     Autoencoder,
     Data,
+    Device,
     Evaluate,
     Features,
     ModelParams,
@@ -55,6 +56,7 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]
 class Params(Section):
     """The whole of `params.yaml`."""
 
+    device: Device = "auto"
     data: Data = Data()
     prepare: Prepare = Prepare()
     train: Train = Train()

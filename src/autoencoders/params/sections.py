@@ -9,6 +9,7 @@ from autoencoders.params.base import Count, Rate, Section, Seed, Widths
 
 Size = Annotated[int, Field(strict=True, ge=4, le=1024)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
 
 OWN_IMAGES = "images"
 
@@ -69,7 +70,6 @@ class Train(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
     grad_clip: Annotated[float, Field(gt=0)] | None = None
     patience: Count | None = None
-    device: Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
 
@@ -122,10 +122,11 @@ ModelParams = Annotated[Pca | Autoencoder | Vae, Field(discriminator="kind")]
 
 
 class Features(Section):
-    """The classifier whose features the Fréchet distance uses."""
+    """The classifier whose features the Fréchet distance uses, and the number of images compared."""
 
     seed: Seed = 0
     epochs: Count = 5
+    images: Annotated[int, Field(strict=True, ge=100)] = 10000
 
 
 class Evaluate(Section):
@@ -134,7 +135,6 @@ class Evaluate(Section):
     seed: Seed = 0
     importance_samples: Count = 100
     importance_images: Count = 1000
-    generated: Annotated[int, Field(strict=True, ge=100)] = 10000
     mixture_components: Count = 10
 
 

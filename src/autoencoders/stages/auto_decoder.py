@@ -27,7 +27,7 @@ BY_CHANCE = 0.95
 def auto_decoder(params: Params, *, data: Path, out: Path) -> None:
     """Draw the first training images from random and from learned vectors; write the rung to `out`."""
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     start = time.perf_counter()
     images = np.array(prepared.split("train").images[: params.ladder.auto_decoder.images])

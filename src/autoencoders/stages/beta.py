@@ -42,7 +42,7 @@ class Point(NamedTuple):
 def beta(params: Params, *, data: Path, out: Path) -> None:
     """Train a small VAE for each of `ladder.beta.betas`, and write what they keep and what they lose to `out`."""
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     start = time.perf_counter()
     originals = np.array(prepared.split("test").images[:SHOWN])

@@ -43,7 +43,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
     """
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     prepared, trained = PreparedData(data), load_trained(model, device)
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
@@ -142,7 +142,7 @@ def _generation(
     }
     metrics: Metrics = {}
     for name, source in sources.items():
-        z = torch.from_numpy(source.sample(settings.generated, np.random.default_rng(settings.seed))).to(device)
+        z = torch.from_numpy(source.sample(pinned.images, np.random.default_rng(settings.seed))).to(device)
         metrics[f"frechet/{name}"] = pinned.frechet(_decode(model, z))
     return metrics | {"frechet/floor": pinned.floor}
 

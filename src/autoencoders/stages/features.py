@@ -26,10 +26,10 @@ from autoencoders.training.device import make_deterministic, resolve_device
 def features(params: Params, *, data: Path, out: Path) -> None:
     """Write the extractor, the test images' statistics and the floor of the distance to `out`.
 
-    The floor is the distance of as many training images to the test images as are generated for each distance.
+    The floor is the distance of `params.features.images` training images to the test images.
     """
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     train, test = prepared.split("train"), prepared.split("test")
     extractor: FeatureNet | PcaFeatures
@@ -41,13 +41,15 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     else:
         extractor, facts = fit_pca_features(train.images).to(device), {}
     reference = feature_statistics(extractor.features(torch.from_numpy(np.array(test.images))))
-    real = feature_statistics(extractor.features(torch.from_numpy(np.array(train.images[: params.evaluate.generated]))))
+    real = feature_statistics(extractor.features(torch.from_numpy(np.array(train.images[: params.features.images]))))
     facts["frechet_floor"] = frechet_distance(*real, *reference)
 
     out.mkdir(parents=True, exist_ok=True)
     save_file({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()}, out / WEIGHTS)
     np.savez(out / STATISTICS, mean=reference.mean, cov=reference.cov)
-    (out / DESCRIPTION).write_text(json.dumps({"extractor": extractor.config(), **facts}, indent=2) + "\n")
+    (out / DESCRIPTION).write_text(
+        json.dumps({"extractor": extractor.config(), "images": params.features.images, **facts}, indent=2) + "\n"
+    )
     print(f"features: {extractor.kind}, " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
 
 
@@ -56,10 +58,12 @@ WEIGHTS, STATISTICS, DESCRIPTION = "weights.safetensors", "test_statistics.npz",
 
 @dataclass(frozen=True)
 class PinnedFeatures:
-    """What the stage wrote: an extractor, the test images' statistics in its features, and the distance's floor."""
+    """What the stage wrote: an extractor, the test images' statistics in its features, how many images a
+    distance compares with them, and its floor."""
 
     extractor: FeatureNet | PcaFeatures
     reference: FeatureStatistics
+    images: int
     floor: float
 
     def frechet(self, images: Tensor) -> float:
@@ -77,4 +81,4 @@ def load_features(folder: Path, device: torch.device) -> PinnedFeatures:
         reference = FeatureStatistics(stored["mean"], stored["cov"])
     except Exception as error:  # a missing or damaged file, each with an exception of its own
         raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
-    return PinnedFeatures(extractor.to(device), reference, described["frechet_floor"])
+    return PinnedFeatures(extractor.to(device), reference, described["images"], described["frechet_floor"])

@@ -48,7 +48,7 @@ def generation(params: Params, *, data: Path, models: Path, evaluation: Path, ou
     Where there is no such pair, the rung's story says so.
     """
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     pair = comparable_pair(params)
     start = time.perf_counter()
@@ -108,7 +108,7 @@ def _figure(ae: Measured, vae: Measured, prepared: PreparedData, params: Params,
     mixture = fit_mixture(_codes(ae.model, "train", prepared, device), settings.mixture_components, settings.seed)
     prior = standard_normal(ae.model.latent)
     images = [
-        generated(model, source, settings.generated, shown, settings.seed, device)
+        generated(model, source, params.features.images, shown, settings.seed, device)
         for model, source in ((ae.model, prior), (vae.model, prior), (ae.model, mixture))
     ]
     distances = [ae.metrics["frechet/prior"], vae.metrics["frechet/prior"], ae.metrics["frechet/mixture"]]
@@ -143,7 +143,8 @@ def _rung(ae: Measured, vae: Measured, params: Params) -> Rung:
             "codes beside that of N(0, 1)."
         ),
         params={"autoencoder": ae.name, "vae": vae.name, **params.ladder.generation.model_dump(),
-                **params.evaluate.model_dump(include={"seed", "generated", "mixture_components"})},
+                **params.evaluate.model_dump(include={"seed", "mixture_components"}),
+                "generated": params.features.images},
         metrics=metrics,
     )  # fmt: skip
 
@@ -155,7 +156,7 @@ def _question_told(ae: Measured, vae: Measured, params: Params) -> str:
         f"number{'s' if latent > 1 else ''} of an image, its code, and redraw the image from them. A decoder can also "
         "be given a code that belongs to no image. The plainest place to draw one from is N(0, I): each number by "
         "itself, around 0, with a standard deviation of 1. How like real images the results are is said by the Fréchet "
-        f"distance between {params.evaluate.generated:,} of them and the test images: the less, the better. Real "
+        f"distance between {params.features.images:,} of them and the test images: the less, the better. Real "
         f"images from outside the test set have {number(ae.metrics['frechet/floor'])}."
     )
 

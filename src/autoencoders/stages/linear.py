@@ -49,7 +49,7 @@ class Fit:
 def linear(params: Params, *, data: Path, evaluation: Path, out: Path) -> None:
     """Train linear autoencoders, compare them with PCA, and these with the nonlinear ones that are in `evaluation`."""
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     nonlinear = {
         name: (entry.latent, read_metrics(evaluation / name)["mse"])

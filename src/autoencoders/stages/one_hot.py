@@ -28,7 +28,7 @@ Stored = Mapping[int, Capacity]
 def one_hot(params: Params, *, data: Path, out: Path) -> None:
     """Store the first 4, 16, 64, … training images in one network each time; write the rung to `out`."""
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     start = time.perf_counter()
     available = prepared.split("train").images

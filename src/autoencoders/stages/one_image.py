@@ -32,7 +32,7 @@ POINTS = 200
 def one_image(params: Params, *, data: Path, out: Path) -> None:
     """Store the first test image, and a photograph, in networks of several sizes; write the rung to `out`."""
     prepared = PreparedData(data)
-    device = resolve_device(params.train.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     start = time.perf_counter()
     targets = {"test-image": np.array(prepared.split("test").images[0]), "flower": colour_image()}

@@ -34,7 +34,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
     tracking.require_server()
     prepared = PreparedData(data)
     entry, settings = params.model(model), params.training_of(model)
-    device = resolve_device(settings.device)
+    device = resolve_device(params.device)
     make_deterministic(device)
     network = build(entry.model_dump(), prepared.info.shape, torch.Generator().manual_seed(settings.seed))
     description: dict[str, Any] = {
