@@ -61,6 +61,10 @@ def test_a_model_overrides_the_training_section() -> None:
             {"models": {"a": {"kind": "vae", "latent": 2, "bet": 1}}},
             ["models.a.bet: unknown key", "Did you mean 'beta'?"],
         ),
+        (
+            {"models": {"vae": {"kind": "vae", "latent": 2, "beat": 1}}},  # a model named as its kind
+            ["params.yaml: models.vae.beat: unknown key", "Did you mean 'beta'?"],
+        ),
         ({"models": {"a": {"kind": "pca", "latent": 2, "beta": 1}}}, ["models.a.beta: unknown key", "kind, latent"]),
         ({"models": {"a": {"kind": "vae", "latent": 2, "beta": -1}}}, ["models.a.beta:", "greater than or equal to 0"]),
         ({"models": {"a.b": MODELS["vae"]}}, ["models.a.b:", "pattern"]),

@@ -118,7 +118,7 @@ _MODEL_TAGS = {"pca": Pca, "autoencoder": Autoencoder, "vae": Vae}
 
 def _describe(problem: Any, raw: Mapping[str, Any]) -> str:
     """One problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
-    loc = [part for part in problem["loc"] if isinstance(part, int) or _is_key(part, problem["loc"], raw)]
+    loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
     path = ".".join(str(part) for part in loc) or "file"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(problem["loc"])
@@ -135,15 +135,15 @@ def _describe(problem: Any, raw: Mapping[str, Any]) -> str:
     return f"{path}: {message}, found {problem['input']!r}"
 
 
-def _is_key(part: str, loc: tuple[Any, ...], raw: Any) -> bool:
+def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
     """Tell the file's own keys in a pydantic location from the names of union members."""
-    node = raw
-    for step in loc[: loc.index(part)]:
+    part, node = loc[at], raw
+    for step in loc[:at]:
         if isinstance(node, Mapping) and step in node:
             node = node[step]
     in_file = isinstance(node, Mapping) and part in node
-    is_field = loc[-1] == part and not any(c in part for c in "[(") and part not in _MODEL_TAGS and part not in _TYPES
-    return in_file or is_field
+    is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in _MODEL_TAGS and part not in _TYPES
+    return in_file or is_last
 
 
 _TYPES = {"int", "float", "constrained-int", "constrained-float", "list"}
