@@ -29,6 +29,7 @@ from autoencoders.params.sections import (
 )
 
 __all__ = [
+    "PARAMETERS",
     "AutoDecoderRung",
     "Autoencoder",
     "BetaRung",
@@ -89,6 +90,23 @@ class Params(Section):
         return self.train if isinstance(model, Pca) else self.train.overridden(model.train)
 
 
+PARAMETERS = (
+    "device", "data", "prepare", "train", "models", "features", "evaluate", "plots", "ladder.seed", "ladder.one_image",
+    "ladder.one_hot", "ladder.auto_decoder", "ladder.linear", "ladder.generation", "ladder.beta", "tracking",
+)  # fmt: skip
+"""The parts of `params.yaml` that stages depend on, one by one: together they are the whole file."""
+
+
+class _Sections(Params):
+    """Some sections of a file that was read whole elsewhere, where what spans sections was checked."""
+
+    models: dict[ModelName, ModelParams] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "_Sections":
+        return self
+
+
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and validate `path`; raises `UserError` that lists every problem with its key's path."""
     try:
@@ -104,10 +122,10 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return parse_params(raw, source=str(path))
 
 
-def parse_params(raw: Mapping[str, Any], source: str = "params.yaml") -> Params:
-    """Validate a mapping shaped like `params.yaml`."""
+def parse_params(raw: Mapping[str, Any], source: str = "params.yaml", *, complete: bool = True) -> Params:
+    """Validate a mapping shaped like `params.yaml`; without `complete`, one that holds only some of its sections."""
     try:
-        return Params.model_validate(raw)
+        return (Params if complete else _Sections).model_validate(raw)
     except ValidationError as error:
         lines = [_describe(problem, raw) for problem in error.errors()]
         raise UserError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from error

@@ -1,0 +1,39 @@
+"""The component of the stage `prepare`."""
+
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
+
+from components.base import component
+
+
+@component
+def prepare(
+    data_params: dict,
+    prepare_params: dict,
+    raw: Input[Dataset],
+    raw_digest: str,
+    out: Output[Dataset],
+    card: Output[Artifact],
+    page: Output[HTML],
+) -> str:
+    """Split the images into train, val and test.
+
+    Args:
+        data_params: Section `data` of params.yaml.
+        prepare_params: Section `prepare`.
+        raw: What `download` left.
+        raw_digest: Its digest.
+        out: images.npy and labels.npy per split, and dataset.json.
+        card: The data card, a figure and its numbers.
+        page: The card to look at.
+
+    Returns:
+        Digest of `out`.
+    """
+    from pathlib import Path
+
+    from autoencoders import kubeflow
+    from autoencoders.stages.prepare import prepare as stage
+
+    kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=out, card=card)
+    kubeflow.show_figures(page, Path(card.path))
+    return kubeflow.digest(out)

@@ -1,0 +1,45 @@
+"""The component of the stage `train`."""
+
+from kfp.dsl import Dataset, Input, Model, Output
+
+from components.base import component
+
+
+@component
+def train(
+    model_params: dict,
+    train_params: dict,
+    device: str,
+    data: Input[Dataset],
+    data_digest: str,
+    out: Output[Model],
+) -> str:
+    """Train one model.
+
+    Args:
+        model_params: One entry of section `models` of params.yaml, under its name.
+        train_params: Section `train`.
+        device: Where to compute.
+        data: What `prepare` left.
+        data_digest: Its digest.
+        out: A folder of the model's name: weights.safetensors, model.json, history.csv, run.json.
+
+    Returns:
+        Digest of `out`.
+    """
+    from pathlib import Path
+
+    from autoencoders import kubeflow
+    from autoencoders.stages.train import train as stage
+
+    [name] = model_params
+    kubeflow.run(
+        stage,
+        {"models": model_params, "train": train_params, "device": device},
+        model=name,
+        data=data,
+        checkpoints=kubeflow.checkpoints(model_params, train_params, data_digest),
+        out=Path(out.path) / name,
+    )
+    kubeflow.show_model(out)
+    return kubeflow.digest(out)

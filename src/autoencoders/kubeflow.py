@@ -1,0 +1,196 @@
+"""What stands between a stage and the Kubeflow Pipelines component that calls it; KFP itself is not imported.
+
+A component gets parts of `params.yaml` as values and folders as artifacts; `run` turns them into what the stage takes.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+# As under `autoencoders`, and before torch is imported: threads that spin slow each other down on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from autoencoders.errors import UserError
+from autoencoders.params import PARAMETERS, Params, parse_params
+
+CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
+"""Environment variable: the folder for checkpoints, on a volume that outlives the pod."""
+OF_ONE_RUN = ("run.json", "history.csv")
+"""Files that say when and where something ran: equal results differ in them."""
+
+
+class Artifact(Protocol):
+    """Of KFP's artifacts, what is used here."""
+
+    path: str
+    metadata: dict[str, Any]
+
+
+def argument(part: str) -> str:
+    """Return the name under which components and pipeline take a part of `params.yaml`: `ladder.beta` is
+    `ladder_beta_params`, a single value keeps its name."""
+    name = part.replace(".", "_")
+    return name if part in ("device", "ladder.seed") else f"{name}_params"
+
+
+def arguments(params: Params) -> dict[str, Any]:
+    """Return the pipeline's arguments: the parts of `params` but for `tracking`, which is the environment's.
+
+    Models are a list of mappings with one entry, since KFP's structures keep no order; keys that are null are left
+    out, since they hold no null.
+    """
+    values: dict[str, Any] = {}
+    for part in PARAMETERS:
+        value: Any = params.model_dump(mode="json", exclude_none=True)
+        for key in part.split("."):
+            value = value[key]
+        values[argument(part)] = [{name: entry} for name, entry in value.items()] if part == "models" else value
+    del values[argument("tracking")]
+    return values
+
+
+def parameters(parts: Mapping[str, Any]) -> Params:
+    """Validate parts of `params.yaml`, named by their paths in it, as KFP delivers them: all numbers are floats."""
+    raw: dict[str, Any] = {}
+    for part, value in parts.items():
+        *outer, last = part.split(".")
+        section = raw
+        for key in outer:
+            section = section.setdefault(key, {})
+        if part == "models" and isinstance(value, list):
+            value = {name: entry for model in value for name, entry in model.items()}
+        section[last] = _with_integers(value)
+    return parse_params(raw, "the pipeline's parameters", complete=False)
+
+
+def _with_integers(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_integers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_integers(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> None:
+    """Call `stage` with parts of `params.yaml` and with folders, as `given`.
+
+    An artifact is the folder at its path; a list of artifacts, each with one named folder in it, becomes one folder
+    that holds them all. A user's mistake ends the process with one line on stderr and exit code 2.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        _require_store()
+        with ExitStack() as stack:
+            stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
+
+
+def _resolved(value: Any, stack: ExitStack) -> Any:
+    if isinstance(value, list):
+        return together(value, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+    return Path(value.path) if hasattr(value, "path") else value
+
+
+def _require_store() -> None:
+    if os.environ.get("KFP_RUN_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
+        raise UserError(
+            "MLFLOW_TRACKING_URI is not set: a database in the pod would be lost with it. Name a tracking server in "
+            "the placement profile, under `env` or `secret_env`."
+        )
+
+
+def together(artifacts: Iterable[Artifact], folder: Path) -> Path:
+    """Link the named folders in `artifacts` into `folder`, and return it."""
+    for artifact in artifacts:
+        named = only(artifact)
+        (folder / named.name).symlink_to(named.resolve(), target_is_directory=True)
+    return folder
+
+
+def only(artifact: Artifact) -> Path:
+    """Return the one named folder in an artifact; raises `UserError` where it holds anything else."""
+    found = sorted(Path(artifact.path).iterdir()) if Path(artifact.path).is_dir() else []
+    if len(found) != 1:
+        raise UserError(
+            f"{artifact.path} must hold one folder, found {len(found)}. Run the stage that writes it again."
+        )
+    return found[0]
+
+
+def digest(artifact: Artifact) -> str:
+    """Return a hash over names and contents of an artifact's files, but for `OF_ONE_RUN`.
+
+    KFP's cache key holds the names of artifacts, not what is in them: what reads an artifact takes its digest as well.
+    """
+    root, total = Path(artifact.path), hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name not in OF_ONE_RUN):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
+def checkpoints(*identity: Any) -> Path:
+    """Return the folder for the checkpoints of the training that `identity` tells from others.
+
+    It is in the folder that AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary
+    one.
+    """
+    text = json.dumps(identity, sort_keys=True)
+    root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
+    return Path(root) / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def show_model(out: Artifact) -> None:
+    """Put on KFP's page of a trained model what tells which it is, and where its run is."""
+    from autoencoders.tracking import tracking_uri
+    from autoencoders.tracking.client import without_password
+
+    folder = only(out)
+    described, reference = (json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "run.json"))
+    out.metadata.update(
+        model=described["name"],
+        weights_sha256=described["weights_sha256"],
+        mlflow_run=reference["run_id"],
+        mlflow=without_password(tracking_uri()),
+        **described["validation"],
+    )
+
+
+def show_figures(page: Artifact, folder: Path) -> None:
+    """Write an HTML page of all figures in `folder`, which KFP shows beside the task."""
+    figures = [f"<h2>{html.escape(path.stem)}</h2>\n{_image(path)}" for path in sorted(folder.glob("*.png"))]
+    _write_page(page, figures)
+
+
+def show_rung(page: Artifact, out: Artifact) -> None:
+    """Write an HTML page of the rung that a stage of the ladder left in `out`."""
+    from autoencoders.ladder.record import read_rung
+
+    folder = only(out)
+    rung = read_rung(folder)
+    parts = [f"<h1>{html.escape(rung['title'])}</h1>", f"<p><em>{html.escape(rung['claim'])}</em></p>"]
+    parts += [_image(figure, rung["alt"]) for figure in folder.glob("figure.png")]
+    _write_page(page, parts + [f"<p>{html.escape(paragraph)}</p>" for paragraph in rung["story"]])
+
+
+def _image(path: Path, alt: str = "") -> str:
+    encoded = base64.b64encode(path.read_bytes()).decode()
+    return f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(alt or path.stem)}" style="max-width:100%">'
+
+
+def _write_page(page: Artifact, body: list[str]) -> None:
+    head = '<!doctype html><html lang="en"><meta charset="utf-8"><body style="font-family:sans-serif;max-width:60rem">'
+    Path(page.path).parent.mkdir(parents=True, exist_ok=True)
+    Path(page.path).write_text("\n".join([head, *body, "</body></html>", ""]), encoding="utf-8")
