@@ -23,6 +23,8 @@ def auto_decoder(
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
+
+    Returns:
         out: A folder of the rung's name: MSE with both, the picture, the story.
         page: The rung to look at.
     """

@@ -23,6 +23,8 @@ def beta(
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
+
+    Returns:
         out: A folder of the rung's name: rate, distortion and active units by β, the picture, the story.
         page: The rung to look at.
     """

@@ -23,6 +23,8 @@ def compare(
         models_digests: Their digests.
         evaluation: What `evaluate` left of each model.
         evaluation_digests: Their digests.
+
+    Returns:
         out: The table as CSV, Markdown and text.
         table: The table to look at.
     """

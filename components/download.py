@@ -11,10 +11,10 @@ def download(data_params: dict, out: Output[Dataset]) -> str:
 
     Args:
         data_params: Section `data` of params.yaml.
-        out: The files as published, or a list of the folder's images.
 
     Returns:
-        Digest of `out`.
+        out: The files as published, or a list of the folder's images.
+        Output: Digest of `out`.
     """
     from autoencoders import kubeflow
     from autoencoders.stages.download import download as stage

@@ -28,10 +28,10 @@ def evaluate(
         data_digest: Its digest.
         features: What `features` left.
         features_digest: Its digest.
-        out: A folder of the model's name: metrics.json and the codes of the test images.
 
     Returns:
-        Digest of `out`.
+        out: A folder of the model's name: metrics.json and the codes of the test images.
+        Output: Digest of `out`.
     """
     import json
     from pathlib import Path

@@ -14,10 +14,10 @@ def features(features_params: dict, device: str, data: Input[Dataset], data_dige
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
-        out: The classifier's weights, or principal components where there are no labels.
 
     Returns:
-        Digest of `out`.
+        out: The classifier's weights, or principal components where there are no labels.
+        Output: Digest of `out`.
     """
     from autoencoders import kubeflow
     from autoencoders.stages.features import features as stage

@@ -35,6 +35,8 @@ def generation(
         models_digests: Their digests.
         evaluation: What `evaluate` left of each model.
         evaluation_digests: Their digests.
+
+    Returns:
         out: A folder of the rung's name: where codes lie, draws beside test images, the story.
         page: The rung to look at.
     """

@@ -29,6 +29,8 @@ def linear(
         data_digest: Its digest.
         evaluation: What `evaluate` left of each model.
         evaluation_digests: Their digests.
+
+    Returns:
         out: A folder of the rung's name: errors, angles between the spaces, the picture, the story.
         page: The rung to look at.
     """

@@ -23,6 +23,8 @@ def one_hot(
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
+
+    Returns:
         out: A folder of the rung's name: MSE and PSNR against the number of images, the picture, the story.
         page: The rung to look at.
     """

@@ -23,6 +23,8 @@ def one_image(
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
+
+    Returns:
         out: A folder of the rung's name: PSNR against steps and weights, the picture, the story.
         page: The rung to look at.
     """

@@ -30,6 +30,8 @@ def plots(
         models_digests: Their digests.
         evaluation: What `evaluate` left of each model.
         evaluation_digests: Their digests.
+
+    Returns:
         out: One PNG a figure.
         curves: Loss by epoch and KL by latent dimension, one CSV a model.
         page: The figures to look at.

@@ -22,12 +22,12 @@ def prepare(
         prepare_params: Section `prepare`.
         raw: What `download` left.
         raw_digest: Its digest.
+
+    Returns:
         out: images.npy and labels.npy per split, and dataset.json.
         card: The data card, a figure and its numbers.
         page: The card to look at.
-
-    Returns:
-        Digest of `out`.
+        Output: Digest of `out`.
     """
     from pathlib import Path
 

@@ -66,6 +66,8 @@ def report(
         linear: The rung `linear`.
         generation: The rung `generation`.
         beta: The rung `beta`.
+
+    Returns:
         out: The report, one self-contained page.
     """
     from autoencoders import kubeflow

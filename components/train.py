@@ -22,10 +22,10 @@ def train(
         device: Where to compute.
         data: What `prepare` left.
         data_digest: Its digest.
-        out: A folder of the model's name: weights.safetensors, model.json, history.csv, run.json.
 
     Returns:
-        Digest of `out`.
+        out: A folder of the model's name: weights.safetensors, model.json, history.csv, run.json.
+        Output: Digest of `out`.
     """
     from pathlib import Path
 
