@@ -21,8 +21,8 @@ Place = Callable[[str, dsl.PipelineTask], None]
 """Called with each stage's name and its task, which it says where and how to run."""
 
 
-def build(params: Params, place: Place = lambda stage, task: None) -> BaseComponent:
-    """Return the pipeline, with the sections of `params` as its arguments' defaults."""
+def build(params: Params, place: Place = lambda stage, task: None, root: str | None = None) -> BaseComponent:
+    """Return the pipeline, with the sections of `params` as its arguments' defaults; its artifacts go below `root`."""
     default = arguments(params)
 
     def add(stage: str, **inputs: Any) -> dsl.PipelineTask:
@@ -31,7 +31,7 @@ def build(params: Params, place: Place = lambda stage, task: None) -> BaseCompon
         place(stage, task)
         return task
 
-    @dsl.pipeline(name=NAME, description=DESCRIPTION)
+    @dsl.pipeline(name=NAME, description=DESCRIPTION, pipeline_root=root)
     def autoencoders(
         device: str = default["device"],
         data_params: dict = default["data_params"],

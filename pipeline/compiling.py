@@ -1,0 +1,102 @@
+"""The pipeline as the file that Kubeflow Pipelines takes: graph, parameters and placement."""
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl, kubernetes
+from kfp.dsl.base_component import BaseComponent
+
+from autoencoders.kubeflow import CHECKPOINTS
+from autoencoders.params import Params
+from pipeline.graph import build
+from pipeline.profiles import Placement, Profile
+
+HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+NEVER_CACHED = ("report",)
+"""Stages that do something outside of their artifacts: the report records the run in MLflow."""
+
+
+def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent:
+    """Return the pipeline whose tasks run as `profile` says; without `cache`, KFP takes no result of an earlier run."""
+
+    def where(stage: str, task: dsl.PipelineTask) -> None:
+        task.set_container_image(profile.image)
+        task.set_caching_options(cache and _may_cache(stage, profile, params))
+        _identify(task, stage, profile, params)
+        _resources(task, profile.of(stage))
+        _nodes(task, profile.of(stage))
+        _environment(task, profile.of(stage))
+        if stage == "train" and profile.checkpoints:
+            kubernetes.mount_pvc(task, profile.checkpoints.claim, profile.checkpoints.path)
+            task.set_env_variable(CHECKPOINTS, profile.checkpoints.path)
+
+    return build(params, where, profile.pipeline_root)
+
+
+def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
+    """Return the compiled pipeline: YAML of two documents, the same bytes for the same input and version of KFP."""
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+        compiler.Compiler().compile(place(profile, params, cache), str(file))
+        text = file.read_text(encoding="utf-8")
+    # KFP's own heading lists the defaults in an order that differs from process to process.
+    return HEADING + re.sub(r"\A(#.*\n)*", "", text)
+
+
+def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
+    """Tell whether what KFP's cache key sees says all: the code by the image's digest, the data by theirs."""
+    reads_a_folder = stage == "download" and params.data.name == "folder"
+    return "@sha256:" in profile.image and stage not in NEVER_CACHED and not reads_a_folder
+
+
+def _identify(task: dsl.PipelineTask, stage: str, profile: Profile, params: Params) -> None:
+    """Tell the task what its MLflow runs are tagged with, and which experiment they go to."""
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
+    task.set_env_variable("KFP_TASK", stage)
+    task.set_env_variable("AUTOENCODERS_IMAGE", profile.image)
+    task.set_env_variable("MLFLOW_EXPERIMENT_NAME", params.tracking.experiment)
+
+
+def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
+    if placement.cpu:
+        task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
+        task.set_env_variable("OMP_NUM_THREADS", str(_threads(placement.cpu)))
+    if placement.memory:
+        task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
+    if placement.accelerator:
+        task.set_accelerator_type(placement.accelerator.type).set_accelerator_limit(placement.accelerator.count)
+    if placement.shared_memory:
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", "Memory", placement.shared_memory)
+    for volume in placement.volumes:
+        kubernetes.mount_pvc(task, volume.claim, volume.path, volume.sub_path)
+    if placement.retry:
+        retry = placement.retry
+        task.set_retry(retry.attempts, retry.backoff, retry.factor, retry.longest)
+    if placement.timeout:
+        kubernetes.set_timeout(task, int(placement.timeout[:-1]) * SECONDS[placement.timeout[-1]])
+
+
+def _threads(cpu: str) -> int:
+    return max(1, int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(float(cpu)))
+
+
+def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
+    for label, value in placement.node_selector.items():
+        kubernetes.add_node_selector(task, label, value)
+    for one in placement.tolerations:
+        kubernetes.add_toleration(task, one.key, one.operator, one.value, one.effect, one.seconds)
+    for affinity in placement.affinity:
+        expressions: list[dict[str, Any]] = [expression.model_dump() for expression in affinity.expressions]
+        kubernetes.add_node_affinity(task, match_expressions=expressions, weight=affinity.weight)
+
+
+def _environment(task: dsl.PipelineTask, placement: Placement) -> None:
+    for name, value in placement.env.items():
+        task.set_env_variable(name, value)
+    for one in placement.secret_env:
+        kubernetes.use_secret_as_env(task, one.secret, one.keys, one.optional)
+    if placement.image_pull_secrets:
+        kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)

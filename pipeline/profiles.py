@@ -1,0 +1,199 @@
+"""Placement profiles: where and how the pipeline's tasks run on a cluster.
+
+`placement/<name>.yaml` holds the settings of all tasks under `default` and those of single stages under `stages`: what
+a stage names takes the place of the default, except that its `env` adds to it. Unknown keys are refused.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+
+from autoencoders.errors import UserError, suggestion
+from components import COMPONENTS
+
+FOLDER = Path(__file__).parent / "placement"
+
+Quantity = Annotated[
+    str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
+    StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"),
+]  # fmt: skip
+"""Of CPUs or bytes, as Kubernetes writes it: 2, 500m, 8Gi."""
+Duration = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smh]$")]
+"""90s, 15m, 2h."""
+Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
+"""Of a Kubernetes object."""
+Folder = Annotated[str, StringConstraints(pattern=r"^/")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Accelerator(_Strict):
+    """GPUs of a pod."""
+
+    type: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")] = "nvidia.com/gpu"
+    count: Annotated[int, Field(strict=True, ge=1, le=16)] = 1
+
+
+class Toleration(_Strict):
+    """A taint of nodes that a pod bears."""
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    seconds: Annotated[int, Field(ge=0)] | None = None
+
+
+class Expression(_Strict):
+    """One condition on a node's labels."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"] = "In"
+    values: list[str] = []
+
+
+class Affinity(_Strict):
+    """Nodes that a pod needs, or with a `weight` prefers."""
+
+    expressions: Annotated[list[Expression], Field(min_length=1)]
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+
+
+class Volume(_Strict):
+    """A persistent volume claim, mounted."""
+
+    claim: Name
+    path: Folder
+    sub_path: str = ""
+
+
+class SecretEnv(_Strict):
+    """Environment variables from a secret."""
+
+    secret: Name
+    keys: Annotated[dict[str, Variable], Field(min_length=1)]
+    """Key in the secret → variable."""
+    optional: bool = False
+    """Whether the pod starts without the secret or the keys."""
+
+
+class Retry(_Strict):
+    """How often a task that failed, or whose node went away, is tried again."""
+
+    attempts: Annotated[int, Field(strict=True, ge=0, le=20)]
+    backoff: Duration = "30s"
+    factor: Annotated[float, Field(ge=1)] = 2.0
+    longest: Duration = "10m"
+
+
+class Placement(_Strict):
+    """Settings of one task; None and empty: the cluster's own."""
+
+    cpu: Quantity | None = None
+    """Request and limit, and the number of threads: torch would start one for every processor of the node."""
+    memory: Quantity | None = None
+    """Request and limit."""
+    accelerator: Accelerator | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    affinity: list[Affinity] = []
+    shared_memory: Quantity | None = None
+    """Size of /dev/shm; a pod's own has 64 MB."""
+    volumes: list[Volume] = []
+    env: dict[Variable, str] = {}
+    secret_env: list[SecretEnv] = []
+    image_pull_secrets: list[Name] = []
+    retry: Retry | None = None
+    timeout: Duration | None = None
+    """Of one attempt."""
+
+
+class Checkpoints(_Strict):
+    """The claim on which trainings keep their checkpoints, so that one whose node went away is resumed on another."""
+
+    claim: Name
+    path: Folder = "/checkpoints"
+
+
+class Profile(_Strict):
+    """A whole file."""
+
+    image: Annotated[str, StringConstraints(pattern=r"^[^\s@]+(@sha256:[0-9a-f]{64})?$")]
+    """What all tasks run. With its digest (name@sha256:…), KFP may reuse results; a tag may be moved, so nothing is."""
+    service_account: Name | None = None
+    pipeline_root: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+://\S+$")] | None = None
+    """Where artifacts go, such as s3://bucket/path; None: the cluster's default."""
+    checkpoints: Checkpoints | None = None
+    default: Placement = Placement()
+    stages: dict[str, Placement] = {}
+
+    @field_validator("stages")
+    @classmethod
+    def _known(cls, stages: dict[str, Placement]) -> dict[str, Placement]:
+        for stage in stages:
+            if stage not in COMPONENTS:
+                raise ValueError(
+                    f"there is no stage {stage!r}.{suggestion(stage, COMPONENTS)} Known: {', '.join(COMPONENTS)}"
+                )
+        return stages
+
+    def of(self, stage: str) -> Placement:
+        """Return the settings of one stage."""
+        own = self.stages.get(stage, Placement())
+        update = {name: getattr(own, name) for name in own.model_fields_set}
+        return self.default.model_copy(update={**update, "env": {**self.default.env, **own.env}})
+
+
+def load_profile(name: str, image: str | None = None) -> Profile:
+    """Read the profile `name` of the folder `placement`, or the file of that name; `image` takes the place of its own.
+
+    Raises `UserError` that lists every problem with its key's path.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
+        raise UserError(
+            f"there is no placement profile {name!r}.{suggestion(name, known)} Known: {', '.join(known)}, or the path "
+            "of a YAML file."
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise UserError(f"{path} must hold `image`, `default` and `stages`, found {type(raw).__name__}.")
+    try:
+        return Profile.model_validate({**raw, "image": image} if image else raw)
+    except ValidationError as error:
+        shown = "--image" if image and all(one["loc"] == ("image",) for one in error.errors()) else str(path)
+        raise UserError(f"{shown}: " + "; ".join(_describe(problem) for problem in error.errors())) from error
+
+
+def _describe(problem: Any) -> str:
+    """One problem as `key.path: what is wrong`, with the known keys for one that is not."""
+    path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(problem["loc"])
+        return f"{path}: unknown key.{suggestion(str(problem['loc'][-1]), known)} Known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{path}: missing"
+    if problem["type"] == "value_error":
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{path}: {problem['msg'].removeprefix('Input ')}, found {problem['input']!r}"
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {
+    "default": Placement, "stages": Placement, "checkpoints": Checkpoints, "accelerator": Accelerator,
+    "tolerations": Toleration, "affinity": Affinity, "expressions": Expression, "volumes": Volume,
+    "secret_env": SecretEnv, "retry": Retry,
+}  # fmt: skip
+
+
+def _known_keys(loc: tuple[Any, ...]) -> list[str]:
+    section = next((_SECTIONS[part] for part in reversed(loc[:-1]) if part in _SECTIONS), Profile)
+    return list(section.model_fields)

@@ -1,0 +1,115 @@
+"""Placement profiles: what is in them is checked, and what a stage gets is its own before the default."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from autoencoders.errors import UserError
+from autoencoders.params import Params
+from pipeline.compiling import compile_text
+from pipeline.profiles import FOLDER, Profile, load_profile
+
+from parsing import parse  # isort: skip
+
+IMAGE = {"image": "autoencoders:1"}
+
+
+def refused(folder: Path, content: Any) -> str:
+    file = folder / "mine.yaml"
+    file.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    with pytest.raises(UserError) as caught:
+        load_profile(str(file))
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{file}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({}, "image: missing"),
+        ({**IMAGE, "defaults": {}}, "defaults: unknown key. Did you mean 'default'? Known here: image,"),
+        ({**IMAGE, "default": {"priority": 1}}, "default.priority: unknown key. Known here: cpu, memory, accelerator"),
+        (
+            {**IMAGE, "stages": {"train": {"acelerator": {}}}},
+            "stages.train.acelerator: unknown key. Did you mean 'accelerator'?",
+        ),
+        (
+            {**IMAGE, "stages": {"trian": {}}},
+            "stages: there is no stage 'trian'. Did you mean 'train'? Known: download,",
+        ),
+        ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
+        ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),
+        ({**IMAGE, "default": {"accelerator": {"count": 0}}}, "default.accelerator.count: "),
+        ({**IMAGE, "default": {"tolerations": [{"effect": "No"}]}}, "default.tolerations.0.effect: "),
+        ({**IMAGE, "default": {"retry": {"backoff": "1m"}}}, "default.retry.attempts: missing"),
+        ({**IMAGE, "default": {"secret_env": [{"secret": "s", "keys": {"a": "b-c"}}]}}, "default.secret_env.0.keys.a"),
+        ({**IMAGE, "pipeline_root": "bucket"}, "pipeline_root: String should match pattern"),
+        ({"image": "autoencoders@sha256:12"}, "image: String should match pattern"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
+    assert refused(tmp_path, content).startswith(said)
+
+
+def test_a_file_that_is_no_profile_is_told(tmp_path: Path) -> None:
+    assert "is not valid YAML" in refused(tmp_path, "a: [")
+    assert "must hold `image`" in refused(tmp_path, "- 1")
+    with pytest.raises(
+        UserError, match=r"no placement profile 'gpus'\. Did you mean 'gpu'\? Known: cpu, gpu, multi-gpu"
+    ):
+        load_profile("gpus")
+    with pytest.raises(UserError, match="--image: image: String should match"):
+        load_profile("cpu", "two words")
+
+
+@pytest.mark.parametrize("file", sorted(FOLDER.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_profiles_of_the_repository_are_valid(file: Path) -> None:
+    assert load_profile(file.stem).image == "autoencoders:0.1.0"
+
+
+def test_a_stage_has_its_own_settings_before_the_default_and_variables_of_both() -> None:
+    profile = Profile.model_validate(
+        {
+            **IMAGE,
+            "default": {"cpu": 2, "memory": "4Gi", "env": {"A": "1", "B": "1"}, "node_selector": {"pool": "plain"}},
+            "stages": {"train": {"cpu": "500m", "env": {"B": "2"}, "node_selector": {}}},
+        }
+    )
+    train, other = profile.of("train"), profile.of("compare")
+    assert (train.cpu, train.memory, train.env, train.node_selector) == ("500m", "4Gi", {"A": "1", "B": "2"}, {})
+    assert (other.cpu, other.env, other.node_selector) == ("2", {"A": "1", "B": "1"}, {"pool": "plain"})
+
+
+def test_every_setting_reaches_the_compiled_pipeline(repository_params: Params) -> None:
+    profile = Profile.model_validate(
+        {
+            **IMAGE,
+            "pipeline_root": "s3://bucket/runs",
+            "default": {
+                "volumes": [{"claim": "pictures", "path": "/data", "sub_path": "2026"}],
+                "env": {"AUTOENCODERS_MIRROR": "/data/mirror"},
+                "image_pull_secrets": ["registry"],
+                "tolerations": [{"key": "pool", "value": "own", "effect": "NoExecute", "seconds": 60}],
+                "affinity": [{"expressions": [{"key": "zone", "values": ["a", "b"]}]}],
+                "cpu": "1500m",
+            },
+        }
+    )
+    pipeline = parse(compile_text(profile, repository_params))
+    assert pipeline.spec.default_pipeline_root == "s3://bucket/runs"
+    config = pipeline.kubernetes["compare"]
+    [mount] = config.pvc_mount
+    assert (mount.constant, mount.mount_path, mount.sub_path) == ("pictures", "/data", "2026")
+    assert [one.secret_name for one in config.image_pull_secret] == ["registry"]
+    [toleration] = config.tolerations
+    assert (toleration.key, toleration.operator, toleration.value) == ("pool", "Equal", "own")
+    assert (toleration.effect, toleration.toleration_seconds) == ("NoExecute", 60)
+    [affinity] = config.node_affinity
+    assert [(one.key, one.operator, list(one.values)) for one in affinity.match_expressions] == [
+        ("zone", "In", ["a", "b"])
+    ]
+    assert not affinity.HasField("weight")
+    env = {one.name: one.value for one in pipeline.containers["compare"].env}
+    assert (env["AUTOENCODERS_MIRROR"], env["OMP_NUM_THREADS"]) == ("/data/mirror", "1")
