@@ -1,0 +1,92 @@
+"""The whole graph on this machine, without a cluster: each task a subprocess, or a container of the image."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from autoencoders.data.catalog import FOLDER
+from autoencoders.errors import UserError
+from autoencoders.params import Params
+from pipeline.graph import build
+
+MIRROR = "AUTOENCODERS_MIRROR"
+PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
+             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL")  # fmt: skip
+"""Variables that a container gets where they are set."""
+
+
+def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
+    """Run the pipeline, its artifacts below `root`, in containers of `image` or, without one, in subprocesses.
+
+    Returns the report. Raises `UserError` where a task failed.
+    """
+    from kfp import local
+
+    root = root.absolute()
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("AUTOENCODERS_CHECKPOINTS", str(root / "checkpoints"))
+    if image:
+        params = _with_absolute_folder(params)
+        runner: Any = _docker(params, root, image)
+    else:
+        runner = local.SubprocessRunner(use_venv=False)
+
+    def place(stage: str, task: Any) -> None:
+        task.set_env_variable("MLFLOW_EXPERIMENT_NAME", params.tracking.experiment)
+        if image:
+            task.set_container_image(image)
+
+    before = set(root.glob("*/report/out"))
+    local.init(runner=runner, pipeline_root=str(root))
+    try:
+        build(params, place)()
+    except RuntimeError as error:
+        raise UserError(f"the pipeline failed: {' '.join(str(error).split())}. Its output is above.") from None
+    [report] = set(root.glob("*/report/out")) - before
+    return Path(shutil.copy(report, root / "index.html"))
+
+
+def _with_absolute_folder(params: Params) -> Params:
+    """A container has no current folder of ours: own images are mounted under their absolute path."""
+    if params.data.name != FOLDER:
+        return params
+    folder = str(Path(params.data.folder).expanduser().absolute())
+    return params.model_copy(update={"data": params.data.model_copy(update={"folder": folder})})
+
+
+def _docker(params: Params, root: Path, image: str) -> Any:
+    """Return a runner whose containers write as this user, see the images, and reach MLflow."""
+    import docker
+    from docker.types import Mount
+    from kfp import local
+
+    try:
+        docker.from_env().images.get(image)
+    except docker.errors.ImageNotFound:
+        raise UserError(f"Docker has no image {image!r}. Build it with `make image`, or name another.") from None
+    except docker.errors.DockerException as error:
+        raise UserError(f"Docker does not answer ({' '.join(str(error).split())[:200]}). Start it.") from None
+    environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
+    environment |= {"AUTOENCODERS_CHECKPOINTS": str(root / "checkpoints"), "MLFLOW_TRACKING_URI": _tracking_uri(root)}
+    mounted = [Path(params.data.folder)] if params.data.name == FOLDER else []
+    mirror = params.data.mirror or os.environ.get(MIRROR)
+    if mirror and Path(mirror).is_dir():
+        mounted.append(Path(mirror).absolute())
+        environment[MIRROR] = str(mounted[-1])
+    arguments: dict[str, Any] = {
+        "environment": environment,
+        "mounts": [Mount(str(path), str(path), type="bind", read_only=True) for path in mounted],
+        "user": f"{os.getuid()}:{os.getgid()}",
+        "shm_size": "1g",
+    }
+    if urlsplit(environment["MLFLOW_TRACKING_URI"]).hostname in ("localhost", "127.0.0.1"):
+        arguments["network_mode"] = "host"
+    return local.DockerRunner(**arguments)
+
+
+def _tracking_uri(root: Path) -> str:
+    """Return the server that MLFLOW_TRACKING_URI names, or a database among the artifacts, which containers see."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    return uri if uri.startswith(("http://", "https://")) else f"sqlite:///{root / 'mlflow.db'}"
