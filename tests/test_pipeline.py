@@ -162,3 +162,33 @@ def test_two_at_once_are_kept_apart(project: Path) -> None:
         finally:
             other.kill()
     assert "Unable to acquire lock" in output
+
+
+def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) -> None:
+    """The same stages, called by KFP's components on this machine: the same weights, numbers and pictures."""
+    environment = {"PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        output = run(project, sys.executable, "-m", "pipeline", "local", "--root", str(tmp_path))
+    [ran] = [path.parent for path in tmp_path.glob("*/report")]
+    assert f"report: {tmp_path / 'index.html'}" in output
+    assert "<h1" in (tmp_path / "index.html").read_text()
+
+    def kubeflow(name: str) -> Path:
+        [found] = ran.rglob(name)
+        return found
+
+    for model in ("pca", "vae"):
+        found = json.loads(kubeflow(f"train/out/{model}/model.json").read_text())
+        expected = json.loads((project / "models" / model / "model.json").read_text())
+        assert found["weights_sha256"] == expected["weights_sha256"]
+        assert found == expected
+        measured = kubeflow(f"evaluate/out/{model}/metrics.json").read_text()
+        assert measured == (project / "evaluation" / model / "metrics.json").read_text()
+    for rung in RUNGS:
+        found = json.loads(kubeflow(f"{rung}/rung.json").read_text())
+        expected = json.loads((project / "reports" / "ladder" / rung / "rung.json").read_text())
+        assert {**found, "seconds": 0, "tags": {}} == {**expected, "seconds": 0, "tags": {}}
+    drawn = {path.name: path.read_bytes() for path in kubeflow("plots/out").glob("*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in (project / "reports" / "figures").glob("*.png")}
