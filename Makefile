@@ -5,11 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= autoencoders:$(VERSION)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A machine that asks for no bytecode would compile every import anew: 10 s a stage.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test check lock figures clean help
+.PHONY: run test check lock image figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
 	@dvc repro
@@ -38,8 +40,12 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from autoencoders.tracking import connect; connect()'
 	@touch $@
 
-lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt
+lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt and, for the image, requirements-image.txt
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --universal --python-version 3.11 --extra kubernetes --extra s3 --constraint requirements.txt --no-header --no-annotate pyproject.toml --output-file requirements-image.txt
+
+image:  ## build the container image that the pipeline's tasks run, as autoencoders:<version>
+	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg DIRTY=$$(test -z "$$(git status --porcelain --untracked-files=no)" && echo false || echo true) $(BUILD) .
 
 figures:  ## copy the figures that the README shows from the last run
 	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/

@@ -1,0 +1,39 @@
+# The one image that every task of the pipeline runs, on CPU nodes and on GPU nodes (CUDA comes with torch).
+# `make image` builds it; docs/kubernetes.md says how to push it.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS dependencies
+RUN python -m venv --without-pip /opt/venv
+COPY requirements-image.txt /build/
+# Everything is locked: there is nothing to resolve.
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --requirement /build/requirements-image.txt
+
+FROM dependencies AS package
+COPY pyproject.toml README.md LICENSE /build/
+COPY src /build/src
+RUN pip install --no-cache-dir --no-deps --target /opt/autoencoders /build
+
+FROM ${BASE}
+# In a layer of their own, which a change of the code leaves as it is.
+COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=package /opt/autoencoders /opt/autoencoders
+ARG REVISION=""
+ARG DIRTY=false
+ARG VERSION=""
+LABEL org.opencontainers.image.title="autoencoders" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.version="${VERSION}"
+# Nothing is written outside /tmp and the folders that KFP mounts: the root file system may be read-only.
+ENV PATH=/opt/venv/bin:/opt/autoencoders/bin:$PATH \
+    PYTHONPATH=/opt/autoencoders \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    OMP_WAIT_POLICY=PASSIVE \
+    MLFLOW_DISABLE_TELEMETRY=true \
+    GIT_COMMIT=${REVISION} \
+    GIT_DIRTY=${DIRTY}
+USER 10001:10001
+WORKDIR /tmp
+CMD ["autoencoders", "--help"]
