@@ -27,7 +27,15 @@ from autoencoders.params import Params, parse_params  # noqa: E402
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-INHERITED = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "DVC_STAGE", "DVC_ROOT", "DVC_EXP_NAME")
+INHERITED = (
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "DVC_STAGE",
+    "DVC_ROOT",
+    "DVC_EXP_NAME",
+    "KFP_RUN_ID",
+)
 TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
 PARAMS = {
     "device": "cpu",

@@ -363,10 +363,62 @@ def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     with tracking.FolderRuns("autoencoders") as models:
-        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"])
+        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"], own=True)
     assert client.get_run(own).data.metrics == {"test/mse": 0.5}
     assert run_in(client, folder).data.metrics["test/mse"] == 0.5
     assert [file.path for file in client.list_artifacts(reference(folder)["run_id"])] == ["evaluation"]
+
+
+# Kubeflow Pipelines
+
+
+@pytest.fixture
+def kubeflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"KFP_RUN_ID": "c0ffee00-1", "KFP_TASK": "train", "AUTOENCODERS_IMAGE": "a@sha256:1"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_the_tasks_of_a_kubeflow_pipeline_share_a_parent_and_are_tagged_with_run_task_and_image(
+    train_model: Callable[..., Path], client: MlflowClient, kubeflow: None
+) -> None:
+    runs_of = [run_in(client, train_model(name)) for name in ("pca", "ae")]
+    for run in runs_of:
+        assert (run.data.tags["kfp_run"], run.data.tags["kfp_task"]) == ("c0ffee00-1", "train")
+        assert run.data.tags["image"] == "a@sha256:1"
+    [parent] = {run.data.tags["mlflow.parentRunId"] for run in runs_of}
+    found = client.get_run(parent)
+    assert (found.info.run_name, found.data.tags["kfp_pipeline"]) == ("kubeflow c0ffee00", "c0ffee00-1")
+    assert "kfp_task" not in found.data.tags
+    assert len(client.search_runs([found.info.experiment_id])) == 3
+
+
+def test_of_two_parents_made_at_once_the_oldest_stays(
+    client: MlflowClient, kubeflow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoencoders.tracking import launch
+
+    make = launch.create_run
+    faster = {}
+
+    def make_after_another(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
+        faster["run"] = make(client, experiment, name, tags, start=1)
+        return make(client, experiment, name, tags)
+
+    monkeypatch.setattr(launch, "create_run", make_after_another)
+    assert launch.kubeflow_run(client, "autoencoders") == faster["run"]
+    experiment = client.get_experiment_by_name("autoencoders")
+    assert experiment is not None
+    assert [run.info.run_id for run in client.search_runs([experiment.experiment_id])] == [faster["run"]]
+    assert launch.kubeflow_run(client, "autoencoders") == faster["run"]
+
+
+def test_a_run_injected_by_kubeflow_s_plugin_is_joined_and_no_parent_is_made(
+    train_model: Callable[..., Path], client: MlflowClient, injected: str, kubeflow: None
+) -> None:
+    assert reference(train_model("ae"))["run_id"] == injected
+    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
+    assert [run.info.run_id for run in client.search_runs(everywhere)] == [injected]
+    assert client.get_run(injected).data.tags["kfp_run"] == "c0ffee00-1"
 
 
 # Publishing

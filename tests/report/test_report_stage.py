@@ -185,7 +185,22 @@ def test_a_report_joins_the_run_that_started_the_pipeline(
     report(params, **outputs)
     assert pages(client, injected) == ["report/index.html"]
     assert client.get_run(injected).info.status == "RUNNING"
+    assert client.get_run(injected).data.metrics == {}
     assert runs_named(client, "report") == []
+
+
+def test_a_report_of_a_kubeflow_pipeline_goes_to_the_pipeline_s_run_and_finishes_it(
+    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFP_RUN_ID", "c0ffee00-1")
+    report(params, **outputs)
+    [pipeline] = runs_named(client, "kubeflow c0ffee00")
+    assert pages(client, pipeline.info.run_id) == ["report/index.html"]
+    assert pipeline.info.status == "FINISHED"
+    assert runs_named(client, "report") == []
+    for rung in stage.RUNGS:
+        [run] = runs_named(client, f"ladder: {rung}")
+        assert run.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
 
 
 def test_an_installed_package_has_what_the_page_is_made_of() -> None:

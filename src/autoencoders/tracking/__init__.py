@@ -7,6 +7,7 @@ exception are system metrics, which no folder keeps.
     client        where MLflow is, whether it answers, and keeping it quiet
     recorder      calls in the background, and what happens when they fail
     origin        the tags that tie a run to commit, DVC stage and inputs
+    launch        what started the process, and the run that it is to join
     store         finding and making experiments and runs
     content       what a run holds, each part logged so that logging it again changes nothing
     logged_model  the model as MLflow stores, loads and registers it
@@ -15,10 +16,11 @@ exception are system metrics, which no folder keeps.
 """
 
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
+from autoencoders.tracking.launch import launched_alone
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, launched_alone, log_own_rung
+from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, log_own_rung
 
 __all__ = [
     "FolderRuns",

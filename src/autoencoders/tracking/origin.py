@@ -11,6 +11,15 @@ from typing import Any
 NOT_DIRT = ":(exclude,top,glob)**/dvc.lock"
 """DVC rewrites its lock file after each stage: that leaves the commit's code and parameters as they are."""
 
+VARIABLES = {
+    "dvc_stage": "DVC_STAGE",
+    "dvc_experiment": "DVC_EXP_NAME",
+    "kfp_run": "KFP_RUN_ID",
+    "kfp_task": "KFP_TASK",
+    "image": "AUTOENCODERS_IMAGE",
+}
+"""Tag → environment variable, set by what started the process."""
+
 
 def origin_tags(description: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of a model trained here and now.
@@ -29,7 +38,8 @@ def origin_tags(description: Mapping[str, Any]) -> dict[str, str]:
 
 
 def circumstances() -> dict[str, str]:
-    """Return the tags of anything run here and now: versions, commit, DVC stage and experiment, Kubeflow run.
+    """Return the tags of anything run here and now: versions, commit, DVC stage and experiment, Kubeflow run and task,
+    image.
 
     Where there is no git, as in an image, GIT_COMMIT and GIT_DIRTY say which commit the code is of.
     """
@@ -37,10 +47,7 @@ def circumstances() -> dict[str, str]:
     commit, dirty = _commit()
     if commit:
         tags |= {"git_commit": commit, "git_dirty": dirty, "mlflow.source.git.commit": commit}
-    for tag, variable in (("dvc_stage", "DVC_STAGE"), ("dvc_experiment", "DVC_EXP_NAME"), ("kfp_run", "KFP_RUN_ID")):
-        if value := os.environ.get(variable):
-            tags[tag] = value
-    return tags
+    return tags | {tag: value for tag, variable in VARIABLES.items() if (value := os.environ.get(variable))}
 
 
 def _commit() -> tuple[str, str]:

@@ -1,7 +1,6 @@
 """The run of one training, and the runs of models that are folders already."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,6 +12,7 @@ from autoencoders.errors import Interrupted, UserError
 from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.client import first_line, tracking_uri, without_password
+from autoencoders.tracking.launch import injected_run, is_of_pipeline, kubeflow_run, launched_alone
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
@@ -25,21 +25,6 @@ RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
 PATIENCE = 15.0
 """Seconds that an interrupted program waits for MLflow before it ends."""
-
-
-def injected_run() -> str | None:
-    """Return the run that a launcher (`mlflow run`, Kubeflow Pipelines) made for this process to join."""
-    return os.environ.get("MLFLOW_RUN_ID") or None
-
-
-def is_of_pipeline() -> bool:
-    """Tell whether an injected run is that of the pipeline as a whole: DVC, which runs this stage, inherited it."""
-    return "DVC_STAGE" in os.environ
-
-
-def launched_alone() -> bool:
-    """Tell whether a launcher made a run for just this stage."""
-    return injected_run() is not None and not is_of_pipeline()
 
 
 class ModelRun(Recorder):
@@ -112,7 +97,8 @@ class ModelRun(Recorder):
         resume = existing(client, resume) if resume else None
         run_id = injected if injected and not is_of_pipeline() else resume
         if run_id is None:
-            return create_run(client, experiment, name, self._tags, parent=injected)
+            parent = injected or kubeflow_run(client, experiment)
+            return create_run(client, experiment, name, self._tags, parent=parent)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
         content.set_tags(client, run_id, {**self._tags, **taken_over})
         if client.get_run(run_id).info.status != "RUNNING":
@@ -156,15 +142,17 @@ class FolderRuns(Recorder):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
 
-    def log_evaluation(self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = ()) -> "Future[Any]":
-        """Log a model's `test/*` metrics and `files` to its run, and metrics to an injected run of this stage alone."""
+    def log_evaluation(
+        self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = (), *, own: bool = False
+    ) -> "Future[Any]":
+        """Log a model's `test/*` metrics and `files` to its run, and with `own` the metrics to the injected run too."""
 
         def action(client: "MlflowClient") -> None:
             run_id = run_of(client, model, self._experiment)
             named = {f"test/{key}": value for key, value in metrics.items()}
             content.log_metrics(client, run_id, named)
             content.log_files(client, run_id, files, "evaluation")
-            if launched_alone():
+            if own:
                 content.log_metrics(client, str(injected_run()), named)
 
         return self.attempt(action)
@@ -175,14 +163,29 @@ class FolderRuns(Recorder):
             lambda client: content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
         )
 
-    def log_rung(self, folder: Path) -> "Future[Any]":
-        """Record the rung in `folder`: in the run that has it, an injected run of its stage alone, or a new one."""
-        own, parent = (injected_run(), None) if launched_alone() else (None, injected_run())
-        return self.attempt(lambda client: log_rung(client, folder, self._experiment, own, parent))
+    def log_rung(self, folder: Path, *, own: bool = False) -> "Future[Any]":
+        """Record the rung in `folder`: in the run that has it, with `own` the injected run, or a new one."""
+
+        def action(client: "MlflowClient") -> None:
+            parent = None if own else injected_run() or kubeflow_run(client, self._experiment)
+            log_rung(client, folder, self._experiment, injected_run() if own else None, parent)
+
+        return self.attempt(action)
 
     def log_report(self, file: Path) -> "Future[Any]":
-        """Record the page `file`: in the run that has it, an injected run, or a new one."""
-        return self.attempt(lambda client: log_report(client, file, self._experiment, injected_run()))
+        """Record the page `file`: in the run that has it, an injected run, that of the Kubeflow pipeline, or a new one.
+
+        The Kubeflow pipeline's is then finished: the report is its last task.
+        """
+
+        def action(client: "MlflowClient") -> None:
+            injected = injected_run()
+            pipeline = None if injected else kubeflow_run(client, self._experiment)
+            log_report(client, file, self._experiment, injected or pipeline)
+            if pipeline:
+                client.set_terminated(pipeline, "FINISHED")
+
+        return self.attempt(action)
 
     def publish_model(self, model: Path) -> "Future[Any]":
         """Bring the run of the model in the folder `model` up to date, and mark it finished."""
@@ -204,7 +207,7 @@ def log_own_rung(experiment: str, folder: Path) -> None:
     """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
     if launched_alone():
         with FolderRuns(experiment) as runs:
-            runs.log_rung(folder)
+            runs.log_rung(folder, own=True)
 
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
