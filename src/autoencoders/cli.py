@@ -47,6 +47,7 @@ USES = {
     "interpolate": "from one image to another",
     "neighbours": "the test images nearest to given ones",
     "anomalies": "images ranked by how unusual they are",
+    "lineage": "what a model came from: commit, data, parameters, image, runs",
 }
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""

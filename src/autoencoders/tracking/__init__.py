@@ -13,6 +13,7 @@ exception are system metrics, which no folder keeps.
     logged_model  the model as MLflow stores, loads and registers it
     runs          the run of one training, and the runs of models that are folders already
     pages         the report
+    lineage       what a model came from, found from its folder, its run or the Kubeflow run
 """
 
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri

@@ -195,7 +195,7 @@ class FolderRuns(Recorder):
         """Make the model the version of the registered model `name` that `alias` points to."""
 
         def action(client: "MlflowClient") -> None:
-            description, _ = _read(model)
+            description, _ = read_folder(model)
             version = logged_model.log_model(client, run_of(client, model, self._experiment), model, description)
             client.set_registered_model_alias(name, alias, version)
             client.set_model_version_tag(name, version, "selected_by", metric)
@@ -212,19 +212,20 @@ def log_own_rung(experiment: str, folder: Path) -> None:
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Return the run of the model in `folder`; one that this store lacks is re-created from the folder."""
-    return _find(client, folder) or _publish(client, folder, experiment)
+    return find(client, folder) or _publish(client, folder, experiment)
 
 
-def _find(client: "MlflowClient", folder: Path) -> str | None:
-    source = _read(folder)[1]["run_id"]
+def find(client: "MlflowClient", folder: Path) -> str | None:
+    """Return the run of the model in `folder`, or one that was re-created for it, or None where the store has none."""
+    source = read_folder(folder)[1]["run_id"]
     return existing(client, source) or recreated(client, source)
 
 
 def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Bring the run of the model in `folder` up to date, whatever of it there is, and return its id."""
-    description, reference = _read(folder)
+    description, reference = read_folder(folder)
     start, end = content.times(content.read_history(folder))
-    run_id = _find(client, folder)
+    run_id = find(client, folder)
     if run_id is None:
         tags = {**reference.get("tags", {}), SOURCE_RUN: reference["run_id"]}
         run_id = create_run(client, experiment, description["name"], tags, start=start)
@@ -237,12 +238,12 @@ def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
 
 def _sync(client: "MlflowClient", run_id: str, folder: Path) -> None:
     """Log what `folder` holds and the run lacks: history, validation results, the model itself."""
-    description, _ = _read(folder)
+    description, _ = read_folder(folder)
     content.log_training(client, run_id, folder, description)
     logged_model.log_model(client, run_id, folder, description)
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what `model.json` and `run.json` of a trained model say; without the latter, the weights name the run."""
     description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     path = folder / "run.json"

@@ -1,0 +1,13 @@
+"""What a trained model came from."""
+
+from autoencoders.tracking.lineage import origins
+
+
+def lineage(what: str) -> None:
+    """Print commit, data, parameters, image, Kubeflow run and MLflow run of trained models.
+
+    `what` is the folder of a trained model, the id of an MLflow run, or the id of a Kubeflow run (of all its models).
+    """
+    found = origins(what)
+    width = max(len(key) for origin in found for key in origin)
+    print("\n\n".join("\n".join(f"{key:{width}}  {value}" for key, value in origin.items()) for origin in found))

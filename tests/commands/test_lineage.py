@@ -1,0 +1,95 @@
+"""The three-way link between a model's folder, its MLflow run and the Kubeflow run."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from autoencoders.commands.lineage import lineage
+from autoencoders.errors import UserError
+from autoencoders.params import Params
+from autoencoders.stages.train import train
+
+ENVIRONMENT = {
+    "KFP_RUN_ID": "5e11-a",
+    "KFP_TASK": "train",
+    "AUTOENCODERS_IMAGE": "registry.example/autoencoders@sha256:12",
+    "GIT_COMMIT": "c0ffee",
+}
+
+
+@pytest.fixture
+def models(
+    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: MlflowClient
+) -> Path:
+    """`pca` and `ae`, trained as by a Kubeflow run, where there is no git."""
+    monkeypatch.setattr("autoencoders.tracking.origin._git", lambda *arguments: "")
+    with monkeypatch.context() as pod:
+        for name, value in ENVIRONMENT.items():
+            pod.setenv(name, value)
+        for name in ("pca", "ae"):
+            folders = {"checkpoints": tmp_path / "checkpoints", "out": tmp_path / "models" / name}
+            train(params, model=name, data=prepared, **folders)
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str]) -> Callable[[str], list[dict[str, str]]]:
+    def call(what: str) -> list[dict[str, str]]:
+        capsys.readouterr()
+        lineage(what)
+        blocks = capsys.readouterr().out.strip("\n").split("\n\n")
+        pairs = [[line.partition("  ")[::2] for line in block.splitlines()] for block in blocks]
+        return [{key: value.strip() for key, value in block} for block in pairs]
+
+    return call
+
+
+def test_folder_and_runs_lead_to_the_same_origin(
+    models: Path, printed: Callable[[str], list[dict[str, str]]], client: MlflowClient
+) -> None:
+    described = json.loads((models / "ae" / "model.json").read_text())
+    reference = json.loads((models / "ae" / "run.json").read_text())
+    [by_folder] = printed(str(models / "ae"))
+    expected = {
+        "model": "ae",
+        "weights": described["weights_sha256"],
+        "commit": "c0ffee",
+        "data": described["dataset"]["content_hash"],
+        "parameters": reference["tags"]["params_hash"],
+        "image": ENVIRONMENT["AUTOENCODERS_IMAGE"],
+        "Kubeflow run": "5e11-a",
+        "Kubeflow task": "train",
+        "hardware": described["hardware"],
+        "MLflow run": reference["run_id"],
+    }
+    assert {key: value for key, value in by_folder.items() if key} == expected
+    assert "kind autoencoder" in by_folder[""]
+    assert "epochs 2" in by_folder[""]
+
+    [by_run] = printed(reference["run_id"])
+    assert {key: value for key, value in by_run.items() if key} == expected
+    assert "epochs 2" in by_run[""]
+
+    by_kubeflow = printed("5e11-a")
+    assert [one["model"] for one in by_kubeflow] == ["pca", "ae"]
+    assert by_kubeflow[1] == by_run
+    parent = client.get_run(reference["run_id"]).data.tags["mlflow.parentRunId"]
+    assert printed(parent) == by_kubeflow
+
+
+def test_a_folder_whose_run_is_elsewhere_says_so(
+    trained: Path, store: str, printed: Callable[[str], list[dict[str, str]]]
+) -> None:
+    [origin] = printed(str(trained / "vae"))
+    run_id = json.loads((trained / "vae" / "run.json").read_text())["run_id"]
+    assert origin["MLflow run"] == f"{run_id} (not in this store: `autoencoders publish` makes it again)"
+    assert "Kubeflow run" not in origin
+
+
+@pytest.mark.parametrize("what", ["f" * 32, "no-such-run", "models/nothing", "a' or '1"])
+def test_what_nobody_knows_is_told(store: str, what: str) -> None:
+    with pytest.raises(UserError, match="is no folder of a trained model, and sqlite:"):
+        lineage(what)
