@@ -16,6 +16,8 @@ def train(
 ) -> str:
     """Train one model.
 
+    On several GPUs, each has a process, and every batch is divided among them.
+
     Args:
         model_params: One entry of section `models` of params.yaml, under its name.
         train_params: Section `train`.
@@ -30,11 +32,10 @@ def train(
     from pathlib import Path
 
     from autoencoders import kubeflow
-    from autoencoders.stages.train import train as stage
 
     [name] = model_params
-    kubeflow.run(
-        stage,
+    kubeflow.run_on_gpus(
+        "train",
         {"models": model_params, "train": train_params, "device": device},
         model=name,
         data=data,

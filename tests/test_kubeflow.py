@@ -151,6 +151,26 @@ def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch: pytest.MonkeyPatch) 
         signal.signal(signal.SIGTERM, before)
 
 
+def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
+) -> None:
+    """Two processes as for two GPUs; there are none here, so that they compute on the processor, by `gloo`."""
+    monkeypatch.setattr(kubeflow, "_gpus", lambda device: 2)
+    parts = {"models": {"vae": {"kind": "vae", "hidden": [8.0], "latent": 2.0}}, "train": {"epochs": 2.0}}
+    given = {"model": "vae", "data": Artifact(str(prepared)), "checkpoints": tmp_path / "c", "out": tmp_path / "vae"}
+    kubeflow.run_on_gpus("train", {**parts, "device": "auto"}, **given)
+    described = json.loads((tmp_path / "vae" / "model.json").read_text())
+    assert described["hardware"].startswith("2 × ")
+    assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
+    with pytest.raises(SystemExit) as ended:
+        kubeflow.run_on_gpus("train", {**parts, "device": "auto"}, **{**given, "data": Artifact(str(tmp_path))})
+    assert ended.value.code != 0
+
+
+def test_a_chosen_device_is_one_device() -> None:
+    assert (kubeflow._gpus("cpu"), kubeflow._gpus("cuda:1")) == (1, 1)
+
+
 def test_the_page_of_a_rung_tells_its_story_and_shows_its_figure(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "beta"
     folder.mkdir(parents=True)

@@ -9,6 +9,7 @@ import html
 import json
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
@@ -94,6 +95,35 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
     except UserError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         sys.exit(2)
+
+
+def run_on_gpus(name: str, parts: Mapping[str, Any], **given: Any) -> None:
+    """Run the stage `name`, in one process for each of the pod's GPUs; with one GPU or none, as `run` does."""
+    from autoencoders.cli import stage
+
+    count = _gpus(parts["device"])
+    if count < 2:
+        run(stage(name), parts, **given)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "params.yaml"
+        options = [f"--{key}={getattr(value, 'path', value)}" for key, value in given.items()]
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        command = [*launcher, "-m", "autoencoders", name, f"--params={file}", *options]
+        run(lambda params: _write_params(file, params), parts)
+        done = subprocess.run(command, check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
+
+
+def _gpus(device: str) -> int:
+    import torch
+
+    return torch.cuda.device_count() if device in ("auto", "cuda") else 1
+
+
+def _write_params(file: Path, params: Params) -> None:
+    file.write_text(json.dumps(params.model_dump(mode="json", exclude_none=True)), encoding="utf-8")  # JSON is YAML
 
 
 def _resolved(value: Any, stack: ExitStack) -> Any:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from autoencoders.data.batches import Batches
 from autoencoders.evaluation.reconstruction import mse
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.blocks import Shape
+from autoencoders.models.blocks import Noise, Shape
 from autoencoders.models.pca import PCA
 from autoencoders.training.loop import fit
 
@@ -44,7 +44,7 @@ class LinearAutoencoder(Autoencoder):
         """Codes (B, latent) → images (B, C, H, W), possibly outside [0, 1]."""
         return self.decoder(z)
 
-    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
         """Squared error, sum over pixels, mean over images; `generator` and `beta` go unused."""
         recon = F.mse_loss(self.decode(self.encode(x)), x, reduction="sum") / len(x)
         return {"loss": recon, "recon": recon}

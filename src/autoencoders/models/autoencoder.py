@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoencoders.models.blocks import DECODERS, ENCODERS, Shape, initialise
+from autoencoders.models.blocks import DECODERS, ENCODERS, Noise, Shape, initialise
 
 
 class Autoencoder(nn.Module):
@@ -52,7 +52,7 @@ class Autoencoder(nn.Module):
         """Codes (B, latent) → images (B, C, H, W) in [0, 1]."""
         return torch.sigmoid(self.decoder(z))
 
-    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
         """Scalars to minimise and to log, sums over pixels, means over images.
 
         `recon` is the squared error (loss `mse`) or the Bernoulli cross-entropy in nats (loss `bce`).

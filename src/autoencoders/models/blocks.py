@@ -3,14 +3,32 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod, sqrt
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencoders.errors import UserError
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
+
+
+class Rows(Protocol):
+    """What draws the noise of a few of a batch's images, the others being drawn elsewhere."""
+
+    def normal_like(self, like: Tensor) -> Tensor:
+        """Return N(0, 1) in the shape of `like` (B, …)."""
+
+
+Noise = torch.Generator | Rows
+
+
+def normal_like(like: Tensor, noise: Noise) -> Tensor:
+    """Return N(0, 1) in the shape of `like` (B, …), on its device."""
+    if isinstance(noise, torch.Generator):
+        return torch.randn(like.shape, generator=noise, device=like.device, dtype=like.dtype)
+    return noise.normal_like(like)
 
 
 def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:

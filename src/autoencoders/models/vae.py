@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.blocks import Shape
+from autoencoders.models.blocks import Noise, Shape, normal_like
 
 MIN_LOG_SIGMA = log(1 / 512)
 """Half a grey level: below it the density of 8-bit pixels grows without bound and means nothing."""
@@ -55,11 +55,10 @@ class VAE(Autoencoder):
         squared = (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
-    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
         """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
         mu, logvar = self.posterior(x)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
-        z = mu + noise * torch.exp(0.5 * logvar)
+        z = mu + normal_like(mu, generator) * torch.exp(0.5 * logvar)
         recon = -self.log_likelihood(x, z).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
         return {"loss": recon + beta * kl, "recon": recon, "kl": kl}

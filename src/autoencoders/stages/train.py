@@ -22,28 +22,38 @@ from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
 from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
+from autoencoders.training.device import describe, make_deterministic, resolve_precision
 from autoencoders.training.loop import Row, fit
+from autoencoders.training.processes import Alone, processes
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
     Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
+    Under `torchrun`, all its processes train the one model; the first of them logs and writes.
     """
+    with processes(params.device) as group:
+        _train(params, group, model=model, data=data, checkpoints=checkpoints, out=out)
+
+
+def _train(params: Params, group: Alone, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
     tracking.require_server()
     prepared = PreparedData(data)
-    entry, settings = params.model(model), params.training_of(model)
-    device = resolve_device(params.device)
+    entry, settings, device = params.model(model), params.training_of(model), group.device
     make_deterministic(device)
     network = build(entry.model_dump(), prepared.info.shape, torch.Generator().manual_seed(settings.seed))
+    if not group.leads:
+        if not isinstance(network, PCA):
+            _fit_network(network, prepared, params, model, group)
+        return
     description: dict[str, Any] = {
         "name": model,
         "model": entry.model_dump(),
         "shape": prepared.info.shape,
         "dataset": {"name": prepared.info.name, "content_hash": prepared.info.content_hash},
         "train": None if isinstance(network, PCA) else settings.model_dump(),
-        "hardware": describe(device),
+        "hardware": describe(device) if group.size == 1 else f"{group.size} × {describe(device)}",
     }
     checkpoint = Checkpoint(checkpoints / model, _fingerprint(description))
     with checkpoint.locked():
@@ -54,7 +64,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
             if isinstance(network, PCA):
                 results = _fit_pca(network, prepared)
             else:
-                history, results = _fit_network(network, prepared, params, model, device, checkpoint, run)
+                history, results = _fit_network(network, prepared, params, model, group, checkpoint, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
             out.mkdir(parents=True, exist_ok=True)
             if history:
@@ -78,23 +88,31 @@ def _fit_network(
     prepared: PreparedData,
     params: Params,
     name: str,
-    device: torch.device,
-    checkpoint: Checkpoint,
-    run: tracking.ModelRun,
+    group: Alone,
+    checkpoint: Checkpoint | None = None,
+    run: tracking.ModelRun | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     assert isinstance(model, Autoencoder)
-    entry, settings = params.model(name), params.training_of(name)
+    entry, settings, device = params.model(name), params.training_of(name), group.device
     images = prepared.split("train").images
     model.start_at(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
     train_batches = Batches(images, settings.batch_size, device)
     options: dict[str, Any] = {"beta": entry.beta, "kl_warmup": entry.kl_warmup} if isinstance(entry, Vae) else {}
     parent = os.getppid()
-    bar = tqdm(total=settings.epochs * len(train_batches), desc=name, unit="step", delay=1, mininterval=0.5)
+    bar = tqdm(
+        total=settings.epochs * len(train_batches),
+        desc=name,
+        unit="step",
+        delay=1,
+        mininterval=0.5,
+        disable=not group.leads,
+    )
 
     def on_epoch(row: Row) -> None:
         bar.set_postfix_str(f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}")
         bar.n = int(row["epoch"]) * len(train_batches)
-        run.log_epoch(row)
+        if run:
+            run.log_epoch(row)
         if "DVC_STAGE" in os.environ and os.getppid() != parent:
             checkpoint_note = f"training {name} stops after epoch {row['epoch']:.0f}"
             raise Interrupted(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
@@ -106,6 +124,7 @@ def _fit_network(
             Batches(prepared.split("val").images, 1000, device),
             settings,
             checkpoint=checkpoint,
+            group=group,
             on_epoch=on_epoch,
             on_batch=bar.update,
             **options,

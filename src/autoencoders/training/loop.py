@@ -16,6 +16,7 @@ from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, resolve_precision
+from autoencoders.training.processes import Alone
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
@@ -45,24 +46,27 @@ def fit(
     beta: float = 1.0,
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
+    group: Alone | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 
-    Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
+    Resumes from `checkpoint` where it holds one; of several processes, the `group`'s leader alone has it. `kl_warmup`
+    epochs raise the KL's weight linearly to `beta`.
     Raises `UserError` where a loss is not finite; the weights and the checkpoint are those before it.
     """
     device = train.device
+    group = group or Alone(device)
     model.to(device)
     optimizer = Adam(model.parameters())
     shuffle = torch.Generator().manual_seed(settings.seed + 1)
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
-    if checkpoint and (state := checkpoint.load(device)):
+    if state := group.same(checkpoint.load(device) if checkpoint else None):
         progress = _restore(state, model, optimizer, best, shuffle, noise)
-    run = compiled_loss(model, settings, device)
+    run = group.wrapped(model, compiled_loss(model, settings, device))
     steps = len(train)
 
     for epoch in range(progress.epoch + 1, settings.epochs + 1):
@@ -72,20 +76,21 @@ def fit(
         weight = beta * min(1.0, epoch / (kl_warmup + 1))
         guard, sums = FiniteGuard(device), Sums()
         model.train()
-        for step, x in enumerate(train.shuffled(shuffle)):
+        for step, batch in enumerate(train.shuffled(shuffle)):
+            x, images = group.part(batch)
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
             optimizer.zero_grad()
-            losses = run(x, noise, weight)
-            losses["loss"].backward()
+            losses = run(x, group.noise(noise), weight)
+            group.backward(losses["loss"])
             if settings.grad_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
-            optimizer.step(rate, found_inf=guard.look(losses["loss"]))
-            sums.add(losses, len(x))
+            optimizer.step(rate, found_inf=guard.look(group.total(losses["loss"])))
+            sums.add(losses, images)
             on_batch()
             if step % CHECK_EVERY == 0:
                 guard.check(epoch)
         guard.check(epoch)
-        row = {"epoch": epoch, "lr": rate, **sums.means("train/"), **validate(model, validation, settings, beta)}
+        row = {"epoch": epoch, "lr": rate, **sums.means("train/", group), **validate(model, validation, settings, beta)}
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
@@ -152,9 +157,13 @@ class Sums:
             self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._images += images
 
-    def means(self, prefix: str) -> Row:
-        """Return the means over all images; waits for the device."""
-        return {prefix + name: value.item() / self._images for name, value in self._sums.items()}
+    def means(self, prefix: str, group: Alone | None = None) -> Row:
+        """Return the means over all images, those of the other processes of a `group` too; waits for the device."""
+        sums, images = self._sums, float(self._images)
+        if group and group.size > 1:
+            sums = {name: group.total(value) for name, value in sums.items()}
+            images = group.total(torch.tensor(images, dtype=torch.float64, device=group.device)).item()
+        return {prefix + name: value.item() / images for name, value in sums.items()}
 
 
 class FiniteGuard:
