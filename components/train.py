@@ -16,7 +16,7 @@ def train(
 ) -> str:
     """Train one model.
 
-    On several GPUs, each has a process, and every batch is divided among them.
+    On several GPUs, or several nodes, each has a process, and every batch is divided among them.
 
     Args:
         model_params: One entry of section `models` of params.yaml, under its name.
@@ -34,8 +34,7 @@ def train(
     from autoencoders import kubeflow
 
     [name] = model_params
-    kubeflow.run_on_gpus(
-        "train",
+    kubeflow.train_on_gpus(
         {"models": model_params, "train": train_params, "device": device},
         model=name,
         data=data,

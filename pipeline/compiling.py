@@ -1,5 +1,6 @@
 """The pipeline as the file that Kubeflow Pipelines takes: graph, parameters and placement."""
 
+import json
 import re
 import tempfile
 from pathlib import Path
@@ -8,10 +9,10 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
 
-from autoencoders.kubeflow import CHECKPOINTS
+from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params
 from pipeline.graph import build
-from pipeline.profiles import Placement, Profile
+from pipeline.profiles import Placement, Profile, Toleration
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -26,12 +27,16 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         task.set_container_image(profile.image)
         task.set_caching_options(cache and _may_cache(stage, profile, params))
         _identify(task, stage, profile, params)
-        _resources(task, profile.of(stage))
-        _nodes(task, profile.of(stage))
-        _environment(task, profile.of(stage))
+        elsewhere = stage == "train" and profile.trainjob  # the task's own pod only waits
+        placement = profile.default if elsewhere else profile.of(stage)
+        _resources(task, placement)
+        _nodes(task, placement)
+        _environment(task, placement)
         if stage == "train" and profile.checkpoints:
             kubernetes.mount_pvc(task, profile.checkpoints.claim, profile.checkpoints.path)
             task.set_env_variable(CHECKPOINTS, profile.checkpoints.path)
+        if elsewhere:
+            task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
     return build(params, where, profile.pipeline_root)
 
@@ -44,6 +49,47 @@ def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
         text = file.read_text(encoding="utf-8")
     # KFP's own heading lists the defaults in an order that differs from process to process.
     return HEADING + re.sub(r"\A(#.*\n)*", "", text)
+
+
+def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
+    """Return what `autoencoders.trainjob` makes a job of Kubeflow Trainer from."""
+    assert profile.trainjob
+    assert profile.checkpoints
+    placement = profile.of("train")
+    gpus = placement.accelerator.count if placement.accelerator else 0
+    resources: dict[str, Any] = {"cpu": placement.cpu, "memory": placement.memory}
+    if placement.accelerator:
+        resources[placement.accelerator.type] = gpus
+    identity = {"KFP_TASK": "train", "AUTOENCODERS_IMAGE": profile.image}
+    threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
+    plain = {**identity, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **threads, **placement.env}
+    return {
+        **profile.trainjob.model_dump(),
+        "image": profile.image,
+        **profile.checkpoints.model_dump(),
+        "processes": max(1, gpus),
+        "resources": {name: value for name, value in resources.items() if value},
+        "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
+        "node_selector": placement.node_selector or None,
+        "tolerations": [_toleration(one) for one in placement.tolerations] or None,
+        "image_pull_secrets": [{"name": name} for name in placement.image_pull_secrets] or None,
+    }
+
+
+def _from_secrets(placement: Placement) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": variable,
+            "valueFrom": {"secretKeyRef": {"name": one.secret, "key": key, "optional": one.optional}},
+        }
+        for one in placement.secret_env
+        for key, variable in one.keys.items()
+    ]
+
+
+def _toleration(one: Toleration) -> dict[str, Any]:
+    values = {**one.model_dump(exclude={"seconds"}), "tolerationSeconds": one.seconds}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from autoencoders.errors import UserError, suggestion
 from components import COMPONENTS
@@ -120,6 +129,13 @@ class Checkpoints(_Strict):
     path: Folder = "/checkpoints"
 
 
+class TrainJob(_Strict):
+    """Trainings on several nodes, each with the resources of the stage `train`: jobs of Kubeflow Trainer."""
+
+    nodes: Annotated[int, Field(strict=True, ge=1, le=64)]
+    runtime: Name = "torch-distributed"
+
+
 class Profile(_Strict):
     """A whole file."""
 
@@ -129,6 +145,8 @@ class Profile(_Strict):
     pipeline_root: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+://\S+$")] | None = None
     """Where artifacts go, such as s3://bucket/path; None: the cluster's default."""
     checkpoints: Checkpoints | None = None
+    trainjob: TrainJob | None = None
+    """None: a model is trained in its task's pod. Else the claim of `checkpoints` also carries data and model."""
     default: Placement = Placement()
     stages: dict[str, Placement] = {}
 
@@ -141,6 +159,12 @@ class Profile(_Strict):
                     f"there is no stage {stage!r}.{suggestion(stage, COMPONENTS)} Known: {', '.join(COMPONENTS)}"
                 )
         return stages
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Profile":
+        if self.trainjob and not self.checkpoints:
+            raise ValueError("trainjob: set `checkpoints` too: its claim is what the task and the nodes share")
+        return self
 
     def of(self, stage: str) -> Placement:
         """Return the settings of one stage."""
@@ -183,12 +207,13 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "missing":
         return f"{path}: missing"
     if problem["type"] == "value_error":
-        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+        return ": ".join([part for part in [path] if part] + [problem["msg"].removeprefix("Value error, ")])
     return f"{path}: {problem['msg'].removeprefix('Input ')}, found {problem['input']!r}"
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
-    "default": Placement, "stages": Placement, "checkpoints": Checkpoints, "accelerator": Accelerator,
+    "default": Placement, "stages": Placement, "checkpoints": Checkpoints, "trainjob": TrainJob,
+    "accelerator": Accelerator,
     "tolerations": Toleration, "affinity": Affinity, "expressions": Expression, "volumes": Volume,
     "secret_env": SecretEnv, "retry": Retry,
 }  # fmt: skip

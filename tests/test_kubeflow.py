@@ -158,12 +158,12 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     monkeypatch.setattr(kubeflow, "_gpus", lambda device: 2)
     parts = {"models": {"vae": {"kind": "vae", "hidden": [8.0], "latent": 2.0}}, "train": {"epochs": 2.0}}
     given = {"model": "vae", "data": Artifact(str(prepared)), "checkpoints": tmp_path / "c", "out": tmp_path / "vae"}
-    kubeflow.run_on_gpus("train", {**parts, "device": "auto"}, **given)
+    kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
     described = json.loads((tmp_path / "vae" / "model.json").read_text())
     assert described["hardware"].startswith("2 × ")
     assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
     with pytest.raises(SystemExit) as ended:
-        kubeflow.run_on_gpus("train", {**parts, "device": "auto"}, **{**given, "data": Artifact(str(tmp_path))})
+        kubeflow.train_on_gpus({**parts, "device": "auto"}, **{**given, "data": Artifact(str(tmp_path))})
     assert ended.value.code != 0
 
 

@@ -25,6 +25,8 @@ from autoencoders.params import PARAMETERS, Params, parse_params
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
 """Environment variable: the folder for checkpoints, on a volume that outlives the pod."""
+TRAINJOB = "AUTOENCODERS_TRAINJOB"
+"""Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
 OF_ONE_RUN = ("run.json", "history.csv")
 """Files that say when and where something ran: equal results differ in them."""
 
@@ -97,21 +99,33 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
         sys.exit(2)
 
 
-def run_on_gpus(name: str, parts: Mapping[str, Any], **given: Any) -> None:
-    """Run the stage `name`, in one process for each of the pod's GPUs; with one GPU or none, as `run` does."""
-    from autoencoders.cli import stage
+def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
+    """Call the stage `train`, in a process for each of the pod's GPUs, or on the nodes that the profile asks for."""
+    from autoencoders.stages.train import train
 
-    count = _gpus(parts["device"])
-    if count < 2:
-        run(stage(name), parts, **given)
-        return
+    [entry] = parts["models"].values()
+    nodes, gpus = os.environ.get(TRAINJOB), _gpus(parts["device"])
+    if entry["kind"] == "pca" or (not nodes and gpus < 2):
+        run(train, parts, **given)
+    elif nodes:
+        run(lambda params, **folders: _on_nodes(json.loads(nodes), params, folders), parts, **given)
+    else:
+        run(lambda params, **folders: _on_gpus(gpus, params, folders), parts, **given)
+
+
+def _on_nodes(settings: dict[str, Any], params: Params, folders: dict[str, Any]) -> None:
+    from autoencoders.trainjob import train_on_nodes
+
+    train_on_nodes(settings, _as_yaml(params), **folders)
+
+
+def _on_gpus(count: int, params: Params, folders: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "params.yaml"
-        options = [f"--{key}={getattr(value, 'path', value)}" for key, value in given.items()]
+        file.write_text(_as_yaml(params), encoding="utf-8")
+        options = [f"--{key}={value}" for key, value in {"params": file, **folders}.items()]
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        command = [*launcher, "-m", "autoencoders", name, f"--params={file}", *options]
-        run(lambda params: _write_params(file, params), parts)
-        done = subprocess.run(command, check=False)
+        done = subprocess.run([*launcher, "-m", "autoencoders", "train", *options], check=False)
     if done.returncode:
         sys.exit(done.returncode)
 
@@ -122,8 +136,8 @@ def _gpus(device: str) -> int:
     return torch.cuda.device_count() if device in ("auto", "cuda") else 1
 
 
-def _write_params(file: Path, params: Params) -> None:
-    file.write_text(json.dumps(params.model_dump(mode="json", exclude_none=True)), encoding="utf-8")  # JSON is YAML
+def _as_yaml(params: Params) -> str:
+    return json.dumps(params.model_dump(mode="json", exclude_none=True))  # JSON is YAML
 
 
 def _resolved(value: Any, stack: ExitStack) -> Any:
