@@ -1,6 +1,7 @@
 """The whole graph on this machine, without a cluster: each task a subprocess, or a container of the image."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     try:
         build(params, place)()
     except RuntimeError as error:
-        raise UserError(f"the pipeline failed: {' '.join(str(error).split())}. Its output is above.") from None
+        plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
+        raise UserError(f"{plain}. Its output is above.") from None
     [report] = set(root.glob("*/report/out")) - before
     return Path(shutil.copy(report, root / "index.html"))
 

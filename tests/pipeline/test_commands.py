@@ -227,3 +227,13 @@ def test_compile_writes_the_file_or_prints_it(
         == kubeflow.arguments(repository_params)["data_params"]
     )
     assert call("compile", "--profile", "gpuu")[2].startswith("error: there is no placement profile 'gpuu'.")
+
+
+def test_a_task_that_fails_on_this_machine_fails_the_command(call: Any, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    settings = ["-S", "data.name=folder", "-S", f"data.folder={tmp_path / 'pictures'}"]
+    code, out, err = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"), *settings)
+    assert code == 2
+    assert "error: data.folder:" in out
+    said = "error: Pipeline 'autoencoders' finished with status FAILURE. Inner task failed: 'download'."
+    assert err.splitlines()[-1] == f"{said} Its output is above."
