@@ -363,10 +363,20 @@ def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     with tracking.FolderRuns("autoencoders") as models:
-        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"])
+        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"], own=tracking.injected_run())
     assert client.get_run(own).data.metrics == {"test/mse": 0.5}
     assert run_in(client, folder).data.metrics["test/mse"] == 0.5
     assert [file.path for file in client.list_artifacts(reference(folder)["run_id"])] == ["evaluation"]
+
+
+def test_publishing_leaves_a_launchers_run_without_the_models_metrics(
+    trained: Path, params: Params, client: MlflowClient, injected: str
+) -> None:
+    (trained / "ae" / "metrics.json").write_text('{"mse": 0.25}')
+    publish(params, **in_one(trained))
+    assert client.get_run(injected).data.metrics == {}
+    [run] = [run for run in contents(client)["runs"].values() if "test/mse" in run["metrics"]]
+    assert run["params and tags"][1]["model"] == "ae"
 
 
 # Publishing
@@ -445,6 +455,36 @@ def test_aliases_point_to_the_best_models_by_the_validation_split(
             assert version.tags["model"] == client.get_run(version.run_id).info.run_name == name
             assert version.tags["selected_by"] == metric
     assert len(client.search_model_versions()) == 4
+    tagged = [v.tags["model"] for v in client.search_model_versions() if "selected_by" in v.tags]
+    assert sorted(tagged) == ["ae", "vae"]
+
+
+def test_an_experiment_that_came_out_worse_takes_no_alias_away(
+    trained: Path, params: Params, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(params, **in_one(trained))
+    first = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    description = json.loads((trained / "vae" / "model.json").read_text())
+    elbo = description["validation"]["val/elbo"]
+
+    def train_again(run_id: str, **changes: Any) -> None:
+        changed = {**description, **changes, "validation": {**description["validation"], "val/elbo": elbo - 1}}
+        (trained / "vae" / "model.json").write_text(json.dumps(changed))
+        tags = {**reference(trained / "vae")["tags"], "data_hash": changed["dataset"]["content_hash"]}
+        (trained / "vae" / "run.json").write_text(json.dumps({"run_id": run_id, "tags": tags}))
+        publish(params, **in_one(trained))
+
+    train_again("2" * 32)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").version == first.version
+    assert "@best-vae stays where it is: that model is better than vae, by val/elbo" in capsys.readouterr().out
+    other = {**description["dataset"], "content_hash": "0" * 64}
+    train_again("3" * 32, dataset=other)  # the ELBOs of two data sets do not compare
+    last = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    assert int(last.version) > int(first.version)
+
+    client.delete_run(last.run_id)
+    train_again("4" * 32, dataset=other)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").run_id != last.run_id
 
 
 def test_a_model_without_a_run_of_record_is_known_by_its_weights(

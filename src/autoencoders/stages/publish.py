@@ -63,13 +63,17 @@ def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluatio
 
 
 def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> None:
-    """Register the best models of the folder `models`, each under its alias, and say which they are and why."""
+    """Register the best models of the folder `models`, each under its alias, and say which they are and why.
+
+    An alias stays with a better model of the same data that an earlier run registered.
+    """
     descriptions = {name: read_description(models / name) for name in params.models}
     registered = tracking.registered_name(next(iter(descriptions.values())))
     for alias, (name, metric) in best_models(params, descriptions).items():
-        runs.register(registered, models / name, alias, metric).result()
+        moved = runs.register(registered, models / name, alias, metric).result()
         if not runs.offline:
-            print(f"models:/{registered}@{alias} is {name}, by {metric}")
+            stays = f"stays where it is: that model is better than {name}"
+            print(f"models:/{registered}@{alias} {f'is {name}' if moved else stays}, by {metric}")
 
 
 def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:

@@ -18,7 +18,7 @@ from autoencoders.tracking.client import connect, repository_root, require_serve
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, launched_alone, log_own_rung
+from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, injected_run, launched_alone, log_own_rung
 
 __all__ = [
     "FolderRuns",
@@ -27,6 +27,7 @@ __all__ = [
     "circumstances",
     "connect",
     "figures_of",
+    "injected_run",
     "launched_alone",
     "log_own_rung",
     "registered_name",

@@ -156,16 +156,18 @@ class FolderRuns(Recorder):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
 
-    def log_evaluation(self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = ()) -> "Future[Any]":
-        """Log a model's `test/*` metrics and `files` to its run, and metrics to an injected run of this stage alone."""
+    def log_evaluation(
+        self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = (), own: str | None = None
+    ) -> "Future[Any]":
+        """Log a model's `test/*` metrics and `files` to its run, and the metrics to the evaluation's `own` run."""
 
         def action(client: "MlflowClient") -> None:
             run_id = run_of(client, model, self._experiment)
             named = {f"test/{key}": value for key, value in metrics.items()}
             content.log_metrics(client, run_id, named)
             content.log_files(client, run_id, files, "evaluation")
-            if launched_alone():
-                content.log_metrics(client, str(injected_run()), named)
+            if own:
+                content.log_metrics(client, own, named)
 
         return self.attempt(action)
 
@@ -189,13 +191,15 @@ class FolderRuns(Recorder):
         return self.attempt(lambda client: _publish(client, model, self._experiment))
 
     def register(self, name: str, model: Path, alias: str, metric: str) -> "Future[Any]":
-        """Make the model the version of the registered model `name` that `alias` points to."""
+        """Point `alias` of the registered model `name` to the model, unless the one that has it is better by `metric`.
 
-        def action(client: "MlflowClient") -> None:
+        The result is whether it was not, and so the alias is the model's now.
+        """
+
+        def action(client: "MlflowClient") -> bool:
             description, _ = _read(model)
             version = logged_model.log_model(client, run_of(client, model, self._experiment), model, description)
-            client.set_registered_model_alias(name, alias, version)
-            client.set_model_version_tag(name, version, "selected_by", metric)
+            return logged_model.point_alias(client, name, alias, version, metric) == version
 
         return self.attempt(action)
 
