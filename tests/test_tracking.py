@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepare
     histories(client, run.info.run_id, folder)
     description = json.loads((folder / "model.json").read_text())
     assert run.data.metrics["best/val/elbo"] == description["validation"]["val/elbo"]
-    assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+    assert run.data.metrics["system/cpu_utilization_percentage"] > 0
 
     content_hash = PreparedData(prepared).info.content_hash
     [used] = run.inputs.dataset_inputs
@@ -338,6 +339,31 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
     assert reference(folder)["run_id"] == injected
     assert client.get_run(injected).data.tags[runs.RESUMED_RUN] == first[0]
     histories(client, injected, folder)
+
+
+def test_a_training_that_is_resumed_below_another_pipeline_moves_below_it(
+    train_model: Callable[..., Path],
+    at_epoch: Callable[[Hook], None],
+    client: MlflowClient,
+    injected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first: list[str] = []
+
+    def break_off(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if not first:
+            first.append(run.run_id)
+            raise KeyboardInterrupt
+
+    at_epoch(break_off)
+    monkeypatch.setenv("DVC_STAGE", "train@ae")
+    with pytest.raises(KeyboardInterrupt):
+        train_model("ae")
+    second = client.create_run(client.get_run(injected).info.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", second)
+    run = run_in(client, train_model("ae"))
+    assert run.info.run_id == first[0]
+    assert run.data.tags["mlflow.parentRunId"] == second
 
 
 def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended(
@@ -679,6 +705,37 @@ def test_a_server_that_accepts_and_says_nothing_is_noticed_too(monkeypatch: pyte
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)"):
             tracking.require_server()
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers the paths of `known` with HTTP 200 and all others with 404."""
+
+    known: tuple[str, ...] = ()
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path.startswith(self.known) else 404)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
+def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
+    known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answering, "known", known)
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            if known:
+                tracking.require_server()
+            else:
+                with pytest.raises(UserError, match=r"there is no MLflow at http://127\.0\.0\.1:\d+: HTTP 404"):
+                    tracking.require_server()
+        finally:
+            server.shutdown()
 
 
 def test_no_message_holds_a_password() -> None:

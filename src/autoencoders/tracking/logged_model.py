@@ -56,7 +56,7 @@ def point_alias(client: "MlflowClient", name: str, alias: str, version: str, met
     """
     holder = _holder(client, name, alias)
     if holder is not None and holder.version != version:
-        run, other = (client.get_run(client.get_model_version(name, v).run_id) for v in (version, holder.version))
+        run, other = (_run_of(client, name, one) for one in (version, holder.version))
         if _comparable(run, other, metric) and _is_better(other, run, metric):
             return holder.version
         client.delete_model_version_tag(name, holder.version, SELECTED_BY)
@@ -75,7 +75,11 @@ def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | No
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
-    return version if existing(client, version.run_id) else None
+    return version if version.run_id and existing(client, version.run_id) else None
+
+
+def _run_of(client: "MlflowClient", name: str, version: str) -> "Run":
+    return client.get_run(str(client.get_model_version(name, version).run_id))
 
 
 def _comparable(one: "Run", other: "Run", metric: str) -> bool:

@@ -16,7 +16,7 @@ from autoencoders.tracking.client import first_line, tracking_uri, without_passw
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
-from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
+from autoencoders.tracking.store import PARENT, SOURCE_RUN, create_run, existing, recreated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +114,8 @@ class ModelRun(Recorder):
         if run_id is None:
             return create_run(client, experiment, name, self._tags, parent=injected)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
-        content.set_tags(client, run_id, {**self._tags, **taken_over})
+        below = {PARENT: injected} if injected and injected != run_id else {}
+        content.set_tags(client, run_id, {**self._tags, **taken_over, **below})
         if client.get_run(run_id).info.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
         return run_id
@@ -128,8 +129,10 @@ class ModelRun(Recorder):
 
 
 def _system_monitor(run_id: str, goes_on: bool) -> Any:
+    import psutil
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+    psutil.cpu_percent()  # it measures since its last call: without this one, a short training would use 0 %
     monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=goes_on)
     monitor.start()
     return monitor

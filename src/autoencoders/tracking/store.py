@@ -11,6 +11,8 @@ from autoencoders.tracking.client import artifact_root
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag of a run that belongs below another."""
 SOURCE_RUN = "autoencoders.source_run_id"
 """Tag of a re-created run: the id of the run that first recorded the training."""
 
@@ -52,7 +54,7 @@ def create_run(
     """Create a run, below `parent` and in its experiment where there is one; `start` is in milliseconds since 1970."""
     tags = {**tags, "mlflow.source.name": "autoencoders", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     if parent:
-        tags["mlflow.parentRunId"] = parent
+        tags[PARENT] = parent
         place = client.get_run(parent).info.experiment_id
     else:
         place = experiment_id(client, experiment)
