@@ -132,9 +132,7 @@ def require_server() -> None:
             "for an unknown host name, start the server with --allowed-hosts."
         )
     if answer.status_code == 404:
-        raise UserError(
-            f"there is no MLflow server at {without_password(uri)}: {HEALTH_PATHS[0]} and the API give HTTP 404. {fix}"
-        )
+        raise UserError(f"there is no MLflow at {without_password(uri)}: HTTP 404 for /health and for its API. {fix}")
     if answer.status_code >= 500:
         raise UserError(f"{server} is in trouble (HTTP {answer.status_code}). {fix}")
 
