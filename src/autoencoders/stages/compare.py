@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.params import Params
-from autoencoders.stages.publish import read_metrics
 
 # What fits a terminal; the CSV holds all. Column → (heading, digits, is less better?)
 SHOWN = {

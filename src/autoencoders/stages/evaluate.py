@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +23,7 @@ from autoencoders.evaluation.latents import (
     normality_per_dimension,
 )
 from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.posterior import Posterior, posterior_of
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
 from autoencoders.models import VAE, Model
 from autoencoders.params import Evaluate, Params
@@ -80,22 +80,6 @@ def _measure(
     dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
-
-
-class Posterior(NamedTuple):
-    """q(z|x) of a split's images, each (N, k), on the device; `logvar` is None where a code is a point."""
-
-    mean: Tensor
-    logvar: Tensor | None
-
-
-def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
-    """Return where the model puts a split's images."""
-    batches = Batches(split.images, BATCH, device).in_order()
-    if not isinstance(model, VAE):
-        return Posterior(torch.cat([model.encode(x) for x in batches]), None)
-    means, logvars = zip(*(model.posterior(x) for x in batches), strict=True)
-    return Posterior(torch.cat(means), torch.cat(logvars))
 
 
 def _latents(

@@ -16,6 +16,8 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_mixture, standard_normal
+from autoencoders.evaluation.posterior import posterior_of
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, save_rung
 from autoencoders.ladder.words import listed
@@ -23,8 +25,6 @@ from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
 from autoencoders.plots.style import number
-from autoencoders.stages.evaluate import posterior_of
-from autoencoders.stages.publish import read_metrics
 from autoencoders.trained import load_trained
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 

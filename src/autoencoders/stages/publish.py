@@ -1,6 +1,5 @@
 """Bring MLflow up to date from the folders on disk: after an outage, or where models arrived without their runs."""
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, Vae
 from autoencoders.trained import read_description
@@ -91,11 +91,3 @@ def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -
         best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
         chosen[alias] = (best, metric)
     return chosen
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it is missing."""
-    try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}/metrics.json is missing or damaged ({error}). Run the `evaluate` stage.") from error

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import cos, inf, pi
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, resolve_precision
+from autoencoders.training.schedule import learning_rate
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
@@ -99,16 +100,6 @@ def fit(
     model.load_state_dict(best)
     model.eval()
     return progress
-
-
-def learning_rate(settings: "Train", step: int, steps: int) -> float:
-    """Linear warm-up over the first `warmup` share of `steps`, then constant or half a cosine down to zero."""
-    warmup = settings.warmup * steps
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
 
 
 def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Callable[..., dict[str, Tensor]]:
