@@ -46,7 +46,7 @@ figures:  ## copy the figures that the README shows from the last run
 	for rung in one-image generation beta; do cp reports/ladder/$$rung/figure.png docs/figures/$$rung.png; done
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
-	rm -rf data models evaluation reports .cache/checkpoints
+	rm -rf data models evaluation/*/codes reports .cache/checkpoints
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'

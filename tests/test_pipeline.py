@@ -76,7 +76,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "download", "prepare", "features", "train@pca", "train@vae",
         "evaluate@pca", "evaluate@vae", "plots", "compare", *RUNGS, "report",
     ]  # fmt: skip
-    run(folder, "git", "add", "dvc.lock")
+    run(folder, "git", "add", "dvc.lock", "evaluation")
     run(folder, "git", "commit", "-qm", "ran")
     return folder
 
@@ -138,6 +138,15 @@ def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> 
     difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))
     assert "evaluation/vae/metrics.json" in difference
     assert "evaluation/pca/metrics.json" not in difference
+
+
+def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: Path, tmp_path: Path) -> None:
+    tracked = run(project, "git", "ls-files", "evaluation").split()
+    assert tracked == ["evaluation/pca/metrics.json", "evaluation/vae/metrics.json"]
+    run(tmp_path, "git", "clone", "-q", str(project), "clone")
+    shown = json.loads(run(tmp_path / "clone", "dvc", "metrics", "show", "--json"))
+    measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
+    assert shown[""]["data"]["evaluation/vae/metrics.json"]["data"] == measured
 
 
 def test_a_new_image_is_noticed(project: Path) -> None:

@@ -138,7 +138,7 @@ def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
     assert tags.items() >= reference(folder)["tags"].items()
 
 
-def test_git_dirty_tells_changed_code_but_not_the_lock_file_that_dvc_rewrites(
+def test_git_dirty_tells_changed_code_but_not_what_the_pipeline_itself_rewrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from autoencoders.tracking.origin import _commit
@@ -149,12 +149,14 @@ def test_git_dirty_tells_changed_code_but_not_the_lock_file_that_dvc_rewrites(
     monkeypatch.setenv("GIT_COMMIT", "abc")  # as an image without git says it
     assert _commit() == ("abc", "false")
     (tmp_path / "sub").mkdir()
-    for name in ("dvc.lock", "code.py"):
+    (tmp_path / "evaluation" / "vae").mkdir(parents=True)
+    for name in ("dvc.lock", "evaluation/vae/metrics.json", "code.py"):
         (tmp_path / name).write_text("1")
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "1"]):
         subprocess.run(["git", *command], check=True)
-    (tmp_path / "dvc.lock").write_text("2")
+    for name in ("dvc.lock", "evaluation/vae/metrics.json"):
+        (tmp_path / name).write_text("2")
     monkeypatch.chdir(tmp_path / "sub")
     assert _commit()[1] == "false"
     (tmp_path / "code.py").write_text("2")
