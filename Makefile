@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+# The first experiment of a new local database, its runs as a table; MLflow's start page is about agents.
+RUNS := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A machine that asks for no bytecode would compile every import anew: 10 s a stage.
 unexport PYTHONDONTWRITEBYTECODE
@@ -18,7 +20,7 @@ run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report
 	@echo
 	@echo "Next:"
 	@echo "  1. open reports/index.html: the comparison, the latent plane, the ladder"
-	@echo "  2. compare the runs: $(BIN)/mlflow ui, then http://127.0.0.1:5000"
+	@echo "  2. compare the runs: $(if $(MLFLOW_TRACKING_URI),on your MLflow server,$(BIN)/mlflow ui and open $(RUNS))"
 
 test: $(INSTALLED)  ## install and run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder
