@@ -65,6 +65,19 @@ def test_a_uri_of_nothing_is_named(registered: Path, uri: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/model", "mlflow-artifacts:/none", "file:///none", "abc:/x"])
+def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> None:
+    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow .* Name a folder, models:/") as caught:
+        load_model(uri)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_an_address_needs_is_named(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UserError, match=r"^s3://bucket/model needs the Python package boto3\. Install it, or"):
+        load_model("s3://bucket/model")
+
+
 def test_files_of_another_kind_are_named(client: MlflowClient, tmp_path: Path) -> None:
     run = client.create_run(client.create_experiment("other", artifact_location=(tmp_path / "artifacts").as_uri()))
     (tmp_path / "notes.txt").write_text("no model")

@@ -1,5 +1,6 @@
 """What a damaged folder of a trained model is told as: one line that names the file."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,12 @@ def swap_weights(folder: Path) -> None:
     (folder / "weights.safetensors").write_bytes((folder.parent / "ae" / "weights.safetensors").read_bytes())
 
 
+def garbage(folder: Path) -> None:
+    """Of the hash that model.json names."""
+    (folder / "weights.safetensors").write_bytes(b"no weights")
+    edit(folder, weights_sha256=hashlib.sha256(b"no weights").hexdigest())
+
+
 def edit(folder: Path, **changes: object) -> None:
     description = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps({**description, **changes}))
@@ -42,6 +49,7 @@ def without(folder: Path, key: str) -> None:
     [
         (flip_a_byte, "weights.safetensors is damaged, or of another training"),
         (cut_short, "weights.safetensors is damaged, or of another training"),
+        (garbage, "weights.safetensors is no file of weights"),
         (swap_weights, "weights.safetensors is damaged, or of another training"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
         (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),

@@ -110,13 +110,16 @@ class TrainedModel:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` new images (n, C, H, W), decoded from draws from N(0, I): a VAE's only.
 
+        Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
         if not isinstance(self.network, VAE):
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if n < 1:
             raise UserError(f"sample: expected 1 image or more, found n = {n}.")
-        return self.decode(torch.randn(n, self.latent, generator=generator, device=generator.device))
+        counts = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+        draws = [torch.randn(count, self.latent, generator=generator, device=generator.device) for count in counts]
+        return self.decode(torch.cat(draws))
 
     def interpolate(self, a: Floats, b: Floats, steps: int = 11) -> Tensor:
         """Return images (steps, C, H, W) decoded from the straight line between the codes of images a and b (C, H, W).

@@ -65,6 +65,7 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
 
     The weights must be the very bytes that `model.json` names by their hash.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     from autoencoders.models import build
@@ -86,6 +87,8 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
         raise UserError(f"{folder / 'model.json'} is damaged ({error!r}). Train the model again.") from error
     try:
         model.load_state_dict(load(weights))
+    except SafetensorError as error:
+        raise UserError(f"{path} is no file of weights ({error}). Train the model again, or `dvc pull` it.") from error
     except RuntimeError as error:
         raise UserError(
             f"{path} holds the weights of another model than {folder / 'model.json'} describes "
