@@ -38,6 +38,10 @@ def edit(folder: Path, **changes: object) -> None:
     (folder / "model.json").write_text(json.dumps({**description, **changes}))
 
 
+def edit_model(folder: Path, **changes: object) -> None:
+    edit(folder, model={**json.loads((folder / "model.json").read_text())["model"], **changes})
+
+
 def without(folder: Path, key: str) -> None:
     description = json.loads((folder / "model.json").read_text())
     del description[key]
@@ -59,6 +63,13 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: without(folder, "shape"), "model.json is damaged"),
         (lambda folder: without(folder, "weights_sha256"), "model.json is damaged"),
         (lambda folder: edit(folder, model={"kind": "gan", "latent": 2}), "model.json is damaged"),
+        (lambda folder: edit(folder, shape=[1, -8, 8]), r"model.json is damaged \(ValueError\('shape \[1, -8, 8\]'"),
+        (lambda folder: edit(folder, shape=[1, 8]), "model.json is damaged"),
+        (lambda folder: edit(folder, shape=[1, 10**6, 10**6]), "model.json is damaged"),
+        (lambda folder: edit_model(folder, latent=-2), "model.json is damaged"),
+        (lambda folder: edit_model(folder, latent=10**9), r"model.json is damaged \(.*larger than the data"),
+        (lambda folder: edit_model(folder, hidden=[10**12]), "model.json is damaged"),
+        (lambda folder: edit_model(folder, arch="conv", hidden=[4] * 8), "model.json is damaged"),
         (lambda folder: edit(folder, shape=[1, 8, 9]), "holds the weights of another model"),
     ],
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from autoencoders.models import Model
+    from autoencoders.models.blocks import Shape
 
 FORMAT = 1
 
@@ -82,8 +83,8 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
                 f"{path} is damaged, or of another training than {folder / 'model.json'}: its SHA-256 is not the one "
                 "written there. Train the model again, or `dvc pull` it."
             )
-        model = build(description["model"], tuple(description["shape"])).to(device)
-    except (KeyError, TypeError, ValueError) as error:
+        model = build(description["model"], _shape(description)).to(device)
+    except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
         raise UserError(f"{folder / 'model.json'} is damaged ({error!r}). Train the model again.") from error
     try:
         model.load_state_dict(load(weights))
@@ -96,6 +97,13 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
         ) from error
     model.eval()
     return Trained(model, description)
+
+
+def _shape(description: dict[str, Any]) -> "Shape":
+    channels, height, width = description["shape"]
+    if not all(isinstance(side, int) and side > 0 for side in (channels, height, width)):
+        raise ValueError(f"shape {description['shape']}")
+    return channels, height, width
 
 
 def _first_mismatch(error: RuntimeError) -> str:
