@@ -1,5 +1,6 @@
 """A model named by its MLflow URI: loaded in Python and on the command line, and served over HTTP."""
 
+import json
 import os
 import signal
 import socket
@@ -136,10 +137,15 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, 
     def ask(images: torch.Tensor, **more: Any) -> requests.Response:
         return requests.post(f"{server}/invocations", json={"inputs": images.tolist(), **more}, timeout=60)
 
+    def ask_text(text: str) -> requests.Response:
+        headers = {"Content-Type": "application/json"}
+        return requests.post(f"{server}/invocations", data=text, headers=headers, timeout=60)
+
     for more, expected in (
         ({}, model.reconstruct(IMAGES)),
         ({"params": {"output": "reconstructions"}}, model.reconstruct(IMAGES)),
         ({"params": {"output": "codes"}}, model.encode(IMAGES)),
+        ({"params": {"output": "codes", "temperature": 2}}, model.encode(IMAGES)),  # MLflow drops what it does not know
     ):
         answer = ask(IMAGES, **more)
         assert answer.status_code == 200, answer.text
@@ -148,6 +154,10 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, 
     for wrong, told in (
         (ask(IMAGES, params={"output": "labels"}), "params.output must be one of reconstructions, codes"),
         (ask(IMAGES[..., 1:]), "(-1, 1, 8, 8)"),
+        (ask(IMAGES * 255), "images must be floats in [0, 1], found values from "),
+        (ask(IMAGES - 0.5, params={"output": "codes"}), "images must be floats in [0, 1], found values from "),
+        (ask_text(json.dumps({"inputs": [[[[float("nan")] * 8] * 8]]})), "found values from nan to nan"),
+        (ask_text(json.dumps({"inputs": [[[[float("inf")] * 8] * 8]]})), "found values from inf to inf"),
     ):
         assert wrong.status_code == 400
         assert told in wrong.text
