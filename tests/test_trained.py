@@ -81,7 +81,13 @@ def test_damage_is_named(trained: Path, damage: Callable[[Path], object], messag
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("place", ["nowhere", "vae/model.json"])
-def test_a_place_that_is_no_folder_of_a_model(trained: Path, place: str) -> None:
-    with pytest.raises(UserError, match=r"is no trained model \(model.json is missing\)"):
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere", r"is no trained model \(model.json is missing\)"),
+        ("vae/model.json", r"vae/model.json is a file. Name the folder that holds a trained model's files\.$"),
+    ],
+)
+def test_a_place_that_is_no_folder_of_a_model(trained: Path, place: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         load_trained(trained / place)

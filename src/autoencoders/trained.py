@@ -53,6 +53,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
+        if folder.is_file():
+            raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.") from None
         raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'model.json'} is damaged ({error}). Train the model again.") from error
