@@ -1,3 +1,4 @@
+import errno
 import inspect
 import re
 import subprocess
@@ -85,14 +86,23 @@ def test_a_function_s_signature_is_its_command_line(
 
 
 def test_a_full_disk_is_a_user_s_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import errno
-
     def full(params: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
 
     monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
     assert cli._run(full, {"params": Path("params.yaml")}) == 2
     assert "no space left" in capsys.readouterr().err.lower()
+
+
+def test_a_place_that_may_not_be_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(params: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
+
+    monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
+    assert cli._run(forbidden, {"params": Path("params.yaml")}) == 2
+    assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"
 
 
 def test_suggestions_are_near_misses_only() -> None:

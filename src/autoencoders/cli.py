@@ -126,6 +126,9 @@ def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:
+            print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+            return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         place = f" ({error.filename})" if error.filename else ""

@@ -73,8 +73,10 @@ def _halvings(shape: Shape, times: int) -> list[tuple[int, int]]:
     for _ in range(times):
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if min(sizes[-1]) < 1:
+        most = min(shape[1:]).bit_length() - 1
+        fewer = f"give `hidden` at most {most} {'entry' if most == 1 else 'entries'}, or use " if most > 0 else "use "
         raise UserError(
-            f"images of {shape[1]}×{shape[2]} pixels cannot be halved {times} times: "
-            f"give `hidden` at most {min(shape[1:]).bit_length() - 1} entries, or use `arch: mlp`"
+            f"images of {shape[1]}×{shape[2]} pixels cannot be halved "
+            f"{'once' if times == 1 else f'{times} times'}: {fewer}`arch: mlp`."
         )
     return sizes

@@ -50,4 +50,5 @@ def describe(device: torch.device) -> str:
     """Return the hardware's name, such as `NVIDIA H100` or `cpu, 2 threads`."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'' if threads == 1 else 's'}"
