@@ -131,8 +131,12 @@ def pixels(images: Array) -> Array:
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"expected images of shape (n, 1 or 3, H, W), found {images.shape}")
-    scaled = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
-    return np.clip(scaled, 0, 1).transpose(0, 2, 3, 1)
+    return np.clip(as_floats(images), 0, 1).transpose(0, 2, 3, 1)
+
+
+def as_floats(images: Array) -> Array:
+    """Return images, floats in [0, 1] or uint8, as floats of the same shape."""
+    return images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
 
 
 def tiled(images: Array, columns: int, gap: int = 0) -> Array:
