@@ -4,7 +4,6 @@ Figures are built with matplotlib's object interface: no pyplot, no current figu
 Every figure function wears `@styled`; `save` draws under the same settings.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -116,11 +115,6 @@ def subscripted(symbol: str, index: int) -> str:
 def shortened(name: str, length: int = 24) -> str:
     """Return `name`, its end cut off and replaced by an ellipsis where it is longer than `length` characters."""
     return name if len(name) <= length else name[: length - 1] + "…"
-
-
-def number(value: float) -> str:
-    """Return `value` with three significant digits, ``n/a`` where it is not a number."""
-    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
 def pixels(images: Array) -> Array:

@@ -1,6 +1,6 @@
 """The comparison as the page shows it: text in cells, the best of each column marked, references below."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ import pandas as pd
 from autoencoders.report.measures import MEASURES, Measure
 from autoencoders.report.references import Figures, Reference
 
-Shown = Mapping[str, tuple[str, str, bool | None]]
-"""Column → (heading, format, is less better?), as in the stage `compare`."""
+Shown = Mapping[str, tuple[str, Callable[[float], str], bool | None]]
+"""Column → (heading, number as text, is less better?), as in the stage `compare`."""
 KINDS = {"pca": "PCA", "autoencoder": "AE", "vae": "VAE"}
 NOTHING = "–"
 
@@ -98,8 +98,8 @@ def _best(values: pd.Series, less_is_better: bool | None) -> float | None:
     return float(known.min() if less_is_better else known.max())
 
 
-def _cell(value: float, digits: str, best: float | None) -> Cell:
-    return Cell(NOTHING) if pd.isna(value) else Cell(f"{value:{digits}}", value == best)
+def _cell(value: float, written: Callable[[float], str], best: float | None) -> Cell:
+    return Cell(NOTHING) if pd.isna(value) else Cell(written(value), value == best)
 
 
 def _reference_row(reference: Reference, shown: Shown, columns: Sequence[str]) -> Row:
@@ -107,6 +107,6 @@ def _reference_row(reference: Reference, shown: Shown, columns: Sequence[str]) -
     return Row(KINDS[reference.kind], reference.protocol, [Cell(str(reference.latent)), *cells])
 
 
-def _range(figures: Figures, digits: str) -> str:
+def _range(figures: Figures, written: Callable[[float], str]) -> str:
     """One figure with the digits of its column; the ends of a range with those that they have."""
-    return f"{figures[0]:{digits}}" if len(figures) == 1 else "–".join(map(str, figures)) or NOTHING
+    return written(figures[0]) if len(figures) == 1 else "–".join(map(str, figures)) or NOTHING
