@@ -50,6 +50,11 @@ class Table:
     incomparable: Sequence[str] = ()
     """Names of the columns whose values do not compare with each other."""
 
+    @property
+    def marks_best(self) -> bool:
+        """Whether any cell is marked as the best of its column."""
+        return any(cell.best for row in self.rows for cell in row.cells)
+
 
 def comparison(
     measured: pd.DataFrame, shown: Shown, references: Sequence[Reference] = (), incomparable: Collection[str] = ()
@@ -61,7 +66,7 @@ def comparison(
     """
     columns = [column for column in shown if column in measured and measured[column].notna().any()]
     better = {column: None if column in incomparable else shown[column][2] for column in columns}
-    bests = {column: _best(measured[column], better[column]) for column in columns}
+    bests = {column: best_of(measured[column], better[column]) for column in columns}
     rows = []
     for name, values in measured.iterrows():
         cells = [_cell(float(values[column]), shown[column][1], bests[column]) for column in columns]
@@ -90,8 +95,8 @@ def _headings(less_is_better: Mapping[str, bool | None]) -> list[Heading]:
     return [Heading(MEASURES["latent"], ""), *columns]
 
 
-def _best(values: pd.Series, less_is_better: bool | None) -> float | None:
-    """Return the best of values that differ; one alone is not the best of anything."""
+def best_of(values: pd.Series, less_is_better: bool | None) -> float | None:
+    """Return the best of values that differ; one alone is not the best of anything, nor is any where None is better."""
     known = values.dropna()
     if less_is_better is None or known.nunique() < 2:
         return None
