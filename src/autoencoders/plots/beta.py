@@ -32,7 +32,7 @@ def beta_sweep(
     """Draw a sweep over `betas` (b,), ascending.
 
     `recon` (b,) in nats per image; `kl` (b, k) in nats, by dimension; `mse` (b,) per pixel; `active_units` (b,);
-    `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images.
+    `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images, floats in [0, 1] or uint8.
     """
     names = [f"β = {beta:g}" for beta in betas]
     _, _, height, width = originals.shape
@@ -49,7 +49,7 @@ def beta_sweep(
     _against(panels[1, 1], betas, mse, "Test error", "test MSE per pixel", "o", PALETTE[0])
     panels[1, 1].set_ylim(bottom=0)
     left, right = below.subplots(1, 2)
-    blank = np.ones_like(originals)
+    blank = np.ones(originals.shape)
     image_table(left, [("test images", "", originals), *_rows(names, reconstructions)])
     image_table(right, [("", "", blank), *_rows(names, samples)])
     left.set_title("Reconstructions")

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.data.statistics import Statistics
-from autoencoders.plots.style import INK, MUTED, PALETTE, number, pixels, row_label, shortened, show, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, shortened, show, styled
+from autoencoders.words import number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
 LEFT = 1.8

@@ -20,13 +20,12 @@ from autoencoders.evaluation.posterior import posterior_of
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, save_rung
-from autoencoders.ladder.words import listed
 from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
-from autoencoders.plots.style import number
 from autoencoders.trained import load_trained
 from autoencoders.training.device import describe, make_deterministic, resolve_device
+from autoencoders.words import listed, number
 
 TITLE = "Inventing images from N(0, I)"
 CLAIM = "An autoencoder decodes N(0, I) to images of nothing; a VAE decodes it to images like those it was trained on."

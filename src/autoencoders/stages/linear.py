@@ -19,12 +19,12 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.linear import PcaCurve, mean_error, pca_curve, principal_angles, train_linear, turned_to
 from autoencoders.ladder.record import Rung, save_rung
-from autoencoders.ladder.words import compared, listed
 from autoencoders.models.blocks import Shape
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.linear import linear_and_pca
 from autoencoders.plots.style import marked
 from autoencoders.training.device import describe, make_deterministic, resolve_device
+from autoencoders.words import compared, listed
 
 BATCH = 1000
 SHOWN = 8

@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.ladder.words import compared, listed
+from autoencoders.words import compared, listed, number
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,19 @@ def test_words_are_listed_with_one_and() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b"]) == "a and b"
     assert listed(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (999.7, "1,000"),
+        (0.0385, "0.0385"),
+        (0.009, "0.00900"),
+        (123.4, "123"),
+        (1234.5, "1,234"),
+        (1.0, "1.00"),
+        (float("nan"), "n/a"),
+    ],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert number(value) == text

@@ -1,6 +1,12 @@
-"""Numbers as the rungs' stories say them."""
+"""Numbers and lists as texts, tables and figures have them."""
 
+import math
 from collections.abc import Sequence
+
+
+def number(value: float) -> str:
+    """Return `value` with three significant digits, ``n/a`` where it is not a number."""
+    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
 
 
 def compared(value: float, reference: float) -> str:
