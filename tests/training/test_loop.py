@@ -84,8 +84,8 @@ class BreaksAt(VAE):
         self.remaining, self.value = step, value
         self.before: torch.Tensor | None = None
 
-    def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
-        losses = super().loss(x, generator, beta)
+    def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
+        losses = super().loss(x, noise, beta)
         self.remaining -= self.training
         if self.remaining == 0:
             self.before = flat(self)
@@ -127,9 +127,9 @@ def test_kl_warmup_raises_the_weight_linearly_and_validates_with_the_full_one() 
     weights: list[float] = []
 
     class Watched(VAE):
-        def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
+        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
             weights.append(beta if self.training else -beta)
-            return super().loss(x, generator, beta)
+            return super().loss(x, noise, beta)
 
     model = Watched((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
     train(model=model, beta=2.0, kl_warmup=3)

@@ -55,10 +55,14 @@ class VAE(Autoencoder):
         squared = (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
-    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
+    def noise(self, images: int, generator: torch.Generator) -> Tensor:
+        """Return what a loss of so many images draws: (images, latent) from N(0, I), on the generator's device."""
+        return torch.randn(images, self.latent, generator=generator, device=generator.device)
+
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
         """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
+        assert noise is not None
         mu, logvar = self.posterior(x)
-        noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         z = mu + noise * torch.exp(0.5 * logvar)
         recon = -self.log_likelihood(x, z).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()

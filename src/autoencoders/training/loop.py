@@ -76,7 +76,7 @@ def fit(
         for step, x in enumerate(train.shuffled(shuffle)):
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
             optimizer.zero_grad()
-            losses = run(x, noise, weight)
+            losses = run(x, model.noise(len(x), noise), weight)
             losses["loss"].backward()
             if settings.grad_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
@@ -106,9 +106,9 @@ def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -
     """Return the model's loss under the chosen precision, compiled where `settings.compile` asks for it."""
     precision = resolve_precision(settings.precision, device)
 
-    def loss(x: Tensor, generator: torch.Generator, beta: float) -> dict[str, Tensor]:
+    def loss(x: Tensor, noise: Tensor | None, beta: float) -> dict[str, Tensor]:
         with autocast(precision, device):
-            return model.loss(x, generator, beta)
+            return model.loss(x, noise, beta)
 
     if settings.compile:
         model.encoder.compile()
@@ -123,7 +123,7 @@ def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: floa
     sums = Sums()
     model.eval()
     for x in batches.in_order():
-        losses = model.loss(x, noise, beta)
+        losses = model.loss(x, model.noise(len(x), noise), beta)
         sums.add({**losses, "mse": F.mse_loss(model.decode(model.encode(x)), x)}, len(x))
     row = sums.means("val/")
     return row | {"val/elbo": -row["val/recon"] - row["val/kl"]} if "val/kl" in row else row
