@@ -44,8 +44,8 @@ class LinearAutoencoder(Autoencoder):
         """Codes (B, latent) → images (B, C, H, W), possibly outside [0, 1]."""
         return self.decoder(z)
 
-    def loss(self, x: Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, Tensor]:
-        """Squared error, sum over pixels, mean over images; `generator` and `beta` go unused."""
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
+        """Squared error, sum over pixels, mean over images; `noise` and `beta` go unused."""
         recon = F.mse_loss(self.decode(self.encode(x)), x, reduction="sum") / len(x)
         return {"loss": recon, "recon": recon}
 

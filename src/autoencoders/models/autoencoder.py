@@ -56,7 +56,7 @@ class Autoencoder(nn.Module):
         """Return the random numbers that a loss of so many images needs: an autoencoder needs none."""
         return None
 
-    def loss(self, x: Tensor, noise: Tensor | None = None, beta: float = 1.0) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
         """Scalars to minimise and to log, sums over pixels, means over images.
 
         `recon` is the squared error (loss `mse`) or the Bernoulli cross-entropy in nats (loss `bce`).
