@@ -24,17 +24,30 @@ from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
+from autoencoders.training.share import Share, joined
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
     Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
+    Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
     tracking.require_server()
-    prepared = PreparedData(data)
+    with joined(resolve_device(params.device)) as (share, device):
+        _train(params, model, PreparedData(data), checkpoints, out, share, device)
+
+
+def _train(
+    params: Params,
+    model: str,
+    prepared: PreparedData,
+    checkpoints: Path,
+    out: Path,
+    share: Share,
+    device: torch.device,
+) -> None:
     entry, settings = params.model(model), params.training_of(model)
-    device = resolve_device(params.device)
     make_deterministic(device)
     network = build(entry.model_dump(), prepared.info.shape, torch.Generator().manual_seed(settings.seed))
     description: dict[str, Any] = {
@@ -43,9 +56,13 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
         "shape": prepared.info.shape,
         "dataset": {"name": prepared.info.name, "content_hash": prepared.info.content_hash},
         "train": None if isinstance(network, PCA) else settings.model_dump(),
-        "hardware": describe(device),
+        "hardware": describe(device, share.size),
     }
     checkpoint = Checkpoint(checkpoints / model, _fingerprint(description))
+    if not share.is_first:
+        if not isinstance(network, PCA):
+            _fit_network(network, prepared, params, model, device, checkpoint, share)
+        return
     with checkpoint.locked():
         saved = checkpoint.load(torch.device("cpu"))
         with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
@@ -54,7 +71,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
             if isinstance(network, PCA):
                 results = _fit_pca(network, prepared)
             else:
-                history, results = _fit_network(network, prepared, params, model, device, checkpoint, run)
+                history, results = _fit_network(network, prepared, params, model, device, checkpoint, share, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
             out.mkdir(parents=True, exist_ok=True)
             if history:
@@ -80,7 +97,8 @@ def _fit_network(
     name: str,
     device: torch.device,
     checkpoint: Checkpoint,
-    run: tracking.ModelRun,
+    share: Share,
+    run: tracking.ModelRun | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     assert isinstance(model, Autoencoder)
     entry, settings = params.model(name), params.training_of(name)
@@ -89,12 +107,20 @@ def _fit_network(
     train_batches = Batches(images, settings.batch_size, device)
     options: dict[str, Any] = {"beta": entry.beta, "kl_warmup": entry.kl_warmup} if isinstance(entry, Vae) else {}
     parent = os.getppid()
-    bar = tqdm(total=settings.epochs * len(train_batches), desc=name, unit="step", delay=1, mininterval=0.5)
+    bar = tqdm(
+        total=settings.epochs * len(train_batches),
+        desc=name,
+        unit="step",
+        delay=1,
+        mininterval=0.5,
+        disable=run is None,
+    )
 
     def on_epoch(row: Row) -> None:
         bar.set_postfix_str(f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}")
         bar.n = int(row["epoch"]) * len(train_batches)
-        run.log_epoch(row)
+        if run:
+            run.log_epoch(row)
         if "DVC_STAGE" in os.environ and os.getppid() != parent:
             checkpoint_note = f"training {name} stops after epoch {row['epoch']:.0f}"
             raise Interrupted(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
@@ -106,6 +132,7 @@ def _fit_network(
             Batches(prepared.split("val").images, 1000, device),
             settings,
             checkpoint=checkpoint,
+            share=share,
             on_epoch=on_epoch,
             on_batch=bar.update,
             **options,

@@ -17,12 +17,14 @@ from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, resolve_precision
 from autoencoders.training.schedule import learning_rate
+from autoencoders.training.share import Loss, Share
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
 
 Row = dict[str, float]
 
+ALL = Share()
 CHECK_EVERY = 100
 """Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
 
@@ -46,12 +48,14 @@ def fit(
     beta: float = 1.0,
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
+    share: Share = ALL,
     on_epoch: Callable[[Row], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 
     Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
+    With a `share`, this process computes on its rows of every batch; all end with the same weights, the first saves.
     Raises `UserError` where a loss is not finite; the weights and the checkpoint are those before it.
     """
     device = train.device
@@ -63,7 +67,7 @@ def fit(
     progress = Progress()
     if checkpoint and (state := checkpoint.load(device)):
         progress = _restore(state, model, optimizer, best, shuffle, noise)
-    run = compiled_loss(model, settings, device)
+    run = share.shared(model, compiled_loss(model, settings, device))
     steps = len(train)
 
     for epoch in range(progress.epoch + 1, settings.epochs + 1):
@@ -71,29 +75,31 @@ def fit(
             break
         start = time.perf_counter()
         weight = beta * min(1.0, epoch / (kl_warmup + 1))
-        guard, sums = FiniteGuard(device), Sums()
+        guard, sums = FiniteGuard(device, share), Sums()
         model.train()
         for step, x in enumerate(train.shuffled(shuffle)):
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
             optimizer.zero_grad()
-            losses = run(x, model.noise(len(x), noise), weight)
-            losses["loss"].backward()
+            drawn = model.noise(len(x), noise)
+            losses = run(share.of(x), None if drawn is None else share.of(drawn), weight)
+            (losses["loss"] * share.weight(len(x))).backward()
             if settings.grad_clip:
                 nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
             optimizer.step(rate, found_inf=guard.look(losses["loss"]))
-            sums.add(losses, len(x))
+            sums.add(losses, share.count(len(x)))
             on_batch()
             if step % CHECK_EVERY == 0:
                 guard.check(epoch)
         guard.check(epoch)
-        row = {"epoch": epoch, "lr": rate, **sums.means("train/"), **validate(model, validation, settings, beta)}
+        row = {"epoch": epoch, "lr": rate, **sums.means("train/", share)}
+        row |= share.same(validate(model, validation, settings, beta))
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
             best = {name: value.clone() for name, value in model.state_dict().items()}
         progress.epoch = epoch
         progress.history.append(row)
-        if checkpoint:
+        if checkpoint and share.is_first:
             checkpoint.save(_state(progress, model, optimizer, best, shuffle, noise))
         on_epoch(row)
 
@@ -102,7 +108,7 @@ def fit(
     return progress
 
 
-def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Callable[..., dict[str, Tensor]]:
+def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Loss:
     """Return the model's loss under the chosen precision, compiled where `settings.compile` asks for it."""
     precision = resolve_precision(settings.precision, device)
 
@@ -143,21 +149,26 @@ class Sums:
             self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._images += images
 
-    def means(self, prefix: str) -> Row:
-        """Return the means over all images; waits for the device."""
-        return {prefix + name: value.item() / self._images for name, value in self._sums.items()}
+    def means(self, prefix: str, share: Share = ALL) -> Row:
+        """Return the means over all images of all processes; waits for the device."""
+        images = {name: torch.full_like(value, self._images) for name, value in self._sums.items()}
+        return {
+            prefix + name: share.total(value).item() / share.total(images[name]).item()
+            for name, value in self._sums.items()
+        }
 
 
 class FiniteGuard:
-    """Remembers on the device whether a loss was not finite, without waiting for the device."""
+    """Remembers on the device whether a loss of any process was not finite, without waiting for the device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, share: Share = ALL) -> None:
+        self._share = share
         self._found = torch.zeros((), device=device)
         self._good_steps = torch.zeros((), device=device)
 
     def look(self, loss: Tensor) -> Tensor:
         """Return 1 where this loss, or one before it, is NaN or infinite, else 0: the optimiser's `found_inf`."""
-        self._found = torch.maximum(self._found, (~loss.detach().isfinite()).float())
+        self._found = self._share.largest(torch.maximum(self._found, (~loss.detach().isfinite()).float()))
         self._good_steps = self._good_steps + (1 - self._found)
         return self._found
 
