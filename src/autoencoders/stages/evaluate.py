@@ -49,7 +49,8 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     network, settings = trained.model, params.evaluate
-    metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
+    pinned = load_features(features, device, prepared.info)
+    metrics = _measure(network, prepared, pinned, settings, device, out)
     if tracking.launched_alone():
         with tracking.FolderRuns(params.tracking.experiment) as runs:
             runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"])
