@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.data.files import result_folder
 from autoencoders.params import Params
 from autoencoders.stages.publish import read_metrics
 
@@ -32,12 +33,13 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
         "Test split. * is a column's best. MSE per pixel; −ELBO, NLL and KL in nats per image; "
         f"FD: Fréchet distance to the test images, whose floor (real images) is {floor:.1f}."
     )
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "comparison.csv")
     shown = as_shown(table)
-    (out / "comparison.md").write_text(shown.to_markdown(disable_numparse=True, stralign="right") + f"\n\n{note}\n")
+    page = shown.to_markdown(disable_numparse=True, stralign="right")
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
-    (out / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        table.to_csv(draft / "comparison.csv")
+        (draft / "comparison.md").write_text(f"{page}\n\n{note}\n", encoding="utf-8")
+        (draft / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
 
 

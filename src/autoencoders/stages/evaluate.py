@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -76,10 +77,11 @@ def _measure(
         metrics |= _bounds(network, test, settings, device)
     metrics |= _generation(network, codes["train"], pinned, settings, device)
 
-    (out / "codes").mkdir(parents=True, exist_ok=True)
-    np.save(out / "codes" / "test.npy", codes["test"])
-    dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        (draft / "codes").mkdir()
+        np.save(draft / "codes" / "test.npy", codes["test"])
+        dimensions.to_csv(draft / "codes" / "dimensions.csv", index=False)
+        (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 

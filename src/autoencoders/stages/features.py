@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.features import (
@@ -49,10 +51,11 @@ def features(params: Params, *, data: Path, out: Path) -> None:
         "extractor": extractor.config(),
         "images": params.features.images,
     }
-    out.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()}, out / WEIGHTS)
-    np.savez(out / STATISTICS, mean=reference.mean, cov=reference.cov)
-    (out / DESCRIPTION).write_text(json.dumps(described | facts, indent=2) + "\n")
+    weights = serialised({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()})
+    with result_folder(out) as draft:
+        (draft / WEIGHTS).write_bytes(weights)
+        np.savez(draft / STATISTICS, mean=reference.mean, cov=reference.cov)
+        (draft / DESCRIPTION).write_text(json.dumps(described | facts, indent=2) + "\n")
     print(f"features: {extractor.kind}, " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -56,11 +57,11 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Pat
             else:
                 history, results = _fit_network(network, prepared, params, model, device, checkpoint, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
-            out.mkdir(parents=True, exist_ok=True)
-            if history:
-                pd.DataFrame(history).to_csv(out / "history.csv", index=False)
-            described = save_trained(out, network, {**description, **results})
-            (out / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
+            with result_folder(out) as draft:
+                if history:
+                    pd.DataFrame(history).to_csv(draft / "history.csv", index=False)
+                described = save_trained(draft, network, {**description, **results})
+                (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
             run.log_trained(out)
         checkpoint.discard()
     print(f"{model}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")
