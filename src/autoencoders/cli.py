@@ -23,6 +23,7 @@ from autoencoders.errors import UserError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
+    "check": "see that params.yaml is in order; `make run` begins with it",
     "download": "fetch and verify the images",
     "prepare": "split them into train, val and test",
     "features": "train the classifier whose features the Fréchet distance uses",
