@@ -14,6 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test check lock figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
+	@autoencoders check
 	@dvc repro
 	@echo
 	@cat reports/comparison/comparison.txt

@@ -301,9 +301,11 @@ def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store: str) -
 
 
 @pytest.fixture
-def injected(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> str:
+def injected(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A run such as `mlflow run` starts, in another experiment than the parameters name."""
-    run_id = client.create_run(client.create_experiment("launched")).info.run_id
+    # a bare client of MLflow's would keep its files in mlruns, where the tests were started
+    experiment = client.create_experiment("launched", artifact_location=(tmp_path / "artifacts").as_uri())
+    run_id = client.create_run(experiment).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     return run_id
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoencoders.data.files import result_folder
 from autoencoders.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,21 +52,12 @@ def save_rung(
     series: "pd.DataFrame | None" = None,
     figure: "Figure | None" = None,
 ) -> None:
-    """Write `rung` and what it was measured on to `folder`, in place of what was there; `rung.json` comes last.
+    """Write `rung` and what it was measured on to `folder`, in place of what was there, whole or not at all.
 
     A rung that has nothing to measure, as its story then says, has neither series nor figure.
     """
     from autoencoders.tracking import circumstances
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("rung.json", "figure.png", "series.csv"):
-        (folder / name).unlink(missing_ok=True)
-    if figure is not None:
-        from autoencoders.plots.style import save
-
-        save(figure, folder / "figure.png")
-    if series is not None:
-        series.to_csv(folder / "series.csv", index=False)
     described = {
         "format": FORMAT,
         **asdict(rung),
@@ -75,7 +67,15 @@ def save_rung(
         "seconds": round(seconds, 2),
         "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
     }
-    (folder / "rung.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with result_folder(folder) as draft:
+        if figure is not None:
+            from autoencoders.plots.style import save
+
+            save(figure, draft / "figure.png")
+        if series is not None:
+            series.to_csv(draft / "series.csv", index=False)
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def read_rung(folder: Path) -> dict[str, Any]:

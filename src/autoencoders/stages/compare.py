@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.data.files import result_folder
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.params import Params
 from autoencoders.report.comparison import best_of
@@ -36,11 +37,12 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
         f"Test split.{marked} MSE per pixel; −ELBO, NLL and KL in nats per image; "
         f"FD: Fréchet distance to the test images, whose floor (real images) is {number(floor)}."
     )
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "comparison.csv")
-    (out / "comparison.md").write_text(shown.to_markdown(disable_numparse=True, stralign="right") + f"\n\n{note}\n")
+    page = shown.to_markdown(disable_numparse=True, stralign="right")
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
-    (out / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        table.to_csv(draft / "comparison.csv")
+        (draft / "comparison.md").write_text(f"{page}\n\n{note}\n", encoding="utf-8")
+        (draft / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
 
 

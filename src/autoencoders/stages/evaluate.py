@@ -11,6 +11,7 @@ from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -49,7 +50,8 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     network, settings = trained.model, params.evaluate
-    metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
+    pinned = load_features(features, device, prepared.info)
+    metrics = _measure(network, prepared, pinned, settings, device, out)
     if tracking.launched_alone():
         with tracking.FolderRuns(params.tracking.experiment) as runs:
             runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"], own=tracking.injected_run())
@@ -75,10 +77,11 @@ def _measure(
         metrics |= _bounds(network, test, settings, device)
     metrics |= _generation(network, codes["train"], pinned, settings, device)
 
-    (out / "codes").mkdir(parents=True, exist_ok=True)
-    np.save(out / "codes" / "test.npy", codes["test"])
-    dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        (draft / "codes").mkdir()
+        np.save(draft / "codes" / "test.npy", codes["test"])
+        dimensions.to_csv(draft / "codes" / "dimensions.csv", index=False)
+        (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 

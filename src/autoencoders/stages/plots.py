@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
@@ -49,8 +50,9 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Pa
     MLflow gets them from `report`.
     """
     measured = [_read(name, models / name, evaluation / name) for name in params.models]
-    _write_curves(measured, curves)
-    _draw(params, PreparedData(data), measured, out)
+    with result_folder(curves) as curves_draft, result_folder(out) as draft:
+        _write_curves(measured, curves_draft)
+        _draw(params, PreparedData(data), measured, draft)
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")
 
 
@@ -70,7 +72,6 @@ def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out:
     figures = _shared(params, measured, test)
     for one in measured:
         figures |= _of_one(params.plots, one, test, prepared.info.classes)
-    out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         save(figure, out / f"{name}.png")
 

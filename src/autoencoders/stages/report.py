@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from autoencoders import tracking
+from autoencoders.data.files import atomic_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import RUNGS, read_rung
@@ -75,7 +76,8 @@ def report(
             figures=pictures(figures, params.models, leave_out=["comparison"]),
             usage=_usage(params, descriptions),
         )
-        _write(out, render(page))
+        with atomic_file(out) as draft:
+            draft.write_text(render(page), encoding="utf-8")
         for name in params.models:
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
@@ -194,11 +196,3 @@ def _usage(params: Params, descriptions: Described) -> str:
     if samples:
         lines.append("new = model.sample(64, torch.Generator().manual_seed(0))")
     return "\n".join(lines)
-
-
-def _write(out: Path, text: str) -> None:
-    """Write the page whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(out)

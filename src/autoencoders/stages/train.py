@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -73,11 +74,11 @@ def _train(
             else:
                 history, results = _fit_network(network, prepared, params, model, device, checkpoint, share, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
-            out.mkdir(parents=True, exist_ok=True)
-            if history:
-                pd.DataFrame(history).to_csv(out / "history.csv", index=False)
-            described = save_trained(out, network, {**description, **results})
-            (out / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
+            with result_folder(out) as draft:
+                if history:
+                    pd.DataFrame(history).to_csv(draft / "history.csv", index=False)
+                described = save_trained(draft, network, {**description, **results})
+                (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
             run.log_trained(out)
         checkpoint.discard()
     print(f"{model}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")

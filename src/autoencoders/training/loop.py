@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +27,10 @@ Row = dict[str, float]
 ALL = Share()
 CHECK_EVERY = 100
 """Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
+WHAT_HELPS = (
+    "The last good checkpoint is kept. Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or "
+    "train.precision: fp32."
+)
 
 
 @dataclass
@@ -56,7 +60,7 @@ def fit(
 
     Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
     With a `share`, this process computes on its rows of every batch; all end with the same weights, the first saves.
-    Raises `UserError` where a loss is not finite; the weights and the checkpoint are those before it.
+    Raises `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     device = train.device
     model.to(device)
@@ -83,9 +87,10 @@ def fit(
             drawn = model.noise(len(x), noise)
             losses = run(share.of(x), None if drawn is None else share.of(drawn), weight)
             (losses["loss"] * share.weight(len(x))).backward()
+            watched = [losses["loss"]]
             if settings.grad_clip:
-                nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
-            optimizer.step(rate, found_inf=guard.look(losses["loss"]))
+                watched.append(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
+            optimizer.step(rate, found_inf=guard.look(*watched))
             sums.add(losses, share.count(len(x)))
             on_batch()
             if step % CHECK_EVERY == 0:
@@ -93,6 +98,8 @@ def fit(
         guard.check(epoch)
         row = {"epoch": epoch, "lr": rate, **sums.means("train/", share)}
         row |= share.same(validate(model, validation, settings, beta))
+        if not isfinite(row["val/loss"]):  # the last step broke the weights: the checkpoint before is the good one
+            raise UserError(f"the validation loss became NaN or infinite at epoch {epoch}. {WHAT_HELPS}")
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
@@ -159,16 +166,21 @@ class Sums:
 
 
 class FiniteGuard:
-    """Remembers on the device whether a loss of any process was not finite, without waiting for the device."""
+    """Remembers on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
 
     def __init__(self, device: torch.device, share: Share = ALL) -> None:
         self._share = share
         self._found = torch.zeros((), device=device)
         self._good_steps = torch.zeros((), device=device)
 
-    def look(self, loss: Tensor) -> Tensor:
-        """Return 1 where this loss, or one before it, is NaN or infinite, else 0: the optimiser's `found_inf`."""
-        self._found = self._share.largest(torch.maximum(self._found, (~loss.detach().isfinite()).float()))
+    def look(self, *values: Tensor) -> Tensor:
+        """Return 1 where one of these, or one before, is NaN or infinite, else 0: the optimiser's `found_inf`.
+
+        The values are the step's loss and, where it is known, the gradient's norm.
+        """
+        for value in values:
+            self._found = torch.maximum(self._found, (~value.detach().isfinite()).float())
+        self._found = self._share.largest(self._found)
         self._good_steps = self._good_steps + (1 - self._found)
         return self._found
 
@@ -176,9 +188,8 @@ class FiniteGuard:
         """Raise `UserError` where a loss was not finite; waits for the device."""
         if self._found.item():
             raise UserError(
-                f"the loss became NaN or infinite at epoch {epoch}, step {int(self._good_steps.item()) + 1}. "
-                "The step was not taken and the last good checkpoint is kept. "
-                "Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or train.precision: fp32."
+                f"the loss or its gradient became NaN or infinite at epoch {epoch}, "
+                f"step {int(self._good_steps.item()) + 1}. The step was not taken. {WHAT_HELPS}"
             )
 
 
