@@ -11,7 +11,7 @@ def test_the_seed_alone_decides_the_order():
     assert sorted(shuffled(1000, 3)) == list(range(1000))
 
 
-@pytest.mark.parametrize(("validation", "count"), [(5, 5), (20, 20), (0.1, 10), (0.02, 2), (0.98, 98)])
+@pytest.mark.parametrize(("validation", "count"), [(1, 1), (5, 5), (20, 20), (0.1, 10), (0.02, 2), (0.98, 98)])
 def test_validation_is_a_count_or_a_share(validation, count, capsys):
     train, val = split_off_validation(shuffled(100, 0), validation)
     assert (len(train), len(val)) == (100 - count, count)
@@ -19,7 +19,7 @@ def test_validation_is_a_count_or_a_share(validation, count, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("total", "count"), [(100, 20), (4, 2), (9, 2), (10, 2), (5899, 1179), (24999, 4999)])
+@pytest.mark.parametrize(("total", "count"), [(100, 20), (3, 1), (4, 1), (9, 1), (10, 2), (5899, 1179), (24999, 4999)])
 def test_a_count_is_at_most_a_fifth_and_says_so(total, count, capsys):
     train, val = split_off_validation(shuffled(total, 0), 5000)
     assert (len(train), len(val)) == (total - count, count)
@@ -35,15 +35,14 @@ def test_the_default_is_taken_whole_of_mnist():
 @pytest.mark.parametrize(
     ("total", "validation", "message"),
     [
-        (100, 0.001, "leaves 0 to validate on; 2 or more are needed. Set a share such as 0.2, or add images"),
-        (100, 1, "leaves 1 to validate on"),
+        (100, 0.001, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.2, or add images"),
         (100, 0.999, "leaves 0 to train on"),
         (100, 0.99, "leaves 1 to train on"),
-        (7, 0.2, "leaves 1 to validate on; 2 or more are needed. Set a share such as 0.29, or add images"),
-        (3, 5000, "leaves 1 to train on; 2 or more are needed. Add images"),
+        (7, 0.05, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.29, or add images"),
+        (2, 5000, "leaves 1 to train on; 2 or more are needed. Add images"),
     ],
 )
-def test_a_validation_that_leaves_fewer_than_two_is_refused(total, validation, message):
+def test_a_validation_that_leaves_too_few_is_refused(total, validation, message):
     with pytest.raises(UserError, match=f"^prepare.validation: {validation} of {total} images outside .* {message}"):
         split_off_validation(shuffled(total, 0), validation)
 
@@ -68,9 +67,9 @@ def test_the_test_fraction_is_taken_first():
     [
         (9, 0.15, "leaves 1 to test on; 2 or more are needed. Set a share such as 0.23, or add images"),
         (100, 0.001, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.2, or add images"),
-        (100, 0.97, "leaves 3 to train and validate on; 4 or more are needed. Set a share such as 0.2, or add images"),
+        (100, 0.98, "leaves 2 to train and validate on; 3 or more are needed. Set a share such as 0.2, or add images"),
         (1, 0.15, "leaves 0 to test on; 2 or more are needed. Add images"),
-        (5, 0.4, "leaves 3 to train and validate on; 4 or more are needed. Add images"),
+        (4, 0.4, "leaves 2 to train and validate on; 3 or more are needed. Add images"),
     ],
 )
 def test_a_test_split_that_leaves_too_few_is_refused(total, share, message):

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from autoencoders.errors import UserError
 
 FEWEST = 2
-"""Images in any split: one has no covariance."""
+"""Images to train on, and to test on: one has no covariance."""
 LARGEST_SHARE = 5
 """A count of validation images is at most one in so many: the default suits MNIST, and few folders."""
 
@@ -19,23 +19,23 @@ def split_off_validation(
     """Cut a shuffled pool of images that are not for testing into (train, val).
 
     `validation` is a share of the pool, or a count, of which no more than a fifth of the pool is taken.
-    Raises `UserError` where fewer than two images would be left to train on, or to validate on.
+    Raises `UserError` where no image would be left to validate on, or fewer than two to train on.
     """
     total = len(pool)
     count = validation if isinstance(validation, int) else round(validation * total)
-    if isinstance(validation, int) and count > (most := max(FEWEST, total // LARGEST_SHARE)):
+    if isinstance(validation, int) and count > (most := max(1, total // LARGEST_SHARE)):
         print(
             f"prepare.validation: {validation} is more than a fifth of the {total} images outside the test split: "
             f"using {most}",
             flush=True,
         )
         count = most
-    for left, purpose in ((count, "validate"), (total - count, "train")):
-        if left < FEWEST:
-            fix = f"Set a share such as {_share(total)}, or add images" if total >= 2 * FEWEST else "Add images"
+    for left, fewest, purpose in ((count, 1, "validate"), (total - count, FEWEST, "train")):
+        if left < fewest:
+            fix = f"Set a share such as {_share(total)}, or add images" if total > FEWEST else "Add images"
             raise UserError(
                 f"prepare.validation: {validation} of {total} images outside the test split leaves {left} to {purpose} "
-                f"on; {FEWEST} or more are needed. {fix}."
+                f"on; {fewest} or more are needed. {fix}."
             )
     return pool[count:], pool[:count]
 
@@ -48,12 +48,12 @@ def shuffled(count: int, seed: int) -> NDArray[np.int64]:
 def split_off_test(order: NDArray[np.int64], fraction: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Cut shuffled numbers into (the rest, test).
 
-    Raises `UserError` where fewer than two images would be left to test on, or four to train and validate on.
+    Raises `UserError` where fewer than two images would be left to test on, or three to train and validate on.
     """
     total, count = len(order), round(fraction * len(order))
-    for left, fewest, purpose in ((count, FEWEST, "test"), (total - count, 2 * FEWEST, "train and validate")):
+    for left, fewest, purpose in ((count, FEWEST, "test"), (total - count, FEWEST + 1, "train and validate")):
         if left < fewest:
-            fix = f"Set a share such as {_share(total)}, or add images" if total >= 3 * FEWEST else "Add images"
+            fix = f"Set a share such as {_share(total)}, or add images" if total > 2 * FEWEST else "Add images"
             raise UserError(
                 f"prepare.test: {fraction} of {total} images leaves {left} to {purpose} on; {fewest} or more are "
                 f"needed. {fix}."
