@@ -97,3 +97,10 @@ def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -
     assert "bold and starred" not in render(make_page())
     two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
     assert "bold and starred" in render(make_page(table=comparison(two, SHOWN)))
+
+
+def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:
+    nothing = RungSection("generation", "Inventing", "A claim.", ["There is no pair."], [], {}, {}, None)
+    assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
+    html = render(make_page(rungs=[rung("a")]))
+    assert html.count("Numbers and settings") == 1

@@ -17,6 +17,7 @@ MARKERS = "osD^vP*X"
 
 @styled
 def linear_and_pca(
+    title: str,
     pca: Array,
     linear: Mapping[int, float],
     nonlinear: Mapping[str, tuple[int, float]],
@@ -32,9 +33,7 @@ def linear_and_pca(
     """
     height, width = components[0][2].shape[2:]
     strip = min(0.8 * height / width, 1.6)  # inches, of one row
-    figure = new_figure(
-        9, 4.3 + len(components) * (strip + 0.05), "A linear autoencoder is PCA, a nonlinear one is not"
-    )
+    figure = new_figure(9, 4.3 + len(components) * (strip + 0.05), title)
     (above,), (below,) = figure.subfigures(
         2, 1, squeeze=False, height_ratios=[3.6, len(components) * (strip + 0.05) + 0.3]
     )
