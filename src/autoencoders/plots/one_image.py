@@ -108,4 +108,4 @@ def _mse(psnr: Any) -> Any:
 
 
 def _decibels(psnr: float) -> str:
-    return f"{psnr:.0f} dB"
+    return f"{psnr:.1f} dB"

@@ -58,7 +58,7 @@ def _described(settings: Ladder, images: NDArray[np.uint8], stored: Stored) -> R
     metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * WEIGHT_BYTES)}
     for count, one in stored.items():
         metrics |= {f"{count}/mse": one.mse, f"{count}/psnr": one.psnr, f"{count}/image_bytes": float(count * size)}
-    ends = ", ".join(f"{one.psnr:.0f} dB for {count:,}" for count, one in stored.items())
+    ends = ", ".join(f"{one.psnr:.1f} dB for {count:,}" for count, one in stored.items())
     return Rung(
         name="one-hot",
         title="Several images, one network",
