@@ -86,7 +86,7 @@ def _angles(axes: Axes, angles: Mapping[int, Array]) -> None:
             np.arange(1, len(values) + 1), np.maximum(values, LEAST_ANGLE), marker=MARKERS[i % len(MARKERS)],
             markersize=5, linewidth=1, color=PALETTE[(4, 0, 2, 6)[i % 4]], label=f"k = {latent}",
         )  # fmt: skip
-    axes.axhline(1, color=MUTED, linestyle="--", linewidth=0.8)
+    axes.axhline(1, color=MUTED, linestyle="--", linewidth=0.8, label="1°")
     least = max(min(float(values.min()) for values in angles.values()), LEAST_ANGLE)
     axes.set_ylim(min(0.1, 0.8 * least), 90)  # 90°: nothing in common
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))

@@ -89,6 +89,7 @@ def _outcome(steps: int, size: int, stored: Stored) -> str:
         for count, one in stored.items()
     ]
     text = f"After {steps:,} steps over all its pictures, the same network draws " + "; ".join(ends) + "."
+    text += " (MSE and decibels are means over the pictures; the mean of decibels is not that of the mean error.)"
     psnr = [one.psnr for one in stored.values()]
     if len(psnr) > 1 and all(after < before for before, after in pairwise(psnr)):
         text += " The more pictures share the weights, the less of each is left."

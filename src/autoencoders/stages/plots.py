@@ -116,8 +116,9 @@ def _shared(params: Params, measured: list[Measured], test: Split) -> dict[str, 
         figures["interpolations"] = interpolations({one.name: _line(one.model, ends) for one in measured}, ends.numpy())
     if any((one.folder / "history.csv").exists() for one in measured):
         figures["loss"] = _curves(measured)
-    if kl := {one.name: one.dimensions["kl"].to_numpy() for one in measured if "kl" in one.dimensions}:
-        figures["kl"] = kl_per_dimension(kl)
+    if vaes := {one.name: one.dimensions for one in measured if "kl" in one.dimensions}:
+        kl, variance = ({name: of[key].to_numpy() for name, of in vaes.items()} for key in ("kl", "variance"))
+        figures["kl"] = kl_per_dimension(kl, variance)
     return figures
 
 
