@@ -31,6 +31,7 @@ def test_angles_are_drawn_by_number_and_never_below_the_scale(images):
     np.testing.assert_array_equal(angles.lines[1].get_ydata(), [LEAST_ANGLE, 0.5, 12.0])
     assert angles.lines[0].get_marker() != angles.lines[1].get_marker()
     assert angles.get_yscale() == "log"
+    assert [text.get_text() for text in angles.get_legend().get_texts()] == ["k = 1", "k = 3", "1°"]
 
 
 def test_zero_is_grey_and_each_image_has_its_own_scale():

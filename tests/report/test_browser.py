@@ -257,3 +257,7 @@ def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser: "Browser",
 def test_without_scripts_the_page_says_where_to_look(browser: "Browser", page_of_two: Path) -> None:
     with opened(browser, page_of_two, java_script_enabled=False) as tab:
         assert "Without it, see the figures" in tab.locator("main").inner_text()
+        text, before = (tab.locator(of).first.bounding_box() for of in ("noscript p", "#plane > p"))
+        assert text is not None
+        assert before is not None
+        assert text["x"] == before["x"]

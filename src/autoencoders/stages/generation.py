@@ -169,8 +169,8 @@ def _answer_told(ae: Measured, vae: Measured) -> str:
         f"Decoded from N(0, I), {ae.name} has a distance of {number(first)}, {vae.name} of {number(second)}: {nearer}. "
         f"Nothing told the autoencoder where to put its codes: dimension by dimension, {_whereabouts(ae.spread)}. The "
         "VAE pays in training for every departure from N(0, I). Its encoder answers with a Gaussian for each image, "
-        f"and a code is a draw from that; of these draws, {_whereabouts(vae.spread)}. The maximum mean discrepancy, which "
-        "says in one number how far all codes together are from N(0, I) (0: not at all), is "
+        f"and a code is a draw from that; of these draws, {_whereabouts(vae.spread)}. The maximum mean discrepancy, "
+        "which says in one number how far all codes together are from N(0, I) (0: not at all), is "
         f"{ae.metrics['mmd']:.3f} for {ae.name} and {vae.metrics['mmd']:.3f} for {vae.name}."
     )
 
