@@ -100,6 +100,8 @@ def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
     shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
     own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
     assert figures == shared | own
+    kl = (project / "reports/curves/kl/vae.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in kl] == ["dimension", "z01", "z02", "z03"]
     assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
 
 

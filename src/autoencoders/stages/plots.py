@@ -62,7 +62,9 @@ def _write_curves(measured: list[Measured], folder: Path) -> None:
             history = pd.read_csv(one.folder / "history.csv")
             history.drop(columns=["seconds", "timestamp"]).to_csv(folder / "loss" / f"{one.name}.csv", index=False)
         if "kl" in one.dimensions:
-            one.dimensions[["dimension", "kl"]].to_csv(folder / "kl" / f"{one.name}.csv", index=False)
+            named = [f"z{dimension:02}" for dimension in one.dimensions["dimension"]]  # DVC sorts them as text
+            kl = one.dimensions[["dimension", "kl"]].assign(dimension=named)
+            kl.to_csv(folder / "kl" / f"{one.name}.csv", index=False)
 
 
 def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out: Path) -> None:
