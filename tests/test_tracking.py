@@ -443,7 +443,7 @@ def test_models_that_arrive_without_their_runs_get_them_re_created_once(
     assert run.info.start_time < run.info.end_time
     assert run.data.metrics["test/mse"] == 0.25
     figures = [file.path for file in client.list_artifacts(run.info.run_id, "figures")]
-    assert figures == ["figures/loss.png", "figures/prediction--ae.png"]
+    assert figures == ["figures/loss.png", "figures/prediction.png"]
 
 
 def test_an_upload_that_was_broken_off_is_taken_up(

@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.words import compared, listed, number
+from autoencoders.words import compared, listed, number, unbroken
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,10 @@ def test_words_are_listed_with_one_and() -> None:
 )
 def test_numbers_have_three_digits(value: float, text: str) -> None:
     assert number(value) == text
+
+
+def test_numbers_keep_their_units_on_their_line() -> None:
+    told = "64 pictures (50 kB) at 30.1 dB, 28 % less at β = 0.1; 12 months"
+    assert unbroken(told) == (
+        "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"
+    )

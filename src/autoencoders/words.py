@@ -1,6 +1,7 @@
 """Numbers and lists as texts, tables and figures have them."""
 
 import math
+import re
 from collections.abc import Sequence
 
 
@@ -21,3 +22,13 @@ def compared(value: float, reference: float) -> str:
 def listed(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+UNITS = "%|dB|B|kB|MB|GB|nats?|numbers?|steps?|epochs?|times|dimensions?|Gaussians|images|pictures|weights|seconds"
+"""What a line must not part from the number before it."""
+
+
+def unbroken(text: str) -> str:
+    """Return `text` with no-break spaces between numbers and their units, and around ``=``."""
+    text = re.sub(rf"(?<=\d) (?=(?:{UNITS})(?!\w))", "\u00a0", text)
+    return re.sub(r"(?<=\w) = (?=[\d.−])", "\u00a0=\u00a0", text)

@@ -35,6 +35,8 @@ def test_charts_stand_over_a_logarithmic_beta(images):
     assert units.get_xscale() == errors.get_xscale() == "log"
     assert [tick.get_text() for tick in units.get_xticklabels()] == ["0.1", "1", "10"]
     assert errors.get_ylabel() == "test MSE per pixel"
+    assert errors.get_ylim() == (0, pytest.approx(1.15 * 0.06))
+    assert [text.get_text() for text in units.get_legend().get_texts()] == ["β = 1, the ELBO"]
 
 
 def test_originals_are_shown_as_they_are_and_beside_them_nothing(images):

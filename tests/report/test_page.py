@@ -97,3 +97,17 @@ def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -
     assert "bold and starred" not in render(make_page())
     two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
     assert "bold and starred" in render(make_page(table=comparison(two, SHOWN)))
+
+
+def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:
+    nothing = RungSection("generation", "Inventing", "A claim.", ["There is no pair."], [], {}, {}, None)
+    assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
+    html = render(make_page(rungs=[rung("a")]))
+    assert html.count("Numbers and settings") == 1
+
+
+def test_own_images_go_by_the_name_of_their_folder(make_page: Callable[..., Page]) -> None:
+    own = DatasetInfo("folder", (1, 8, 8), {"train": 6, "val": 2, "test": 2}, None, "0" * 64, "holiday")
+    html = render(make_page(dataset=own))
+    assert "<h1>Autoencoders on holiday</h1>" in html
+    assert "folder" not in html.partition("<body>")[2].partition('id="use"')[0]

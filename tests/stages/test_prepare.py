@@ -161,6 +161,8 @@ def fill(folder: Path, count: int = 20, colour: bool = False, subfolders: tuple[
 def test_a_folder_without_subfolders_has_no_labels(tmp_path):
     fill(tmp_path / "mine", colour=True)
     data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine"), "image_size": [8, 10]}, validation=0.2)
+    assert (data.info.name, data.info.title) == ("folder", "mine")
+    assert json.loads((tmp_path / "card" / "data_card.json").read_text())["name"] == "mine"
     assert data.info.shape == (3, 8, 10)
     assert data.info.counts == {"train": 14, "val": 3, "test": 3}
     assert data.info.classes is None

@@ -1,11 +1,13 @@
 """What a rung leaves behind: a folder with its numbers, its picture and what they say.
 
-rung.json     title, claim, story, parameters, data set, metrics, hardware, tags
+rung.json     title, claim, story, parameters, data set, metrics, hardware, duration and end (in seconds), tags
 figure.png    its picture (where there is something to measure)
-series.csv    what the picture draws, one row a measurement (likewise)
+series.csv    what the picture draws, one row a measurement (likewise); where it has a column `step` or `epoch`, curves
+              of what `GROUPS` tell apart
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
 
 RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 """In the order of the story; the names of the stages and of their folders."""
-FORMAT = 1
+GROUPS = ("target", "weights", "images")
+"""Columns of series.csv that say whose curve a row belongs to."""
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ def save_rung(
         "shape": data.shape,
         "hardware": hardware,
         "seconds": round(seconds, 2),
+        "ended": round(time.time(), 3),
         "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
     }
     with result_folder(folder) as draft:

@@ -61,7 +61,7 @@ def _title(figure: Figure, info: DatasetInfo) -> None:
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
-    figure.text(0, 1, info.name, size=16, weight="bold", va="top", parse_math=False)
+    figure.text(0, 1, info.title, size=16, weight="bold", va="top", parse_math=False)
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
 

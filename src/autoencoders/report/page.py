@@ -16,7 +16,7 @@ from autoencoders.report.pictures import Picture
 from autoencoders.report.planes import HUES, Plane
 from autoencoders.report.provenance import Part
 from autoencoders.report.references import PROTOCOLS
-from autoencoders.words import number
+from autoencoders.words import number, unbroken
 
 EXAMPLE = """\
 models:
@@ -79,7 +79,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "unbroken": unbroken}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),

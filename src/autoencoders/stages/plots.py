@@ -64,7 +64,9 @@ def _write_curves(measured: list[Measured], folder: Path) -> None:
             history = pd.read_csv(one.folder / "history.csv")
             history.drop(columns=["seconds", "timestamp"]).to_csv(folder / "loss" / f"{one.name}.csv", index=False)
         if "kl" in one.dimensions:
-            one.dimensions[["dimension", "kl"]].to_csv(folder / "kl" / f"{one.name}.csv", index=False)
+            named = [f"z{dimension:02}" for dimension in one.dimensions["dimension"]]  # DVC sorts them as text
+            kl = one.dimensions[["dimension", "kl"]].assign(dimension=named)
+            kl.to_csv(folder / "kl" / f"{one.name}.csv", index=False)
 
 
 def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out: Path) -> None:
@@ -117,8 +119,9 @@ def _shared(params: Params, measured: list[Measured], test: Split) -> dict[str, 
         figures["interpolations"] = interpolations({one.name: _line(one.model, ends) for one in measured}, ends.numpy())
     if any((one.folder / "history.csv").exists() for one in measured):
         figures["loss"] = _curves(measured)
-    if kl := {one.name: one.dimensions["kl"].to_numpy() for one in measured if "kl" in one.dimensions}:
-        figures["kl"] = kl_per_dimension(kl)
+    if vaes := {one.name: one.dimensions for one in measured if "kl" in one.dimensions}:
+        kl, variance = ({name: of[key].to_numpy() for name, of in vaes.items()} for key in ("kl", "variance"))
+        figures["kl"] = kl_per_dimension(kl, variance)
     return figures
 
 

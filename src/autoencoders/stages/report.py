@@ -91,7 +91,7 @@ def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
     """Read what describes a model or a rung, and see that it is of the data set that the page is about."""
     described: dict[str, Any] = read(folder)
     if described["dataset"]["content_hash"] != info.content_hash:
-        raise UserError(f"{folder} is of other data than {info.name}, as it is prepared now. Run `dvc repro`.")
+        raise UserError(f"{folder} is of other data than {info.title}, as it is prepared now. Run `dvc repro`.")
     return described
 
 
@@ -138,7 +138,7 @@ def _incomparable(params: Params) -> list[str]:
 def _card(path: Path, info: DatasetInfo) -> Picture:
     by_class = f", some of each of its {len(info.classes)} classes" if info.classes else ""
     alt = (
-        f"The data card of {info.name}: the mean training image, pixel mean and standard deviation, sample images"
+        f"The data card of {info.title}: the mean training image, pixel mean and standard deviation, sample images"
         f"{by_class}, and the number of images in each split."
     )
     return picture(path, alt, "What the models learned from.")

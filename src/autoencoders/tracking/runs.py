@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -174,11 +176,16 @@ class FolderRuns(Recorder):
 
         return self.attempt(action)
 
-    def log_figures(self, model: Path, figures: Iterable[Path]) -> "Future[Any]":
-        """Log figures to a model's run."""
-        return self.attempt(
-            lambda client: content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
-        )
+    def log_figures(self, model: Path, figures: Mapping[str, Path]) -> "Future[Any]":
+        """Log figures to a model's run under the names given, the same in all runs, so that MLflow compares them."""
+
+        def action(client: "MlflowClient") -> None:
+            run_id = run_of(client, model, self._experiment)
+            with TemporaryDirectory() as folder:
+                files = [Path(copy(path, f"{folder}/{name}")) for name, path in figures.items()]
+                content.log_files(client, run_id, files, "figures")
+
+        return self.attempt(action)
 
     def log_rung(self, folder: Path) -> "Future[Any]":
         """Record the rung in `folder`: in the run that has it, an injected run of its stage alone, or a new one."""
@@ -255,6 +262,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     }
 
 
-def figures_of(folder: Path, model: str) -> list[Path]:
-    """Return the figures that show `model`: those of all models, and its own, named `<figure>--<model>.png`."""
-    return [path for path in sorted(folder.glob("*.png")) if path.stem.partition("--")[2] in ("", model)]
+def figures_of(folder: Path, model: str) -> dict[str, Path]:
+    """Return the figures that show `model` by name: those of all models, and its own without `--<model>`."""
+    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    return {f"{name}.png": path for path, name, _, of in parts if of in ("", model)}
