@@ -118,7 +118,8 @@ def _fit_network(
     )
 
     def on_epoch(row: Row) -> None:
-        bar.set_postfix_str(f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}")
+        told = f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}"
+        bar.set_postfix_str(told, refresh=False)  # a bar drawn before its delay is never closed with a line's end
         bar.n = int(row["epoch"]) * len(train_batches)
         if run:
             run.log_epoch(row)
