@@ -63,8 +63,8 @@ def test_validation_may_be_a_fraction(tmp_path, mnist):
 def test_a_split_that_leaves_too_few_images_leaves_everything_as_it_was(tmp_path, mnist):
     run(tmp_path, {"name": "mnist"})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    with pytest.raises(UserError, match=r"prepare.validation: 1 of 60 images .* leaves 1 to validate on"):
-        run(tmp_path, {"name": "mnist"}, validation=1)
+    with pytest.raises(UserError, match=r"prepare.validation: 0.001 of 60 images .* leaves 0 to validate on"):
+        run(tmp_path, {"name": "mnist"}, validation=0.001)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert set(after) == set(before)  # no drafts left, and the old output untouched
     assert after[tmp_path / "prepared/dataset.json"] == before[tmp_path / "prepared/dataset.json"]
