@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= autoencoders:$(VERSION)
+# The first experiment of a new local database, its runs as a table; MLflow's start page is about agents.
+RUNS := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A machine that asks for no bytecode would compile every import anew: 10 s a stage.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,13 +16,14 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: run test check lock image figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
+	@autoencoders check
 	@dvc repro
 	@echo
 	@cat reports/comparison/comparison.txt
 	@echo
 	@echo "Next:"
 	@echo "  1. open reports/index.html: the comparison, the latent plane, the ladder"
-	@echo "  2. compare the runs: $(BIN)/mlflow ui, then http://127.0.0.1:5000"
+	@echo "  2. compare the runs: $(if $(MLFLOW_TRACKING_URI),on your MLflow server,$(BIN)/mlflow ui and open $(RUNS))"
 
 test: $(INSTALLED)  ## install and run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder
@@ -52,7 +55,7 @@ figures:  ## copy the figures that the README shows from the last run
 	for rung in one-image generation beta; do cp reports/ladder/$$rung/figure.png docs/figures/$$rung.png; done
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
-	rm -rf data models evaluation reports .cache/checkpoints
+	rm -rf data models evaluation/*/codes reports .cache/checkpoints
 
 help:
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'

@@ -143,7 +143,7 @@ def fit_like_keras(
     for _ in range(epochs):
         for x in batches.shuffled(shuffle):
             optimizer.zero_grad()
-            loss = model.loss(x, noise)["loss"]
+            loss = model.loss(x, model.noise(len(x), noise))["loss"]
             loss.backward()
             optimizer.step()
             on_batch()

@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from autoencoders.params import Params, parse_params  # noqa: E402
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+ROOT = Path(__file__).parents[1]
 INHERITED = (
     "MLFLOW_RUN_ID",
     "MLFLOW_EXPERIMENT_ID",
@@ -55,6 +57,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, so that of two processes neither waits minutes for the other at the end."""
     longest = ("test_pipeline.py", "test_tracking.py")
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
+
+
+@pytest.fixture(autouse=True)
+def _clean_repository() -> Iterator[None]:
+    """No test leaves anything of MLflow's in the repository."""
+    before = set(ROOT.glob("ml*"))
+    yield
+    assert set(ROOT.glob("ml*")) <= before
 
 
 @pytest.fixture(autouse=True)

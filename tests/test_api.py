@@ -274,15 +274,19 @@ def test_codes_that_are_none(vae: TrainedModel, z: object, found: str) -> None:
 
 
 def test_counts_out_of_range(vae: TrainedModel) -> None:
-    with pytest.raises(UserError, match="expected 1 image or more, found n = 0"):
-        vae.sample(0, torch.Generator())
-    with pytest.raises(UserError, match="expected 2 steps or more, found 1"):
-        vae.interpolate(*images(2), steps=1)
+    for n in (0, -3, 2.5, True, "3", None):
+        with pytest.raises(UserError, match=rf"^sample: expected n, a whole number from 1 on, found {n!r}\.$"):
+            vae.sample(n, torch.Generator())  # type: ignore[arg-type]
+    for steps in (1, 2.0, "11"):
+        with pytest.raises(UserError, match=rf"^interpolate: expected steps, a whole .* from 2 on, found {steps!r}\.$"):
+            vae.interpolate(*images(2), steps=steps)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"^vae: expected two images \(1, 8, 8\), found a list\.$"):
+        vae.interpolate([[0.0]], images(2)[0])  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"expected two images \(1, 8, 8\), found one of \(1, 1, 8, 8\)"):
         vae.interpolate(images(1), images(1))
-    for count in (0, 4):
+    for count in (0, 4, 1.5):
         with pytest.raises(UserError, match=rf"expected a count from 1 to 3 \(the codes\), found {count}"):
-            vae.neighbours(images(1), torch.zeros(3, 2), count)
+            vae.neighbours(images(1), torch.zeros(3, 2), count)  # type: ignore[arg-type]
 
 
 def test_a_device_that_is_not_there(trained: Path) -> None:

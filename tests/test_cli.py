@@ -1,3 +1,5 @@
+import argparse
+import errno
 import inspect
 import re
 import subprocess
@@ -7,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from autoencoders import cli
+from autoencoders.commands import interpolate, sample
 from autoencoders.errors import suggestion
 
 
@@ -81,18 +84,55 @@ def test_a_function_s_signature_is_its_command_line(
     told = " ".join(capsys.readouterr().out.split())
     assert "encode [-h] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
     assert "Do this. And that." in told
-    assert "--n N default: 3" in told
+    assert "--n N how many images, 1 to 100,000 (default: 3)" in told
+    assert "--out PATH file for the codes, such as codes.npz, replaced if it is there" in told
+
+
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.USES])
+def test_every_option_of_every_command_is_explained(name: str) -> None:
+    parser = argparse.ArgumentParser(prog=name)
+    cli._add_options(parser, name)
+    taken = inspect.signature(cli.stage(name)).parameters
+    explained = {action.dest: action.help or "" for action in parser._actions}
+    assert explained.keys() == {"help", *taken}
+    for option, parameter in taken.items():
+        words = explained[option].split()
+        assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in cli.USES else 'STAGE'}_OPTIONS"
+        if parameter.default not in (inspect.Parameter.empty, None):
+            assert words[-2:] == ["(default:", "%(default)s)"]
+    parser.format_help()
+
+
+def test_every_explanation_is_of_an_option() -> None:
+    for commands, explained in ((cli.COMMANDS, cli.STAGE_OPTIONS), (cli.USES, cli.USE_OPTIONS)):
+        taken = {name: set(inspect.signature(cli.stage(name)).parameters) for name in commands}
+        known = set().union(*taken.values()) | {f"{name} {option}" for name in commands for option in taken[name]}
+        assert set(explained) <= known
+
+
+def test_the_limits_in_the_help_are_those_of_the_commands() -> None:
+    assert f"1 to {sample.MOST:,}" in cli.USE_OPTIONS["n"]
+    assert f"2 to {interpolate.MOST_STEPS}" in cli.USE_OPTIONS["steps"]
 
 
 def test_a_full_disk_is_a_user_s_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    import errno
-
     def full(params: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
 
     monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
     assert cli._run(full, {"params": Path("params.yaml")}) == 2
     assert "no space left" in capsys.readouterr().err.lower()
+
+
+def test_a_place_that_may_not_be_read_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def forbidden(params: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
+
+    monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
+    assert cli._run(forbidden, {"params": Path("params.yaml")}) == 2
+    assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"
 
 
 def test_suggestions_are_near_misses_only() -> None:

@@ -13,6 +13,7 @@ from google.protobuf import json_format, struct_pb2
 
 from autoencoders import kubeflow
 from autoencoders.errors import UserError
+from autoencoders.ladder.record import FORMAT
 from autoencoders.params import PARAMETERS, Params, load_params, parse_params
 
 ROOT = Path(__file__).parents[1]
@@ -175,7 +176,7 @@ def test_the_page_of_a_rung_tells_its_story_and_shows_its_figure(tmp_path: Path)
     folder = tmp_path / "out" / "beta"
     folder.mkdir(parents=True)
     (folder / "figure.png").write_bytes(b"\x89PNG")
-    rung = {"format": 1, "title": "T", "claim": "a < b", "alt": "what it shows", "story": ["one", "two"]}
+    rung = {"format": FORMAT, "title": "T", "claim": "a < b", "alt": "what it shows", "story": ["one", "two"]}
     (folder / "rung.json").write_text(json.dumps(rung))
     page = Artifact(str(tmp_path / "page" / "page.html"))
     kubeflow.show_rung(page, Artifact(str(tmp_path / "out")))

@@ -1,5 +1,6 @@
 """A model named by its MLflow URI: loaded in Python and on the command line, and served over HTTP."""
 
+import json
 import os
 import signal
 import socket
@@ -65,6 +66,19 @@ def test_a_uri_of_nothing_is_named(registered: Path, uri: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/model", "mlflow-artifacts:/none", "file:///none", "abc:/x"])
+def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> None:
+    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow .* Name a folder, models:/") as caught:
+        load_model(uri)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_an_address_needs_is_named(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UserError, match=r"^s3://bucket/model needs the Python package boto3\. Install it, or"):
+        load_model("s3://bucket/model")
+
+
 def test_files_of_another_kind_are_named(client: MlflowClient, tmp_path: Path) -> None:
     run = client.create_run(client.create_experiment("other", artifact_location=(tmp_path / "artifacts").as_uri()))
     (tmp_path / "notes.txt").write_text("no model")
@@ -123,10 +137,15 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, 
     def ask(images: torch.Tensor, **more: Any) -> requests.Response:
         return requests.post(f"{server}/invocations", json={"inputs": images.tolist(), **more}, timeout=60)
 
+    def ask_text(text: str) -> requests.Response:
+        headers = {"Content-Type": "application/json"}
+        return requests.post(f"{server}/invocations", data=text, headers=headers, timeout=60)
+
     for more, expected in (
         ({}, model.reconstruct(IMAGES)),
         ({"params": {"output": "reconstructions"}}, model.reconstruct(IMAGES)),
         ({"params": {"output": "codes"}}, model.encode(IMAGES)),
+        ({"params": {"output": "codes", "temperature": 2}}, model.encode(IMAGES)),  # MLflow drops what it does not know
     ):
         answer = ask(IMAGES, **more)
         assert answer.status_code == 200, answer.text
@@ -135,6 +154,10 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, 
     for wrong, told in (
         (ask(IMAGES, params={"output": "labels"}), "params.output must be one of reconstructions, codes"),
         (ask(IMAGES[..., 1:]), "(-1, 1, 8, 8)"),
+        (ask(IMAGES * 255), "images must be floats in [0, 1], found values from "),
+        (ask(IMAGES - 0.5, params={"output": "codes"}), "images must be floats in [0, 1], found values from "),
+        (ask_text(json.dumps({"inputs": [[[[float("nan")] * 8] * 8]]})), "found values from nan to nan"),
+        (ask_text(json.dumps({"inputs": [[[[float("inf")] * 8] * 8]]})), "found values from inf to inf"),
     ):
         assert wrong.status_code == 400
         assert told in wrong.text

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_model_overrides_the_training_section() -> None:
         ({"train": {"epochs": 2.5}, "models": MODELS}, ["train.epochs:", "integer", "2.5"]),
         ({"train": {"schedule": "cosin"}, "models": MODELS}, ["train.schedule:", "'constant' or 'cosine'", "'cosin'"]),
         ({"train": {"learning_rate": float("nan")}, "models": MODELS}, ["train.learning_rate:", "finite"]),
-        ({"device": "gpu", "models": MODELS}, ["device:", "cuda", "'gpu'"]),
+        ({"device": "gpu", "models": MODELS}, ["device: should be auto, cpu, cuda or cuda:N, found 'gpu'"]),
         (
             {"models": {"a": {"kind": "vea", "latent": 2}}},
             ["models.a.kind:", "pca, autoencoder, vae", "Did you mean 'vae'?"],
@@ -67,7 +68,29 @@ def test_a_model_overrides_the_training_section() -> None:
         ),
         ({"models": {"a": {"kind": "pca", "latent": 2, "beta": 1}}}, ["models.a.beta: unknown key", "kind, latent"]),
         ({"models": {"a": {"kind": "vae", "latent": 2, "beta": -1}}}, ["models.a.beta:", "greater than or equal to 0"]),
-        ({"models": {"a.b": MODELS["vae"]}}, ["models.a.b:", "pattern"]),
+        ({"models": {"a.b": MODELS["vae"]}}, ["models.a.b: a model's name is made of letters, digits, - and _"]),
+        ({"models": {"a\n": MODELS["vae"]}}, ["models.a: a model's name", r"found 'a\n'"]),
+        ({"models": {5: MODELS["vae"]}}, ["models.5: a model's name", "found 5"]),
+        ({"models": {"a" * 65: MODELS["vae"]}}, ["has at most 64 characters"]),
+        ({"models": None}, ["models: should be a section"]),
+        ({"models": {"a": None}}, ["models.a: should be a section"]),
+        ({"train": [1], "models": MODELS}, ["train: should be a section", "found [1]"]),
+        ({"train": {"learning_rate": True}, "models": MODELS}, ["train.learning_rate: should be a valid number"]),
+        ({"train": {"learning_rate": "0.1"}, "models": MODELS}, ["train.learning_rate: should be a valid number"]),
+        ({"train": {"compile": "yes"}, "models": MODELS}, ["train.compile: should be a valid boolean, found 'yes'"]),
+        ({"train": {"compile": 1}, "models": MODELS}, ["train.compile: should be a valid boolean, found 1"]),
+        ({"ladder": {"beta": {"betas": [True, 2]}}, "models": MODELS}, ["ladder.beta.betas.0:", "valid number"]),
+        ({"tracking": {"experiment": "  "}, "models": MODELS}, ["tracking.experiment: should not be blank"]),
+        ({"features": {"images": 10**12}, "models": MODELS}, ["features.images: should be less than", "100000"]),
+        ({"models": {"a": {**MODELS["vae"], "hidden": [10**12]}}}, ["models.a.hidden.0: should be less than", "65536"]),
+        (
+            {"data": {"name": "folder", "image_size": 2}, "models": MODELS},
+            ["data.image_size: should be a number from 4 to 1024, or [height, width] of such, found 2"],
+        ),
+        (
+            {"data": {"name": "folder", "image_size": [8, 8, 8]}, "models": MODELS},
+            ["data.image_size: should be a number from 4 to 1024, or [height, width] of such, found [8, 8, 8]"],
+        ),
         ({"models": {}}, ["models:", "at least 1"]),
         ({}, ["models: missing"]),
         ({"data": {"name": "mnits"}, "models": MODELS}, ["data: unknown data set 'mnits'", "Did you mean 'mnist'?"]),
@@ -76,7 +99,7 @@ def test_a_model_overrides_the_training_section() -> None:
         ({"prepare": {"validation": 0}, "models": MODELS}, ["prepare.validation:", "found 0"]),
         (
             {"train": {"epochs": 3}, "models": {"a": {**MODELS["vae"], "kl_warmup": 4}}},
-            ["models.a.kl_warmup", "longer than its training"],
+            ["params.yaml: models.a.kl_warmup: 4 is longer than its training (3 epochs)"],
         ),
     ],
 )
@@ -84,6 +107,18 @@ def test_bad_values_are_named_with_their_path(raw: dict, said: list[str]) -> Non
     message = refused(raw)
     for part in said:
         assert part in message
+    assert not re.search(r"pattern|validat(ed|ion) data|after validation|Undefined|\^", message)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, True, "many", None, [1]])
+def test_a_share_or_a_count_that_is_neither_is_told_once(value: object) -> None:
+    said = f"params.yaml: prepare.validation: should be a count from 1 on, or a share between 0 and 1, found {value!r}"
+    assert refused({"prepare": {"validation": value}, "models": MODELS}) == said
+
+
+def test_a_wrong_arch_is_not_told_of_its_default_widths_too() -> None:
+    entry = {"kind": "vae", "latent": 2, "arch": "cnov"}
+    assert refused({"models": {"a": entry}}) == "params.yaml: models.a.arch: should be 'mlp' or 'conv', found 'cnov'"
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -104,6 +139,33 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, said: s
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=said):
         load_params(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("train:\n  epochs: 1\n  seed: 2\n  epochs: 3\n", "line 4: the key 'epochs' stands in line 2 already"),
+        ("models:\n  a: {kind: pca, kind: vae}\n", "line 2: the key 'kind' stands in line 2 already"),
+        ("data: {}\nmodels: {}\ndata: {}\n", "line 3: the key 'data' stands in line 1 already"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_params(tmp_path / "params.yaml")
+    assert str(caught.value) == f"{tmp_path / 'params.yaml'}: {said}"
+
+
+def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+    text = "train: {learning_rate: 1e-3, grad_clip: 2E+1, warmup: 0}\nmodels: {pca: {kind: pca, latent: 2}}\n"
+    (tmp_path / "params.yaml").write_text(text)
+    train = load_params(tmp_path / "params.yaml").train
+    assert (train.learning_rate, train.grad_clip, train.warmup) == (0.001, 20.0, 0.0)
+
+
+def test_a_folder_is_no_file_of_parameters(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)\. Name a file with --params\.$"):
+        load_params(tmp_path)
 
 
 def test_a_missing_file_names_the_fix(tmp_path: Path) -> None:

@@ -76,16 +76,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "download", "prepare", "features", "train@pca", "train@vae",
         "evaluate@pca", "evaluate@vae", "plots", "compare", *RUNGS, "report",
     ]  # fmt: skip
-    run(folder, "git", "add", "dvc.lock")
+    run(folder, "git", "add", "dvc.lock", "evaluation")
     run(folder, "git", "commit", "-qm", "ran")
     return folder
 
 
-def mlflow_runs(folder: Path) -> list:
+def mlflow_runs(folder: Path, experiment_name: str = "autoencoders") -> list:
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("autoencoders")
+    experiment = client.get_experiment_by_name(experiment_name)
     return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
@@ -100,12 +100,16 @@ def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
     shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
     own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
     assert figures == shared | own
+    kl = (project / "reports/curves/kl/vae.csv").read_text().splitlines()
+    assert [line.partition(",")[0] for line in kl] == ["dimension", "z01", "z02", "z03"]
     assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
 
 
 def test_every_model_has_one_run_with_everything_in_it(project: Path) -> None:
     runs = {found.info.run_name: found for found in mlflow_runs(project) if "dvc_experiment" not in found.data.tags}
-    assert set(runs) == {"pca", "vae", "report", *(f"ladder: {name}" for name in RUNGS)}
+    assert set(runs) == {"pca", "vae"}
+    beside = [found.info.run_name for found in mlflow_runs(project, "autoencoders-ladder")]
+    assert set(beside) == {"report", *(f"ladder: {name}" for name in RUNGS)}
     vae = runs["vae"]
     assert vae.info.status == "FINISHED"
     measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
@@ -138,6 +142,15 @@ def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> 
     difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))
     assert "evaluation/vae/metrics.json" in difference
     assert "evaluation/pca/metrics.json" not in difference
+
+
+def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: Path, tmp_path: Path) -> None:
+    tracked = run(project, "git", "ls-files", "evaluation").split()
+    assert tracked == ["evaluation/pca/metrics.json", "evaluation/vae/metrics.json"]
+    run(tmp_path, "git", "clone", "-q", str(project), "clone")
+    shown = json.loads(run(tmp_path / "clone", "dvc", "metrics", "show", "--json"))
+    measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
+    assert shown[""]["data"]["evaluation/vae/metrics.json"]["data"] == measured
 
 
 def test_a_new_image_is_noticed(project: Path) -> None:

@@ -63,6 +63,14 @@ def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
         served.predict(images, {"output": "labels"})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.5, 255.0])
+def test_images_out_of_range_are_refused(trained: Path, value: float) -> None:
+    images = IMAGES.copy()
+    images[3, 0, 2, 2] = value
+    with pytest.raises(UserError, match=r"^images must be floats in \[0, 1\], found values from "):
+        Reconstructor(trained / "vae").predict(images)
+
+
 def test_a_logged_model_brings_its_code_its_signature_and_an_example(
     trained: Path, params: Params, client: MlflowClient, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepare
     histories(client, run.info.run_id, folder)
     description = json.loads((folder / "model.json").read_text())
     assert run.data.metrics["best/val/elbo"] == description["validation"]["val/elbo"]
-    assert run.data.metrics["system/cpu_utilization_percentage"] >= 0
+    assert run.data.metrics["system/cpu_utilization_percentage"] > 0
 
     content_hash = PreparedData(prepared).info.content_hash
     [used] = run.inputs.dataset_inputs
@@ -137,7 +138,7 @@ def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
     assert tags.items() >= reference(folder)["tags"].items()
 
 
-def test_git_dirty_tells_changed_code_but_not_the_lock_file_that_dvc_rewrites(
+def test_git_dirty_tells_changed_code_but_not_what_the_pipeline_itself_rewrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from autoencoders.tracking.origin import _commit
@@ -148,12 +149,14 @@ def test_git_dirty_tells_changed_code_but_not_the_lock_file_that_dvc_rewrites(
     monkeypatch.setenv("GIT_COMMIT", "abc")  # as an image without git says it
     assert _commit() == ("abc", "false")
     (tmp_path / "sub").mkdir()
-    for name in ("dvc.lock", "code.py"):
+    (tmp_path / "evaluation" / "vae").mkdir(parents=True)
+    for name in ("dvc.lock", "evaluation/vae/metrics.json", "code.py"):
         (tmp_path / name).write_text("1")
     author = ["-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "1"]):
         subprocess.run(["git", *command], check=True)
-    (tmp_path / "dvc.lock").write_text("2")
+    for name in ("dvc.lock", "evaluation/vae/metrics.json"):
+        (tmp_path / name).write_text("2")
     monkeypatch.chdir(tmp_path / "sub")
     assert _commit()[1] == "false"
     (tmp_path / "code.py").write_text("2")
@@ -298,9 +301,11 @@ def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store: str) -
 
 
 @pytest.fixture
-def injected(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> str:
+def injected(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A run such as `mlflow run` starts, in another experiment than the parameters name."""
-    run_id = client.create_run(client.create_experiment("launched")).info.run_id
+    # a bare client of MLflow's would keep its files in mlruns, where the tests were started
+    experiment = client.create_experiment("launched", artifact_location=(tmp_path / "artifacts").as_uri())
+    run_id = client.create_run(experiment).info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     return run_id
 
@@ -340,6 +345,31 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
     histories(client, injected, folder)
 
 
+def test_a_training_that_is_resumed_below_another_pipeline_moves_below_it(
+    train_model: Callable[..., Path],
+    at_epoch: Callable[[Hook], None],
+    client: MlflowClient,
+    injected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first: list[str] = []
+
+    def break_off(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if not first:
+            first.append(run.run_id)
+            raise KeyboardInterrupt
+
+    at_epoch(break_off)
+    monkeypatch.setenv("DVC_STAGE", "train@ae")
+    with pytest.raises(KeyboardInterrupt):
+        train_model("ae")
+    second = client.create_run(client.get_run(injected).info.experiment_id).info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", second)
+    run = run_in(client, train_model("ae"))
+    assert run.info.run_id == first[0]
+    assert run.data.tags["mlflow.parentRunId"] == second
+
+
 def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended(
     train_model: Callable[..., Path], client: MlflowClient, injected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,10 +393,20 @@ def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     with tracking.FolderRuns("autoencoders") as models:
-        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"], own=True)
+        models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"], own=tracking.injected_run())
     assert client.get_run(own).data.metrics == {"test/mse": 0.5}
     assert run_in(client, folder).data.metrics["test/mse"] == 0.5
     assert [file.path for file in client.list_artifacts(reference(folder)["run_id"])] == ["evaluation"]
+
+
+def test_publishing_leaves_a_launchers_run_without_the_models_metrics(
+    trained: Path, params: Params, client: MlflowClient, injected: str
+) -> None:
+    (trained / "ae" / "metrics.json").write_text('{"mse": 0.25}')
+    publish(params, **in_one(trained))
+    assert client.get_run(injected).data.metrics == {}
+    [run] = [run for run in contents(client)["runs"].values() if "test/mse" in run["metrics"]]
+    assert run["params and tags"][1]["model"] == "ae"
 
 
 # Kubeflow Pipelines
@@ -455,7 +495,7 @@ def test_models_that_arrive_without_their_runs_get_them_re_created_once(
     assert run.info.start_time < run.info.end_time
     assert run.data.metrics["test/mse"] == 0.25
     figures = [file.path for file in client.list_artifacts(run.info.run_id, "figures")]
-    assert figures == ["figures/loss.png", "figures/prediction--ae.png"]
+    assert figures == ["figures/loss.png", "figures/prediction.png"]
 
 
 def test_an_upload_that_was_broken_off_is_taken_up(
@@ -497,6 +537,36 @@ def test_aliases_point_to_the_best_models_by_the_validation_split(
             assert version.tags["model"] == client.get_run(version.run_id).info.run_name == name
             assert version.tags["selected_by"] == metric
     assert len(client.search_model_versions()) == 4
+    tagged = [v.tags["model"] for v in client.search_model_versions() if "selected_by" in v.tags]
+    assert sorted(tagged) == ["ae", "vae"]
+
+
+def test_an_experiment_that_came_out_worse_takes_no_alias_away(
+    trained: Path, params: Params, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(params, **in_one(trained))
+    first = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    description = json.loads((trained / "vae" / "model.json").read_text())
+    elbo = description["validation"]["val/elbo"]
+
+    def train_again(run_id: str, **changes: Any) -> None:
+        changed = {**description, **changes, "validation": {**description["validation"], "val/elbo": elbo - 1}}
+        (trained / "vae" / "model.json").write_text(json.dumps(changed))
+        tags = {**reference(trained / "vae")["tags"], "data_hash": changed["dataset"]["content_hash"]}
+        (trained / "vae" / "run.json").write_text(json.dumps({"run_id": run_id, "tags": tags}))
+        publish(params, **in_one(trained))
+
+    train_again("2" * 32)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").version == first.version
+    assert "@best-vae stays where it is: that model is better than vae, by val/elbo" in capsys.readouterr().out
+    other = {**description["dataset"], "content_hash": "0" * 64}
+    train_again("3" * 32, dataset=other)  # the ELBOs of two data sets do not compare
+    last = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    assert int(last.version) > int(first.version)
+
+    client.delete_run(last.run_id)
+    train_again("4" * 32, dataset=other)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").run_id != last.run_id
 
 
 def test_a_model_without_a_run_of_record_is_known_by_its_weights(
@@ -691,6 +761,37 @@ def test_a_server_that_accepts_and_says_nothing_is_noticed_too(monkeypatch: pyte
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)"):
             tracking.require_server()
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Answers the paths of `known` with HTTP 200 and all others with 404."""
+
+    known: tuple[str, ...] = ()
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path.startswith(self.known) else 404)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
+def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
+    known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answering, "known", known)
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+        try:
+            if known:
+                tracking.require_server()
+            else:
+                with pytest.raises(UserError, match=r"there is no MLflow at http://127\.0\.0\.1:\d+: HTTP 404"):
+                    tracking.require_server()
+        finally:
+            server.shutdown()
 
 
 def test_no_message_holds_a_password() -> None:

@@ -110,22 +110,27 @@ class TrainedModel:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` new images (n, C, H, W), decoded from draws from N(0, I): a VAE's only.
 
+        Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
         if not isinstance(self.network, VAE):
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
-        if n < 1:
-            raise UserError(f"sample: expected 1 image or more, found n = {n}.")
-        return self.decode(torch.randn(n, self.latent, generator=generator, device=generator.device))
+        if not _whole(n) or n < 1:
+            raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
+        counts = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+        draws = [torch.randn(count, self.latent, generator=generator, device=generator.device) for count in counts]
+        return self.decode(torch.cat(draws))
 
     def interpolate(self, a: Floats, b: Floats, steps: int = 11) -> Tensor:
         """Return images (steps, C, H, W) decoded from the straight line between the codes of images a and b (C, H, W).
 
         The first and the last are the reconstructions of a and b.
         """
-        if steps < 2:
-            raise UserError(f"interpolate: expected 2 steps or more, found {steps}.")
+        if not _whole(steps) or steps < 2:
+            raise UserError(f"interpolate: expected steps, a whole number from 2 on, found {steps!r}.")
         for image in (a, b):
+            if not isinstance(image, Tensor | np.ndarray):
+                raise UserError(f"{self.name}: expected two images {self.shape}, found a {type(image).__name__}.")
             if tuple(image.shape) != self.shape:
                 raise UserError(f"{self.name}: expected two images {self.shape}, found one of {tuple(image.shape)}.")
         first, last = self.encode(a[None]), self.encode(b[None])
@@ -135,8 +140,8 @@ class TrainedModel:
     def neighbours(self, images: Floats, codes: Floats, count: int = 5) -> Neighbours:
         """Return which of `codes` (M, latent), such as `encode` gave for other images, are nearest to each image's."""
         among = self._codes(codes)
-        if not 1 <= count <= len(among):
-            raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count}.")
+        if not _whole(count) or not 1 <= count <= len(among):
+            raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count!r}.")
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
         rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
         found = [torch.topk(row, count, largest=False) for row in rows]
@@ -206,6 +211,10 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
         with downloaded(str(source)) as folder:
             return TrainedModel(load_trained(folder, place), place)
     return TrainedModel(load_trained(Path(source), place), place)
+
+
+def _whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 def _device(name: str) -> torch.device:

@@ -23,6 +23,7 @@ from autoencoders.errors import UserError
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
+    "check": "see that params.yaml is in order; `make run` begins with it",
     "download": "fetch and verify the images",
     "prepare": "split them into train, val and test",
     "features": "train the classifier whose features the Fréchet distance uses",
@@ -49,6 +50,45 @@ USES = {
     "anomalies": "images ranked by how unusual they are",
     "lineage": "what a model came from: commit, data, parameters, image, runs",
 }
+STAGE_OPTIONS = {
+    "params": "file of parameters",
+    "raw": "folder that `download` wrote",
+    "data": "folder of prepared data, which `prepare` wrote",
+    "features": "folder that `features` wrote",
+    "model": "name of the model, an entry of `models` in params.yaml",
+    "models": "folder of the trained models, one subfolder each",
+    "evaluation": "folder of what `evaluate` measured, one subfolder a model",
+    "figures": "folder of the figures that `plots` drew",
+    "comparison": "folder that `compare` wrote",
+    "ladder": "folder of the rungs, one subfolder each",
+    "report": "page that `report` wrote",
+    "cache": "folder that keeps verified downloads between runs",
+    "checkpoints": "folder of checkpoints, from which an interrupted training goes on",
+    "card": "folder of the data card, replaced if it is there",
+    "curves": "folder for the numbers of the curves, replaced if it is there",
+    "out": "folder for the results, replaced if it is there",
+    "download out": "folder for the files, replaced if it is there; what is intact in it is kept",
+    "evaluate model": "folder of the trained model",
+    "report card": "folder of the data card",
+    "report out": "page for the results, an HTML file, replaced if it is there",
+}
+USE_OPTIONS = {
+    "images": "image files, or folders of them",
+    "a": "image file to begin with",
+    "b": "image file to end with",
+    "codes": "file of codes, which `encode` wrote",
+    "model": "folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae",
+    "data": "folder of prepared data, which `prepare` wrote",
+    "n": "how many images, 1 to 100,000",
+    "seed": "of the draws: equal seeds give equal images",
+    "steps": "how many images, the ends included, 2 to 200",
+    "count": "how many neighbours of each image",
+    "out": "folder for the results: a new or an empty one",
+    "encode out": "file for the codes, such as codes.npz, replaced if it is there",
+    "anomalies out": "CSV file for all images, replaced if it is there; none is written without",
+    "neighbours out": "folder for a table and a picture: a new or an empty one; none is written without",
+}
+"""What an option means: of any command, or of `command option`."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
 GROUPS = {"stages of the pipeline": COMMANDS, "use a trained model": USES}
@@ -72,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         command = commands.add_parser(name)
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
             command.description = inspect.getdoc(stage(name))
-            _add_options(command, stage(name))
+            _add_options(command, name)
     chosen = vars(parser.parse_args(arguments))
     sys.exit(_run(stage(chosen.pop("command")), chosen))
 
@@ -92,24 +132,29 @@ def _overview() -> str:
     return "\n".join([*lines, "`autoencoders command -h` says what a command takes."])
 
 
-def _add_options(command: argparse.ArgumentParser, function: Callable[..., None]) -> None:
-    for name, parameter in inspect.signature(function).parameters.items():
+def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
+    explained = USE_OPTIONS if command in USES else STAGE_OPTIONS
+    for name, parameter in inspect.signature(stage(command)).parameters.items():
+        told = explained.get(f"{command} {name}") or explained.get(name, "")
         if name == "params":
-            command.add_argument("--params", type=Path, default=Path("params.yaml"), help="default: %(default)s")
+            default = Path("params.yaml")
+            parser.add_argument(
+                "--params", type=Path, metavar="PATH", default=default, help=f"{told} (default: %(default)s)"
+            )
             continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
-        options: dict[str, Any] = {"type": kind, "metavar": METAVARS[kind]}
+        options: dict[str, Any] = {"type": kind, "metavar": METAVARS[kind], "help": told}
         if get_origin(parameter.annotation) is list:
             options["nargs"] = "+"
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
-            command.add_argument(name, **{**options, "metavar": name.upper()})
+            parser.add_argument(name, **{**options, "metavar": name.upper()})
             continue
         if parameter.default is inspect.Parameter.empty:
             options["required"] = True
         elif parameter.default is not None:
-            options |= {"default": parameter.default, "help": "default: %(default)s"}
-        command.add_argument(f"--{name}", **options)
+            options |= {"default": parameter.default, "help": f"{told} (default: %(default)s)"}
+        parser.add_argument(f"--{name}", **options)
 
 
 def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
@@ -127,6 +172,9 @@ def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 130
     except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:
+            print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+            return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         place = f" ({error.filename})" if error.filename else ""

@@ -25,12 +25,16 @@ class Reconstructor:
     def predict(self, images: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
         """Images float32 (N, C, H, W) in [0, 1] → their reconstructions, same shape; a VAE decodes the mean.
 
-        With `params={"output": "codes"}` → their codes (N, latent). Raises `UserError` for any other output.
+        With `params={"output": "codes"}` → their codes (N, latent). Raises `UserError`, which MLflow's server answers
+        with HTTP 400, for any other output and for images with values outside [0, 1], NaN among them.
         """
         output = (params or {}).get("output", OUTPUTS[0])
         if output not in OUTPUTS:
             raise UserError(f"params.output must be one of {', '.join(OUTPUTS)}, found {output!r}.")
         x = torch.from_numpy(np.array(images, dtype=np.float32))
+        if len(x) and not (x.min() >= 0 and x.max() <= 1):  # NaN compares false
+            low, high = x.min().item(), x.max().item()
+            raise UserError(f"images must be floats in [0, 1], found values from {low:.4g} to {high:.4g}.")
         codes = (self._model.encode(part) for part in x.split(BATCH))
         return torch.cat([z if output == "codes" else self._model.decode(z) for z in codes]).numpy()
 

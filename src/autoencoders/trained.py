@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from autoencoders.models import Model
+    from autoencoders.models.blocks import Shape
 
 FORMAT = 1
 
@@ -52,6 +53,8 @@ def read_description(folder: Path) -> dict[str, Any]:
     try:
         description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
+        if folder.is_file():
+            raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.") from None
         raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / 'model.json'} is damaged ({error}). Train the model again.") from error
@@ -65,6 +68,7 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
 
     The weights must be the very bytes that `model.json` names by their hash.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load
 
     from autoencoders.models import build
@@ -81,11 +85,13 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
                 f"{path} is damaged, or of another training than {folder / 'model.json'}: its SHA-256 is not the one "
                 "written there. Train the model again, or `dvc pull` it."
             )
-        model = build(description["model"], tuple(description["shape"])).to(device)
-    except (KeyError, TypeError, ValueError) as error:
+        model = build(description["model"], _shape(description)).to(device)
+    except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
         raise UserError(f"{folder / 'model.json'} is damaged ({error!r}). Train the model again.") from error
     try:
         model.load_state_dict(load(weights))
+    except SafetensorError as error:
+        raise UserError(f"{path} is no file of weights ({error}). Train the model again, or `dvc pull` it.") from error
     except RuntimeError as error:
         raise UserError(
             f"{path} holds the weights of another model than {folder / 'model.json'} describes "
@@ -93,6 +99,13 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
         ) from error
     model.eval()
     return Trained(model, description)
+
+
+def _shape(description: dict[str, Any]) -> "Shape":
+    channels, height, width = description["shape"]
+    if not all(isinstance(side, int) and side > 0 for side in (channels, height, width)):
+        raise ValueError(f"shape {description['shape']}")
+    return channels, height, width
 
 
 def _first_mismatch(error: RuntimeError) -> str:

@@ -12,7 +12,7 @@ import torch
 from calling import COUNT, Run, names, read
 from PIL import Image
 
-from autoencoders.api import load_model
+from autoencoders.api import TrainedModel, load_model
 from autoencoders.commands.codes import read_codes
 from autoencoders.data.prepared import PreparedData
 
@@ -78,6 +78,23 @@ def test_samples_follow_the_seed(run: Run, trained: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(drawn["a"], as_pixels(expected))
     np.testing.assert_array_equal(drawn["a"], drawn["b"])
     assert (drawn["a"] != drawn["c"]).any()
+
+
+def test_samples_beyond_a_block_are_those_of_one_call(
+    run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("api", "commands.sample"):
+        monkeypatch.setattr(f"autoencoders.{module}.BLOCK", 5)
+    asked: list[int] = []
+    sample = TrainedModel.sample
+    monkeypatch.setattr(
+        TrainedModel, "sample", lambda self, n, generator: asked.append(n) or sample(self, n, generator)
+    )
+    assert run("sample", "--model", trained / "vae", "--n", 12, "--out", "out").code == 0
+    assert asked == [5, 5, 2]
+    expected = sample(load_model(trained / "vae"), 12, torch.Generator().manual_seed(0))
+    found = np.stack([read(tmp_path / "out" / f"{i:02}.png") for i in range(12)])
+    np.testing.assert_array_equal(found, as_pixels(expected))
 
 
 @pytest.mark.parametrize("kind", ["pca", "ae"])
@@ -277,11 +294,25 @@ def test_somebody_s_folder_is_left_alone(run: Run, trained: Path, pictures: Path
     assert names(pictures) == ["a", "b"]
 
 
-@pytest.mark.parametrize(("n", "seed", "message"), [(0, 0, "found n = 0"), (1, -1, "--seed must be from 0")])
+@pytest.mark.parametrize(
+    ("n", "seed", "message"),
+    [
+        (0, 0, "--n must be from 1 to 100,000, found 0."),
+        (10**12, 0, "--n must be from 1 to 100,000, found 1000000000000."),
+        (1, -1, "--seed must be from 0"),
+    ],
+)
 def test_counts_and_seeds_out_of_range(run: Run, trained: Path, n: int, seed: int, message: str) -> None:
     done = run("sample", "--model", trained / "vae", "--n", n, f"--seed={seed}", "--out", "out")
-    assert done.code == 2
+    assert (done.code, done.err.count("\n")) == (2, 1)
     assert message in done.err
+
+
+@pytest.mark.parametrize("steps", [1, 201, 10**12])
+def test_steps_out_of_range(run: Run, trained: Path, pictures: Path, steps: int) -> None:
+    ends = (pictures / "a" / "number-0.png", pictures / "b" / "number-4.png")
+    done = run("interpolate", *ends, "--model", trained / "vae", "--steps", steps, "--out", "line")
+    assert (done.code, done.err) == (2, f"error: --steps must be from 2 to 200, found {steps}.\n")
 
 
 def test_a_model_in_a_folder_needs_no_mlflow_and_no_params_yaml(trained: Path, pictures: Path, tmp_path: Path) -> None:

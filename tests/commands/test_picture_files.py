@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,15 @@ def test_places_without_pictures_are_named(tmp_path: Path) -> None:
         list_pictures([tmp_path / "empty"])
     with pytest.raises(UserError, match=r"none.png does not exist. Name image files, or folders of them"):
         list_pictures([tmp_path / "none.png"])
+
+
+def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+    good = picture(tmp_path / "own" / "a.png")
+    os.mkfifo(tmp_path / "own" / "pipe.png")
+    (tmp_path / "own" / "dead.png").symlink_to("none.png")
+    assert list_pictures([tmp_path / "own"]) == [good]
+    with pytest.raises(UserError, match=r"pipe.png is no file. Name an image file"):
+        list(read_pictures([good, tmp_path / "own" / "pipe.png"], model((1, 6, 5))))
 
 
 def test_numbered_names_differ_sort_and_stay_in_their_folder() -> None:

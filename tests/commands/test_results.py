@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,30 @@ def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [result_file, result_folder])
-def test_a_place_beneath_a_file_is_none(tmp_path: Path, place) -> None:
+@pytest.mark.parametrize("beneath", ["out", "deep/out"])
+def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"is no folder. Name another place"), place(tmp_path / "file" / "out"):
+    with (
+        pytest.raises(UserError, match=rf"{tmp_path}/file is no folder. Name another"),
+        place(tmp_path / "file" / beneath),
+    ):
         pass
+
+
+@pytest.mark.parametrize("place", [result_file, result_folder])
+@pytest.mark.parametrize("out", ["/proc/none/out", f"{'long' * 100}", "/proc/out"])
+def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place, out) -> None:
+    monkeypatch.chdir(tmp_path)
+    with (
+        pytest.raises(UserError, match=rf"--out {out} cannot be written \(.+\). Name another place"),
+        place(Path(out)) as draft,
+    ):
+        draft.write_text("x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # as /dev/null, which root could replace
+    with pytest.raises(UserError, match=r"pipe is no file. Name a file with --out"), result_file(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo()

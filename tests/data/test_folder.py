@@ -1,4 +1,7 @@
 import hashlib
+import os
+import shutil
+import socket
 
 import pytest
 
@@ -10,7 +13,7 @@ def touch(folder, *names):
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_bytes(os.fsencode(name))
 
 
 def test_images_are_listed_and_the_rest_is_counted(tmp_path):
@@ -24,6 +27,46 @@ def test_a_link_in_a_circle_ends(tmp_path):
     touch(tmp_path, "a/1.png")
     (tmp_path / "a" / "again").symlink_to(tmp_path)
     assert scan(tmp_path).images == ["a/1.png"]
+
+
+def test_what_is_no_file_is_counted_and_never_opened(tmp_path):
+    touch(tmp_path, "a.png")
+    (tmp_path / "dead.png").symlink_to(tmp_path / "none.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(tmp_path / "socket.png"))
+        found = scan(tmp_path)
+    assert (found.images, found.ignored) == (["a.png"], 3)
+    write_manifest(tmp_path, found.images, tmp_path / "manifest.csv")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(UserError, match=r"holds no images \(4 other files\)"):
+        scan(tmp_path)
+
+
+def test_a_name_that_is_not_utf_8_is_told(tmp_path):
+    touch(tmp_path, "ü.png", os.fsdecode(b"b\xff.png"))
+    with pytest.raises(UserError, match=r"the file name b'b\\xff.png' is not UTF-8. Rename it"):
+        scan(tmp_path)
+
+
+def test_an_image_that_disappears_is_told(tmp_path):
+    touch(tmp_path, "own/a.png")
+    with pytest.raises(UserError, match=r"own/b.png cannot be read \(No such file or directory\)\. Run again"):
+        write_manifest(tmp_path / "own", ["a.png", "b.png"], tmp_path / "manifest.csv")
+
+
+def test_a_folder_that_disappears_is_told(tmp_path, monkeypatch):
+    touch(tmp_path, "own/a.png", "own/b/c.png")
+    walk = os.walk
+
+    def vanishing(*arguments, **options):
+        for one in walk(*arguments, **options):
+            shutil.rmtree(tmp_path / "own", ignore_errors=True)
+            yield one
+
+    monkeypatch.setattr(os, "walk", vanishing)
+    with pytest.raises(UserError, match=r"own/b cannot be read \(No such file or directory\)"):
+        scan(tmp_path / "own")
 
 
 @pytest.mark.parametrize(

@@ -11,24 +11,67 @@ def test_the_seed_alone_decides_the_order():
     assert sorted(shuffled(1000, 3)) == list(range(1000))
 
 
-@pytest.mark.parametrize(
-    ("validation", "count"), [(5, 5), (0.1, 10), (0.999, None), (99, 99), (100, None), (0.001, None)]
-)
-def test_validation_is_a_count_or_a_fraction(validation, count):
-    pool = shuffled(100, 0)
-    if count is None:
-        with pytest.raises(UserError, match=f"prepare.validation: {validation} of 100 training images leaves none"):
-            split_off_validation(pool, validation)
-        return
-    train, val = split_off_validation(pool, validation)
+@pytest.mark.parametrize(("validation", "count"), [(1, 1), (5, 5), (20, 20), (0.1, 10), (0.02, 2), (0.98, 98)])
+def test_validation_is_a_count_or_a_share(validation, count, capsys):
+    train, val = split_off_validation(shuffled(100, 0), validation)
     assert (len(train), len(val)) == (100 - count, count)
     assert sorted([*train, *val]) == list(range(100))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("total", "count"), [(100, 20), (3, 1), (4, 1), (9, 1), (10, 2), (5899, 1179), (24999, 4999)])
+def test_a_count_is_at_most_a_fifth_and_says_so(total, count, capsys):
+    train, val = split_off_validation(shuffled(total, 0), 5000)
+    assert (len(train), len(val)) == (total - count, count)
+    assert capsys.readouterr().out == (
+        f"prepare.validation: 5000 is more than a fifth of the {total} images outside the test split: using {count}\n"
+    )
+
+
+def test_the_default_is_taken_whole_of_mnist():
+    assert len(split_off_validation(shuffled(60_000, 0), 5000)[1]) == 5000
+
+
+@pytest.mark.parametrize(
+    ("total", "validation", "message"),
+    [
+        (100, 0.001, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.2, or add images"),
+        (100, 0.999, "leaves 0 to train on"),
+        (100, 0.99, "leaves 1 to train on"),
+        (7, 0.05, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.29, or add images"),
+        (2, 5000, "leaves 1 to train on; 2 or more are needed. Add images"),
+    ],
+)
+def test_a_validation_that_leaves_too_few_is_refused(total, validation, message):
+    with pytest.raises(UserError, match=f"^prepare.validation: {validation} of {total} images outside .* {message}"):
+        split_off_validation(shuffled(total, 0), validation)
+
+
+@pytest.mark.parametrize("total", range(6, 40))
+def test_what_the_messages_advise_will_do(total):
+    share = max(0.2, np.ceil(200 / total) / 100)
+    rest, test = split_off_test(shuffled(total, 0), share)
+    train, val = split_off_validation(rest, max(0.2, np.ceil(200 / len(rest)) / 100))
+    assert min(len(test), len(train), len(val)) >= 2
 
 
 def test_the_test_fraction_is_taken_first():
     rest, test = split_off_test(shuffled(101, 0), 0.15)
     assert (len(rest), len(test)) == (86, 15)
     assert not set(rest) & set(test)
-    assert [len(part) for part in split_off_test(shuffled(3, 0), 0.15)] == [2, 1]
-    with pytest.raises(UserError, match=r"prepare\.test: 0\.15 of 1 images"):
-        split_off_test(shuffled(1, 0), 0.15)
+    assert [len(part) for part in split_off_test(shuffled(10, 0), 0.15)] == [8, 2]
+
+
+@pytest.mark.parametrize(
+    ("total", "share", "message"),
+    [
+        (9, 0.15, "leaves 1 to test on; 2 or more are needed. Set a share such as 0.23, or add images"),
+        (100, 0.001, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.2, or add images"),
+        (100, 0.98, "leaves 2 to train and validate on; 3 or more are needed. Set a share such as 0.2, or add images"),
+        (1, 0.15, "leaves 0 to test on; 2 or more are needed. Add images"),
+        (4, 0.4, "leaves 2 to train and validate on; 3 or more are needed. Add images"),
+    ],
+)
+def test_a_test_split_that_leaves_too_few_is_refused(total, share, message):
+    with pytest.raises(UserError, match=rf"^prepare\.test: {share} of {total} images {message}\.$"):
+        split_off_test(shuffled(total, 0), share)

@@ -64,21 +64,23 @@ def test_turning_keeps_the_space_and_gives_an_orthonormal_basis() -> None:
 
 def test_the_curve_is_the_test_error_of_pca_with_as_many_components() -> None:
     train, test = images_with_spectrum(300), images_with_spectrum(50, seed=1)
-    curve = pca_curve(train, Batches(test, 20, CPU), 4)
+    curve = pca_curve(train, Batches(train, 70, CPU), Batches(test, 20, CPU), 4)
     assert curve.components.shape == (16, 4)
-    x = torch.from_numpy(test).float() / 255
     for k in (1, 4):
         pca = PCA(SHAPE, k)
         pca.fit(train)
-        expected = (pca.decode(pca.encode(x)) - x).square().mean().item()
-        assert curve.mse[k] == pytest.approx(expected, rel=1e-5)
+        for images, measured in ((test, curve.mse), (train, curve.train_mse)):
+            x = torch.from_numpy(images).float() / 255
+            expected = (pca.decode(pca.encode(x)) - x).square().mean().item()
+            assert measured[k] == pytest.approx(expected, rel=1e-5)
     mean = train.mean(axis=0) / 255
     assert curve.mse[0] == pytest.approx(np.square(test / 255 - mean).mean())
 
 
 def test_with_all_components_nothing_is_left() -> None:
     train = images_with_spectrum(100)
-    assert pca_curve(train, Batches(train, 100, CPU), 16).mse[-1] == pytest.approx(0, abs=1e-9)
+    batches = Batches(train, 100, CPU)
+    assert pca_curve(train, batches, batches, 16).mse[-1] == pytest.approx(0, abs=1e-9)
 
 
 def trained(epochs: int) -> LinearAutoencoder:
@@ -90,7 +92,8 @@ def trained(epochs: int) -> LinearAutoencoder:
 
 def test_a_linear_autoencoder_reaches_the_error_and_the_space_of_pca() -> None:
     test = Batches(images_with_spectrum(500, seed=1), 500, CPU)
-    curve = pca_curve(images_with_spectrum(), test, 2)
+    images = images_with_spectrum()
+    curve = pca_curve(images, Batches(images, 500, CPU), test, 2)
     model = trained(epochs=80)
     assert mean_error(model, test) == pytest.approx(curve.mse[2], rel=1e-3)
     assert principal_angles(model.basis(), curve.components)[-1] < 1

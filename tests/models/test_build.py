@@ -58,3 +58,15 @@ def test_a_code_larger_than_the_image_is_refused() -> None:
 def test_too_many_halvings_are_refused() -> None:
     with pytest.raises(UserError, match=r"7×5 pixels cannot be halved 3 times.*at most 2"):
         build({**ENTRIES[2], "hidden": [4, 4, 4]}, (3, 7, 5))
+
+
+@pytest.mark.parametrize(
+    ("shape", "hidden", "message"),
+    [
+        ((1, 1, 40), [4], r"1×40 pixels cannot be halved once: use `arch: mlp`\.$"),
+        ((1, 3, 40), [4, 4], r"3×40 pixels cannot be halved 2 times: give `hidden` at most 1 entry, or use `arch"),
+    ],
+)
+def test_an_image_too_thin_to_halve_is_told_what_fits(shape: Shape, hidden: list[int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        build({**ENTRIES[2], "hidden": hidden}, shape)

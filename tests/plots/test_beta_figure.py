@@ -11,7 +11,8 @@ def figure(images, betas, dimensions=4, shape=(1, 9, 9), count=8):
     drawn = np.stack([images(count, shape, seed=i) for i in range(number)])
     return beta_sweep(
         np.array(betas), recon=100 - 30 * falling, kl=kl, mse=0.06 - 0.04 * falling,
-        active_units=np.arange(number)[::-1], originals=images(count, shape), reconstructions=drawn, samples=drawn,
+        active_units=np.arange(number)[::-1], originals=(255 * images(count, shape)).astype(np.uint8),
+        reconstructions=drawn, samples=drawn,
     )  # fmt: skip
 
 
@@ -34,6 +35,20 @@ def test_charts_stand_over_a_logarithmic_beta(images):
     assert units.get_xscale() == errors.get_xscale() == "log"
     assert [tick.get_text() for tick in units.get_xticklabels()] == ["0.1", "1", "10"]
     assert errors.get_ylabel() == "test MSE per pixel"
+    assert errors.get_ylim() == (0, pytest.approx(1.15 * 0.06))
+    assert [text.get_text() for text in units.get_legend().get_texts()] == ["β = 1, the ELBO"]
+
+
+def test_originals_are_shown_as_they_are_and_beside_them_nothing(images):
+    drawn = figure(images, [0.1, 1, 10])
+    tables = [
+        np.asarray(axes.images[0].get_array())
+        for axes in drawn.axes
+        if axes.images and len(axes.images[0].get_array()) > 20
+    ]
+    reconstructions, samples = tables
+    np.testing.assert_allclose(reconstructions[:9, :9], (255 * images(1)[0, 0]).astype(np.uint8) / 255)
+    assert samples[:9].min() == 1
 
 
 @pytest.mark.parametrize(

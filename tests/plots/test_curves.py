@@ -29,8 +29,8 @@ def test_units_never_share_an_axis_and_kl_stands_apart():
     figure = loss_curves(histories, {"ae_2": SQUARED, "ae_16": SQUARED, "vae_2": NATS, "vae_16": NATS})
     panels = {(axes.get_title(loc="left"), axes.get_ylabel()): _names(axes) for axes in figure.axes}
     assert panels == {
-        ("Reconstruction", SQUARED): {"ae_2", "ae_16"},
-        ("Reconstruction", NATS): {"vae_2", "vae_16"},
+        ("Reconstruction: squared error", SQUARED): {"ae_2", "ae_16"},
+        ("Reconstruction: nats (Bernoulli)", NATS): {"vae_2", "vae_16"},
         ("KL", "nats per image"): {"vae_2", "vae_16"},
     }
 
@@ -56,6 +56,7 @@ def test_a_model_has_one_colour_on_all_panels():
 def test_recon_is_logarithmic_only_where_it_falls_far_and_stays_positive(end, scale):
     recon, kl = loss_curves({"a": history(end=end)}, {"a": NATS}).axes
     assert recon.get_yscale() == scale
+    assert recon.get_ylabel().endswith("(log scale)") == (scale == "log")
     assert kl.get_yscale() == "linear"
 
 

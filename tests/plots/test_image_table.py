@@ -25,6 +25,15 @@ def test_rows_stand_below_each_other_with_their_names_level(images, drawn):
     assert boxes["1"].y0 > boxes["first"].y0
 
 
+def test_bytes_and_floats_stand_together_on_one_scale(images):
+    bytes_ = (255 * images(2, seed=1)).astype(np.uint8)
+    picture = np.asarray(
+        drawn_table([("bytes", "", bytes_), ("floats", "", images(2))], []).axes[0].images[0].get_array()
+    )
+    np.testing.assert_allclose(picture[:9, :9], bytes_[0, 0] / 255)
+    np.testing.assert_allclose(picture[10:, :9], images(2)[0, 0])
+
+
 def test_text_is_legible(images, assert_legible, long_names):
     rows = [(name, "k = 16", images(8, (3, 21, 9))) for name in long_names[:3]]
     assert_legible(drawn_table(rows, [str(i) for i in range(8)]))

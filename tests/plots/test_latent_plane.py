@@ -47,6 +47,14 @@ def test_classes_are_named_at_their_medians_and_in_the_legend():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0  Trouser", "1  Bag"]
 
 
+def test_a_class_of_few_points_is_named_in_the_legend_alone():
+    codes, labels = np.random.default_rng(0).normal(size=(30, 2)), np.repeat([0, 1, 2], [19, 9, 2])
+    figure = prediction(codes, labels, ["many", "few", "two"])
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0  many", "1  few", "2  two"]
+    assert not prediction(codes[-2:], labels[-2:]).axes[0].texts
+
+
 def test_more_dimensions_are_projected_on_two_principal_components_and_the_axes_say_so():
     codes = _codes(500, 5)
     points, share = principal_plane(codes)

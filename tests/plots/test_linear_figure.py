@@ -9,7 +9,8 @@ PCA = np.array([0.067, 0.06, 0.055, 0.05, 0.04])
 def figure(images, nonlinear=None, shape=(1, 9, 9), count=4):
     rows = [(name, "a detail", images(count, shape) - 0.5) for name in ("PCA", "linear autoencoder", "the same space")]
     return linear_and_pca(
-        PCA, {1: 0.0601, 3: 0.0501}, {"ae": (3, 0.01)} if nonlinear is None else nonlinear,
+        "A linear autoencoder beside PCA", PCA,
+        {1: 0.0601, 3: 0.0501}, {"ae": (3, 0.01)} if nonlinear is None else nonlinear,
         {1: np.array([0.02]), 3: np.array([0.0, 0.5, 12.0])}, rows, list(range(1, count + 1)),
     )  # fmt: skip
 
@@ -30,6 +31,7 @@ def test_angles_are_drawn_by_number_and_never_below_the_scale(images):
     np.testing.assert_array_equal(angles.lines[1].get_ydata(), [LEAST_ANGLE, 0.5, 12.0])
     assert angles.lines[0].get_marker() != angles.lines[1].get_marker()
     assert angles.get_yscale() == "log"
+    assert [text.get_text() for text in angles.get_legend().get_texts()] == ["k = 1", "k = 3", "1°"]
 
 
 def test_zero_is_grey_and_each_image_has_its_own_scale():

@@ -22,7 +22,7 @@ def texts(figure: Figure, drawn) -> list[str]:
 @pytest.mark.parametrize("count", [1, 3, 64])
 def test_a_sheet_shows_every_image_in_order(images, assert_legible: Check, shape, count: int) -> None:
     x = images(count, shape)
-    figure = sheet(x, "Samples of a model with a rather long name, seed 0")
+    figure = sheet(x, "Samples of a model with a rather long name, seed 0", count)
     [picture] = drawn_images(figure)
     across = int(np.ceil(np.sqrt(count)))
     gap = max(1, round(0.04 * shape[2]))
@@ -35,8 +35,8 @@ def test_a_sheet_shows_every_image_in_order(images, assert_legible: Check, shape
 
 
 def test_a_sheet_says_what_it_leaves_out(images, drawn) -> None:
-    assert f"the first {MOST} of 1,234 images" in texts(sheet(images(1234), "t"), drawn)
-    assert not any("first" in text for text in texts(sheet(images(MOST), "t"), drawn))
+    assert f"the first {MOST} of 1,234 images" in texts(sheet(images(MOST + 20), "t", 1234), drawn)
+    assert not any("first" in text for text in texts(sheet(images(MOST), "t", MOST), drawn))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

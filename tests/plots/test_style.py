@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from autoencoders.plots.samples import prior_samples
-from autoencoders.plots.style import PALETTE, marked, number, panel_grid, pixels, save, shortened, styled, tiled
+from autoencoders.plots.style import PALETTE, marked, panel_grid, pixels, save, shortened, styled, tiled
 
 # Machado, Oliveira and Fernandes (2009), full deficiency, in linear RGB.
 VISION = {
@@ -68,14 +68,6 @@ def test_pixels_scale_bytes_and_clip_floats():
 def test_tiled_reads_row_by_row_with_white_gutters():
     picture = tiled(np.arange(3).reshape(3, 1, 1, 1) / 4, columns=2, gap=1)
     np.testing.assert_array_equal(picture[..., 0], [[0, 1, 0.25], [1, 1, 1], [0.5, 1, 1]])
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0385, "0.0385"), (0.009, "0.00900"), (123.4, "123"), (1234.5, "1,234"), (1.0, "1.00"), (float("nan"), "n/a")],
-)
-def test_numbers_have_three_digits(value, text):
-    assert number(value) == text
 
 
 def test_small_helpers():

@@ -191,6 +191,47 @@ def test_the_page_does_not_scroll_sideways(browser: "Browser", page_of_two: Path
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser: "Browser", page_of_two: Path) -> None:
+    for width, height in ((844, 390), (568, 320)):
+        with opened(browser, page_of_two, has_touch=True, viewport={"width": width, "height": height}) as tab:
+            tab.evaluate("document.querySelector('.codes').scrollIntoView({behavior: 'instant'})")
+            settle(tab)
+            plane, image = (tab.locator(of).first.bounding_box() for of in (".codes", ".image"))
+            assert plane is not None
+            assert image is not None
+            for one in (plane, image):
+                assert one["y"] >= -1
+                assert one["y"] + one["height"] <= height + 1
+            assert plane["x"] + plane["width"] <= image["x"]
+
+
+def test_on_paper_planes_keep_their_shape_and_colours_are_printed(browser: "Browser", page_of_two: Path) -> None:
+    with opened(browser, page_of_two) as tab:
+        settle(tab)
+        tab.emulate_media(media="print")
+        tab.set_viewport_size({"width": 688, "height": 970})
+        settle(tab)
+        ratios = "one => [one.clientWidth / one.clientHeight, one.width / one.height]"
+        for shown, painted in (canvas.evaluate(ratios) for canvas in tab.locator(".codes").all()):
+            assert shown == pytest.approx(painted, rel=0.01)
+        assert tab.evaluate("getComputedStyle(document.body).printColorAdjust") == "exact"
+
+
+def test_a_table_wider_than_a_phone_scrolls_by_itself(
+    browser: "Browser", params: Params, outputs: dict[str, Path]
+) -> None:
+    report(params, **outputs)
+    with opened(browser, outputs["out"], viewport={"width": 360, "height": 740}) as tab:
+        tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert tab.evaluate(
+            "document.querySelectorAll('table').length === document.querySelectorAll('.scroll > table').length"
+        )
+        wide = tab.locator("#comparison .scroll").first
+        assert wide.evaluate("one => one.scrollWidth > one.clientWidth")
+        assert "linear-gradient" in wide.evaluate("one => getComputedStyle(one).backgroundImage")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 def test_on_paper_details_are_open_and_close_again(browser: "Browser", page_of_two: Path) -> None:
     with opened(browser, page_of_two) as tab:
         is_open = "[...document.querySelectorAll('details')].map(one => one.open)"
@@ -216,3 +257,7 @@ def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser: "Browser",
 def test_without_scripts_the_page_says_where_to_look(browser: "Browser", page_of_two: Path) -> None:
     with opened(browser, page_of_two, java_script_enabled=False) as tab:
         assert "Without it, see the figures" in tab.locator("main").inner_text()
+        text, before = (tab.locator(of).first.bounding_box() for of in ("noscript p", "#plane > p"))
+        assert text is not None
+        assert before is not None
+        assert text["x"] == before["x"]

@@ -8,8 +8,10 @@ import yaml
 
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.params import parse_params
+from autoencoders.report.comparison import comparison
 from autoencoders.report.page import EXAMPLE, Page, RungSection, render, rung_section
 from autoencoders.report.provenance import leading_sentences, part
+from autoencoders.stages.compare import SHOWN
 
 NASTY = "<script>alert('&')</script>"
 INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None, "0" * 64)
@@ -89,3 +91,23 @@ def test_a_part_has_its_time_where_it_is_known(seconds: float | None, expected: 
     made = part("pca", seconds, "cpu", tags)
     assert (made.seconds, made.commit, made.dirty) == (expected, "abc", True)
     assert part("pca", seconds, "cpu", {}).commit == ""
+
+
+def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -> None:
+    assert "bold and starred" not in render(make_page())
+    two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
+    assert "bold and starred" in render(make_page(table=comparison(two, SHOWN)))
+
+
+def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:
+    nothing = RungSection("generation", "Inventing", "A claim.", ["There is no pair."], [], {}, {}, None)
+    assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
+    html = render(make_page(rungs=[rung("a")]))
+    assert html.count("Numbers and settings") == 1
+
+
+def test_own_images_go_by_the_name_of_their_folder(make_page: Callable[..., Page]) -> None:
+    own = DatasetInfo("folder", (1, 8, 8), {"train": 6, "val": 2, "test": 2}, None, "0" * 64, "holiday")
+    html = render(make_page(dataset=own))
+    assert "<h1>Autoencoders on holiday</h1>" in html
+    assert "folder" not in html.partition("<body>")[2].partition('id="use"')[0]

@@ -83,12 +83,12 @@ def test_the_frame_is_square_and_holds_all_codes_and_the_prior() -> None:
 
 
 def test_classes_are_tagged_at_their_medians_by_name_or_number() -> None:
-    codes = np.repeat(np.array([[-2, -2], [2, 2]], np.float32), 5, axis=0)
-    labels = np.repeat([0, 1], 5)
-    short = plane("ae", network(), codes, labels, ["a", "b"])
+    codes = np.repeat(np.array([[-2, -2], [2, 2], [0, 1]], np.float32), [10, 10, 9], axis=0)
+    labels = np.repeat([0, 1, 2], [10, 10, 9])  # the last has too few to stand among
+    short = plane("ae", network(), codes, labels, ["a", "b", "c"])
     assert [tag.text for tag in short.tags] == ["a", "b"]
     assert [(round(tag.x), round(tag.y)) for tag in short.tags] == [(-2, -2), (2, 2)]
-    assert [tag.text for tag in plane("ae", network(), codes, labels, ["trouser", "shirt"]).tags] == ["0", "1"]
+    assert [tag.text for tag in plane("ae", network(), codes, labels, ["trouser", "shirt", "coat"]).tags] == ["0", "1"]
 
 
 def test_the_legend_tells_classes_apart_by_more_than_colour() -> None:

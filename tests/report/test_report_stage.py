@@ -1,3 +1,4 @@
+import errno
 import json
 import re
 import shutil
@@ -82,6 +83,23 @@ def test_results_of_other_data_are_refused(params: Params, outputs: Outputs, fol
     path.write_text(json.dumps(described))
     with pytest.raises(UserError, match=f"{path.parent.name} is of other data than tiny"):
         report(params, **outputs)
+
+
+def test_a_full_disk_leaves_the_page_from_before(
+    params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs["out"].parent.mkdir(parents=True, exist_ok=True)
+    outputs["out"].write_text("before")
+
+    def full(path: Path, *arguments: object, **options: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match=r"^No space left on the disk that holds "):
+        report(params, **outputs)
+    assert outputs["out"].read_text() == "before"
+    assert not [path for path in outputs["out"].parent.iterdir() if path.name.startswith(f".{outputs['out'].name}")]
 
 
 def test_a_comparison_of_other_models_is_refused(params: Params, outputs: Outputs) -> None:

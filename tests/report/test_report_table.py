@@ -46,7 +46,7 @@ def test_the_best_of_a_column_is_the_least_or_the_most() -> None:
 def test_what_is_neither_good_nor_bad_has_no_best() -> None:
     table = comparison(MEASURED, SHOWN)
     assert column(table, "KL") == ["–", "–", "22.8", "6.2"]
-    assert column(table, "Training") == ["–", "39", "36", "18"]
+    assert column(table, "Training") == ["–", "39.0", "36.0", "18.0"]
 
 
 def test_equal_values_are_all_the_best_and_one_alone_is_none() -> None:

@@ -28,7 +28,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def run(out: Path, mirror: Path | None, cache: Path | None = None) -> None:
+def run(out: Path, mirror: Path | str | None, cache: Path | None = None) -> None:
     download(parameters({"name": "mnist", "mirror": str(mirror) if mirror else None}), out=out, cache=cache)
 
 
@@ -99,6 +99,22 @@ def test_a_failure_leaves_the_old_output_and_keeps_what_arrived(tmp_path, mirror
         "train-labels-idx1-ubyte.gz",
     ]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "mirror", "raw"]
+
+
+@pytest.mark.parametrize("address", ["ftp://me:secret@server", "s3://bucket/data", "htps://server", "https:/server"])
+@pytest.mark.parametrize("parameter", [True, False])
+def test_a_mirror_of_another_kind_says_which_kinds_there_are(tmp_path, monkeypatch, address, parameter):
+    named = "data.mirror" if parameter else "AUTOENCODERS_MIRROR"
+    monkeypatch.setenv("AUTOENCODERS_MIRROR", address)
+    with pytest.raises(UserError, match=rf"^{named}: .* begins with http://, https:// or file://\.") as caught:
+        run(tmp_path / "raw", address if parameter else None)
+    assert "secret" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_may_be_an_address_of_a_folder(tmp_path, mirror, capsys):
+    run(tmp_path / "raw", mirror.as_uri())
+    assert capsys.readouterr().out.count(f"from mirror {mirror}") == 4
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, mirror, monkeypatch):

@@ -7,6 +7,7 @@ import torch
 from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.evaluate import evaluate
 from autoencoders.stages.features import features
@@ -35,6 +36,29 @@ def test_metrics_and_codes_are_those_of_the_test_images(evaluated: Path, prepare
     assert metrics["mse"] == pytest.approx(mse, rel=1e-5)
     np.testing.assert_allclose(np.load(evaluated / "codes" / "test.npy"), z.numpy(), atol=1e-6)
     assert metrics["elbo"] == pytest.approx(-metrics["recon"] - metrics["kl"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"content_hash": "0" * 64},
+            "features was made from other data than is prepared now. Run the `features` stage",
+        ),
+        ({}, "features was made from data that it does not name. Run the `features` stage again"),
+    ],
+)
+def test_features_of_other_data_are_refused(
+    params: Params, prepared: Path, trained: Path, evaluated: Path, tmp_path: Path, changes: dict, message: str
+) -> None:
+    path = tmp_path / "features" / "features.json"
+    described = json.loads(path.read_text())
+    assert described.pop("content_hash") == PreparedData(prepared).info.content_hash
+    path.write_text(json.dumps(described | changes))
+    before = (evaluated / "metrics.json").read_bytes()
+    with pytest.raises(UserError, match=message):
+        evaluate(params, model=trained / "vae", data=prepared, features=path.parent, out=evaluated)
+    assert (evaluated / "metrics.json").read_bytes() == before
 
 
 def test_mlflow_is_left_to_the_report(evaluated: Path, client: MlflowClient) -> None:

@@ -60,11 +60,11 @@ def test_validation_may_be_a_fraction(tmp_path, mnist):
     assert run(tmp_path, {"name": "mnist"}, validation=0.25).info.counts["val"] == 15
 
 
-def test_validation_larger_than_the_training_part_is_refused(tmp_path, mnist):
+def test_a_split_that_leaves_too_few_images_leaves_everything_as_it_was(tmp_path, mnist):
     run(tmp_path, {"name": "mnist"})
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    with pytest.raises(UserError, match=r"prepare.validation: 60 of 60 training images leaves none to train on"):
-        run(tmp_path, {"name": "mnist"}, validation=60)
+    with pytest.raises(UserError, match=r"prepare.validation: 0.001 of 60 images .* leaves 0 to validate on"):
+        run(tmp_path, {"name": "mnist"}, validation=0.001)
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert set(after) == set(before)  # no drafts left, and the old output untouched
     assert after[tmp_path / "prepared/dataset.json"] == before[tmp_path / "prepared/dataset.json"]
@@ -161,6 +161,8 @@ def fill(folder: Path, count: int = 20, colour: bool = False, subfolders: tuple[
 def test_a_folder_without_subfolders_has_no_labels(tmp_path):
     fill(tmp_path / "mine", colour=True)
     data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine"), "image_size": [8, 10]}, validation=0.2)
+    assert (data.info.name, data.info.title) == ("folder", "mine")
+    assert json.loads((tmp_path / "card" / "data_card.json").read_text())["name"] == "mine"
     assert data.info.shape == (3, 8, 10)
     assert data.info.counts == {"train": 14, "val": 3, "test": 3}
     assert data.info.classes is None
@@ -188,11 +190,11 @@ def test_a_broken_image_is_counted_on_the_card(tmp_path):
     assert (sum(card["counts"].values()), card["unreadable"]) == (25, 1)
 
 
-def test_a_folder_too_small_for_the_default_validation_says_so(tmp_path):
+def test_the_default_validation_does_for_a_small_folder_too(tmp_path, capsys):
     fill(tmp_path / "mine")
-    with pytest.raises(UserError, match=r"prepare.validation: 5000 of 17 training images.*a fraction such as 0.1"):
-        run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=5000)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "raw"]
+    data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=5000)
+    assert data.info.counts == {"train": 14, "val": 3, "test": 3}
+    assert "5000 is more than a fifth of the 17 images outside the test split: using 3\n" in capsys.readouterr().out
 
 
 def test_the_real_mnist_has_the_published_counts(tmp_path):

@@ -39,9 +39,9 @@ def test_a_network_s_folder_is_complete(params: Params, prepared: Path, tmp_path
 
 def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_path: Path) -> None:
     for name in ("first", "second"):
-        train(params, model="ae", data=prepared, checkpoints=tmp_path / name, out=tmp_path / name)
+        train(params, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / name)
     other = params.model_copy(update={"train": params.train.model_copy(update={"seed": 1})})
-    train(other, model="ae", data=prepared, checkpoints=tmp_path / "other", out=tmp_path / "other")
+    train(other, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "other")
     assert sha256(tmp_path / "first") == sha256(tmp_path / "second") != sha256(tmp_path / "other")
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -20,17 +21,25 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         checkpoint.load(CPU)
 
 
-def test_a_kill_while_saving_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
+) -> None:
     checkpoint = Checkpoint(tmp_path, "x")
     checkpoint.save({"epoch": 1})
 
-    def dies(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise KeyboardInterrupt
+    write = Path.write_bytes
 
-    monkeypatch.setattr(torch, "save", dies)
-    with pytest.raises(KeyboardInterrupt):
+    def dies(path: Path, content: memoryview) -> None:
+        write(path, content[:100])
+        raise problem
+
+    monkeypatch.setattr(Path, "write_bytes", dies)
+    with pytest.raises(UserError if isinstance(problem, OSError) else KeyboardInterrupt) as caught:
         checkpoint.save({"epoch": 2})
+    if isinstance(problem, OSError):
+        assert str(caught.value).startswith(f"No space left on the disk that holds {tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
     loaded = checkpoint.load(CPU)
     assert loaded is not None
     assert loaded["epoch"] == 1

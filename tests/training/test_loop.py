@@ -84,8 +84,8 @@ class BreaksAt(VAE):
         self.remaining, self.value = step, value
         self.before: torch.Tensor | None = None
 
-    def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
-        losses = super().loss(x, generator, beta)
+    def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
+        losses = super().loss(x, noise, beta)
         self.remaining -= self.training
         if self.remaining == 0:
             self.before = flat(self)
@@ -105,6 +105,48 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_says_where(tmp_path
     assert saved is not None
     assert saved["progress"]["epoch"] == 1
     assert all(value.isfinite().all() for value in saved["model"].values())
+
+
+class Explodes(VAE):
+    """A VAE that the last step of an epoch breaks: no loss of the training tells, only the validation's."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        self.epoch, self.validations = epoch, 0
+
+    def eval(self) -> "Explodes":
+        self.validations += 1
+        if self.validations == self.epoch:
+            with torch.no_grad():
+                next(self.parameters()).fill_(torch.nan)
+        return super().eval()
+
+
+def test_a_validation_loss_that_is_not_finite_stops_before_the_checkpoint_and_resumes_from_the_last(
+    tmp_path: Path,
+) -> None:
+    checkpoint = Checkpoint(tmp_path, "same")
+    epochs: list[float] = []
+    with pytest.raises(UserError, match=r"validation loss became NaN or infinite at epoch 3\..*learning_rate"):
+        train(model=Explodes(3), checkpoint=checkpoint, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [1, 2]
+    saved = checkpoint.load(CPU)
+    assert saved is not None
+    assert saved["progress"]["epoch"] == 2
+    assert all(value.isfinite().all() for value in saved["model"].values())
+    resumed, _ = train(checkpoint=checkpoint, on_epoch=lambda row: epochs.append(row["epoch"]))
+    assert epochs == [1, 2, 3, 4, 5]
+    assert torch.equal(flat(resumed), flat(train()[0]))
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step_where_gradients_are_clipped() -> None:
+    model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+    weight = next(model.parameters())
+    weight.register_hook(lambda gradient: gradient * torch.inf)
+    before = flat(model)
+    with pytest.raises(UserError, match=r"the loss or its gradient became NaN or infinite at epoch 1, step 1\."):
+        train(Train(epochs=1, batch_size=16, grad_clip=1.0), model)
+    assert torch.equal(flat(model), before)
 
 
 def test_the_weights_are_those_of_the_best_epoch() -> None:
@@ -127,9 +169,9 @@ def test_kl_warmup_raises_the_weight_linearly_and_validates_with_the_full_one() 
     weights: list[float] = []
 
     class Watched(VAE):
-        def loss(self, x: torch.Tensor, generator: torch.Generator, beta: float = 1.0) -> dict[str, torch.Tensor]:
+        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
             weights.append(beta if self.training else -beta)
-            return super().loss(x, generator, beta)
+            return super().loss(x, noise, beta)
 
     model = Watched((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
     train(model=model, beta=2.0, kl_warmup=3)

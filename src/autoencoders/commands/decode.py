@@ -21,5 +21,5 @@ def decode(codes: Path, *, model: str, out: Path) -> None:
         images = trained.decode(stored.z)
         for name, image in zip(numbered(stored.files), images, strict=True):
             write_picture(draft / name, image)
-        save(sheet(images.numpy(), f"{codes.name}, decoded by {trained.name}"), draft / "overview.png")
+        save(sheet(images.numpy(), f"{codes.name}, decoded by {trained.name}", len(images)), draft / "overview.png")
     print(f"{out}: {len(images)} images and overview.png")

@@ -5,8 +5,12 @@ from pathlib import Path
 from autoencoders.api import load_model
 from autoencoders.commands.pictures import numbered, read_pictures, write_picture
 from autoencoders.commands.results import result_folder
+from autoencoders.errors import UserError
 from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
+
+MOST_STEPS = 200
+"""Images in one picture."""
 
 
 def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> None:
@@ -15,6 +19,8 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
     They are decoded from the straight line between the two codes. `model` is the folder of a trained model, or an
     MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
+    if not 2 <= steps <= MOST_STEPS:
+        raise UserError(f"--steps must be from 2 to {MOST_STEPS}, found {steps}.")
     trained = load_model(model)
     [ends] = read_pictures([a, b], trained)
     with result_folder(out) as draft:

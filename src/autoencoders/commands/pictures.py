@@ -11,12 +11,12 @@ from torch import Tensor
 
 from autoencoders.api import BLOCK, TrainedModel
 from autoencoders.data.decode import bombs_refused, decode, stored_shape, unreadable_because
-from autoencoders.data.folder import SUFFIXES
+from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError
 
 
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Return files as they are given, and in place of a folder the images beneath it, by name; hidden ones left out.
+    """Return files as they are given, and in place of a folder the images beneath it, by name, as `prepare` finds them.
 
     Raises `UserError` where a path does not exist or a folder holds no image.
     """
@@ -27,11 +27,10 @@ def list_pictures(paths: Iterable[Path]) -> list[Path]:
                 raise UserError(f"{path} does not exist. Name image files, or folders of them.")
             found.append(path)
             continue
-        inside = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES and one.is_file())
-        visible = [one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)]
-        if not visible:
-            raise UserError(f"{path} holds no images. Image files end in {' '.join(sorted(SUFFIXES))}.")
-        found += visible
+        inside = find_images(path).images
+        if not inside:
+            raise UserError(f"{path} holds no images. Image files end in {ENDINGS}.")
+        found += [path / name for name in inside]
     return found
 
 
@@ -60,6 +59,8 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.uint8]:
+    if file.exists() and not file.is_file():  # opening a pipe would wait for its other end
+        raise UserError(f"{file} is no file. Name an image file.")
     try:
         content = file.read_bytes()
     except OSError as error:

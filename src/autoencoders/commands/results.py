@@ -14,24 +14,28 @@ def result_folder(out: Path) -> Iterator[Path]:
 
     Raises `UserError` where `out` is a file, or a folder that holds something.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise UserError(f"{out} exists already. Name another folder with --out, or remove it.")
-    with _beneath_folders(out), atomic_folder(out.absolute()) as draft:
+    with _writing(out), atomic_folder(out.absolute()) as draft:
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+            raise UserError(f"{out} exists already. Name another folder with --out, or remove it.")
         yield draft
 
 
 @contextmanager
 def result_file(out: Path) -> Iterator[Path]:
     """Give a file to write to, which becomes `out` on success, in place of one that was there."""
-    if out.is_dir():
-        raise UserError(f"{out} is a folder. Name a file with --out.")
-    with _beneath_folders(out), atomic_file(out.absolute()) as draft:
+    with _writing(out), atomic_file(out.absolute()) as draft:
+        if out.exists() and not out.is_file():
+            raise UserError(f"{out} is {'a folder' if out.is_dir() else 'no file'}. Name a file with --out.")
         yield draft
 
 
 @contextmanager
-def _beneath_folders(out: Path) -> Iterator[None]:
+def _writing(out: Path) -> Iterator[None]:
+    """Turn what the operating system says against `out` into a `UserError`."""
     try:
         yield
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"--out {out}: {error.filename} is no folder. Name another place.") from None
+    except (FileExistsError, NotADirectoryError):
+        blocking = next((place for place in out.absolute().parents if place.is_file()), out)
+        raise UserError(f"--out {out}: {blocking} is no folder. Name another place.") from None
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be written ({error.strerror}). Name another place.") from None

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
-from autoencoders.api import load_model
+from autoencoders.api import BLOCK, load_model
 from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.commands.results import result_folder
 from autoencoders.errors import UserError
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
+
+MOST = 100_000
+"""Images that one call writes."""
 
 
 def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
@@ -20,10 +24,16 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
     """
     if not 0 <= seed < 2**31:
         raise UserError(f"--seed must be from 0 to {2**31 - 1}, found {seed}.")
-    trained = load_model(model)
+    if not 1 <= n <= MOST:
+        raise UserError(f"--n must be from 1 to {MOST:,}, found {n}.")
+    trained, generator = load_model(model), torch.Generator().manual_seed(seed)
+    names, first = iter(numbered([""] * n)), None
     with result_folder(out) as draft:
-        images = trained.sample(n, torch.Generator().manual_seed(seed))
-        for name, image in zip(numbered([""] * n), images, strict=True):
-            write_picture(draft / name, image)
-        save(sheet(images.numpy(), f"Samples of {trained.name}, seed {seed}"), draft / "overview.png")
+        for start in tqdm(range(0, n, BLOCK), desc="samples", unit="block", delay=2, leave=False):
+            images = trained.sample(min(BLOCK, n - start), generator)
+            first = images if first is None else first
+            for image, name in zip(images, names, strict=False):
+                write_picture(draft / name, image)
+        assert first is not None
+        save(sheet(first.numpy(), f"Samples of {trained.name}, seed {seed}", n), draft / "overview.png")
     print(f"{out}: {n} samples of {trained.name}, seed {seed}, and overview.png")

@@ -58,11 +58,26 @@ def atomic_folder(target: Path) -> Iterator[Path]:
             draft.mkdir(parents=True)
             yield draft
             if target.exists():
+                if not target.is_dir():
+                    raise UserError(f"{target} is a file. Name a folder with --out.")
                 target.rename(previous)
             draft.rename(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextmanager
+def result_folder(target: Path) -> Iterator[Path]:
+    """Do what `atomic_folder` does for a stage's results, but never in place of a folder that holds other ones.
+
+    Raises `UserError` where it does: `models` in place of `models/vae` would cost all models.
+    """
+    with atomic_folder(target) as draft:
+        yield draft
+        there = {path.name for path in target.iterdir() if path.is_dir()} if target.is_dir() else set()
+        if others := sorted(there - {path.name for path in draft.iterdir()}):
+            raise UserError(f"{target} holds other folders ({', '.join(others[:3])}). Name another one with --out.")
 
 
 @contextmanager

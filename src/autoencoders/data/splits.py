@@ -1,25 +1,42 @@
 """Who is in which split: a seeded shuffle, from one explicit generator."""
 
+from math import ceil
+
 import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.errors import UserError
 
+FEWEST = 2
+"""Images to train on, and to test on: one has no covariance."""
+LARGEST_SHARE = 5
+"""A count of validation images is at most one in so many: the default suits MNIST, and few folders."""
+
 
 def split_off_validation(
     pool: NDArray[np.int64], validation: int | float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut a shuffled pool of training images into (train, val); `validation` is a count, or a fraction of the pool.
+    """Cut a shuffled pool of images that are not for testing into (train, val).
 
-    Raises `UserError` where no image would be left to train on, or none to validate on.
+    `validation` is a share of the pool, or a count, of which no more than a fifth of the pool is taken.
+    Raises `UserError` where no image would be left to validate on, or fewer than two to train on.
     """
-    count = validation if isinstance(validation, int) else round(validation * len(pool))
-    if not 0 < count < len(pool):
-        raise UserError(
-            f"prepare.validation: {validation} of {len(pool)} training images leaves "
-            f"{'none to train on' if count else 'none to validate on'}. "
-            f"Set a count below {len(pool)}, or a fraction such as 0.1."
+    total = len(pool)
+    count = validation if isinstance(validation, int) else round(validation * total)
+    if isinstance(validation, int) and count > (most := max(1, total // LARGEST_SHARE)):
+        print(
+            f"prepare.validation: {validation} is more than a fifth of the {total} images outside the test split: "
+            f"using {most}",
+            flush=True,
         )
+        count = most
+    for left, fewest, purpose in ((count, 1, "validate"), (total - count, FEWEST, "train")):
+        if left < fewest:
+            fix = f"Set a share such as {_share(total)}, or add images" if total > FEWEST else "Add images"
+            raise UserError(
+                f"prepare.validation: {validation} of {total} images outside the test split leaves {left} to {purpose} "
+                f"on; {fewest} or more are needed. {fix}."
+            )
     return pool[count:], pool[:count]
 
 
@@ -29,11 +46,21 @@ def shuffled(count: int, seed: int) -> NDArray[np.int64]:
 
 
 def split_off_test(order: NDArray[np.int64], fraction: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut shuffled numbers into (the rest, test), at least one of them for the test split."""
-    count = max(1, round(fraction * len(order)))
-    if count >= len(order):
-        raise UserError(
-            f"prepare.test: {fraction} of {len(order)} images leaves none to train on. "
-            "Add images, or set a smaller fraction."
-        )
+    """Cut shuffled numbers into (the rest, test).
+
+    Raises `UserError` where fewer than two images would be left to test on, or three to train and validate on.
+    """
+    total, count = len(order), round(fraction * len(order))
+    for left, fewest, purpose in ((count, FEWEST, "test"), (total - count, FEWEST + 1, "train and validate")):
+        if left < fewest:
+            fix = f"Set a share such as {_share(total)}, or add images" if total > 2 * FEWEST else "Add images"
+            raise UserError(
+                f"prepare.test: {fraction} of {total} images leaves {left} to {purpose} on; {fewest} or more are "
+                f"needed. {fix}."
+            )
     return order[count:], order[:count]
+
+
+def _share(total: int) -> float:
+    """Return a share that is large enough for two of `total` images."""
+    return max(0.2, ceil(100 * FEWEST / total) / 100)

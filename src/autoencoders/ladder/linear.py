@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from autoencoders.data.batches import Batches
 from autoencoders.evaluation.reconstruction import mse
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.blocks import Noise, Shape
+from autoencoders.models.blocks import Shape
 from autoencoders.models.pca import PCA
 from autoencoders.training.loop import fit
 
@@ -44,8 +44,8 @@ class LinearAutoencoder(Autoencoder):
         """Codes (B, latent) → images (B, C, H, W), possibly outside [0, 1]."""
         return self.decoder(z)
 
-    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
-        """Squared error, sum over pixels, mean over images; `generator` and `beta` go unused."""
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
+        """Squared error, sum over pixels, mean over images; `noise` and `beta` go unused."""
         recon = F.mse_loss(self.decode(self.encode(x)), x, reduction="sum") / len(x)
         return {"loss": recon, "recon": recon}
 
@@ -89,6 +89,19 @@ def mean_error(model: Autoencoder, images: Batches) -> float:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A linear autoencoder, measured."""
+
+    mse: float
+    """Per pixel, on the test images"""
+    train_mse: float
+    angles: "Floats"
+    """(k,), degrees between its space and PCA's, smallest first"""
+    basis: "Floats"
+    """(C·H·W, k), the decoder's columns"""
+
+
+@dataclass(frozen=True)
 class PcaCurve:
     """PCA of the training images for every number of dimensions up to K."""
 
@@ -96,24 +109,33 @@ class PcaCurve:
     """(C·H·W, K), orthonormal, largest variance first"""
     mse: "Floats"
     """(K + 1,): error per pixel on the test images with 0 … K components"""
+    train_mse: "Floats"
+    """(K + 1,): the same on the images that it was made from, where no linear code has less"""
 
 
 @torch.inference_mode()
-def pca_curve(train: "NDArray[np.uint8]", test: Batches, largest: int) -> PcaCurve:
-    """Fit PCA to `train` (N, C, H, W) and measure on `test`, in float64, what each component up to `largest` adds."""
-    _, channels, height, width = train.shape
+def pca_curve(images: "NDArray[np.uint8]", train: Batches, test: Batches, largest: int) -> PcaCurve:
+    """Fit PCA to `images` (N, C, H, W) and measure, in float64, what each component up to `largest` adds.
+
+    `train` holds the same images, `test` others.
+    """
+    _, channels, height, width = images.shape
     pca = PCA((channels, height, width), largest)
-    pca.fit(train)
+    pca.fit(images)
     components, mean = pca.components.double(), pca.mean.double()
-    total, explained, images = 0.0, torch.zeros(largest, dtype=torch.float64), 0
-    for x in test.in_order():
+    return PcaCurve(components.T.numpy(), *(_left_by(components, mean, batches) for batches in (test, train)))
+
+
+def _left_by(components: Tensor, mean: Tensor, images: Batches) -> "Floats":
+    """Return the error per pixel (K + 1,) that 0 … K of the `components` (K, C·H·W) leave."""
+    total, explained, count = 0.0, torch.zeros(len(components), dtype=torch.float64), 0
+    for x in images.in_order():
         centred = x.cpu().flatten(1).double() - mean
         total += centred.square().sum().item()
         explained += (centred @ components.T).square().sum(0)
-        images += len(x)
+        count += len(x)
     explained_by = torch.cat([torch.zeros(1, dtype=torch.float64), explained.cumsum(0)])
-    left = (total - explained_by).clamp(min=0) / (images * len(mean))
-    return PcaCurve(components.T.numpy(), left.numpy())
+    return ((total - explained_by).clamp(min=0) / (count * len(mean))).numpy()
 
 
 def principal_angles(a: "Floats", b: "Floats") -> "Floats":

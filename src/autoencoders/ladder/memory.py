@@ -13,7 +13,7 @@ from autoencoders.evaluation.reconstruction import mse, psnr
 from autoencoders.models.blocks import conv_decoder, initialise
 from autoencoders.params import Train
 from autoencoders.training.adam import Adam
-from autoencoders.training.loop import learning_rate
+from autoencoders.training.schedule import learning_rate
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,16 +1,19 @@
 """What a rung leaves behind: a folder with its numbers, its picture and what they say.
 
-rung.json     title, claim, story, parameters, data set, metrics, hardware, tags
+rung.json     title, claim, story, parameters, data set, metrics, hardware, duration and end (in seconds), tags
 figure.png    its picture (where there is something to measure)
-series.csv    what the picture draws, one row a measurement (likewise)
+series.csv    what the picture draws, one row a measurement (likewise); where it has a column `step` or `epoch`, curves
+              of what `GROUPS` tell apart
 """
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoencoders.data.files import result_folder
 from autoencoders.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 """In the order of the story; the names of the stages and of their folders."""
-FORMAT = 1
+GROUPS = ("target", "weights", "images")
+"""Columns of series.csv that say whose curve a row belongs to."""
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -51,21 +56,12 @@ def save_rung(
     series: "pd.DataFrame | None" = None,
     figure: "Figure | None" = None,
 ) -> None:
-    """Write `rung` and what it was measured on to `folder`, in place of what was there; `rung.json` comes last.
+    """Write `rung` and what it was measured on to `folder`, in place of what was there, whole or not at all.
 
     A rung that has nothing to measure, as its story then says, has neither series nor figure.
     """
     from autoencoders.tracking import circumstances
 
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("rung.json", "figure.png", "series.csv"):
-        (folder / name).unlink(missing_ok=True)
-    if figure is not None:
-        from autoencoders.plots.style import save
-
-        save(figure, folder / "figure.png")
-    if series is not None:
-        series.to_csv(folder / "series.csv", index=False)
     described = {
         "format": FORMAT,
         **asdict(rung),
@@ -73,9 +69,18 @@ def save_rung(
         "shape": data.shape,
         "hardware": hardware,
         "seconds": round(seconds, 2),
+        "ended": round(time.time(), 3),
         "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
     }
-    (folder / "rung.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with result_folder(folder) as draft:
+        if figure is not None:
+            from autoencoders.plots.style import save
+
+            save(figure, draft / "figure.png")
+        if series is not None:
+            series.to_csv(draft / "series.csv", index=False)
+        text = json.dumps(described, indent=2, ensure_ascii=False)
+        (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def read_rung(folder: Path) -> dict[str, Any]:

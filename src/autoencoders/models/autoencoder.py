@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoencoders.models.blocks import DECODERS, ENCODERS, Noise, Shape, initialise
+from autoencoders.models.blocks import DECODERS, ENCODERS, Shape, initialise
 
 
 class Autoencoder(nn.Module):
@@ -52,11 +52,15 @@ class Autoencoder(nn.Module):
         """Codes (B, latent) → images (B, C, H, W) in [0, 1]."""
         return torch.sigmoid(self.decoder(z))
 
-    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
+    def noise(self, images: int, generator: torch.Generator) -> Tensor | None:
+        """Return the random numbers that a loss of so many images needs: an autoencoder needs none."""
+        return None
+
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
         """Scalars to minimise and to log, sums over pixels, means over images.
 
         `recon` is the squared error (loss `mse`) or the Bernoulli cross-entropy in nats (loss `bce`).
-        An autoencoder has neither noise nor KL: `generator` and `beta` go unused.
+        An autoencoder has neither noise nor KL: `noise` and `beta` go unused.
         """
         logits = self.decoder(self.encode(x))
         if self.reconstruction_loss == "mse":

@@ -3,32 +3,14 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod, sqrt
-from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from autoencoders.errors import UserError
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
-
-
-class Rows(Protocol):
-    """What draws the noise of a few of a batch's images, the others being drawn elsewhere."""
-
-    def normal_like(self, like: Tensor) -> Tensor:
-        """Return N(0, 1) in the shape of `like` (B, …)."""
-
-
-Noise = torch.Generator | Rows
-
-
-def normal_like(like: Tensor, noise: Noise) -> Tensor:
-    """Return N(0, 1) in the shape of `like` (B, …), on its device."""
-    if isinstance(noise, torch.Generator):
-        return torch.randn(like.shape, generator=noise, device=like.device, dtype=like.dtype)
-    return noise.normal_like(like)
 
 
 def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
@@ -91,8 +73,10 @@ def _halvings(shape: Shape, times: int) -> list[tuple[int, int]]:
     for _ in range(times):
         sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
     if min(sizes[-1]) < 1:
+        most = min(shape[1:]).bit_length() - 1
+        fewer = f"give `hidden` at most {most} {'entry' if most == 1 else 'entries'}, or use " if most > 0 else "use "
         raise UserError(
-            f"images of {shape[1]}×{shape[2]} pixels cannot be halved {times} times: "
-            f"give `hidden` at most {min(shape[1:]).bit_length() - 1} entries, or use `arch: mlp`"
+            f"images of {shape[1]}×{shape[2]} pixels cannot be halved "
+            f"{'once' if times == 1 else f'{times} times'}: {fewer}`arch: mlp`."
         )
     return sizes

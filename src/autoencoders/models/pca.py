@@ -10,10 +10,16 @@ from torch import Tensor, nn
 from autoencoders.models.blocks import Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from numpy.typing import NDArray
 
+    Floats = NDArray[np.float64]
+
 EXACT_UP_TO = 4096
-"""Pixels up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
+"""Values an image up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
+CHUNK_BYTES = 64 * 2**20
+"""Of the float64 images in memory at once during the iteration."""
 
 
 class PCA(nn.Module):
@@ -38,36 +44,64 @@ class PCA(nn.Module):
         return (z @ self.components + self.mean).unflatten(1, self.shape)
 
     def fit(self, images: "NDArray[np.uint8]", chunk: int = 4096) -> None:
-        """Set mean and components from uint8 `images` (N, C, H, W), in float64, `chunk` images at a time."""
+        """Set mean and components from uint8 `images` (N, C, H, W), in float64, at most `chunk` images at a time."""
         flat = images.reshape(len(images), -1)
-        total = np.zeros(flat.shape[1])
-        products = np.zeros((flat.shape[1], flat.shape[1]))
-        for start in range(0, len(flat), chunk):
-            block = flat[start : start + chunk].astype(np.float64) / 255
-            total += block.sum(0)
-            products += block.T @ block
-        mean = total / len(flat)
-        vectors = leading_eigenvectors(products / len(flat) - np.outer(mean, mean), self.latent)
+        decompose = _exact if flat.shape[1] <= EXACT_UP_TO else _iterated
+        mean, vectors = decompose(flat, self.latent, chunk)
         # An eigenvector's sign is arbitrary: make its largest entry positive, so that equal data give equal weights.
         vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(self.latent)])
         self.mean.copy_(torch.from_numpy(mean))
         self.components.copy_(torch.from_numpy(vectors.T.copy()))
 
 
+def _exact(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, Floats]":
+    """Return the mean (D,) of the rows of `flat` (N, D), and the first `count` eigenvectors of their covariance."""
+    total = np.zeros(flat.shape[1])
+    products = np.zeros((flat.shape[1], flat.shape[1]))
+    for block in _blocks(flat, chunk):
+        total += block.sum(0)
+        products += block.T @ block
+    mean = total / len(flat)
+    return mean, np.linalg.eigh(products / len(flat) - np.outer(mean, mean))[1][:, ::-1][:, :count]
+
+
+def _iterated(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, Floats]":
+    """Do what `_exact` does without the covariance (D, D): 512×512 colour images would take 4.5 TiB for it."""
+    chunk = max(1, min(chunk, CHUNK_BYTES // (flat.shape[1] * 8)))
+    mean = sum((block.sum(0) for block in _blocks(flat, chunk)), np.zeros(flat.shape[1])) / len(flat)
+
+    def covariance_times(basis: "Floats") -> "Floats":
+        product = np.zeros_like(basis)
+        for block in _blocks(flat, chunk):
+            block -= mean
+            product += block.T @ (block @ basis)
+        return product / len(flat)
+
+    return mean, leading_eigenvectors(covariance_times, flat.shape[1], count)
+
+
+def _blocks(flat: "NDArray[np.uint8]", chunk: int) -> "Iterator[Floats]":
+    for start in range(0, len(flat), chunk):
+        yield flat[start : start + chunk].astype(np.float64) / 255
+
+
 def leading_eigenvectors(
-    symmetric: "NDArray[np.float64]", count: int, tolerance: float = 1e-10
-) -> "NDArray[np.float64]":
-    """Return the `count` eigenvectors of largest eigenvalue as columns (D, count), largest first."""
-    size = len(symmetric)
-    if size <= EXACT_UP_TO:
-        return np.linalg.eigh(symmetric)[1][:, ::-1][:, :count]
+    times: "Callable[[Floats], Floats]", size: int, count: int, tolerance: float = 1e-10
+) -> "Floats":
+    """Return the `count` eigenvectors of largest eigenvalue of a symmetric matrix (D, D) as columns, largest first.
+
+    By subspace iteration (Halko, Martinsson & Tropp 2011): `times` multiplies the matrix by a basis (D, k), and `size`
+    is D.
+    """
     width = min(size, 2 * count + 16)  # oversampling makes the iteration converge in a few rounds
     basis = np.linalg.qr(np.random.default_rng(0).standard_normal((size, width)))[0]
     captured = 0.0
     for _ in range(300):
-        basis = np.linalg.qr(symmetric @ basis)[0]
-        values, rotation = np.linalg.eigh(basis.T @ symmetric @ basis)
+        product = times(basis)
+        values, rotation = np.linalg.eigh(basis.T @ product)
+        vectors = basis @ rotation[:, ::-1][:, :count]
         before, captured = captured, float(values[-count:].sum())
         if abs(captured - before) <= tolerance * captured:
             break
-    return basis @ rotation[:, ::-1][:, :count]
+        basis = np.linalg.qr(product)[0]
+    return vectors

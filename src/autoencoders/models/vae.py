@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.blocks import Noise, Shape, normal_like
+from autoencoders.models.blocks import Shape
 
 MIN_LOG_SIGMA = log(1 / 512)
 """Half a grey level: below it the density of 8-bit pixels grows without bound and means nothing."""
@@ -55,10 +55,15 @@ class VAE(Autoencoder):
         squared = (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
-    def loss(self, x: Tensor, generator: Noise, beta: float = 1.0) -> dict[str, Tensor]:
+    def noise(self, images: int, generator: torch.Generator) -> Tensor:
+        """Return what a loss of so many images draws: (images, latent) from N(0, I), on the generator's device."""
+        return torch.randn(images, self.latent, generator=generator, device=generator.device)
+
+    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
         """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
+        assert noise is not None
         mu, logvar = self.posterior(x)
-        z = mu + normal_like(mu, generator) * torch.exp(0.5 * logvar)
+        z = mu + noise * torch.exp(0.5 * logvar)
         recon = -self.log_likelihood(x, z).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
         return {"loss": recon + beta * kl, "recon": recon, "kl": kl}

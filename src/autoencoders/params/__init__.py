@@ -3,16 +3,19 @@
 Every key's meaning stands in `params.yaml` itself; this package holds types, ranges and contradictions.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from autoencoders.errors import UserError, suggestion
 from autoencoders.params.base import Section
+from autoencoders.params.file import DuplicateKeyError, read_yaml
 from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
+from autoencoders.params.problems import described
 from autoencoders.params.sections import (
     Autoencoder,
     Data,
@@ -51,7 +54,17 @@ __all__ = [
     "parse_params",
 ]
 
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+def _model_name(name: object) -> object:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            "a model's name is made of letters, digits, - and _, begins with a letter or a digit and has at most 64 "
+            f"characters, found {name!r}"
+        )
+    return name
+
+
+ModelName = Annotated[str, BeforeValidator(_model_name)]
 
 
 class Params(Section):
@@ -71,8 +84,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
         for name, model in self.models.items():
-            if isinstance(model, Vae) and model.kl_warmup > self.training_of(name).epochs:
-                raise ValueError(f"models.{name}.kl_warmup is longer than its training ({model.kl_warmup} epochs)")
+            if isinstance(model, Vae) and model.kl_warmup > (epochs := self.training_of(name).epochs):
+                raise ValueError(
+                    f"models.{name}.kl_warmup: {model.kl_warmup} is longer than its training ({epochs} epochs)"
+                )
         return self
 
     def model(self, name: str) -> Pca | Autoencoder | Vae:
@@ -110,12 +125,16 @@ class _Sections(Params):
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and validate `path`; raises `UserError` that lists every problem with its key's path."""
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist. Run from the repository root, or name another with --params."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). Name a file with --params.") from None
+    except DuplicateKeyError as error:
+        raise UserError(f"{path}: {error}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, Mapping):
         raise UserError(f"{path} must hold sections such as `data:` and `models:`, found {type(raw).__name__}.")
@@ -127,53 +146,4 @@ def parse_params(raw: Mapping[str, Any], source: str = "params.yaml", *, complet
     try:
         return (Params if complete else _Sections).model_validate(raw)
     except ValidationError as error:
-        lines = [_describe(problem, raw) for problem in error.errors()]
-        raise UserError(f"{source}: " + "; ".join(dict.fromkeys(lines))) from error
-
-
-_MODEL_TAGS = {"pca": Pca, "autoencoder": Autoencoder, "vae": Vae}
-
-
-def _describe(problem: Any, raw: Mapping[str, Any]) -> str:
-    """One problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
-    loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
-    path = ".".join(str(part) for part in loc) or "file"
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(problem["loc"])
-        return f"{path}: unknown key.{suggestion(str(loc[-1]), known)} Known here: {', '.join(sorted(known))}"
-    if problem["type"] == "missing":
-        return f"{path}: missing"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if problem["type"] == "value_error":
-        return f"{path}: {message}" if path != "file" else message
-    if "tag" in problem["type"]:
-        kind = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
-        hint = suggestion(str(kind), _MODEL_TAGS) if kind else ""
-        return f"{path}.kind: must be one of {', '.join(_MODEL_TAGS)}, found {kind!r}.{hint}"
-    return f"{path}: {message}, found {problem['input']!r}"
-
-
-def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
-    """Tell the file's own keys in a pydantic location from the names of union members."""
-    part, node = loc[at], raw
-    for step in loc[:at]:
-        if isinstance(node, Mapping) and step in node:
-            node = node[step]
-    in_file = isinstance(node, Mapping) and part in node
-    is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in _MODEL_TAGS and part not in _TYPES
-    return in_file or is_last
-
-
-_TYPES = {"int", "float", "constrained-int", "constrained-float", "list"}
-
-
-def _known_keys(loc: tuple[Any, ...]) -> list[str]:
-    section: Any = Params
-    for part in loc[:-1]:
-        if part in _MODEL_TAGS:
-            section = _MODEL_TAGS[part]
-        elif part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
-    return list(section.model_fields)
+        raise UserError(f"{source}: {described(error, Params, raw)}") from error

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Number = Annotated[float, Field(strict=True)]
+"""Whole or not; no text, and no true or false."""
 Count = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
-Rate = Annotated[float, Field(gt=0, le=1)]
+Rate = Annotated[Number, Field(gt=0, le=1)]
 """A learning rate."""
-Widths = Annotated[list[Count], Field(min_length=1, max_length=8)]
+Widths = Annotated[list[Annotated[Count, Field(le=65_536)]], Field(min_length=1, max_length=8)]
 """Of layers: units or channels."""
 
 

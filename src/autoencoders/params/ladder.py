@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autoencoders.params.base import Count, Rate, Section, Seed, Widths
+from autoencoders.params.base import Count, Number, Rate, Section, Seed, Widths
 
 
 class OneImageRung(Section):
@@ -54,7 +54,7 @@ class GenerationRung(Section):
 class BetaRung(Section):
     """One small VAE for each weight of the KL."""
 
-    betas: Annotated[list[Annotated[float, Field(gt=0, le=1e4)]], Field(min_length=2, max_length=12)] = [
+    betas: Annotated[list[Annotated[Number, Field(gt=0, le=1e4)]], Field(min_length=2, max_length=12)] = [
         0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0
     ]  # fmt: skip
     latent: Count = 16

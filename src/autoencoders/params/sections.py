@@ -1,15 +1,49 @@
 """The sections of `params.yaml` that the pipeline's stages have; `params.yaml` says what each key means."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from autoencoders.errors import suggestion
-from autoencoders.params.base import Count, Rate, Section, Seed, Widths
+from autoencoders.params.base import Count, Number, Rate, Section, Seed, Widths
 
-Size = Annotated[int, Field(strict=True, ge=4, le=1024)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Device = Annotated[str, StringConstraints(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+LARGEST_SIDE = 1024
+"""Pixels."""
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
+        raise ValueError(f"should be auto, cpu, cuda or cuda:N, found {value!r}")
+    return value
+
+
+def _size(value: Any) -> Any:
+    sides = value if isinstance(value, list | tuple) else [value, value]
+    fits = len(sides) == 2 and all(_whole(side) and 4 <= side <= LARGEST_SIDE for side in sides)
+    if value is not None and not fits:
+        raise ValueError(f"should be a number from 4 to {LARGEST_SIDE}, or [height, width] of such, found {value!r}")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _validation(value: Any) -> Any:
+    if not (_whole(value) and value >= 1) and not (isinstance(value, float) and 0 < value < 1):
+        raise ValueError(f"should be a count from 1 on, or a share between 0 and 1, found {value!r}")
+    return value
+
+
+def _said(value: str) -> str:
+    if not value.strip():
+        raise ValueError(f"should not be blank, found {value!r}")
+    return value
+
+
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Device = Annotated[str, AfterValidator(_device)]
 
 OWN_IMAGES = "images"
 
@@ -20,9 +54,9 @@ class Data(Section):
     name: str = "mnist"
     mirror: str | None = None
     folder: str = OWN_IMAGES
-    image_size: Size | tuple[Size, Size] | None = None
+    image_size: Annotated[int | tuple[int, int] | None, BeforeValidator(_size)] = None
     channels: Literal[1, 3] | None = None
-    max_unreadable: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    max_unreadable: Annotated[Number, Field(ge=0, lt=1)] = 0.05
 
     @model_validator(mode="after")
     def _consistent(self) -> "Data":
@@ -47,7 +81,7 @@ class Prepare(Section):
     """How images are split."""
 
     seed: Seed = 0
-    validation: Count | Fraction = 5000
+    validation: Annotated[int | float, BeforeValidator(_validation)] = 5000
     test: Fraction = 0.15
 
 
@@ -67,11 +101,11 @@ class Train(Section):
     batch_size: Count = 256
     learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    grad_clip: Annotated[float, Field(gt=0)] | None = None
+    warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    grad_clip: Annotated[Number, Field(gt=0)] | None = None
     patience: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
+    compile: StrictBool = False
 
     def overridden(self, overrides: TrainOverrides) -> "Train":
         """Return these settings with those that `overrides` sets."""
@@ -114,7 +148,7 @@ class Vae(_Network):
 
     kind: Literal["vae"]
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
-    beta: Annotated[float, Field(ge=0, le=1e4)] = 1.0
+    beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
     kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
 
 
@@ -126,7 +160,7 @@ class Features(Section):
 
     seed: Seed = 0
     epochs: Count = 5
-    images: Annotated[int, Field(strict=True, ge=100)] = 10000
+    images: Annotated[int, Field(strict=True, ge=100, le=100_000)] = 10000
 
 
 class Evaluate(Section):
@@ -149,4 +183,4 @@ class Plots(Section):
 class Tracking(Section):
     """Where runs are recorded."""
 
-    experiment: Annotated[str, StringConstraints(min_length=1)] = "autoencoders"
+    experiment: Annotated[str, AfterValidator(_said)] = "autoencoders"

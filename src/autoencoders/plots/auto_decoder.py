@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from autoencoders.plots.strips import name_ends, plain, strip
-from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, number, styled
+from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.words import number
 
 if TYPE_CHECKING:
     from autoencoders.ladder.auto_decoder import Vectors

@@ -32,7 +32,7 @@ def beta_sweep(
     """Draw a sweep over `betas` (b,), ascending.
 
     `recon` (b,) in nats per image; `kl` (b, k) in nats, by dimension; `mse` (b,) per pixel; `active_units` (b,);
-    `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images.
+    `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images, floats in [0, 1] or uint8.
     """
     names = [f"β = {beta:g}" for beta in betas]
     _, _, height, width = originals.shape
@@ -47,9 +47,9 @@ def beta_sweep(
     panels[1, 0].set_ylim(-0.04 * kl.shape[1], 1.08 * kl.shape[1])
     panels[1, 0].yaxis.set_major_locator(MaxNLocator(integer=True))
     _against(panels[1, 1], betas, mse, "Test error", "test MSE per pixel", "o", PALETTE[0])
-    panels[1, 1].set_ylim(bottom=0)
+    panels[1, 1].set_ylim(0, 1.15 * float(mse.max()))
     left, right = below.subplots(1, 2)
-    blank = np.ones_like(originals)
+    blank = np.ones(originals.shape)
     image_table(left, [("test images", "", originals), *_rows(names, reconstructions)])
     image_table(right, [("", "", blank), *_rows(names, samples)])
     left.set_title("Reconstructions")
@@ -111,6 +111,7 @@ def _against(axes: Axes, betas: Array, values: Array, title: str, label: str, ma
     log_scale(axes, "x")
     axes.xaxis.set_major_locator(FixedLocator(_apart(betas)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.axvline(1, color=MUTED, linestyle=":", linewidth=1)
+    axes.axvline(1, color=MUTED, linestyle=":", linewidth=1, label="β = 1, the ELBO")
+    axes.legend(loc="best", handlelength=1.5)
     axes.set(title=title, xlabel="β", ylabel=label)
     axes.grid(axis="y")

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
-from autoencoders.plots.style import INK, MUTED, PALETTE, RULE, log_scale, new_figure, number, row_label, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, RULE, log_scale, new_figure, row_label, styled
+from autoencoders.words import number
 
 SAMPLERS = {  # column: (what the legend says, marker, colour)
     "frechet/prior": ("z ~ N(0, I)", "o", PALETTE[0]),

@@ -60,7 +60,7 @@ def _panels(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> 
     panels = []
     for unit in dict.fromkeys(units[name] for name in histories):
         names = [name for name in histories if units[name] == unit and _holds(histories[name], "recon")]
-        panels.append(("Reconstruction", unit, "recon", names))
+        panels.append((f"Reconstruction: {unit.replace(' per image', '')}", unit, "recon", names))
     panels.append(("KL", KL_UNIT, "kl", [name for name in histories if _holds(histories[name], "kl")]))
     return [panel for panel in panels if panel[3]]
 
@@ -103,6 +103,7 @@ def _scale(axes: Axes, logarithmic: bool) -> None:
     low, high = values.min(), values.max()
     if logarithmic and low > 0 and high / low > 4:
         log_scale(axes, "y")
+        axes.set_ylabel(f"{axes.get_ylabel()} (log scale)")
         axes.set_ylim(low / (high / low) ** 0.06, high * (high / low) ** 0.06)
     elif high > low:
         axes.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))

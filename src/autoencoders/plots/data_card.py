@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.data.statistics import Statistics
-from autoencoders.plots.style import INK, MUTED, PALETTE, number, pixels, row_label, shortened, show, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, shortened, show, styled
+from autoencoders.words import number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
 LEFT = 1.8
@@ -60,7 +61,7 @@ def _title(figure: Figure, info: DatasetInfo) -> None:
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
-    figure.text(0, 1, info.name, size=16, weight="bold", va="top", parse_math=False)
+    figure.text(0, 1, info.title, size=16, weight="bold", va="top", parse_math=False)
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
 

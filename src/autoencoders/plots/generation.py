@@ -50,7 +50,14 @@ def generation(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, tup
     below.legend(
         handles=[
             Patch(color=RULE, label="middle 90 % of N(0, 1)"),
-            Line2D([], [], color=PALETTE[0], linewidth=4, solid_capstyle="butt", label="middle 90 % of the codes"),
+            Line2D(
+                [],
+                [],
+                color=PALETTE[0],
+                linewidth=4,
+                solid_capstyle="butt",
+                label="middle 90 % of the codes (VAE: draws from q(z|x))",
+            ),
             Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
         ],
         loc="outside lower left",

@@ -6,28 +6,32 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoencoders.plots.style import MUTED, PALETTE, RULE, Array, new_figure, panel_grid, shortened, styled, subscripted
+from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, shortened, styled, subscripted
 
 NAMED = 20  # up to as many bars carry their dimension's name
 
 
 @styled
-def kl_per_dimension(kl_by_model: Mapping[str, Array], threshold: float = 0.01) -> Figure:
+def kl_per_dimension(
+    kl_by_model: Mapping[str, Array], variance_by_model: Mapping[str, Array], threshold: float = 0.01
+) -> Figure:
     """Draw each model's KL(q(z_j|x) ‖ N(0, 1)) (k,), mean over the test set in nats, as bars from large to small.
 
-    Dimensions above `threshold` nats count as active. All panels share one scale.
+    Active, as in the metric `active_units`, are dimensions whose posterior mean has a variance (k,) over the test set
+    of more than `threshold` (Burda et al. 2015). All panels share one scale.
     """
     rows, columns = panel_grid(len(kl_by_model), most=3)
     figure = new_figure(
         max(columns * 3.6, 4.8), rows * 2.5 + 0.8, "KL per latent dimension",
-        f"Mean over the test set. Active (blue): more than {threshold:g} nats.",
+        f"Means over the test set. Active (blue): variance of μ over {threshold:g}.",
     )  # fmt: skip
-    top = max(max(float(np.max(kl)) for kl in kl_by_model.values()), threshold)
+    top = max(max(float(np.max(kl)) for kl in kl_by_model.values()), 0.01)
     for i, (name, kl) in enumerate(kl_by_model.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        _bars(axes, np.asarray(kl), threshold)
+        active = np.asarray(variance_by_model[name]) > threshold
+        _bars(axes, np.asarray(kl), active)
         axes.set_ylim(0, 1.05 * top)
-        axes.set_title(f"{shortened(name)}: {int((np.asarray(kl) > threshold).sum())} of {len(kl)} active")
+        axes.set_title(f"{shortened(name)}: {int(active.sum())} of {len(kl)} active")
         if i % columns == 0:
             axes.set_ylabel("KL (nats)")
         else:
@@ -37,7 +41,7 @@ def kl_per_dimension(kl_by_model: Mapping[str, Array], threshold: float = 0.01) 
     return figure
 
 
-def _bars(axes: Axes, kl: Array, threshold: float) -> None:
+def _bars(axes: Axes, kl: Array, active: Array) -> None:
     order = np.argsort(-kl, kind="stable")
     sorted_kl = kl[order]
     rank = np.arange(1, len(kl) + 1)
@@ -45,9 +49,8 @@ def _bars(axes: Axes, kl: Array, threshold: float) -> None:
         rank,
         sorted_kl,
         width=min(0.8, 0.15 * len(kl)),
-        color=np.where(sorted_kl > threshold, PALETTE[0], MUTED).tolist(),
+        color=np.where(active[order], PALETTE[0], MUTED).tolist(),
     )
-    axes.axhline(threshold, color=RULE, linewidth=0.8, zorder=0)
     axes.set_xlim(0.3, len(kl) + 0.7)
     axes.grid(axis="y")
     if len(kl) <= NAMED:

@@ -17,6 +17,7 @@ MARKERS = "osD^vP*X"
 
 @styled
 def linear_and_pca(
+    title: str,
     pca: Array,
     linear: Mapping[int, float],
     nonlinear: Mapping[str, tuple[int, float]],
@@ -32,9 +33,7 @@ def linear_and_pca(
     """
     height, width = components[0][2].shape[2:]
     strip = min(0.8 * height / width, 1.6)  # inches, of one row
-    figure = new_figure(
-        9, 4.3 + len(components) * (strip + 0.05), "A linear autoencoder is PCA, a nonlinear one is not"
-    )
+    figure = new_figure(9, 4.3 + len(components) * (strip + 0.05), title)
     (above,), (below,) = figure.subfigures(
         2, 1, squeeze=False, height_ratios=[3.6, len(components) * (strip + 0.05) + 0.3]
     )
@@ -87,7 +86,7 @@ def _angles(axes: Axes, angles: Mapping[int, Array]) -> None:
             np.arange(1, len(values) + 1), np.maximum(values, LEAST_ANGLE), marker=MARKERS[i % len(MARKERS)],
             markersize=5, linewidth=1, color=PALETTE[(4, 0, 2, 6)[i % 4]], label=f"k = {latent}",
         )  # fmt: skip
-    axes.axhline(1, color=MUTED, linestyle="--", linewidth=0.8)
+    axes.axhline(1, color=MUTED, linestyle="--", linewidth=0.8, label="1°")
     least = max(min(float(values.min()) for values in angles.values()), LEAST_ANGLE)
     axes.set_ylim(min(0.1, 0.8 * least), 90)  # 90°: nothing in common
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))

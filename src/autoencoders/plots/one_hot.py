@@ -59,7 +59,7 @@ def _capacity(axes: Axes, size: int, stored: Mapping[int, "Capacity"]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(named))
     axes.set_xticklabels([f"{count:,}\n{readable_bytes(count * size)}" for count in named])
     axes.set(
-        title="What is left of each image", ylabel="PSNR in dB",
+        title="What is left of each image", ylabel="PSNR in dB, mean over the images",
         xlabel=f"images stored, and their bytes (dashed: as many as the decoder's, {readable_bytes(full * size)})",
     )  # fmt: skip
     axes.grid(axis="y")

@@ -39,7 +39,8 @@ def one_image(targets: Mapping[str, Array], stored: Mapping[str, Sequence["Store
         for name, (line, marker, colour) in zip(stored, MARKS, strict=True)
     ]
     handles.append(Line2D([], [], color=MUTED, linestyle=":", label="as many weights as the image has values"))
-    above.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=3.5)
+    handles.append(Line2D([], [], color=MUTED, linestyle="-.", linewidth=0.8, label=f"{GOOD:.0f} dB"))
+    above.legend(handles=handles, loc="outside lower left", ncols=4, handlelength=3.5)
     largest, *smaller = reversed(next(iter(stored.values())))
     tiles = [1 + len(largest.snapshots), len(smaller)] if smaller else [1]
     rows = below.subplots(len(targets), len(tiles), squeeze=False, width_ratios=tiles)
@@ -108,4 +109,4 @@ def _mse(psnr: Any) -> Any:
 
 
 def _decibels(psnr: float) -> str:
-    return f"{psnr:.0f} dB"
+    return f"{psnr:.1f} dB"

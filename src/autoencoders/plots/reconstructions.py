@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from matplotlib.figure import Figure
 
 from autoencoders.plots.rows import image_rows
-from autoencoders.plots.style import Array, number, styled
+from autoencoders.plots.style import Array, styled
+from autoencoders.words import number
 
 
 @styled

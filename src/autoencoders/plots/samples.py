@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from autoencoders.plots.style import MUTED, Array, new_figure, number, panel_grid, shortened, show, styled, tiled
+from autoencoders.plots.style import MUTED, Array, new_figure, panel_grid, shortened, show, styled, tiled
+from autoencoders.words import number
 
 PANEL = 2.7  # inches
 

@@ -33,15 +33,17 @@ TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 
 
 @styled
-def sheet(images: Array, title: str) -> Figure:
-    """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel."""
+def sheet(images: Array, title: str, total: int) -> Figure:
+    """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel; there are `total` in all."""
     shown = images[:MOST]
     across = math.ceil(math.sqrt(len(shown)))
     _, _, height, width = shown.shape
     gap = max(1, round(0.04 * width))
     picture = tiled(shown, across, gap)
     inch = TILE / max(height, width)
-    figure = new_figure(picture.shape[1] * inch + 0.2, picture.shape[0] * inch + TITLE + NOTE, title, _note(images))
+    figure = new_figure(
+        picture.shape[1] * inch + 0.2, picture.shape[0] * inch + TITLE + NOTE, title, _note(len(shown), total)
+    )
     show(figure.add_subplot(), picture)
     return figure
 
@@ -62,8 +64,8 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     strip, pitch = (columns * (width + gap) - gap) * inch, height * inch + 0.05
     groups = math.ceil(count / ACROSS)
     body = groups * (2 * pitch + GAP) - GAP
-    note = "" if total == count else f"the first {count} of {total:,} images"
-    figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, f"Reconstructions by {shortened(name)}", note)
+    title = f"Reconstructions by {shortened(name)}"
+    figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, title, _note(count, total))
     figure.set_layout_engine("none")  # all is placed by hand: data units are inches
     across, up = figure.get_size_inches()
     axes = figure.add_axes((left / across, NOTE / up, strip / across, body / up))
@@ -130,5 +132,5 @@ def retrieved(queries: Array, found: Array, distances: Array, classes: Sequence[
     return figure
 
 
-def _note(images: Array) -> str:
-    return f"the first {MOST} of {len(images):,} images" if len(images) > MOST else ""
+def _note(shown: int, total: int) -> str:
+    return f"the first {shown} of {total:,} images" if total > shown else ""

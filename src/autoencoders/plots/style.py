@@ -4,7 +4,6 @@ Figures are built with matplotlib's object interface: no pyplot, no current figu
 Every figure function wears `@styled`; `save` draws under the same settings.
 """
 
-import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -118,11 +117,6 @@ def shortened(name: str, length: int = 24) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def number(value: float) -> str:
-    """Return `value` with three significant digits, ``n/a`` where it is not a number."""
-    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.3g}".rstrip(".")
-
-
 def pixels(images: Array) -> Array:
     """Return images (n, C, H, W), floats in [0, 1] or uint8, as floats (n, H, W, C) clipped to [0, 1].
 
@@ -131,8 +125,12 @@ def pixels(images: Array) -> Array:
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"expected images of shape (n, 1 or 3, H, W), found {images.shape}")
-    scaled = images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
-    return np.clip(scaled, 0, 1).transpose(0, 2, 3, 1)
+    return np.clip(as_floats(images), 0, 1).transpose(0, 2, 3, 1)
+
+
+def as_floats(images: Array) -> Array:
+    """Return images, floats in [0, 1] or uint8, as floats of the same shape."""
+    return images / 255.0 if images.dtype == np.uint8 else images.astype(np.float64)
 
 
 def tiled(images: Array, columns: int, gap: int = 0) -> Array:

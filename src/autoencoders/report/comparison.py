@@ -1,6 +1,6 @@
 """The comparison as the page shows it: text in cells, the best of each column marked, references below."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ import pandas as pd
 from autoencoders.report.measures import MEASURES, Measure
 from autoencoders.report.references import Figures, Reference
 
-Shown = Mapping[str, tuple[str, str, bool | None]]
-"""Column → (heading, format, is less better?), as in the stage `compare`."""
+Shown = Mapping[str, tuple[str, Callable[[float], str], bool | None]]
+"""Column → (heading, number as text, is less better?), as in the stage `compare`."""
 KINDS = {"pca": "PCA", "autoencoder": "AE", "vae": "VAE"}
 NOTHING = "–"
 
@@ -50,6 +50,11 @@ class Table:
     incomparable: Sequence[str] = ()
     """Names of the columns whose values do not compare with each other."""
 
+    @property
+    def marks_best(self) -> bool:
+        """Whether any cell is marked as the best of its column."""
+        return any(cell.best for row in self.rows for cell in row.cells)
+
 
 def comparison(
     measured: pd.DataFrame, shown: Shown, references: Sequence[Reference] = (), incomparable: Collection[str] = ()
@@ -61,7 +66,7 @@ def comparison(
     """
     columns = [column for column in shown if column in measured and measured[column].notna().any()]
     better = {column: None if column in incomparable else shown[column][2] for column in columns}
-    bests = {column: _best(measured[column], better[column]) for column in columns}
+    bests = {column: best_of(measured[column], better[column]) for column in columns}
     rows = []
     for name, values in measured.iterrows():
         cells = [_cell(float(values[column]), shown[column][1], bests[column]) for column in columns]
@@ -90,16 +95,16 @@ def _headings(less_is_better: Mapping[str, bool | None]) -> list[Heading]:
     return [Heading(MEASURES["latent"], ""), *columns]
 
 
-def _best(values: pd.Series, less_is_better: bool | None) -> float | None:
-    """Return the best of values that differ; one alone is not the best of anything."""
+def best_of(values: pd.Series, less_is_better: bool | None) -> float | None:
+    """Return the best of values that differ; one alone is not the best of anything, nor is any where None is better."""
     known = values.dropna()
     if less_is_better is None or known.nunique() < 2:
         return None
     return float(known.min() if less_is_better else known.max())
 
 
-def _cell(value: float, digits: str, best: float | None) -> Cell:
-    return Cell(NOTHING) if pd.isna(value) else Cell(f"{value:{digits}}", value == best)
+def _cell(value: float, written: Callable[[float], str], best: float | None) -> Cell:
+    return Cell(NOTHING) if pd.isna(value) else Cell(written(value), value == best)
 
 
 def _reference_row(reference: Reference, shown: Shown, columns: Sequence[str]) -> Row:
@@ -107,6 +112,6 @@ def _reference_row(reference: Reference, shown: Shown, columns: Sequence[str]) -
     return Row(KINDS[reference.kind], reference.protocol, [Cell(str(reference.latent)), *cells])
 
 
-def _range(figures: Figures, digits: str) -> str:
+def _range(figures: Figures, written: Callable[[float], str]) -> str:
     """One figure with the digits of its column; the ends of a range with those that they have."""
-    return f"{figures[0]:{digits}}" if len(figures) == 1 else "–".join(map(str, figures)) or NOTHING
+    return written(figures[0]) if len(figures) == 1 else "–".join(map(str, figures)) or NOTHING

@@ -51,7 +51,8 @@ MEASURES = {
         "FD N(0, I)",
         "",
         "Fréchet distance between test images and images decoded from z ~ N(0, I), in the features of a classifier "
-        "trained for this data set: whether the model can invent images. It compares within this report only.",
+        "trained for this data set: whether the model can invent images. It depends on that classifier and its seed: "
+        "it compares within one classifier only.",
     ),
     "frechet/mixture": Measure(
         "FD mixture",

@@ -10,12 +10,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.plots.style import PALETTE, number
+from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
 from autoencoders.report.planes import HUES, Plane
 from autoencoders.report.provenance import Part
 from autoencoders.report.references import PROTOCOLS
+from autoencoders.words import number, unbroken
 
 EXAMPLE = """\
 models:
@@ -78,6 +79,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters |= {"number": number, "unbroken": unbroken}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),

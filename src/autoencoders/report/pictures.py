@@ -42,7 +42,8 @@ SHARED = {
         "model.",
     ),
     "kl": (
-        "KL by latent dimension. A dimension near 0 is not used.",
+        "KL by latent dimension. A dimension near 0 is not used; active is one whose code differs from image to image "
+        "(the posterior mean by a variance of more than 0.01).",
         "A bar chart for each VAE of the KL of each latent dimension in nats.",
     ),
 }

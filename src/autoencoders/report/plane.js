@@ -86,7 +86,6 @@ class Plane {
     this.width = width;
     this.side = width - MARGIN.left - MARGIN.right;
     this.height = this.side + MARGIN.top + MARGIN.bottom;
-    this.canvas.style.height = `${this.height}px`;
     this.canvas.width = width * scale;
     this.canvas.height = this.height * scale;
     this.still = Object.assign(document.createElement("canvas"), {width: this.canvas.width, height: this.canvas.height});

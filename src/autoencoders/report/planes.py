@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from autoencoders.models import PCA, VAE, Model
 from autoencoders.plots.labels import repel
+from autoencoders.plots.latent_plane import TAGGED
 from autoencoders.plots.style import PALETTE, shortened
 
 MOST_CODES = 5000
@@ -126,9 +127,13 @@ def _are_short(names: dict[int, str]) -> bool:
 def _tags(
     codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: tuple[float, float], span: float
 ) -> list[Tag]:
-    """Put each class's name, or number, at its median, moved where it would cover another."""
+    """Put the name, or number, of each class of enough points at its median, moved where it would cover another."""
     names = _names(labels, classes)
-    texts = list(names.values()) if _are_short(names) else [str(label) for label in names]
+    short, counts = _are_short(names), np.bincount(labels.astype(int))
+    names = {label: name for label, name in names.items() if counts[label] >= TAGGED}
+    if not names:
+        return []
+    texts = list(names.values()) if short else [str(label) for label in names]
     medians = np.array([np.median(codes[labels == label], axis=0) for label in names])
     letter = 0.06 * span  # the height of a line on the plane
     sizes = np.array([[letter * max(0.6 * len(text), 0.8), letter] for text in texts])

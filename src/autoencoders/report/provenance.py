@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.plots.style import number
+from autoencoders.words import number
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,11 @@ from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.beta import Measured, measure, train_vae
 from autoencoders.ladder.record import Rung, save_rung
-from autoencoders.ladder.words import listed
 from autoencoders.models.vae import VAE
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.beta import beta_sweep
 from autoencoders.training.device import describe, make_deterministic, resolve_device
+from autoencoders.words import listed
 
 BATCH = 1000
 SHOWN = 8

@@ -1,24 +1,27 @@
 """Write the comparison table."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from autoencoders.data.files import result_folder
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.params import Params
-from autoencoders.stages.publish import read_metrics
+from autoencoders.report.comparison import best_of
+from autoencoders.words import number
 
-# What fits a terminal; the CSV holds all. Column → (heading, digits, is less better?)
-SHOWN = {
-    "mse": ("MSE", ".5f", True),
-    "ssim": ("SSIM", ".3f", False),
-    "neg_elbo": ("−ELBO", ".1f", True),
-    "nll": ("NLL", ".1f", True),
-    "kl": ("KL", ".1f", None),
-    "knn5": ("5-NN", ".3f", False),
-    "frechet/prior": ("FD N(0,I)", ".0f", True),
-    "frechet/mixture": ("FD mix", ".0f", True),
-    "train_seconds": ("train s", ".0f", None),
+# What fits a terminal; the CSV holds all. Column → (heading, number as text, is less better?)
+SHOWN: dict[str, tuple[str, Callable[[float], str], bool | None]] = {
+    "mse": ("MSE", "{:.5f}".format, True),
+    "ssim": ("SSIM", "{:.3f}".format, False),
+    "neg_elbo": ("−ELBO", "{:.1f}".format, True),
+    "nll": ("NLL", "{:.1f}".format, True),
+    "kl": ("KL", "{:.1f}".format, None),
+    "knn5": ("5-NN", "{:.3f}".format, False),
+    "frechet/prior": ("FD N(0,I)", number, True),
+    "frechet/mixture": ("FD mix", number, True),
+    "train_seconds": ("train s", number, None),
 }
 
 
@@ -28,16 +31,18 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
     floor = next(iter(metrics.values()))["frechet/floor"]
-    note = (
-        "Test split. * is a column's best. MSE per pixel; −ELBO, NLL and KL in nats per image; "
-        f"FD: Fréchet distance to the test images, whose floor (real images) is {floor:.1f}."
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    table.to_csv(out / "comparison.csv")
     shown = as_shown(table)
-    (out / "comparison.md").write_text(shown.to_markdown(disable_numparse=True, stralign="right") + f"\n\n{note}\n")
+    marked = " * is a column's best." if shown.map(lambda cell: cell.endswith("*")).any(axis=None) else ""
+    note = (
+        f"Test split.{marked} MSE per pixel; −ELBO, NLL and KL in nats per image; "
+        f"FD: Fréchet distance to the test images, whose floor (real images) is {number(floor)}."
+    )
+    page = shown.to_markdown(disable_numparse=True, stralign="right")
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
-    (out / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        table.to_csv(draft / "comparison.csv")
+        (draft / "comparison.md").write_text(f"{page}\n\n{note}\n", encoding="utf-8")
+        (draft / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
 
 
@@ -54,17 +59,18 @@ def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]])
 
 
 def as_shown(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table's main columns as text, the best value of each marked with an asterisk."""
+    """Return the table's main columns as text, of each the best of several models marked with an asterisk."""
     shown = table[["latent"]].astype(str)
-    for column, (heading, digits, less_is_better) in SHOWN.items():
+    for column, (heading, written, less_is_better) in SHOWN.items():
         if column not in table or table[column].isna().all():
             continue
-        values = table[column]
-        best = None if less_is_better is None else values.min() if less_is_better else values.max()
-        shown[heading] = [
-            "–" if pd.isna(value) else f"{value:{digits}}{'*' if value == best else ' '}".rstrip() for value in values
-        ]
+        best = best_of(table[column], less_is_better)
+        shown[heading] = [_cell(value, written, value == best) for value in table[column]]
     return shown
+
+
+def _cell(value: float, written: Callable[[float], str], is_best: bool) -> str:
+    return "–" if pd.isna(value) else f"{written(value)}{'*' if is_best else ''}"
 
 
 def _seconds(folder: Path) -> float | None:

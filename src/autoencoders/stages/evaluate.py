@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -24,6 +24,7 @@ from autoencoders.evaluation.latents import (
     normality_per_dimension,
 )
 from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.posterior import Posterior, posterior_of
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
 from autoencoders.models import VAE, Model
 from autoencoders.params import Evaluate, Params
@@ -49,10 +50,11 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     network, settings = trained.model, params.evaluate
-    metrics = _measure(network, prepared, load_features(features, device), settings, device, out)
+    pinned = load_features(features, device, prepared.info)
+    metrics = _measure(network, prepared, pinned, settings, device, out)
     if tracking.launched_alone():
         with tracking.FolderRuns(params.tracking.experiment) as runs:
-            runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"], own=True)
+            runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"], own=tracking.injected_run())
     print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
 
 
@@ -75,27 +77,12 @@ def _measure(
         metrics |= _bounds(network, test, settings, device)
     metrics |= _generation(network, codes["train"], pinned, settings, device)
 
-    (out / "codes").mkdir(parents=True, exist_ok=True)
-    np.save(out / "codes" / "test.npy", codes["test"])
-    dimensions.to_csv(out / "codes" / "dimensions.csv", index=False)
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    with result_folder(out) as draft:
+        (draft / "codes").mkdir()
+        np.save(draft / "codes" / "test.npy", codes["test"])
+        dimensions.to_csv(draft / "codes" / "dimensions.csv", index=False)
+        (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
-
-
-class Posterior(NamedTuple):
-    """q(z|x) of a split's images, each (N, k), on the device; `logvar` is None where a code is a point."""
-
-    mean: Tensor
-    logvar: Tensor | None
-
-
-def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
-    """Return where the model puts a split's images."""
-    batches = Batches(split.images, BATCH, device).in_order()
-    if not isinstance(model, VAE):
-        return Posterior(torch.cat([model.encode(x) for x in batches]), None)
-    means, logvars = zip(*(model.posterior(x) for x in batches), strict=True)
-    return Posterior(torch.cat(means), torch.cat(logvars))
 
 
 def _latents(

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialised
 from torch import Tensor
 
-from autoencoders.data.prepared import PreparedData
+from autoencoders.data.files import result_folder
+from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.features import (
     FeatureNet,
@@ -44,12 +46,16 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     real = feature_statistics(extractor.features(torch.from_numpy(np.array(train.images[: params.features.images]))))
     facts["frechet_floor"] = frechet_distance(*real, *reference)
 
-    out.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()}, out / WEIGHTS)
-    np.savez(out / STATISTICS, mean=reference.mean, cov=reference.cov)
-    (out / DESCRIPTION).write_text(
-        json.dumps({"extractor": extractor.config(), "images": params.features.images, **facts}, indent=2) + "\n"
-    )
+    described = {
+        "content_hash": prepared.info.content_hash,
+        "extractor": extractor.config(),
+        "images": params.features.images,
+    }
+    weights = serialised({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()})
+    with result_folder(out) as draft:
+        (draft / WEIGHTS).write_bytes(weights)
+        np.savez(draft / STATISTICS, mean=reference.mean, cov=reference.cov)
+        (draft / DESCRIPTION).write_text(json.dumps(described | facts, indent=2) + "\n")
     print(f"features: {extractor.kind}, " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))
 
 
@@ -71,8 +77,11 @@ class PinnedFeatures:
         return frechet_distance(*feature_statistics(self.extractor.features(images.clamp(0, 1))), *self.reference)
 
 
-def load_features(folder: Path, device: torch.device) -> PinnedFeatures:
-    """Read the stage's `folder`; raises `UserError` where something in it is missing or damaged."""
+def load_features(folder: Path, device: torch.device, data: DatasetInfo) -> PinnedFeatures:
+    """Read the stage's `folder`.
+
+    Raises `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
+    """
     try:
         described = json.loads((folder / DESCRIPTION).read_text())
         extractor = extractor_from_config(described["extractor"])
@@ -81,4 +90,7 @@ def load_features(folder: Path, device: torch.device) -> PinnedFeatures:
         reference = FeatureStatistics(stored["mean"], stored["cov"])
     except Exception as error:  # a missing or damaged file, each with an exception of its own
         raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
+    if described.get("content_hash") != data.content_hash:
+        by = "other data than is prepared now" if "content_hash" in described else "data that it does not name"
+        raise UserError(f"{folder} was made from {by}. Run the `features` stage again.")
     return PinnedFeatures(extractor.to(device), reference, described["images"], described["frechet_floor"])

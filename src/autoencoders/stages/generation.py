@@ -16,17 +16,16 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_mixture, standard_normal
+from autoencoders.evaluation.posterior import posterior_of
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, save_rung
-from autoencoders.ladder.words import listed
 from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
-from autoencoders.plots.style import number
-from autoencoders.stages.evaluate import posterior_of
-from autoencoders.stages.publish import read_metrics
 from autoencoders.trained import load_trained
 from autoencoders.training.device import describe, make_deterministic, resolve_device
+from autoencoders.words import listed, number
 
 TITLE = "Inventing images from N(0, I)"
 CLAIM = "An autoencoder decodes N(0, I) to images of nothing; a VAE decodes it to images like those it was trained on."
@@ -140,7 +139,7 @@ def _rung(ae: Measured, vae: Measured, params: Params) -> Rung:
         alt=(
             f"Four panels of images: test images, draws of {ae.name} and of {vae.name} decoded from N(0, I), and draws "
             f"of {ae.name} from a fitted mixture. Below, for both models and each latent dimension, the range of the "
-            "codes beside that of N(0, 1)."
+            "codes of the test images (of the VAE: draws from each image's Gaussian) beside that of N(0, 1)."
         ),
         params={"autoencoder": ae.name, "vae": vae.name, **params.ladder.generation.model_dump(),
                 **params.evaluate.model_dump(include={"seed", "mixture_components"}),
@@ -157,7 +156,9 @@ def _question_told(ae: Measured, vae: Measured, params: Params) -> str:
         "be given a code that belongs to no image. The plainest place to draw one from is N(0, I): each number by "
         "itself, around 0, with a standard deviation of 1. How like real images the results are is said by the Fréchet "
         f"distance between {params.features.images:,} of them and the test images: the less, the better. Real "
-        f"images from outside the test set have {number(ae.metrics['frechet/floor'])}."
+        f"images from outside the test set have {number(ae.metrics['frechet/floor'])}. (The distance is taken in the "
+        "features of a classifier trained for this data set. Another classifier, even the same with another seed, "
+        "gives other numbers: they compare within one only.)"
     )
 
 
@@ -167,10 +168,10 @@ def _answer_told(ae: Measured, vae: Measured) -> str:
     return (
         f"Decoded from N(0, I), {ae.name} has a distance of {number(first)}, {vae.name} of {number(second)}: {nearer}. "
         f"Nothing told the autoencoder where to put its codes: dimension by dimension, {_whereabouts(ae.spread)}. The "
-        "VAE pays in training for every departure from N(0, I); of its codes, "
-        f"{_whereabouts(vae.spread)}. The maximum mean discrepancy, which says in one number how far all codes "
-        f"together are from N(0, I) (0: not at all), is {ae.metrics['mmd']:.3f} for {ae.name} and "
-        f"{vae.metrics['mmd']:.3f} for {vae.name}."
+        "VAE pays in training for every departure from N(0, I). Its encoder answers with a Gaussian for each image, "
+        f"and a code is a draw from that; of these draws, {_whereabouts(vae.spread)}. The maximum mean discrepancy, "
+        "which says in one number how far all codes together are from N(0, I) (0: not at all), is "
+        f"{ae.metrics['mmd']:.3f} for {ae.name} and {vae.metrics['mmd']:.3f} for {vae.name}."
     )
 
 

@@ -58,7 +58,7 @@ def _described(settings: Ladder, images: NDArray[np.uint8], stored: Stored) -> R
     metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * WEIGHT_BYTES)}
     for count, one in stored.items():
         metrics |= {f"{count}/mse": one.mse, f"{count}/psnr": one.psnr, f"{count}/image_bytes": float(count * size)}
-    ends = ", ".join(f"{one.psnr:.0f} dB for {count:,}" for count, one in stored.items())
+    ends = ", ".join(f"{one.psnr:.1f} dB for {count:,}" for count, one in stored.items())
     return Rung(
         name="one-hot",
         title="Several images, one network",
@@ -89,6 +89,7 @@ def _outcome(steps: int, size: int, stored: Stored) -> str:
         for count, one in stored.items()
     ]
     text = f"After {steps:,} steps over all its pictures, the same network draws " + "; ".join(ends) + "."
+    text += " (MSE and decibels are means over the pictures; the mean of decibels is not that of the mean error.)"
     psnr = [one.psnr for one in stored.values()]
     if len(psnr) > 1 and all(after < before for before, after in pairwise(psnr)):
         text += " The more pictures share the weights, the less of each is left."

@@ -69,10 +69,15 @@ def _described(settings: Ladder, targets: Images, stored: Networks) -> Rung:
             f"{key}/weights": float(largest.weights),
             f"{key}/weight_bytes": float(largest.weights * WEIGHT_BYTES),
             f"{key}/image_bytes": float(targets[key].nbytes),
-            f"{key}/smallest/psnr": networks[0].psnr,
-            f"{key}/smallest/weights": float(networks[0].weights),
         }
-    ends = " and ".join(f"{networks[-1].psnr:.0f} dB for the {NAMES[key]}" for key, networks in stored.items())
+        for place, one in enumerate(networks, start=1):  # in ascending size
+            each = f"{key}/network-{place}"
+            metrics |= {
+                f"{each}/psnr": one.psnr,
+                f"{each}/mse": float(one.mse[-1]),
+                f"{each}/weights": float(one.weights),
+            }
+    ends = " and ".join(f"{networks[-1].psnr:.1f} dB for the {NAMES[key]}" for key, networks in stored.items())
     return Rung(
         name="one-image",
         title="One image in the weights",

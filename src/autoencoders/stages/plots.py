@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
@@ -49,8 +50,9 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Pa
     MLflow gets them from `report`.
     """
     measured = [_read(name, models / name, evaluation / name) for name in params.models]
-    _write_curves(measured, curves)
-    _draw(params, PreparedData(data), measured, out)
+    with result_folder(curves) as curves_draft, result_folder(out) as draft:
+        _write_curves(measured, curves_draft)
+        _draw(params, PreparedData(data), measured, draft)
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")
 
 
@@ -62,7 +64,9 @@ def _write_curves(measured: list[Measured], folder: Path) -> None:
             history = pd.read_csv(one.folder / "history.csv")
             history.drop(columns=["seconds", "timestamp"]).to_csv(folder / "loss" / f"{one.name}.csv", index=False)
         if "kl" in one.dimensions:
-            one.dimensions[["dimension", "kl"]].to_csv(folder / "kl" / f"{one.name}.csv", index=False)
+            named = [f"z{dimension:02}" for dimension in one.dimensions["dimension"]]  # DVC sorts them as text
+            kl = one.dimensions[["dimension", "kl"]].assign(dimension=named)
+            kl.to_csv(folder / "kl" / f"{one.name}.csv", index=False)
 
 
 def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out: Path) -> None:
@@ -70,7 +74,6 @@ def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out:
     figures = _shared(params, measured, test)
     for one in measured:
         figures |= _of_one(params.plots, one, test, prepared.info.classes)
-    out.mkdir(parents=True, exist_ok=True)
     for name, figure in figures.items():
         save(figure, out / f"{name}.png")
 
@@ -116,8 +119,9 @@ def _shared(params: Params, measured: list[Measured], test: Split) -> dict[str, 
         figures["interpolations"] = interpolations({one.name: _line(one.model, ends) for one in measured}, ends.numpy())
     if any((one.folder / "history.csv").exists() for one in measured):
         figures["loss"] = _curves(measured)
-    if kl := {one.name: one.dimensions["kl"].to_numpy() for one in measured if "kl" in one.dimensions}:
-        figures["kl"] = kl_per_dimension(kl)
+    if vaes := {one.name: one.dimensions for one in measured if "kl" in one.dimensions}:
+        kl, variance = ({name: of[key].to_numpy() for name, of in vaes.items()} for key in ("kl", "variance"))
+        figures["kl"] = kl_per_dimension(kl, variance)
     return figures
 
 

@@ -34,12 +34,13 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
     split would be empty. Both folders appear whole or not at all.
     """
     with scratch_folder(out) as scratch, atomic_folder(card) as card_draft, atomic_folder(out) as draft:
-        build = _from_folder if params.data.name == FOLDER else _from_named_set
-        built = build(params, raw, scratch)
-        write_prepared(draft, params.data.name, built.splits, built.classes)
+        own = params.data.name == FOLDER
+        built = (_from_folder if own else _from_named_set)(params, raw, scratch)
+        folder = Path(params.data.folder).expanduser().resolve().name if own else ""
+        write_prepared(draft, params.data.name, built.splits, built.classes, folder)
         _write_card(PreparedData(draft), card_draft, params.prepare.seed, built.unreadable)
     info = PreparedData(out).info
-    print(f"{info.name}: {', '.join(f'{split} {count:,}' for split, count in info.counts.items())}, {info.shape}")
+    print(f"{info.title}: {', '.join(f'{split} {count:,}' for split, count in info.counts.items())}, {info.shape}")
 
 
 def _from_named_set(params: Params, raw: Path, scratch: Path) -> _Built:
@@ -104,7 +105,7 @@ def _card_numbers(info: DatasetInfo, statistics: Statistics) -> dict[str, object
         names, counted = info.classes, statistics.class_counts
         per_class = {split: dict(zip(names, counts, strict=True)) for split, counts in counted.items()}
     return {
-        "name": info.name,
+        "name": info.title,
         "shape": list(info.shape),
         "counts": info.counts,
         "class_counts": per_class,

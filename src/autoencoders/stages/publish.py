@@ -1,6 +1,5 @@
 """Bring MLflow up to date from the folders on disk: after an outage, or where models arrived without their runs."""
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
+from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, Vae
 from autoencoders.trained import read_description
@@ -63,13 +63,17 @@ def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluatio
 
 
 def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> None:
-    """Register the best models of the folder `models`, each under its alias, and say which they are and why."""
+    """Register the best models of the folder `models`, each under its alias, and say which they are and why.
+
+    An alias stays with a better model of the same data that an earlier run registered.
+    """
     descriptions = {name: read_description(models / name) for name in params.models}
     registered = tracking.registered_name(next(iter(descriptions.values())))
     for alias, (name, metric) in best_models(params, descriptions).items():
-        runs.register(registered, models / name, alias, metric).result()
+        moved = runs.register(registered, models / name, alias, metric).result()
         if not runs.offline:
-            print(f"models:/{registered}@{alias} is {name}, by {metric}")
+            stays = f"stays where it is: that model is better than {name}"
+            print(f"models:/{registered}@{alias} {f'is {name}' if moved else stays}, by {metric}")
 
 
 def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
@@ -87,11 +91,3 @@ def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -
         best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
         chosen[alias] = (best, metric)
     return chosen
-
-
-def read_metrics(folder: Path) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it is missing."""
-    try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}/metrics.json is missing or damaged ({error}). Run the `evaluate` stage.") from error

@@ -12,6 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from autoencoders import tracking
+from autoencoders.data.files import atomic_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import RUNGS, read_rung
@@ -75,7 +76,8 @@ def report(
             figures=pictures(figures, params.models, leave_out=["comparison"]),
             usage=_usage(params, descriptions),
         )
-        _write(out, render(page))
+        with atomic_file(out) as draft:
+            draft.write_text(render(page), encoding="utf-8")
         for name in params.models:
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
@@ -89,7 +91,7 @@ def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
     """Read what describes a model or a rung, and see that it is of the data set that the page is about."""
     described: dict[str, Any] = read(folder)
     if described["dataset"]["content_hash"] != info.content_hash:
-        raise UserError(f"{folder} is of other data than {info.name}, as it is prepared now. Run `dvc repro`.")
+        raise UserError(f"{folder} is of other data than {info.title}, as it is prepared now. Run `dvc repro`.")
     return described
 
 
@@ -136,7 +138,7 @@ def _incomparable(params: Params) -> list[str]:
 def _card(path: Path, info: DatasetInfo) -> Picture:
     by_class = f", some of each of its {len(info.classes)} classes" if info.classes else ""
     alt = (
-        f"The data card of {info.name}: the mean training image, pixel mean and standard deviation, sample images"
+        f"The data card of {info.title}: the mean training image, pixel mean and standard deviation, sample images"
         f"{by_class}, and the number of images in each split."
     )
     return picture(path, alt, "What the models learned from.")
@@ -194,11 +196,3 @@ def _usage(params: Params, descriptions: Described) -> str:
     if samples:
         lines.append("new = model.sample(64, torch.Generator().manual_seed(0))")
     return "\n".join(lines)
-
-
-def _write(out: Path, text: str) -> None:
-    """Write the page whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(out)

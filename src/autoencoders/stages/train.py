@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
+from autoencoders.data.files import result_folder
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -22,40 +23,47 @@ from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
 from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.device import describe, make_deterministic, resolve_precision
+from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
-from autoencoders.training.processes import Alone, processes
+from autoencoders.training.share import Share, joined
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
     Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
-    Under `torchrun`, all its processes train the one model; the first of them logs and writes.
+    Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
-    with processes(params.device) as group:
-        _train(params, group, model=model, data=data, checkpoints=checkpoints, out=out)
-
-
-def _train(params: Params, group: Alone, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
     tracking.require_server()
-    prepared = PreparedData(data)
-    entry, settings, device = params.model(model), params.training_of(model), group.device
+    with joined(resolve_device(params.device)) as (share, device):
+        _train(params, model, PreparedData(data), checkpoints, out, share, device)
+
+
+def _train(
+    params: Params,
+    model: str,
+    prepared: PreparedData,
+    checkpoints: Path,
+    out: Path,
+    share: Share,
+    device: torch.device,
+) -> None:
+    entry, settings = params.model(model), params.training_of(model)
     make_deterministic(device)
     network = build(entry.model_dump(), prepared.info.shape, torch.Generator().manual_seed(settings.seed))
-    if not group.leads:
-        if not isinstance(network, PCA):
-            _fit_network(network, prepared, params, model, group)
-        return
     description: dict[str, Any] = {
         "name": model,
         "model": entry.model_dump(),
         "shape": prepared.info.shape,
         "dataset": {"name": prepared.info.name, "content_hash": prepared.info.content_hash},
         "train": None if isinstance(network, PCA) else settings.model_dump(),
-        "hardware": describe(device) if group.size == 1 else f"{group.size} × {describe(device)}",
+        "hardware": describe(device, share.size),
     }
     checkpoint = Checkpoint(checkpoints / model, _fingerprint(description))
+    if not share.is_first:
+        if not isinstance(network, PCA):
+            _fit_network(network, prepared, params, model, device, checkpoint, share)
+        return
     with checkpoint.locked():
         saved = checkpoint.load(torch.device("cpu"))
         with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
@@ -64,13 +72,13 @@ def _train(params: Params, group: Alone, *, model: str, data: Path, checkpoints:
             if isinstance(network, PCA):
                 results = _fit_pca(network, prepared)
             else:
-                history, results = _fit_network(network, prepared, params, model, group, checkpoint, run)
+                history, results = _fit_network(network, prepared, params, model, device, checkpoint, share, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
-            out.mkdir(parents=True, exist_ok=True)
-            if history:
-                pd.DataFrame(history).to_csv(out / "history.csv", index=False)
-            described = save_trained(out, network, {**description, **results})
-            (out / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
+            with result_folder(out) as draft:
+                if history:
+                    pd.DataFrame(history).to_csv(draft / "history.csv", index=False)
+                described = save_trained(draft, network, {**description, **results})
+                (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
             run.log_trained(out)
         checkpoint.discard()
     print(f"{model}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")
@@ -88,12 +96,13 @@ def _fit_network(
     prepared: PreparedData,
     params: Params,
     name: str,
-    group: Alone,
-    checkpoint: Checkpoint | None = None,
+    device: torch.device,
+    checkpoint: Checkpoint,
+    share: Share,
     run: tracking.ModelRun | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     assert isinstance(model, Autoencoder)
-    entry, settings, device = params.model(name), params.training_of(name), group.device
+    entry, settings = params.model(name), params.training_of(name)
     images = prepared.split("train").images
     model.start_at(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
     train_batches = Batches(images, settings.batch_size, device)
@@ -105,11 +114,12 @@ def _fit_network(
         unit="step",
         delay=1,
         mininterval=0.5,
-        disable=not group.leads,
+        disable=run is None,
     )
 
     def on_epoch(row: Row) -> None:
-        bar.set_postfix_str(f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}")
+        told = f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}"
+        bar.set_postfix_str(told, refresh=False)  # a bar drawn before its delay is never closed with a line's end
         bar.n = int(row["epoch"]) * len(train_batches)
         if run:
             run.log_epoch(row)
@@ -124,7 +134,7 @@ def _fit_network(
             Batches(prepared.split("val").images, 1000, device),
             settings,
             checkpoint=checkpoint,
-            group=group,
+            share=share,
             on_epoch=on_epoch,
             on_batch=bar.update,
             **options,

@@ -17,7 +17,7 @@ exception are system metrics, which no folder keeps.
 """
 
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
-from autoencoders.tracking.launch import launched_alone
+from autoencoders.tracking.launch import injected_run, launched_alone
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
@@ -30,6 +30,7 @@ __all__ = [
     "circumstances",
     "connect",
     "figures_of",
+    "injected_run",
     "launched_alone",
     "log_own_rung",
     "registered_name",

@@ -29,6 +29,8 @@ warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
 
 SQLITE = "sqlite:///"
 HEALTH_TIMEOUT = 5.0
+HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
+"""Hosted servers may have the API alone."""
 
 
 def repository_root() -> Path:
@@ -117,7 +119,10 @@ def require_server() -> None:
     try:
         with requests.Session() as session:
             _authorize(session)
-            answer = session.get(f"{uri.rstrip('/')}/health", timeout=HEALTH_TIMEOUT)
+            for path in HEALTH_PATHS:
+                answer = session.get(f"{uri.rstrip('/')}{path}", timeout=HEALTH_TIMEOUT)
+                if answer.status_code != 404:
+                    break
     except requests.RequestException as error:
         raise UserError(f"{server} does not answer ({type(error).__name__}). {fix}") from None
     if answer.status_code in (401, 403):
@@ -126,6 +131,8 @@ def require_server() -> None:
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; "
             "for an unknown host name, start the server with --allowed-hosts."
         )
+    if answer.status_code == 404:
+        raise UserError(f"there is no MLflow at {without_password(uri)}: HTTP 404 for /health and for its API. {fix}")
     if answer.status_code >= 500:
         raise UserError(f"{server} is in trouble (HTTP {answer.status_code}). {fix}")
 

@@ -4,24 +4,29 @@ import csv
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
 Row = Mapping[str, float]
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
     """Set the run's parameters and its data set, which came from the folder `source`."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
     params = {f"model.{key}": value for key, value in description["model"].items() if key != "train"}
     params |= {f"train.{key}": value for key, value in (description["train"] or {}).items()}
     params |= {"data.name": description["dataset"]["name"], "data.shape": list(description["shape"])}
     log_params(client, run_id, params)
+    log_dataset(client, run_id, description, source)
+
+
+def log_dataset(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
+    """Log the data set of a model or a rung as the run's input; it came from the folder `source`."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
 
     name, content_hash = description["dataset"]["name"], description["dataset"]["content_hash"]
     dataset = Dataset(
@@ -58,6 +63,31 @@ def log_history(client: "MlflowClient", run_id: str, rows: Iterable[Row]) -> Non
         for name, value in row.items()
         if name not in ("epoch", "timestamp")
     ]
+    _log_all(client, run_id, metrics)
+
+
+def log_curves(client: "MlflowClient", run_id: str, series: Path, groups: Collection[str], at: int) -> None:
+    """Log the curves of `series`, a CSV with a column `step` or `epoch`, as `by_step/…` or `by_epoch/…`.
+
+    `groups`: columns that say whose curve it is. All points carry the time `at`, so that they are kept once.
+    """
+    from mlflow.entities import Metric
+
+    with series.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
+    metrics = []
+    for row in rows if along else ():
+        of = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in groups]
+        metrics += [
+            Metric("/".join([f"by_{along}", *of, key]), float(value), at, int(row[str(along)]))
+            for key, value in row.items()
+            if key not in groups and key != along and value
+        ]
+    _log_all(client, run_id, metrics)
+
+
+def _log_all(client: "MlflowClient", run_id: str, metrics: "list[Metric]") -> None:
     for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
         client.log_batch(run_id, metrics[start : start + 1000])
 

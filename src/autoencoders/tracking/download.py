@@ -14,7 +14,6 @@ from autoencoders.tracking.client import (
     tracking_uri,
     without_password,
 )
-from autoencoders.tracking.recorder import is_failure_of_mlflow
 
 
 @contextmanager
@@ -43,8 +42,13 @@ def _download(uri: str, target: str) -> None:
 
     try:
         download_artifacts(artifact_uri=uri, dst_path=target, tracking_uri=tracking_uri())
-    except Exception as error:
-        if is_failure_of_mlflow(error) or isinstance(error, FileNotFoundError):
-            where = without_password(tracking_uri())
-            raise UserError(f"{uri} cannot be had from MLflow at {where}: {first_line(error)}") from None
-        raise
+    except ImportError as error:
+        raise UserError(
+            f"{uri} needs the Python package {error.name}. Install it, or download the model and name its folder."
+        ) from None
+    except Exception as error:  # MLflow's readers of the many kinds of address raise what they like
+        where = without_password(tracking_uri())
+        raise UserError(
+            f"{without_password(uri)} cannot be had from MLflow at {where}: {first_line(error).rstrip('.')}. "
+            "Name a folder, models:/name@alias, models:/name/version or runs:/run/model."
+        ) from None

@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import autoencoders
+from autoencoders.tracking.store import existing
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import ModelVersion
 
 WEIGHTS = "autoencoders.weights_sha256"
 """Tag of a logged model: the hash of the weights."""
+SELECTED_BY = "selected_by"
+"""Tag of a model version that has an alias: the metric that chose it."""
 NAME = "model"
 """Name of the logged model in its run: `runs:/<run id>/model`."""
 CODE = ("__init__.py", "errors.py", "models", "served.py", "trained.py")
@@ -42,6 +46,51 @@ def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Ma
         client.finalize_logged_model(logged.model_id, "READY")
     _link(client, run_id, logged.model_id)
     return _version(client, registered_name(description), run_id, logged.model_id, description)
+
+
+def point_alias(client: "MlflowClient", name: str, alias: str, version: str, metric: str) -> str:
+    """Point `alias` of the registered model `name` to `version`, unless the model that has it is better.
+
+    Better is by the validation `metric` (`val/elbo`: higher, others: lower), among models of the same data and
+    likelihood: an experiment that came out worse takes no alias away. Returns the version that has the alias now.
+    """
+    holder = _holder(client, name, alias)
+    if holder is not None and holder.version != version:
+        run, other = (_run_of(client, name, one) for one in (version, holder.version))
+        if _comparable(run, other, metric) and _is_better(other, run, metric):
+            return holder.version
+        client.delete_model_version_tag(name, holder.version, SELECTED_BY)
+    client.set_registered_model_alias(name, alias, version)
+    client.set_model_version_tag(name, version, SELECTED_BY, metric)
+    return version
+
+
+def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
+    """Return the version that has the alias; None where none has, or its run was deleted."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        version = client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return version if version.run_id and existing(client, version.run_id) else None
+
+
+def _run_of(client: "MlflowClient", name: str, version: str) -> "Run":
+    return client.get_run(str(client.get_model_version(name, version).run_id))
+
+
+def _comparable(one: "Run", other: "Run", metric: str) -> bool:
+    same_data = one.data.tags.get("data_hash") == other.data.tags.get("data_hash")
+    same_likelihood = one.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
+    return same_data and (same_likelihood or metric != "val/elbo") and f"best/{metric}" in other.data.metrics
+
+
+def _is_better(one: "Run", other: "Run", metric: str) -> bool:
+    sign = 1 if metric == "val/elbo" else -1
+    return sign * one.data.metrics[f"best/{metric}"] > sign * other.data.metrics[f"best/{metric}"]
 
 
 def _logged(client: "MlflowClient", run_id: str, sha256: str) -> "LoggedModel | None":

@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Mapping
 from typing import Any
 
-NOT_DIRT = ":(exclude,top,glob)**/dvc.lock"
-"""DVC rewrites its lock file after each stage: that leaves the commit's code and parameters as they are."""
+NOT_DIRT = (":(exclude,top,glob)**/dvc.lock", ":(exclude,top,glob)evaluation/*/metrics.json")
+"""What the pipeline itself rewrites: that leaves the commit's code and parameters as they are."""
 
 VARIABLES = {
     "dvc_stage": "DVC_STAGE",
@@ -53,7 +53,7 @@ def circumstances() -> dict[str, str]:
 def _commit() -> tuple[str, str]:
     """Return the commit, and "true" where tracked files differ from it."""
     if commit := _git("rev-parse", "HEAD"):
-        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", NOT_DIRT)
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *NOT_DIRT)
         return commit, str(bool(changes)).lower()
     return os.environ.get("GIT_COMMIT", ""), os.environ.get("GIT_DIRTY", "false").lower()
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autoencoders.ladder.record import GROUPS
 from autoencoders.tracking import content
 from autoencoders.tracking.store import SOURCE_RUN, create_run, recreated, tagged
 
@@ -20,6 +21,7 @@ def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | N
     """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`."""
     text = (folder / "rung.json").read_text(encoding="utf-8")
     described, identity = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:32]
+    ended = int(1000 * described["ended"])
     tags = {**described["tags"], SOURCE_RUN: identity}
     run_id = recreated(client, identity)
     if run_id and client.get_run(run_id).info.status == "FINISHED":
@@ -28,13 +30,18 @@ def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | N
         run_id = own
         content.set_tags(client, run_id, tags)
     elif run_id is None:
-        run_id = create_run(client, experiment, f"ladder: {described['name']}", tags, parent=parent)
+        start = ended - int(1000 * described["seconds"])
+        name = f"ladder: {described['name']}"
+        run_id = create_run(client, experiment, name, tags, parent=parent, start=start, ladder=True)
     params = {f"{described['name']}.{key}": value for key, value in described["params"].items()}
     content.log_params(client, run_id, params)
-    content.log_metrics(client, run_id, described["metrics"])
+    content.log_dataset(client, run_id, described)
+    content.log_metrics(client, run_id, {**described["metrics"], "seconds": described["seconds"]})
+    if (folder / "series.csv").exists():
+        content.log_curves(client, run_id, folder / "series.csv", GROUPS, ended)
     content.log_files(client, run_id, sorted(folder.iterdir()), "ladder")
     if run_id != own:
-        client.set_terminated(run_id, "FINISHED")
+        client.set_terminated(run_id, "FINISHED", ended)
 
 
 def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> None:
@@ -49,7 +56,7 @@ def log_report(client: "MlflowClient", file: Path, experiment: str, injected: st
         run_id = injected
         content.set_tags(client, run_id, mark)
     elif run_id is None:
-        run_id = create_run(client, experiment, "report", {**_origin(text), **mark})
+        run_id = create_run(client, experiment, "report", {**_origin(text), **mark}, ladder=True)
     content.log_files(client, run_id, [file], "report")
     if run_id != injected:
         client.set_terminated(run_id, "FINISHED")

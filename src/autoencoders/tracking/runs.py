@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from autoencoders.tracking.launch import injected_run, is_of_pipeline, kubeflow_
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
-from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
+from autoencoders.tracking.store import PARENT, SOURCE_RUN, create_run, existing, recreated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -100,7 +102,8 @@ class ModelRun(Recorder):
             parent = injected or kubeflow_run(client, experiment)
             return create_run(client, experiment, name, self._tags, parent=parent)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
-        content.set_tags(client, run_id, {**self._tags, **taken_over})
+        below = {PARENT: injected} if injected and injected != run_id else {}
+        content.set_tags(client, run_id, {**self._tags, **taken_over, **below})
         if client.get_run(run_id).info.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
         return run_id
@@ -114,8 +117,10 @@ class ModelRun(Recorder):
 
 
 def _system_monitor(run_id: str, goes_on: bool) -> Any:
+    import psutil
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+    psutil.cpu_percent()  # it measures since its last call: without this one, a short training would use 0 %
     monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=goes_on)
     monitor.start()
     return monitor
@@ -143,9 +148,9 @@ class FolderRuns(Recorder):
         self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
 
     def log_evaluation(
-        self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = (), *, own: bool = False
+        self, model: Path, metrics: Mapping[str, float], files: Iterable[Path] = (), own: str | None = None
     ) -> "Future[Any]":
-        """Log a model's `test/*` metrics and `files` to its run, and with `own` the metrics to the injected run too."""
+        """Log a model's `test/*` metrics and `files` to its run, and the metrics to the evaluation's `own` run."""
 
         def action(client: "MlflowClient") -> None:
             run_id = run_of(client, model, self._experiment)
@@ -153,15 +158,20 @@ class FolderRuns(Recorder):
             content.log_metrics(client, run_id, named)
             content.log_files(client, run_id, files, "evaluation")
             if own:
-                content.log_metrics(client, str(injected_run()), named)
+                content.log_metrics(client, own, named)
 
         return self.attempt(action)
 
-    def log_figures(self, model: Path, figures: Iterable[Path]) -> "Future[Any]":
-        """Log figures to a model's run."""
-        return self.attempt(
-            lambda client: content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
-        )
+    def log_figures(self, model: Path, figures: Mapping[str, Path]) -> "Future[Any]":
+        """Log figures to a model's run under the names given, the same in all runs, so that MLflow compares them."""
+
+        def action(client: "MlflowClient") -> None:
+            run_id = run_of(client, model, self._experiment)
+            with TemporaryDirectory() as folder:
+                files = [Path(copy(path, f"{folder}/{name}")) for name, path in figures.items()]
+                content.log_files(client, run_id, files, "figures")
+
+        return self.attempt(action)
 
     def log_rung(self, folder: Path, *, own: bool = False) -> "Future[Any]":
         """Record the rung in `folder`: in the run that has it, with `own` the injected run, or a new one."""
@@ -192,13 +202,15 @@ class FolderRuns(Recorder):
         return self.attempt(lambda client: _publish(client, model, self._experiment))
 
     def register(self, name: str, model: Path, alias: str, metric: str) -> "Future[Any]":
-        """Make the model the version of the registered model `name` that `alias` points to."""
+        """Point `alias` of the registered model `name` to the model, unless the one that has it is better by `metric`.
 
-        def action(client: "MlflowClient") -> None:
+        The result is whether it was not, and so the alias is the model's now.
+        """
+
+        def action(client: "MlflowClient") -> bool:
             description, _ = read_folder(model)
             version = logged_model.log_model(client, run_of(client, model, self._experiment), model, description)
-            client.set_registered_model_alias(name, alias, version)
-            client.set_model_version_tag(name, version, "selected_by", metric)
+            return logged_model.point_alias(client, name, alias, version, metric) == version
 
         return self.attempt(action)
 
@@ -252,6 +264,7 @@ def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     }
 
 
-def figures_of(folder: Path, model: str) -> list[Path]:
-    """Return the figures that show `model`: those of all models, and its own, named `<figure>--<model>.png`."""
-    return [path for path in sorted(folder.glob("*.png")) if path.stem.partition("--")[2] in ("", model)]
+def figures_of(folder: Path, model: str) -> dict[str, Path]:
+    """Return the figures that show `model` by name: those of all models, and its own without `--<model>`."""
+    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    return {f"{name}.png": path for path, name, _, of in parts if of in ("", model)}

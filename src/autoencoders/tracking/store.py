@@ -11,8 +11,13 @@ from autoencoders.tracking.client import artifact_root
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag of a run that belongs below another."""
 SOURCE_RUN = "autoencoders.source_run_id"
 """Tag of a re-created run: the id of the run that first recorded the training."""
+
+LADDER = "-ladder"
+"""Ending of the experiment of the ladder's rungs and the report."""
 
 
 def existing(client: "MlflowClient", run_id: str) -> str | None:
@@ -48,24 +53,34 @@ def create_run(
     *,
     parent: str | None = None,
     start: int | None = None,
+    ladder: bool = False,
 ) -> str:
-    """Create a run, below `parent` and in its experiment where there is one; `start` is in milliseconds since 1970."""
+    """Create a run, below `parent` and in its experiment where there is one; `start` is in milliseconds since 1970.
+
+    Those of the `ladder` have an experiment of their own, so that the other one holds models only, which compare.
+    """
     tags = {**tags, "mlflow.source.name": "autoencoders", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     if parent:
-        tags["mlflow.parentRunId"] = parent
+        tags[PARENT] = parent
         place = client.get_run(parent).info.experiment_id
     else:
-        place = experiment_id(client, experiment)
+        place = experiment_id(client, experiment, LADDER if ladder else "")
     return client.create_run(place, start, tags, run_name=name).info.run_id
 
 
-def experiment_id(client: "MlflowClient", name: str) -> str:
-    """Return the id of the experiment `name`, created if need be; MLFLOW_EXPERIMENT_ID and _NAME go before it."""
+def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
+    """Return the id of the experiment `name` with `ending`, created if need be.
+
+    MLFLOW_EXPERIMENT_ID and _NAME go before `name`.
+    """
     from mlflow.exceptions import MlflowException
 
-    if injected := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return client.get_experiment(injected).experiment_id
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    if injected := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        if not ending:
+            return client.get_experiment(injected).experiment_id
+        name = client.get_experiment(injected).name
+    name += ending
     found = client.get_experiment_by_name(name)
     if found is None:
         # Beside a local database the artifacts need an absolute place: MLflow's default depends on the current folder.

@@ -1,6 +1,7 @@
 """Checkpoints: everything needed to go on as though nothing had happened, replaced atomically after each epoch."""
 
 import fcntl
+import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from autoencoders.data.files import disk_errors
 from autoencoders.errors import UserError
 
 
@@ -44,10 +46,19 @@ class Checkpoint:
             yield
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one."""
+        """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
+
+        Raises `UserError` where the disk is full.
+        """
+        content = io.BytesIO()  # torch's own writing to a full disk ends in an error that does not say so
+        torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id()}, content)
         partial = self.path.with_suffix(".partial")
-        torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id()}, partial)
-        partial.replace(self.path)
+        try:
+            with disk_errors(self.folder):
+                partial.write_bytes(content.getbuffer())
+                partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """Return the saved state, or None where there is none of this fingerprint."""

@@ -46,8 +46,10 @@ def make_deterministic(device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
 
 
-def describe(device: torch.device) -> str:
-    """Return the hardware's name, such as `NVIDIA H100` or `cpu, 2 threads`."""
+def describe(device: torch.device, processes: int = 1) -> str:
+    """Return the hardware's name, such as `NVIDIA H100`, `4 × NVIDIA H100` or `cpu, 2 threads`."""
+    several = "" if processes == 1 else f"{processes} × "
     if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} threads"
+        return several + torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{several}cpu, {threads} thread{'' if threads == 1 else 's'}"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import cos, inf, pi
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,15 +16,21 @@ from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, resolve_precision
-from autoencoders.training.processes import Alone
+from autoencoders.training.schedule import learning_rate
+from autoencoders.training.share import Loss, Share
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
 
 Row = dict[str, float]
 
+ALL = Share()
 CHECK_EVERY = 100
 """Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
+WHAT_HELPS = (
+    "The last good checkpoint is kept. Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or "
+    "train.precision: fp32."
+)
 
 
 @dataclass
@@ -46,27 +52,26 @@ def fit(
     beta: float = 1.0,
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
-    group: Alone | None = None,
+    share: Share = ALL,
     on_epoch: Callable[[Row], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 
-    Resumes from `checkpoint` where it holds one; of several processes, the `group`'s leader alone has it. `kl_warmup`
-    epochs raise the KL's weight linearly to `beta`.
-    Raises `UserError` where a loss is not finite; the weights and the checkpoint are those before it.
+    Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
+    With a `share`, this process computes on its rows of every batch; all end with the same weights, the first saves.
+    Raises `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     device = train.device
-    group = group or Alone(device)
     model.to(device)
     optimizer = Adam(model.parameters())
     shuffle = torch.Generator().manual_seed(settings.seed + 1)
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
-    if state := group.same(checkpoint.load(device) if checkpoint else None):
+    if checkpoint and (state := checkpoint.load(device)):
         progress = _restore(state, model, optimizer, best, shuffle, noise)
-    run = group.wrapped(model, compiled_loss(model, settings, device))
+    run = share.shared(model, compiled_loss(model, settings, device))
     steps = len(train)
 
     for epoch in range(progress.epoch + 1, settings.epochs + 1):
@@ -74,30 +79,34 @@ def fit(
             break
         start = time.perf_counter()
         weight = beta * min(1.0, epoch / (kl_warmup + 1))
-        guard, sums = FiniteGuard(device), Sums()
+        guard, sums = FiniteGuard(device, share), Sums()
         model.train()
-        for step, batch in enumerate(train.shuffled(shuffle)):
-            x, images = group.part(batch)
+        for step, x in enumerate(train.shuffled(shuffle)):
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
             optimizer.zero_grad()
-            losses = run(x, group.noise(noise), weight)
-            group.backward(losses["loss"])
+            drawn = model.noise(len(x), noise)
+            losses = run(share.of(x), None if drawn is None else share.of(drawn), weight)
+            (losses["loss"] * share.weight(len(x))).backward()
+            watched = [losses["loss"]]
             if settings.grad_clip:
-                nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip)
-            optimizer.step(rate, found_inf=guard.look(group.total(losses["loss"])))
-            sums.add(losses, images)
+                watched.append(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
+            optimizer.step(rate, found_inf=guard.look(*watched))
+            sums.add(losses, share.count(len(x)))
             on_batch()
             if step % CHECK_EVERY == 0:
                 guard.check(epoch)
         guard.check(epoch)
-        row = {"epoch": epoch, "lr": rate, **sums.means("train/", group), **validate(model, validation, settings, beta)}
+        row = {"epoch": epoch, "lr": rate, **sums.means("train/", share)}
+        row |= share.same(validate(model, validation, settings, beta))
+        if not isfinite(row["val/loss"]):  # the last step broke the weights: the checkpoint before is the good one
+            raise UserError(f"the validation loss became NaN or infinite at epoch {epoch}. {WHAT_HELPS}")
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
             best = {name: value.clone() for name, value in model.state_dict().items()}
         progress.epoch = epoch
         progress.history.append(row)
-        if checkpoint:
+        if checkpoint and share.is_first:
             checkpoint.save(_state(progress, model, optimizer, best, shuffle, noise))
         on_epoch(row)
 
@@ -106,23 +115,13 @@ def fit(
     return progress
 
 
-def learning_rate(settings: "Train", step: int, steps: int) -> float:
-    """Linear warm-up over the first `warmup` share of `steps`, then constant or half a cosine down to zero."""
-    warmup = settings.warmup * steps
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * 0.5 * (1 + cos(pi * (step - warmup) / (steps - warmup)))
-
-
-def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Callable[..., dict[str, Tensor]]:
+def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Loss:
     """Return the model's loss under the chosen precision, compiled where `settings.compile` asks for it."""
     precision = resolve_precision(settings.precision, device)
 
-    def loss(x: Tensor, generator: torch.Generator, beta: float) -> dict[str, Tensor]:
+    def loss(x: Tensor, noise: Tensor | None, beta: float) -> dict[str, Tensor]:
         with autocast(precision, device):
-            return model.loss(x, generator, beta)
+            return model.loss(x, noise, beta)
 
     if settings.compile:
         model.encoder.compile()
@@ -137,7 +136,7 @@ def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: floa
     sums = Sums()
     model.eval()
     for x in batches.in_order():
-        losses = model.loss(x, noise, beta)
+        losses = model.loss(x, model.noise(len(x), noise), beta)
         sums.add({**losses, "mse": F.mse_loss(model.decode(model.encode(x)), x)}, len(x))
     row = sums.means("val/")
     return row | {"val/elbo": -row["val/recon"] - row["val/kl"]} if "val/kl" in row else row
@@ -157,25 +156,31 @@ class Sums:
             self._sums[name] = self._sums[name] + total if name in self._sums else total
         self._images += images
 
-    def means(self, prefix: str, group: Alone | None = None) -> Row:
-        """Return the means over all images, those of the other processes of a `group` too; waits for the device."""
-        sums, images = self._sums, float(self._images)
-        if group and group.size > 1:
-            sums = {name: group.total(value) for name, value in sums.items()}
-            images = group.total(torch.tensor(images, dtype=torch.float64, device=group.device)).item()
-        return {prefix + name: value.item() / images for name, value in sums.items()}
+    def means(self, prefix: str, share: Share = ALL) -> Row:
+        """Return the means over all images of all processes; waits for the device."""
+        images = {name: torch.full_like(value, self._images) for name, value in self._sums.items()}
+        return {
+            prefix + name: share.total(value).item() / share.total(images[name]).item()
+            for name, value in self._sums.items()
+        }
 
 
 class FiniteGuard:
-    """Remembers on the device whether a loss was not finite, without waiting for the device."""
+    """Remembers on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, share: Share = ALL) -> None:
+        self._share = share
         self._found = torch.zeros((), device=device)
         self._good_steps = torch.zeros((), device=device)
 
-    def look(self, loss: Tensor) -> Tensor:
-        """Return 1 where this loss, or one before it, is NaN or infinite, else 0: the optimiser's `found_inf`."""
-        self._found = torch.maximum(self._found, (~loss.detach().isfinite()).float())
+    def look(self, *values: Tensor) -> Tensor:
+        """Return 1 where one of these, or one before, is NaN or infinite, else 0: the optimiser's `found_inf`.
+
+        The values are the step's loss and, where it is known, the gradient's norm.
+        """
+        for value in values:
+            self._found = torch.maximum(self._found, (~value.detach().isfinite()).float())
+        self._found = self._share.largest(self._found)
         self._good_steps = self._good_steps + (1 - self._found)
         return self._found
 
@@ -183,9 +188,8 @@ class FiniteGuard:
         """Raise `UserError` where a loss was not finite; waits for the device."""
         if self._found.item():
             raise UserError(
-                f"the loss became NaN or infinite at epoch {epoch}, step {int(self._good_steps.item()) + 1}. "
-                "The step was not taken and the last good checkpoint is kept. "
-                "Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or train.precision: fp32."
+                f"the loss or its gradient became NaN or infinite at epoch {epoch}, "
+                f"step {int(self._good_steps.item()) + 1}. The step was not taken. {WHAT_HELPS}"
             )
 
 

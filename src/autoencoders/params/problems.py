@@ -1,0 +1,68 @@
+"""What is wrong with `params.yaml`, in words: each problem by its key's path, with what is allowed there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from autoencoders.errors import suggestion
+from autoencoders.params.base import Section
+from autoencoders.params.sections import Autoencoder, Pca, Vae
+
+
+def described(error: ValidationError, root: type[Section], raw: Mapping[str, Any]) -> str:
+    """Return all problems of `raw`, a mapping to be validated as `root`, in one line."""
+    # a default that follows another key, and that key is wrong: it is named itself
+    problems = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
+    return "; ".join(dict.fromkeys(_describe(one, root, raw) for one in problems))
+
+
+_MODEL_TAGS = {"pca": Pca, "autoencoder": Autoencoder, "vae": Vae}
+
+
+def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:
+    """One problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
+    loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
+    path = " ".join(".".join(str(part) for part in loc).split()) or "file"
+    if problem["type"] == "extra_forbidden":
+        known = _known_keys(root, problem["loc"])
+        return f"{path}: unknown key.{suggestion(str(loc[-1]), known)} Known here: {', '.join(sorted(known))}"
+    if problem["type"] == "missing":
+        return f"{path}: missing"
+    if problem["type"] in _NO_SECTION:
+        return f"{path}: should be a section, `key: value` in lines of their own, found {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").replace(" after validation", "")
+    if problem["type"] == "value_error":
+        return f"{path}: {message}" if path != "file" else message
+    if "tag" in problem["type"]:
+        kind = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
+        hint = suggestion(str(kind), _MODEL_TAGS) if kind else ""
+        return f"{path}.kind: must be one of {', '.join(_MODEL_TAGS)}, found {kind!r}.{hint}"
+    return f"{path}: {message}, found {problem['input']!r}"
+
+
+def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
+    """Tell the file's own keys in a pydantic location from the names of union members."""
+    part, node = loc[at], raw
+    for step in loc[:at]:
+        if isinstance(node, Mapping) and step in node:
+            node = node[step]
+    in_file = isinstance(node, Mapping) and part in node
+    is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in _MODEL_TAGS and part not in _TYPES
+    return in_file or is_last
+
+
+_TYPES = {"int", "float", "constrained-int", "constrained-float", "list"}
+_NO_SECTION = {"model_type", "model_attributes_type", "dict_type"}
+
+
+def _known_keys(root: type[Section], loc: tuple[Any, ...]) -> list[str]:
+    section: Any = root
+    for part in loc[:-1]:
+        if part in _MODEL_TAGS:
+            section = _MODEL_TAGS[part]
+        elif part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                section = annotation
+    return list(section.model_fields)

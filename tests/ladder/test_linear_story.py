@@ -1,0 +1,67 @@
+import numpy as np
+
+from autoencoders.ladder.linear import Fit, PcaCurve
+from autoencoders.ladder.linear_story import TITLES, angles_told, conclusion, errors_told, nonlinear_told, verdict
+
+ERRORS = [0.04, 0.033, 0.03, 0.028]
+"""PCA's with 0 … 3 components, on the training images and on the test images."""
+
+
+def fit(mse: float, largest_angle: float, test_mse: float | None = None) -> dict[int, Fit]:
+    """A linear autoencoder of two numbers."""
+    return {2: Fit(mse if test_mse is None else test_mse, mse, np.array([0.1, largest_angle]), np.zeros((4, 2)))}
+
+
+def curve(next_error: float = 0.028) -> PcaCurve:
+    errors = np.array([*ERRORS[:3], next_error])
+    return PcaCurve(np.zeros((4, 3)), errors, errors)
+
+
+def test_one_that_has_arrived_is_pca() -> None:
+    arrived = fit(0.030009, 0.43)
+    errors = errors_told(arrived, curve(), 1000)
+    assert "0.03001 with 2 numbers (PCA 0.03000: 0.03 % more than that). Trained step by step, it has arrived" in errors
+    assert errors.endswith("On the test images the error is 0.03001 (PCA 0.03000: 0.03 % more than that).")
+    assert angles_told(arrived, curve()).endswith("The largest angle is 0.43° with 2 numbers.")
+    assert TITLES[verdict(arrived, curve())] == "An autoencoder without bends is PCA"
+    assert conclusion(arrived, curve()) == (
+        "So a linear autoencoder is PCA: the same error within 0.1 %, the same space within 1°."
+    )
+
+
+def test_one_with_a_higher_error_is_not() -> None:
+    short = fit(0.031, 0.5)
+    assert "With 2 numbers it has not come within 0.1 % of PCA here" in errors_told(short, curve(), 1000)
+    assert TITLES[verdict(short, curve())] == "An autoencoder without bends, and PCA"
+    assert conclusion(short, curve()) == (
+        "So here the linear autoencoder is not PCA yet: its error is still higher, by 3.3 % with 2 numbers."
+    )
+
+
+def test_one_that_leans_has_the_error_alone() -> None:
+    leaning = fit(0.03001, 12.1)
+    assert TITLES[verdict(leaning, curve())] == "An autoencoder without bends has PCA's error"
+    assert conclusion(leaning, curve()).endswith("Its space is not quite PCA's: it leans by 12° with 2 numbers.")
+
+
+def test_a_lean_at_the_same_error_is_explained_by_the_next_component() -> None:
+    explanation = "With 2 numbers that is at PCA's own error: component 2 lowers it by 0.0030, and component 3"
+    assert f"The largest angle is 12° with 2 numbers. {explanation}" in angles_told(fit(0.03001, 12.1), curve())
+    for alone in (angles_told(fit(0.03001, 12.1), curve(0.0295)), angles_told(fit(0.031, 12.1), curve())):
+        assert alone.endswith("The largest angle is 12° with 2 numbers.")
+
+
+def test_other_errors_on_new_images_are_explained() -> None:
+    few = fit(0.030009, 0.43, test_mse=0.0312)
+    assert "On the test images the error is 0.03120 (PCA 0.03000: 4.0 % more than that). What the two make" in (
+        errors_told(few, curve(), 100)
+    )
+    assert verdict(few, curve()) == "same"
+
+
+def test_bending_is_praised_only_where_it_helped() -> None:
+    assert nonlinear_told({"ae": (2, 0.015)}, curve()).endswith(
+        "ae, with 2 numbers, has a test error of 0.01500, 50 % less than PCA with as many. What it gains, it gains by "
+        "bending."
+    )
+    assert "Bending gains nothing by itself" in nonlinear_told({"ae": (2, 0.031)}, curve())

@@ -1,0 +1,61 @@
+import os
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from autoencoders import cli
+from autoencoders.errors import UserError
+from autoencoders.params import parse_params
+from autoencoders.stages.check import check
+
+ROOT = Path(__file__).parents[2]
+MODELS = {"a": {"kind": "pca", "latent": 2}}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw.pop("models"), "params.yaml: models: missing"),
+        (lambda raw: raw.update(models={}), "params.yaml: models: Dictionary should have at least 1 item"),
+        (lambda raw: raw["models"].update(vae=None), "params.yaml: models.vae: should be a section"),
+        (lambda raw: raw["data"].update(folder=None), "params.yaml: data.folder: should be a valid string"),
+        (lambda raw: raw["data"].update(name="folder", folder="none"), "data.folder: none does not exist"),
+    ],
+)
+def test_a_mistake_that_dvc_would_stumble_over_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change, message: str
+) -> None:
+    raw = yaml.safe_load((ROOT / "params.yaml").read_text())
+    change(raw)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check"])
+    told = capsys.readouterr()
+    assert (caught.value.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert told.err.startswith(f"error: {message}")
+
+
+def test_a_pipe_that_dvc_would_wait_for_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "a.png").touch()
+    check(params)
+    assert capsys.readouterr().out == "params.yaml is in order: folder; models a\n"
+    os.mkfifo(tmp_path / "deep" / "b.txt")
+    with pytest.raises(UserError, match=r"deep/b.txt is a link to nothing, a pipe or a socket. Remove it"):
+        check(params)
+
+
+def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check"])
+    assert caught.value.code == 0
+    recipe = re.search(r"^run:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    assert recipe[1].splitlines()[:2] == ["\t@autoencoders check", "\t@dvc repro"]

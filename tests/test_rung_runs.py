@@ -1,0 +1,77 @@
+"""The MLflow run of a rung: when it ran, on what, its curves, and in which experiment."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from autoencoders.data.prepared import PreparedData
+from autoencoders.ladder.record import Rung, read_rung, save_rung
+from autoencoders.tracking import FolderRuns
+
+RUNG = Rung("one-image", "A title", "A claim.", ["A story."], "A chart.", {"steps": 2}, {"flower/psnr": 41.5})
+SERIES = pd.DataFrame(
+    {
+        "target": ["flower"] * 3,
+        "weights": [10] * 3,
+        "step": [0, 1, 2],
+        "mse": [0.1, 0.01, 0.001],
+        "psnr": [10, 20, 30.0],
+    }
+)
+
+
+@pytest.fixture
+def folder(prepared: Path, tmp_path: Path) -> Path:
+    save_rung(
+        tmp_path / "one-image", RUNG, data=PreparedData(prepared).info, hardware="cpu", seconds=12.5, series=SERIES
+    )
+    return tmp_path / "one-image"
+
+
+def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
+    """Log the rung twice; returns the id of its only run."""
+    for _ in range(2):
+        with FolderRuns("pictures") as runs:
+            runs.log_rung(folder)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    return run.info.run_id
+
+
+def test_a_rung_has_its_own_times_and_data_set(folder: Path, client: MlflowClient) -> None:
+    run = client.get_run(logged(folder, client))
+    ended = read_rung(folder)["ended"]
+    assert run.info.end_time == int(1000 * ended)
+    assert run.info.end_time - run.info.start_time == 12_500
+    assert run.data.metrics["seconds"] == 12.5
+    assert run.data.metrics["flower/psnr"] == 41.5
+    [data] = run.inputs.dataset_inputs
+    assert data.dataset.name == "tiny"
+    assert client.get_experiment_by_name("pictures") is None
+
+
+def test_its_curves_are_there_step_by_step(folder: Path, client: MlflowClient) -> None:
+    history = client.get_metric_history(logged(folder, client), "by_step/flower/10 weights/psnr")
+    assert [(point.step, point.value) for point in history] == [(0, 10), (1, 20), (2, 30)]
+
+
+def test_an_epoch_is_a_step_and_gaps_are_left_out(folder: Path, client: MlflowClient) -> None:
+    pd.DataFrame({"epoch": [1, 2], "random/mse": [0.2, None]}).to_csv(folder / "series.csv", index=False)
+    history = client.get_metric_history(logged(folder, client), "by_epoch/random/mse")
+    assert [(point.step, point.value) for point in history] == [(1, 0.2)]
+
+
+def test_a_series_without_steps_has_no_curves(folder: Path, client: MlflowClient) -> None:
+    pd.DataFrame({"beta": [1, 2], "kl": [0.2, 0.1]}).to_csv(folder / "series.csv", index=False)
+    assert set(client.get_run(logged(folder, client)).data.metrics) == {"flower/psnr", "seconds"}
+
+
+@pytest.mark.parametrize("by", ["MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
+def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(
+    folder: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    monkeypatch.setenv(by, {"MLFLOW_EXPERIMENT_ID": client.create_experiment("named")}.get(by, "named"))
+    logged(folder, client, "named-ladder")

@@ -1,0 +1,94 @@
+"""Several processes train what one trains: `torchrun` with gloo, on this machine's CPU."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from autoencoders.params import Params
+from autoencoders.stages.train import train
+from autoencoders.trained import load_trained, read_description
+from autoencoders.training.share import Share
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 8, 20])
+def test_shares_are_the_rows_of_a_batch_and_weigh_every_image_the_same(images: int) -> None:
+    batch = torch.arange(1.0, images + 1)
+    shares = [Share(rank, 3) for rank in range(3)]
+    counts = [share.count(images) for share in shares]
+    assert sum(counts) == images
+    rows = torch.cat([share.of(batch)[:count] for share, count in zip(shares, counts, strict=True)])
+    assert torch.equal(rows.sort().values, batch)
+    mean_of_processes = sum(share.of(batch).mean().item() * share.weight(images) for share in shares) / 3
+    assert mean_of_processes == pytest.approx(batch.mean().item())
+
+
+def test_one_process_has_all(prepared: Path) -> None:
+    batch = torch.arange(5)
+    assert Share().of(batch) is batch
+    assert (Share().count(5), Share().weight(5), Share().is_first) == (5, 1.0, True)
+
+
+def torchrun(folder: Path, params: Params, model: str, prepared: Path) -> "subprocess.Popen[str]":
+    (folder / "params.yaml").write_text(yaml.safe_dump(params.model_dump(mode="json")))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", f"models/{model}"]
+    command = [*launcher, "-m", "autoencoders", "train", "--model", model, *folders]
+    return subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+
+def finish(process: "subprocess.Popen[str]") -> str:
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def test_two_processes_train_the_weights_of_one(params: Params, prepared: Path, tmp_path: Path) -> None:
+    settings = params.train.model_copy(
+        update={"batch_size": 7, "grad_clip": 5.0}
+    )  # 60 images: unequal shares, and a smaller last batch
+    params = params.model_copy(update={"train": settings})
+    train(params, model="vae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "one")
+    output = finish(torchrun(tmp_path, params, "vae", prepared))
+    assert output.count("stored in models") == 1  # the first process alone reports
+    one, two = load_trained(tmp_path / "one"), load_trained(tmp_path / "models" / "vae")
+    assert two.description["hardware"].startswith("2 × cpu")
+    assert two.description["best_epoch"] == one.description["best_epoch"]
+    for name, value in one.model.state_dict().items():
+        torch.testing.assert_close(two.model.state_dict()[name], value, atol=1e-5, rtol=1e-4, msg=name)
+    histories = [pd.read_csv(folder / "history.csv") for folder in (tmp_path / "one", tmp_path / "models" / "vae")]
+    columns = [name for name in histories[0] if name.startswith(("train/", "val/"))]
+    assert len(columns) >= 4
+    pd.testing.assert_frame_equal(histories[0][columns], histories[1][columns], rtol=1e-4)
+
+
+def test_two_processes_repeat_themselves_bit_for_bit_also_across_a_kill(
+    params: Params, prepared: Path, tmp_path: Path
+) -> None:
+    settings = params.train.model_copy(update={"epochs": 300})
+    params = params.model_copy(update={"train": settings})
+    hashes = []
+    for folder in (tmp_path / "whole", tmp_path / "killed"):
+        folder.mkdir()
+        checkpoint = folder / "checkpoints" / "vae" / "last.pt"
+        process = torchrun(folder, params, "vae", prepared)
+        if folder.name == "killed":
+            while not checkpoint.exists():
+                assert process.poll() is None, process.communicate()[0]
+                time.sleep(0.005)
+            os.kill(int((checkpoint.parent / "lock").read_text()), signal.SIGKILL)
+            process.communicate()
+            assert process.returncode != 0
+            assert torch.load(checkpoint, weights_only=True)["progress"]["epoch"] < settings.epochs
+            process = torchrun(folder, params, "vae", prepared)
+        finish(process)
+        hashes.append(read_description(folder / "models" / "vae")["weights_sha256"])
+        assert not checkpoint.exists()
+    assert hashes[0] == hashes[1]
