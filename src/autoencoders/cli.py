@@ -83,6 +83,7 @@ USE_OPTIONS = {
     "seed": "of the draws: equal seeds give equal images",
     "steps": "how many images, the ends included, 2 to 200",
     "count": "how many neighbours of each image",
+    "what": "folder of a trained model, id of an MLflow run, or id of a Kubeflow run",
     "out": "folder for the results: a new or an empty one",
     "encode out": "file for the codes, such as codes.npz, replaced if it is there",
     "anomalies out": "CSV file for all images, replaced if it is there; none is written without",
