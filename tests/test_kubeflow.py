@@ -168,6 +168,42 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     assert ended.value.code != 0
 
 
+def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
+) -> None:
+    """The component, called again: another pod, the same parameters, and the volume of the first."""
+    import components
+
+    seen: list[int] = []
+    stop = {"after": 2}
+
+    def log_epoch(run: object, row: dict[str, float]) -> None:
+        seen.append(int(row["epoch"]))
+        if row["epoch"] == stop["after"]:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def pod(name: str, volume: str) -> str:
+        monkeypatch.setenv(kubeflow.CHECKPOINTS, str(tmp_path / volume))
+        out = Artifact(str(tmp_path / name))
+        settings = {"model_params": {"vae": {"kind": "vae", "latent": 2.0}}, "train_params": {"epochs": 4.0}}
+        data = {"data": Artifact(str(prepared)), "data_digest": "data"}
+        components.train.python_func(**settings, device="cpu", **data, out=out)
+        return str(out.metadata["weights_sha256"])
+
+    monkeypatch.setattr("autoencoders.tracking.ModelRun.log_epoch", log_epoch)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit):
+            pod("evicted", "volume")
+        stop["after"] = 0
+        resumed = pod("next", "volume")
+        assert seen == [1, 2, 3, 4]
+        assert pod("undisturbed", "other volume") == resumed
+        assert seen[4:] == [1, 2, 3, 4]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_chosen_device_is_one_device() -> None:
     assert (kubeflow._gpus("cpu"), kubeflow._gpus("cuda:1")) == (1, 1)
 
