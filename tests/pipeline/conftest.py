@@ -9,7 +9,7 @@ from autoencoders.params import Params, load_params
 from pipeline.compiling import compile_text
 from pipeline.profiles import load_profile
 
-from parsing import PINNED, ROOT, Compiled, parse  # isort: skip
+from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
 
 
 @pytest.fixture(scope="session")

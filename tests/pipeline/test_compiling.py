@@ -11,7 +11,7 @@ from autoencoders.params import Params, parse_params
 from pipeline.compiling import compile_text
 from pipeline.profiles import load_profile
 
-from parsing import PINNED, ROOT, Compiled, parse  # isort: skip
+from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
 
 PROFILES = ("cpu", "gpu", "multi-gpu")
 ON_GPU = {"features", "train", "evaluate", "one-image", "one-hot", "auto-decoder", "linear", "generation", "beta"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from parsing import ROOT  # isort: skip
+from compiled import ROOT  # isort: skip
 
 IMAGE = "autoencoders:" + re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[0]
 

@@ -11,7 +11,7 @@ from autoencoders.params import Params
 from pipeline.compiling import compile_text
 from pipeline.profiles import FOLDER, Profile, load_profile
 
-from parsing import parse  # isort: skip
+from compiled import parse  # isort: skip
 
 IMAGE = {"image": "autoencoders:1"}
 

@@ -23,7 +23,7 @@ from pipeline.compiling import compile_text
 from pipeline.compiling import trainjob as settings_of
 from pipeline.profiles import Profile
 
-from parsing import PINNED, parse  # isort: skip
+from compiled import PINNED, parse  # isort: skip
 
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",

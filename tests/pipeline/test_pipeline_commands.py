@@ -13,8 +13,8 @@ from autoencoders.params import Params
 from pipeline import cluster
 from pipeline.__main__ import main
 
-from parsing import PINNED, ROOT, parse  # isort: skip
-from serving import Double, serving  # isort: skip
+from compiled import PINNED, ROOT, parse  # isort: skip
+from kfp_double import Double, serving  # isort: skip
 
 
 @pytest.fixture

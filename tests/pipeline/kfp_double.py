@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import yaml
-from parsing import Compiled, parse
+from compiled import Compiled, parse
 
 
 class Double:
