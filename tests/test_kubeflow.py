@@ -1,6 +1,7 @@
 """Between KFP and the stages: parameters survive the way there, folders arrive, mistakes are one line."""
 
 import json
+import subprocess
 import os
 import re
 import signal
@@ -163,9 +164,10 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     described = json.loads((tmp_path / "vae" / "model.json").read_text())
     assert described["hardware"].startswith("2 × ")
     assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
+    monkeypatch.setattr(kubeflow.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 3))
     with pytest.raises(SystemExit) as ended:
-        kubeflow.train_on_gpus({**parts, "device": "auto"}, **{**given, "data": Artifact(str(tmp_path))})
-    assert ended.value.code != 0
+        kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
+    assert ended.value.code == 3
 
 
 def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(

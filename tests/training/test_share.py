@@ -50,45 +50,38 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return output
 
 
-def test_two_processes_train_the_weights_of_one(params: Params, prepared: Path, tmp_path: Path) -> None:
-    settings = params.train.model_copy(
-        update={"batch_size": 7, "grad_clip": 5.0}
-    )  # 60 images: unequal shares, and a smaller last batch
+def test_two_processes_train_the_weights_of_one_also_across_a_kill(
+    params: Params, prepared: Path, tmp_path: Path
+) -> None:
+    """The weights of one process within floating-point tolerance, and their own bit for bit."""
+    # 60 images in batches of 7: unequal shares, and a smaller last batch
+    settings = params.train.model_copy(update={"epochs": 20, "batch_size": 7, "grad_clip": 5.0})
     params = params.model_copy(update={"train": settings})
-    train(params, model="vae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "one")
-    output = finish(torchrun(tmp_path, params, "vae", prepared))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir()
+    killed.mkdir()
+    output = finish(torchrun(whole, params, "vae", prepared))
     assert output.count("stored in models") == 1  # the first process alone reports
-    one, two = load_trained(tmp_path / "one"), load_trained(tmp_path / "models" / "vae")
+
+    train(params, model="vae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "one")
+    one, two = load_trained(tmp_path / "one"), load_trained(whole / "models" / "vae")
     assert two.description["hardware"].startswith("2 × cpu")
     assert two.description["best_epoch"] == one.description["best_epoch"]
     for name, value in one.model.state_dict().items():
-        torch.testing.assert_close(two.model.state_dict()[name], value, atol=1e-5, rtol=1e-4, msg=name)
-    histories = [pd.read_csv(folder / "history.csv") for folder in (tmp_path / "one", tmp_path / "models" / "vae")]
+        torch.testing.assert_close(two.model.state_dict()[name], value, atol=1e-4, rtol=1e-3, msg=name)
+    histories = [pd.read_csv(folder / "history.csv") for folder in (tmp_path / "one", whole / "models" / "vae")]
     columns = [name for name in histories[0] if name.startswith(("train/", "val/"))]
     assert len(columns) >= 4
     pd.testing.assert_frame_equal(histories[0][columns], histories[1][columns], rtol=1e-4)
 
-
-def test_two_processes_repeat_themselves_bit_for_bit_also_across_a_kill(
-    params: Params, prepared: Path, tmp_path: Path
-) -> None:
-    settings = params.train.model_copy(update={"epochs": 300})
-    params = params.model_copy(update={"train": settings})
-    hashes = []
-    for folder in (tmp_path / "whole", tmp_path / "killed"):
-        folder.mkdir()
-        checkpoint = folder / "checkpoints" / "vae" / "last.pt"
-        process = torchrun(folder, params, "vae", prepared)
-        if folder.name == "killed":
-            while not checkpoint.exists():
-                assert process.poll() is None, process.communicate()[0]
-                time.sleep(0.005)
-            os.kill(int((checkpoint.parent / "lock").read_text()), signal.SIGKILL)
-            process.communicate()
-            assert process.returncode != 0
-            assert torch.load(checkpoint, weights_only=True)["progress"]["epoch"] < settings.epochs
-            process = torchrun(folder, params, "vae", prepared)
-        finish(process)
-        hashes.append(read_description(folder / "models" / "vae")["weights_sha256"])
-        assert not checkpoint.exists()
-    assert hashes[0] == hashes[1]
+    process, checkpoint = torchrun(killed, params, "vae", prepared), killed / "checkpoints" / "vae" / "last.pt"
+    while not checkpoint.exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.002)
+    os.kill(int((checkpoint.parent / "lock").read_text()), signal.SIGKILL)
+    process.communicate()
+    assert process.returncode != 0
+    assert torch.load(checkpoint, weights_only=True)["progress"]["epoch"] < settings.epochs
+    finish(torchrun(killed, params, "vae", prepared))
+    assert not checkpoint.exists()
+    assert two.description["weights_sha256"] == read_description(killed / "models" / "vae")["weights_sha256"]
