@@ -1,10 +1,10 @@
 """Between KFP and the stages: parameters survive the way there, folders arrive, mistakes are one line."""
 
 import json
-import subprocess
 import os
 import re
 import signal
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
