@@ -153,6 +153,7 @@ def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch: pytest.MonkeyPatch) 
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.cluster
 def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
 ) -> None:

@@ -177,6 +177,7 @@ def test_two_at_once_are_kept_apart(project: Path) -> None:
     assert "Unable to acquire lock" in output
 
 
+@pytest.mark.cluster
 def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) -> None:
     """The same stages, called by KFP's components on this machine: the same weights, numbers and pictures."""
     environment = {"PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}

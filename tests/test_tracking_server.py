@@ -22,6 +22,7 @@ from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking.lineage import origins
 
+pytestmark = pytest.mark.cluster
 SECRET = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKET = "artifacts"
 

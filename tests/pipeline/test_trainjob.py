@@ -169,6 +169,7 @@ def launch(
 VAE = {"kind": "vae", "latent": 2.0, "hidden": [8.0]}
 
 
+@pytest.mark.cluster
 def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(
     launch: Any, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +208,7 @@ def test_the_runtime_of_the_double_is_of_the_published_schema() -> None:
     assert Runtime.from_dict(RUNTIME).to_dict() == RUNTIME
 
 
+@pytest.mark.cluster
 def test_a_job_that_fails_or_is_refused_is_one_line_and_leaves_nothing(
     launch: Any, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

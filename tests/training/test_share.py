@@ -50,6 +50,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
     return output
 
 
+@pytest.mark.cluster
 def test_two_processes_train_the_weights_of_one_also_across_a_kill(
     params: Params, prepared: Path, tmp_path: Path
 ) -> None:
