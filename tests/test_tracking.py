@@ -300,6 +300,19 @@ def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store: str) -
 # Runs that were started by others
 
 
+def break_off_once(at_epoch: Callable[[Hook], None]) -> list[str]:
+    """Have the next training interrupted at the end of its first epoch; returns where its run's id will be."""
+    broken_off: list[str] = []
+
+    def break_off(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if not broken_off:
+            broken_off.append(run.run_id)
+            raise KeyboardInterrupt
+
+    at_epoch(break_off)
+    return broken_off
+
+
 @pytest.fixture
 def injected(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A run such as `mlflow run` starts, in another experiment than the parameters name."""
@@ -327,15 +340,8 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
     injected: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first: list[str] = []
-
-    def break_off(run: tracking.ModelRun, row: dict[str, float]) -> None:
-        if not first:
-            first.append(run.run_id)
-            raise KeyboardInterrupt
-
     monkeypatch.delenv("MLFLOW_RUN_ID")
-    at_epoch(break_off)
+    first = break_off_once(at_epoch)
     with pytest.raises(KeyboardInterrupt):
         train_model("ae")
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
@@ -352,14 +358,7 @@ def test_a_training_that_is_resumed_below_another_pipeline_moves_below_it(
     injected: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first: list[str] = []
-
-    def break_off(run: tracking.ModelRun, row: dict[str, float]) -> None:
-        if not first:
-            first.append(run.run_id)
-            raise KeyboardInterrupt
-
-    at_epoch(break_off)
+    first = break_off_once(at_epoch)
     monkeypatch.setenv("DVC_STAGE", "train@ae")
     with pytest.raises(KeyboardInterrupt):
         train_model("ae")
