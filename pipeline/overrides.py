@@ -7,15 +7,16 @@ from typing import Any
 import yaml
 
 from autoencoders.errors import UserError
-from autoencoders.params import Params, load_params, parse_params
+from autoencoders.params import Params, parse_params, read_params
+from autoencoders.params.file import DuplicateKeyError, read_yaml
 
 
 def overridden(path: Path, settings: Sequence[str]) -> Params:
     """Read `path` with `key=value` settings applied, the values YAML; raises `UserError` where one is not valid."""
-    params = load_params(path)
+    raw = read_params(path)
+    params = parse_params(raw, str(path))
     if not settings:
         return params
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not all(key.split(".")):
@@ -35,6 +36,6 @@ def _set(raw: dict[str, Any], keys: list[str], value: Any) -> None:
 
 def _value(setting: str, text: str) -> Any:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
+        return read_yaml(text)
+    except (yaml.YAMLError, DuplicateKeyError):
         raise UserError(f"-S {setting}: the value is not valid YAML.") from None

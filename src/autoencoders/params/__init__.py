@@ -52,6 +52,7 @@ __all__ = [
     "Vae",
     "load_params",
     "parse_params",
+    "read_params",
 ]
 
 
@@ -124,6 +125,11 @@ class _Sections(Params):
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Read and validate `path`; raises `UserError` that lists every problem with its key's path."""
+    return parse_params(read_params(path), source=str(path))
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """Return what the file `path` holds, not validated; raises `UserError` where it holds no sections."""
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -136,9 +142,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise UserError(f"{path}: {error}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, dict):
         raise UserError(f"{path} must hold sections such as `data:` and `models:`, found {type(raw).__name__}.")
-    return parse_params(raw, source=str(path))
+    return raw
 
 
 def parse_params(raw: Mapping[str, Any], source: str = "params.yaml", *, complete: bool = True) -> Params:
