@@ -159,13 +159,21 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
 
 
 def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
+    def call() -> None:
         if "params" in options:
             from autoencoders.params import load_params
 
             options["params"] = load_params(options["params"])
         function(**options)
+
+    return exit_code(call)
+
+
+def exit_code(call: Callable[[], object]) -> int:
+    """Return the exit code of the process whose work is `call`: a user's mistake is one line on stderr, and 2."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        call()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

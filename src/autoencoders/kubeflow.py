@@ -8,7 +8,6 @@ import hashlib
 import html
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,9 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
-# As under `autoencoders`, and before torch is imported: threads that spin slow each other down on a busy machine.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
 from autoencoders.errors import UserError
 from autoencoders.params import PARAMETERS, Params, parse_params
 
@@ -87,16 +84,16 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
     """Call `stage` with parts of `params.yaml` and with folders, as `given`.
 
     An artifact is the folder at its path; a list of artifacts, each with one named folder in it, becomes one folder
-    that holds them all. A user's mistake ends the process with one line on stderr and exit code 2.
+    that holds them all. A user's mistake ends the process as it ends the command `autoencoders`.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
+
+    def call() -> None:
         _require_store()
         with ExitStack() as stack:
             stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)
+
+    if code := exit_code(call):
+        sys.exit(code)
 
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
