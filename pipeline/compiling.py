@@ -9,6 +9,7 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
 
+from autoencoders.data.catalog import FOLDER
 from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params
 from pipeline.graph import build
@@ -26,12 +27,11 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
     def where(stage: str, task: dsl.PipelineTask) -> None:
         task.set_container_image(profile.image)
         task.set_caching_options(cache and _may_cache(stage, profile, params))
-        _identify(task, stage, profile, params)
         elsewhere = stage == "train" and profile.trainjob  # the task's own pod only waits
         placement = profile.default if elsewhere else profile.of(stage)
         _resources(task, placement)
         _nodes(task, placement)
-        _environment(task, placement)
+        _environment(task, placement, _own_variables(stage, profile, params, placement))
         if stage == "train" and profile.checkpoints:
             kubernetes.mount_pvc(task, profile.checkpoints.claim, profile.checkpoints.path)
             task.set_env_variable(CHECKPOINTS, profile.checkpoints.path)
@@ -60,9 +60,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     resources: dict[str, Any] = {"cpu": placement.cpu, "memory": placement.memory}
     if placement.accelerator:
         resources[placement.accelerator.type] = gpus
-    identity = {"KFP_TASK": "train", "AUTOENCODERS_IMAGE": profile.image}
-    threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
-    plain = {**identity, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **threads, **placement.env}
+    plain = {**_own_variables("train", profile, params, placement), **placement.env}
     return {
         **profile.trainjob.model_dump(),
         "image": profile.image,
@@ -94,22 +92,20 @@ def _toleration(one: Toleration) -> dict[str, Any]:
 
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
     """Tell whether what KFP's cache key sees says all: the code by the image's digest, the data by theirs."""
-    reads_a_folder = stage == "download" and params.data.name == "folder"
+    reads_a_folder = stage == "download" and params.data.name == FOLDER
     return "@sha256:" in profile.image and stage not in NEVER_CACHED and not reads_a_folder
 
 
-def _identify(task: dsl.PipelineTask, stage: str, profile: Profile, params: Params) -> None:
-    """Tell the task what its MLflow runs are tagged with, and which experiment they go to."""
-    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
-    task.set_env_variable("KFP_TASK", stage)
-    task.set_env_variable("AUTOENCODERS_IMAGE", profile.image)
-    task.set_env_variable("MLFLOW_EXPERIMENT_NAME", params.tracking.experiment)
+def _own_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
+    """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
+    threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
+    identity = {"KFP_TASK": stage, "AUTOENCODERS_IMAGE": profile.image}
+    return {**identity, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **threads}
 
 
 def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
     if placement.cpu:
         task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
-        task.set_env_variable("OMP_NUM_THREADS", str(_threads(placement.cpu)))
     if placement.memory:
         task.set_memory_request(placement.memory).set_memory_limit(placement.memory)
     if placement.accelerator:
@@ -139,8 +135,9 @@ def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
         kubernetes.add_node_affinity(task, match_expressions=expressions, weight=affinity.weight)
 
 
-def _environment(task: dsl.PipelineTask, placement: Placement) -> None:
-    for name, value in placement.env.items():
+def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
+    for name, value in {**own, **placement.env}.items():
         task.set_env_variable(name, value)
     for one in placement.secret_env:
         kubernetes.use_secret_as_env(task, one.secret, one.keys, one.optional)

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from autoencoders.data.catalog import FOLDER
+from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
 from autoencoders.errors import UserError
+from autoencoders.kubeflow import CHECKPOINTS
 from autoencoders.params import Params
 from pipeline.graph import build
 
-MIRROR = "AUTOENCODERS_MIRROR"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
              "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL")  # fmt: skip
 """Variables that a container gets where they are set."""
@@ -27,7 +28,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("AUTOENCODERS_CHECKPOINTS", str(root / "checkpoints"))
+    os.environ.setdefault(CHECKPOINTS, str(root / "checkpoints"))
     if image:
         params = _with_absolute_folder(params)
         runner: Any = _docker(params, root, image)
@@ -71,12 +72,12 @@ def _docker(params: Params, root: Path, image: str) -> Any:
     except docker.errors.DockerException as error:
         raise UserError(f"Docker does not answer ({' '.join(str(error).split())[:200]}). Start it.") from None
     environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
-    environment |= {"AUTOENCODERS_CHECKPOINTS": str(root / "checkpoints"), "MLFLOW_TRACKING_URI": _tracking_uri(root)}
+    environment |= {CHECKPOINTS: str(root / "checkpoints"), "MLFLOW_TRACKING_URI": _tracking_uri(root)}
     mounted = [Path(params.data.folder)] if params.data.name == FOLDER else []
-    mirror = params.data.mirror or os.environ.get(MIRROR)
+    mirror = chosen_mirror(params.data.mirror)
     if mirror and Path(mirror).is_dir():
         mounted.append(Path(mirror).absolute())
-        environment[MIRROR] = str(mounted[-1])
+        environment[MIRROR_VARIABLE] = str(mounted[-1])
     arguments: dict[str, Any] = {
         "environment": environment,
         "mounts": [Mount(str(path), str(path), type="bind", read_only=True) for path in mounted],
