@@ -1,14 +1,12 @@
 """A double of the Kubeflow Pipelines server: it takes runs as KFP's API does, and says of them what a test tells it."""
 
-import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import yaml
 from compiled import Compiled, parse
+from json_server import json_server
 
 
 class Double:
@@ -23,7 +21,8 @@ class Double:
         self.refuses: dict[str, tuple[int, Any]] = {}
         """The end of a path → HTTP status and body."""
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
+        self.tokens.add(token)
         for end, refusal in self.refuses.items():
             if path.endswith(end):
                 return refusal
@@ -50,32 +49,5 @@ class Double:
 @contextmanager
 def serving() -> Iterator[Double]:
     double = Double()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            double.tokens.add(self.headers.get("Authorization"))
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, answer = double.answer(self.command, self.path.partition("?")[0], body)
-            text = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_POST = _serve
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    double.host = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with json_server(double.answer) as double.host:
         yield double
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

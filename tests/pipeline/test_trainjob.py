@@ -4,9 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from pipeline.compiling import trainjob as settings_of
 from pipeline.profiles import Profile
 
 from compiled import PINNED, parse  # isort: skip
+from json_server import json_server  # isort: skip
 
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
@@ -63,12 +62,11 @@ class Cluster:
     """What was created and deleted; a job is run as its nodes would run it, as one node."""
 
     def __init__(self) -> None:
-        self.host = ""
         self.jobs: dict[str, dict[str, Any]] = {}
         self.deleted: list[str] = []
         self.refuses = False
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         name = path.rsplit("/", 1)[-1]
         if "/clustertrainingruntimes/" in path:
             return 200, RUNTIME
@@ -104,36 +102,11 @@ NOW = "2026-01-01T00:00:00Z"
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     double = Cluster()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _serve(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, answer = double.answer(self.command, self.path.partition("?")[0], body)
-            text = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
-
-        do_GET = do_POST = do_DELETE = _serve
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    configuration = kubernetes.client.Configuration(host=f"http://127.0.0.1:{server.server_port}")
-    config = KubernetesBackendConfig(namespace="default", client_configuration=configuration)
-    monkeypatch.setattr(trainjob, "_client", lambda: TrainerClient(config))
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with json_server(double.answer) as host:
+        configuration = kubernetes.client.Configuration(host=host)
+        config = KubernetesBackendConfig(namespace="default", client_configuration=configuration)
+        monkeypatch.setattr(trainjob, "_client", lambda: TrainerClient(config))
         yield double
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 class Folder:
