@@ -15,8 +15,7 @@ from typing import Any
 
 import requests
 
-from autoencoders.errors import UserError
-from autoencoders.tracking.client import first_line, without_password
+from autoencoders.errors import UserError, first_line, without_password
 
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 """KFP's own environment variable for the server's address."""

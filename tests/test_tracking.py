@@ -20,7 +20,7 @@ from mlflow.entities import Run
 
 from autoencoders import cli, tracking
 from autoencoders.data.prepared import PreparedData
-from autoencoders.errors import Interrupted, UserError
+from autoencoders.errors import Interrupted, UserError, first_line
 from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.stages.train import train
@@ -795,4 +795,4 @@ def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
 
 def test_no_message_holds_a_password() -> None:
     error = OSError("API request to https://me:p%40ss@host/api failed\nTraceback: https://me:p%40ss@host")
-    assert mlflow_client.first_line(error) == "API request to https://host/api failed"
+    assert first_line(error) == "API request to https://host/api failed"

@@ -1,5 +1,6 @@
-"""The one exception that the command line prints as a single line instead of a traceback."""
+"""The one exception that the command line prints as a single line instead of a traceback, and what makes one line."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -16,3 +17,14 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `name`, or an empty string."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the user and password of every URL in it left out."""
+    return re.sub(r"://[^/\s]*@", "://", text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what went wrong in one line that holds no password."""
+    lines = str(error).strip().splitlines()
+    return without_password(lines[0][:300] if lines else type(error).__name__)

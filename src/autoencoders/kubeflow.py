@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, without_password
 from autoencoders.params import PARAMETERS, Params, parse_params
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
@@ -196,7 +196,6 @@ def checkpoints(*identity: Any) -> Path:
 def show_model(out: Artifact) -> None:
     """Put on KFP's page of a trained model what tells which it is, and where its run is."""
     from autoencoders.tracking import tracking_uri
-    from autoencoders.tracking.client import without_password
 
     folder = only(out)
     described, reference = (json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "run.json"))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from autoencoders import tracking
 from autoencoders.data.files import atomic_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, without_password
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.params import Params, Vae
 from autoencoders.report import comparison as table
@@ -25,7 +25,6 @@ from autoencoders.report.provenance import Part, leading_sentences, part
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import SHOWN
 from autoencoders.stages.publish import record_results, register_best
-from autoencoders.tracking.client import without_password
 from autoencoders.trained import load_trained, read_description
 
 Described = Mapping[str, dict[str, Any]]

@@ -3,14 +3,13 @@
 import fcntl
 import logging
 import os
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, without_password
 
 if TYPE_CHECKING:
     import requests
@@ -94,17 +93,6 @@ def _making_tables(file: Path | None) -> Iterator[None]:
             yield
         finally:
             del os.environ[place]
-
-
-def without_password(text: str) -> str:
-    """Return `text` with the user and password of every URL in it left out."""
-    return re.sub(r"://[^/\s]*@", "://", text)
-
-
-def first_line(error: BaseException) -> str:
-    """Return what went wrong in one line that holds no password."""
-    lines = str(error).strip().splitlines()
-    return without_password(lines[0][:300] if lines else type(error).__name__)
 
 
 def require_server() -> None:

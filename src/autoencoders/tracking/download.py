@@ -5,15 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoencoders.errors import UserError
-from autoencoders.tracking.client import (
-    connect,
-    database,
-    first_line,
-    require_server,
-    tracking_uri,
-    without_password,
-)
+from autoencoders.errors import UserError, first_line, without_password
+from autoencoders.tracking.client import connect, database, require_server, tracking_uri
 
 
 @contextmanager

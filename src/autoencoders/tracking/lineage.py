@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking import runs
-from autoencoders.tracking.client import connect, first_line, require_server, tracking_uri, without_password
+from autoencoders.tracking.client import connect, require_server, tracking_uri
 from autoencoders.tracking.recorder import is_failure_of_mlflow
 from autoencoders.tracking.store import existing, recreated
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from autoencoders.tracking.client import connect, first_line
+from autoencoders.errors import first_line
+from autoencoders.tracking.client import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

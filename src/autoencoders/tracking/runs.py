@@ -10,10 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.errors import Interrupted, UserError
+from autoencoders.errors import Interrupted, UserError, first_line, without_password
 from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
-from autoencoders.tracking.client import first_line, tracking_uri, without_password
+from autoencoders.tracking.client import tracking_uri
 from autoencoders.tracking.launch import injected_run, is_of_pipeline, kubeflow_run, launched_alone
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
