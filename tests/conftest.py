@@ -5,6 +5,7 @@
 `store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
 `trained`   folder with the three models, trained; their runs are in no store that the test can see
 `client`    MLflow's client of `store`
+`s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
 """
 
 import fcntl
@@ -104,6 +105,14 @@ def client(store: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(store)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from servers import s3_store
+
+    with s3_store(tmp_path_factory.mktemp("s3")) as address:
+        yield address
 
 
 @pytest.fixture
