@@ -54,6 +54,22 @@ def test_every_command_has_a_documented_function(name: str) -> None:
     assert ("params" in inspect.signature(function).parameters) == (name in cli.COMMANDS)
 
 
+def test_an_option_that_is_a_path_or_a_url_leaves_the_url_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def encode(*, out: Path | str) -> None:
+        """Do this."""
+        print(out)
+
+    monkeypatch.setattr(cli, "stage", lambda name: encode)
+    for arguments in (["--out", "s3://bucket/prefix"], ["--help"]):
+        with pytest.raises(SystemExit):
+            cli.main(["encode", *arguments])
+    printed = capsys.readouterr().out
+    assert printed.startswith("s3://bucket/prefix\n")
+    assert "--out PATH" in printed
+
+
 def test_a_function_s_signature_is_its_command_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

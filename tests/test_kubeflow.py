@@ -126,10 +126,13 @@ def test_checkpoints_are_found_again_by_the_same_training_alone(
 ) -> None:
     monkeypatch.setenv(kubeflow.CHECKPOINTS, str(tmp_path))
     first = kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data")
+    assert isinstance(first, Path)
     assert first.parent == tmp_path
     assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == first
     assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 4}, "data") != first
     assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "other data") != first
+    monkeypatch.setenv(kubeflow.CHECKPOINTS, "s3://bucket/prefix")
+    assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == f"s3://bucket/prefix/{first.name}"
 
 
 def test_a_pod_without_a_tracking_server_does_not_start(
@@ -171,10 +174,11 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     assert ended.value.code == 3
 
 
+@pytest.mark.parametrize("root", ["", "memory://bucket"])
 def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str, root: str
 ) -> None:
-    """The component, called again: another pod, the same parameters, and the volume of the first."""
+    """The component, called again: another pod, the same parameters, and the volume or object store of the first."""
     import components
 
     seen: list[int] = []
@@ -186,7 +190,7 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
             os.kill(os.getpid(), signal.SIGTERM)
 
     def pod(name: str, volume: str) -> str:
-        monkeypatch.setenv(kubeflow.CHECKPOINTS, str(tmp_path / volume))
+        monkeypatch.setenv(kubeflow.CHECKPOINTS, f"{root or tmp_path}/{volume}")
         out = Artifact(str(tmp_path / name))
         settings = {"model_params": {"vae": {"kind": "vae", "latent": 2.0}}, "train_params": {"epochs": 4.0}}
         data = {"data": Artifact(str(prepared)), "data_digest": "data"}

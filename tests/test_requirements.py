@@ -15,7 +15,7 @@ def pinned(name: str) -> set[str]:
 def test_the_image_has_the_versions_that_everything_else_is_tested_with() -> None:
     image = pinned("requirements-image.txt")
     assert image <= pinned("requirements.txt"), "run `make lock`"
-    assert {"torch", "mlflow", "kfp", "kubeflow", "boto3"} <= {one.partition("==")[0] for one in image}
+    assert {"torch", "mlflow", "kfp", "kubeflow", "boto3", "s3fs"} <= {one.partition("==")[0] for one in image}
     assert not {"pytest", "mypy", "ruff", "playwright"} & {one.partition("==")[0] for one in image}
 
 

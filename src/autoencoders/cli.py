@@ -63,7 +63,7 @@ STAGE_OPTIONS = {
     "ladder": "folder of the rungs, one subfolder each",
     "report": "page that `report` wrote",
     "cache": "folder that keeps verified downloads between runs",
-    "checkpoints": "folder of checkpoints, from which an interrupted training goes on",
+    "checkpoints": "folder of checkpoints, from which an interrupted training goes on, or a URL such as s3://bucket/prefix",
     "card": "folder of the data card, replaced if it is there",
     "curves": "folder for the numbers of the curves, replaced if it is there",
     "out": "folder for the results, replaced if it is there",
@@ -145,7 +145,8 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
             continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
-        options: dict[str, Any] = {"type": kind, "metavar": METAVARS[kind], "help": told}
+        metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which a Path would spoil
+        options: dict[str, Any] = {"type": kind, "metavar": metavar, "help": told}
         if get_origin(parameter.annotation) is list:
             options["nargs"] = "+"
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:

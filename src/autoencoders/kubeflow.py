@@ -21,7 +21,7 @@ from autoencoders.errors import UserError, without_password
 from autoencoders.params import PARAMETERS, Params, parse_params
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
-"""Environment variable: the folder for checkpoints, on a volume that outlives the pod."""
+"""Environment variable: the folder for checkpoints, on a volume that outlives the pod, or an object store's URL."""
 TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
 OF_ONE_RUN = ("run.json", "history.csv")
@@ -182,15 +182,16 @@ def digest(artifact: Artifact) -> str:
     return total.hexdigest()
 
 
-def checkpoints(*identity: Any) -> Path:
-    """Return the folder for the checkpoints of the training that `identity` tells from others.
+def checkpoints(*identity: Any) -> Path | str:
+    """Return the folder, or the URL, for the checkpoints of the training that `identity` tells from others.
 
-    It is in the folder that AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary
-    one.
+    It is in what AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary folder.
     """
+    from autoencoders.training.storage import beneath
+
     text = json.dumps(identity, sort_keys=True)
     root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
-    return Path(root) / hashlib.sha256(text.encode()).hexdigest()[:16]
+    return beneath(root, hashlib.sha256(text.encode()).hexdigest()[:16])
 
 
 def show_model(out: Artifact) -> None:

@@ -26,7 +26,7 @@ NODE = "node"
 
 
 def train_on_nodes(
-    settings: Mapping[str, Any], params: str, *, model: str, data: Path, checkpoints: Path, out: Path
+    settings: Mapping[str, Any], params: str, *, model: str, data: Path, checkpoints: Path | str, out: Path
 ) -> None:
     """Train `model` with the parameters `params` (YAML) on the nodes of `settings`, and write its folder to `out`.
 

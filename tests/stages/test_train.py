@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from fsspec.implementations.memory import MemoryFileSystem
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
@@ -43,6 +44,20 @@ def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_pat
     other = params.model_copy(update={"train": params.train.model_copy(update={"seed": 1})})
     train(other, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "other")
     assert sha256(tmp_path / "first") == sha256(tmp_path / "second") != sha256(tmp_path / "other")
+
+
+def test_an_object_store_changes_no_weight_and_is_left_empty(params: Params, prepared: Path, tmp_path: Path) -> None:
+    for name, checkpoints in (("local", tmp_path / "state"), ("stored", "memory://bucket/prefix")):
+        train(params, model="vae", data=prepared, checkpoints=checkpoints, out=tmp_path / name)
+    train(params, model="pca", data=prepared, checkpoints="memory://bucket/prefix", out=tmp_path / "pca")
+    assert sha256(tmp_path / "local") == sha256(tmp_path / "stored")
+    assert MemoryFileSystem.store == {}
+
+
+def test_a_training_begins_only_where_its_checkpoints_can_go(params: Params, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^s3:// is not in an object store"):
+        train(params, model="vae", data=prepared, checkpoints="s3://", out=tmp_path / "vae")
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_path: Path, store: str) -> None:

@@ -24,9 +24,13 @@ class Killed(Exception):
     pass
 
 
-def train(settings: Train | None = None, model: VAE | None = None, **options: Any) -> tuple[VAE, Progress]:
+def train(
+    settings: Train | None = None, model: VAE | None = None, checkpoint: Checkpoint | None = None, **options: Any
+) -> tuple[VAE, Progress]:
+    """Train, from the checkpoint if there is one."""
     settings = settings or Train(epochs=5, batch_size=16, learning_rate=0.01, schedule="cosine", warmup=0.2)
     model = model or VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(settings.seed))
+    options |= {"checkpoint": checkpoint, "resume": checkpoint.load() if checkpoint else None}
     return model, fit(
         model, Batches(IMAGES, settings.batch_size, CPU), Batches(IMAGES[:9], 4, CPU), settings, **options
     )
@@ -51,7 +55,7 @@ def test_equal_seeds_give_equal_weights_and_others_do_not() -> None:
 
 
 @pytest.mark.parametrize("killed_in", [1, 2, 4, 5])
-def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(tmp_path: Path, killed_in: int) -> None:
+def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(where: Path | str, killed_in: int) -> None:
     whole, history = train()
     steps = iter(range(1000))
 
@@ -59,14 +63,37 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(tmp_path: Pat
         if next(steps) == 5 * (killed_in - 1) + 2:  # in the third of an epoch's five steps
             raise Killed
 
-    checkpoint = Checkpoint(tmp_path, "same")
-    with pytest.raises(Killed):
-        train(checkpoint=checkpoint, on_batch=kill)
+    checkpoint = Checkpoint(where, "same")
     resumed_epochs: list[float] = []
-    resumed, after = train(checkpoint=checkpoint, on_epoch=lambda row: resumed_epochs.append(row["epoch"]))
+    with checkpoint.locked():
+        with pytest.raises(Killed):
+            train(checkpoint=checkpoint, on_batch=kill)
+        resumed, after = train(checkpoint=checkpoint, on_epoch=lambda row: resumed_epochs.append(row["epoch"]))
     assert resumed_epochs == list(range(killed_in, 6))
     assert torch.equal(flat(whole), flat(resumed))
     assert [row["val/loss"] for row in after.history] == [row["val/loss"] for row in history.history]
+
+
+def test_a_training_whose_store_goes_away_ends_with_the_same_weights(flaky: set[str]) -> None:
+    whole, _ = train()
+    checkpoint = Checkpoint("flaky://bucket/vae", "same")
+    said: list[str] = []
+    checkpoint.warn = said.append
+    state = {2: {"pipe_file"}, 4: {"rm_file"}}
+
+    def outage(row: dict[str, float]) -> None:
+        flaky.update(state.get(int(row["epoch"]), set()))
+
+    trained, _ = train(checkpoint=checkpoint, on_epoch=outage)
+    checkpoint.discard()
+    assert torch.equal(flat(whole), flat(trained))
+    assert len(said) == 2
+    assert said[0].startswith("warning: no checkpoint: flaky://bucket/vae/last.pt: ")
+    assert said[1].startswith("warning: the checkpoint is left, though no longer needed: ")
+    flaky.clear()
+    loaded = checkpoint.load()
+    assert loaded is not None
+    assert loaded["progress"]["epoch"] == 2
 
 
 def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
@@ -101,7 +128,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_says_where(tmp_path
         train(model=model, checkpoint=checkpoint)
     assert model.before is not None
     assert torch.equal(flat(model), model.before)
-    saved = checkpoint.load(CPU)
+    saved = checkpoint.load()
     assert saved is not None
     assert saved["progress"]["epoch"] == 1
     assert all(value.isfinite().all() for value in saved["model"].values())
@@ -130,7 +157,7 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_checkpoint_and_re
     with pytest.raises(UserError, match=r"validation loss became NaN or infinite at epoch 3\..*learning_rate"):
         train(model=Explodes(3), checkpoint=checkpoint, on_epoch=lambda row: epochs.append(row["epoch"]))
     assert epochs == [1, 2]
-    saved = checkpoint.load(CPU)
+    saved = checkpoint.load()
     assert saved is not None
     assert saved["progress"]["epoch"] == 2
     assert all(value.isfinite().all() for value in saved["model"].values())

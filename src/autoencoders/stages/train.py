@@ -21,17 +21,20 @@ from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
 from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
+from autoencoders.tracking.recorder import say
 from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
 from autoencoders.training.share import Share, joined
+from autoencoders.training.storage import beneath
 
 
-def train(params: Params, *, model: str, data: Path, checkpoints: Path, out: Path) -> None:
+def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
     Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
+    `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
     tracking.require_server()
@@ -43,7 +46,7 @@ def _train(
     params: Params,
     model: str,
     prepared: PreparedData,
-    checkpoints: Path,
+    checkpoints: Path | str,
     out: Path,
     share: Share,
     device: torch.device,
@@ -59,20 +62,21 @@ def _train(
         "train": None if isinstance(network, PCA) else settings.model_dump(),
         "hardware": describe(device, share.size),
     }
-    checkpoint = Checkpoint(checkpoints / model, _fingerprint(description))
     if not share.is_first:
         if not isinstance(network, PCA):
-            _fit_network(network, prepared, params, model, device, checkpoint, share)
+            _fit_network(network, prepared, params, model, device, share)
         return
+    checkpoint = Checkpoint(beneath(checkpoints, model), _fingerprint(description))
+    checkpoint.warn = say
     with checkpoint.locked():
-        saved = checkpoint.load(torch.device("cpu"))
+        saved = checkpoint.load()
         with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
             checkpoint.run_id = lambda: run.run_id
             history: list[Row] = []
             if isinstance(network, PCA):
                 results = _fit_pca(network, prepared)
             else:
-                history, results = _fit_network(network, prepared, params, model, device, checkpoint, share, run)
+                history, results = _fit_network(network, prepared, params, model, device, share, checkpoint, saved, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
             with result_folder(out) as draft:
                 if history:
@@ -97,8 +101,9 @@ def _fit_network(
     params: Params,
     name: str,
     device: torch.device,
-    checkpoint: Checkpoint,
     share: Share,
+    checkpoint: Checkpoint | None = None,
+    saved: dict[str, Any] | None = None,
     run: tracking.ModelRun | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
     assert isinstance(model, Autoencoder)
@@ -134,6 +139,7 @@ def _fit_network(
             Batches(prepared.split("val").images, 1000, device),
             settings,
             checkpoint=checkpoint,
+            resume=saved,
             share=share,
             on_epoch=on_epoch,
             on_batch=bar.update,

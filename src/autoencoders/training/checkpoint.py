@@ -1,75 +1,82 @@
 """Checkpoints: everything needed to go on as though nothing had happened, replaced atomically after each epoch."""
 
-import fcntl
 import io
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from autoencoders.data.files import disk_errors
 from autoencoders.errors import UserError
+from autoencoders.training.storage import Unreachable, place
 
 
 class Checkpoint:
-    """One file in a folder of its own, beside a lock that keeps a second process out.
+    """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
 
     `fingerprint` names all that the weights depend on; a checkpoint with another one is not resumed.
     `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
+    `warn` tells of a store that is away, which stops no training that has begun.
     """
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder = folder
+    def __init__(self, where: Path | str, fingerprint: str) -> None:
+        self.place = place(where)
         self.fingerprint = fingerprint
-        self.path = folder / "last.pt"
         self.run_id: Callable[[], str | None] = lambda: None
+        self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
+        self._away = False
+        self._next_try = 0.0
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; raises `UserError` where another one trains the same model."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                raise UserError(
-                    f"process {handle.read().strip() or '?'} is already training {self.folder.name}. "
-                    "Wait for it to end, or stop it, then run again: training resumes where it stopped."
-                ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold a folder for this process; raises `UserError` where another one trains the same model.
+
+        A store is not held. Raises `Unreachable` where it cannot be written to.
+        """
+        return self.place.locked()
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
 
-        Raises `UserError` where the disk is full.
+        Raises `UserError` where the disk is full. A store that is away is told once, and asked again: the next time or,
+        where it took long to fail, so much later that an outage makes a training no more than a tenth longer.
         """
+        if time.monotonic() < self._next_try:
+            return
         content = io.BytesIO()  # torch's own writing to a full disk ends in an error that does not say so
         torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id()}, content)
-        partial = self.path.with_suffix(".partial")
+        begun = time.monotonic()
         try:
-            with disk_errors(self.folder):
-                partial.write_bytes(content.getbuffer())
-                partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
+            self.place.write(content.getvalue())
+        except Unreachable as error:  # hours of training are worth more than a checkpoint
+            if not self._away:
+                self.warn(f"warning: no checkpoint: {error} The training goes on, and will try again.")
+            self._away = True
+            failed = time.monotonic()
+            self._next_try = failed + 10 * (failed - begun)
+        else:
+            self._away = False
 
-    def load(self, device: torch.device) -> dict[str, Any] | None:
-        """Return the saved state, or None where there is none of this fingerprint."""
-        if not self.path.exists():
+    def load(self) -> dict[str, Any] | None:
+        """Return the saved state, its tensors in the CPU's memory, or None where there is none of this fingerprint.
+
+        Raises `UserError` where it is damaged, `Unreachable` where a store does not answer.
+        """
+        content = self.place.open()
+        if content is None:
             return None
         try:
-            state = torch.load(self.path, map_location=device, weights_only=True)
+            with content:
+                state = torch.load(content, map_location="cpu", weights_only=True)
         except Exception as error:  # whatever a damaged file makes torch raise
-            raise UserError(f"{self.path} is damaged ({error}). Delete it to train from the start.") from error
+            raise UserError(f"{self.place} is damaged ({error}). Delete it to train from the start.") from error
         return state if state.get("fingerprint") == self.fingerprint else None
 
     def discard(self) -> None:
         """Remove the checkpoint: the training that it belonged to is complete and stored."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.place.remove()
+        except Unreachable as error:
+            self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")

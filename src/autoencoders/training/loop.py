@@ -52,14 +52,16 @@ def fit(
     beta: float = 1.0,
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
+    resume: dict[str, Any] | None = None,
     share: Share = ALL,
     on_epoch: Callable[[Row], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 
-    Resumes from `checkpoint` where it holds one. `kl_warmup` epochs raise the KL's weight linearly to `beta`.
-    With a `share`, this process computes on its rows of every batch; all end with the same weights, the first saves.
+    Saves to `checkpoint` after each epoch, and goes on from `resume`, what such a one loaded. `kl_warmup` epochs raise
+    the KL's weight linearly to `beta`. With a `share`, this process computes on its rows of every batch; all go on from
+    the first's `resume` and end with the same weights, and it alone has a `checkpoint`.
     Raises `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     device = train.device
@@ -69,7 +71,7 @@ def fit(
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
-    if checkpoint and (state := checkpoint.load(device)):
+    if state := share.same(resume):
         progress = _restore(state, model, optimizer, best, shuffle, noise)
     run = share.shared(model, compiled_loss(model, settings, device))
     steps = len(train)
@@ -106,7 +108,7 @@ def fit(
             best = {name: value.clone() for name, value in model.state_dict().items()}
         progress.epoch = epoch
         progress.history.append(row)
-        if checkpoint and share.is_first:
+        if checkpoint:
             checkpoint.save(_state(progress, model, optimizer, best, shuffle, noise))
         on_epoch(row)
 
@@ -221,7 +223,7 @@ def _restore(
 ) -> Progress:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    best.update(state["best"])
-    shuffle.set_state(state["shuffle"].cpu())
-    noise.set_state(state["noise"].cpu())
+    best.update({name: value.to(best[name].device) for name, value in state["best"].items()})
+    shuffle.set_state(state["shuffle"])
+    noise.set_state(state["noise"])
     return Progress(**state["progress"])

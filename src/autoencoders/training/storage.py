@@ -1,0 +1,205 @@
+"""Where a checkpoint is kept: in a folder, on this machine or a volume, or in an object store."""
+
+import fcntl
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeGuard
+
+from autoencoders.data.files import disk_errors
+from autoencoders.errors import UserError, first_line, without_password
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+FILE = "last.pt"
+S3 = ("s3", "s3a")
+ANSWER = 30.0
+"""Seconds within which a store must have answered."""
+SLOWEST = 1e6
+"""Bytes a second of an upload that is waited for."""
+DOWNLOAD = 1800.0
+"""Seconds for a download."""
+
+
+class Unreachable(UserError):
+    """An object store does not take, give or remove a checkpoint: it is away, or refuses."""
+
+
+class Place(Protocol):
+    """What `Checkpoint` needs; `str` of it says where it is."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Make the place ready, and hold it while a model is trained."""
+
+    def open(self) -> BinaryIO | None:
+        """Return what was written last, or None."""
+
+    def write(self, content: bytes) -> None:
+        """Replace what was written last; a kill at any moment leaves the old content or the new, never half of it."""
+
+    def remove(self) -> None:
+        """Remove what was written, if anything was."""
+
+
+def is_url(where: Path | str) -> TypeGuard[str]:
+    """Tell the URL of an object store from the path of a folder."""
+    return isinstance(where, str) and "://" in where
+
+
+def beneath(root: Path | str, name: str) -> Path | str:
+    """Return the folder, or the URL, `name` in `root`; raises `UserError` for a URL without a bucket."""
+    return f"{_url(root)}/{name}" if is_url(root) else Path(root) / name
+
+
+def place(where: Path | str) -> Place:
+    """Return the place at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
+    return Objects(where) if is_url(where) else Folder(Path(where))
+
+
+class Folder:
+    """One file in a folder of its own, beside a lock that keeps a second process out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / FILE
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this process; raises `UserError` where another one trains the same model."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("a+") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.seek(0)
+                raise UserError(
+                    f"process {handle.read().strip() or '?'} is already training {self.folder.name}. "
+                    "Wait for it to end, or stop it, then run again: training resumes where it stopped."
+                ) from None
+            handle.truncate(0)
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+    def open(self) -> BinaryIO | None:
+        """Return the file, opened, or None where there is none."""
+        return self.path.open("rb") if self.path.exists() else None
+
+    def write(self, content: bytes) -> None:
+        """Replace the file; raises `UserError` where the disk is full."""
+        partial = self.path.with_suffix(".partial")
+        try:
+            with disk_errors(self.folder):
+                partial.write_bytes(content)
+                partial.replace(self.path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
+class Objects:
+    """One object beneath a URL, such as s3://bucket/prefix: of S3, or of another store whose fsspec package is there.
+
+    A store replaces an object as a whole or not at all. What it does not do raises `Unreachable`, in one line that
+    holds no password.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = f"{_url(url)}/{FILE}"
+        self._store, self._path = _store(self.url)
+
+    def __str__(self) -> str:
+        return without_password(self.url)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """See that the store takes objects and gives them up, before hours are spent.
+
+        Nothing is locked: a lock would outlive a process that was killed. Two trainings with one URL, if they are the
+        same, write the same; if not, each passes over the other's checkpoint, and one that is killed begins anew.
+        """
+        probe = f"{self._path}.probe"
+        with self._asked(_what_helps(self.url)):
+            self._call(ANSWER, "pipe_file", probe, b"probe")
+            with suppress(FileNotFoundError):  # another training, which looks at the same time, removed it
+                self._call(ANSWER, "rm_file", probe)
+        yield
+
+    def open(self) -> BinaryIO | None:
+        """Return the object's content, or None where there is none."""
+        with self._asked(_what_helps(self.url)):
+            try:
+                return io.BytesIO(self._call(DOWNLOAD, "cat_file", self._path))
+            except FileNotFoundError:
+                return None
+
+    def write(self, content: bytes) -> None:
+        """Replace the object."""
+        with self._asked():
+            self._call(ANSWER + len(content) / SLOWEST, "pipe_file", self._path, content)
+
+    def remove(self) -> None:
+        """Remove the object."""
+        with self._asked(), suppress(FileNotFoundError):
+            self._call(ANSWER, "rm_file", self._path)
+
+    @contextmanager
+    def _asked(self, what_helps: str = "") -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the clients of the many stores have no error in common
+            late = isinstance(error, TimeoutError) and not str(error)
+            reason = "no answer in time" if late else first_line(error).rstrip(".")
+            raise Unreachable(f"{self}: {reason}.{what_helps}") from None
+
+    def _call(self, seconds: float, method: str, *arguments: Any) -> Any:
+        """Call the client, and give up after `seconds`: S3's waits for ever for a store that only takes connections."""
+        if not self._store.async_impl:
+            return getattr(self._store, method)(*arguments)
+        from fsspec.asyn import sync
+
+        return sync(self._store.loop, getattr(self._store, f"_{method}"), *arguments, timeout=seconds)
+
+
+def _url(text: str) -> str:
+    if re.match(r"(?!file:|local:)[a-z][a-z0-9+.-]*://[^/]", text):
+        return text.rstrip("/")
+    raise UserError(
+        f"{without_password(text)} is not in an object store. Name a folder by its path, a store as s3://bucket/prefix."
+    )
+
+
+def _store(url: str) -> "tuple[AbstractFileSystem, str]":
+    """Return the client of a URL's store and the URL's path in it; imported here, since it takes half a second."""
+    from fsspec.core import url_to_fs
+
+    shown, scheme = without_password(url), url.partition("://")[0]
+    try:
+        return url_to_fs(url, **(_options_of_s3() if scheme in S3 else {}))
+    except ImportError as error:
+        raise UserError(f"{shown} needs a package that is missing: {first_line(error)}.") from None
+    except Exception as error:  # an unknown scheme, or something wrong in a URL of a known one
+        raise UserError(f"{shown} is no URL of an object store: {first_line(error)}.") from None
+
+
+def _options_of_s3() -> dict[str, Any]:
+    """Return where S3 is, and how to read: MLflow's variable stands before AWS', which the client reads itself."""
+    endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
+    once = {"max_concurrency": 1}  # one GET: parts that are fetched one by one could be of two checkpoints
+    return {**once, "endpoint_url": endpoint} if endpoint else once
+
+
+def _what_helps(url: str) -> str:
+    variables = "MLFLOW_S3_ENDPOINT_URL or AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    of_s3 = f"; for S3, {variables} say where and as whom" if url.startswith(S3) else ""
+    return f" See that the store answers, and lets objects be read, written and deleted there{of_s3}."
