@@ -13,7 +13,7 @@ from autoencoders.data.catalog import FOLDER
 from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params
 from pipeline.graph import build
-from pipeline.profiles import Placement, Profile, Toleration
+from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -33,8 +33,7 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         _nodes(task, placement)
         _environment(task, placement, _own_variables(stage, profile, params, placement))
         if stage == "train" and profile.checkpoints:
-            kubernetes.mount_pvc(task, profile.checkpoints.claim, profile.checkpoints.path)
-            task.set_env_variable(CHECKPOINTS, profile.checkpoints.path)
+            _checkpoints(task, profile.checkpoints)
         if elsewhere:
             task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
@@ -64,7 +63,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     return {
         **profile.trainjob.model_dump(),
         "image": profile.image,
-        **profile.checkpoints.model_dump(),
+        **profile.checkpoints.model_dump(include={"claim", "path"}),
         "processes": max(1, gpus),
         "resources": {name: value for name, value in resources.items() if value},
         "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
@@ -119,6 +118,12 @@ def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
         task.set_retry(retry.attempts, retry.backoff, retry.factor, retry.longest)
     if placement.timeout:
         kubernetes.set_timeout(task, int(placement.timeout[:-1]) * SECONDS[placement.timeout[-1]])
+
+
+def _checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
+    if kept.claim:
+        kubernetes.mount_pvc(task, kept.claim, kept.path)
+    task.set_env_variable(CHECKPOINTS, kept.url or kept.path)
 
 
 def _threads(cpu: str) -> int:

@@ -4,6 +4,7 @@
 a stage names takes the place of the default, except that its `env` adds to it. Unknown keys are refused.
 """
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,10 +124,23 @@ class Placement(_Strict):
 
 
 class Checkpoints(_Strict):
-    """The claim on which trainings keep their checkpoints, so that one whose node went away is resumed on another."""
+    """Where trainings keep their checkpoints, so that one whose node went away is resumed on another."""
 
-    claim: Name
+    claim: Name | None = None
     path: Folder = "/checkpoints"
+    """Where the claim is mounted."""
+    url: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9+.-]*://[^\s/]+\S*$")] | None = None
+    """Of an object store, instead of a claim: s3://bucket/prefix."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Checkpoints":
+        if bool(self.claim) == bool(self.url):
+            raise ValueError("name either a `claim` or the `url` of an object store")
+        if self.url and "path" in self.model_fields_set:
+            raise ValueError("`path` is where a `claim` is mounted; a `url` has none")
+        if self.url and re.search(r"://[^/]*:[^/]*@", self.url):
+            raise ValueError("no password in `url`: name a secret under `secret_env`")
+        return self
 
 
 class TrainJob(_Strict):
@@ -164,6 +178,8 @@ class Profile(_Strict):
     def _consistent(self) -> "Profile":
         if self.trainjob and not self.checkpoints:
             raise ValueError("trainjob: set `checkpoints` too: its claim is what the task and the nodes share")
+        if self.trainjob and self.checkpoints and not self.checkpoints.claim:
+            raise ValueError("trainjob: `checkpoints` must name a `claim`: data and model travel on it, not by a `url`")
         return self
 
     def of(self, stage: str) -> Placement:

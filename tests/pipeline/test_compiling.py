@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 import pytest
+import yaml
 from google.protobuf import json_format
 
 import components
 from autoencoders import kubeflow
 from autoencoders.params import Params, parse_params
 from pipeline.compiling import compile_text
-from pipeline.profiles import load_profile
+from pipeline.profiles import FOLDER, Profile, load_profile
 
 from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
 
@@ -90,6 +91,16 @@ def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compil
     assert pipeline.kubernetes["train"].active_deadline_seconds == 6 * 3600
     assert pipeline.tasks["compare"].retry_policy.max_retry_count == 2
     assert pipeline.kubernetes["compare"].active_deadline_seconds == 2 * 3600
+
+
+def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params) -> None:
+    raw = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
+    profile = Profile.model_validate({**raw, "checkpoints": {"url": "s3://bucket/prefix"}})
+    pipeline = parse(compile_text(profile, repository_params))
+    assert env_of(pipeline.containers["train"])[kubeflow.CHECKPOINTS] == "s3://bucket/prefix"
+    assert not any(config.pvc_mount for config in pipeline.kubernetes.values())
+    keys = {one.env_var for secret in pipeline.kubernetes["train"].secret_as_env for one in secret.key_to_env}
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL"} <= keys
 
 
 def test_every_task_knows_its_run_its_image_its_experiment_and_the_tracking_server(compiled: Compile) -> None:

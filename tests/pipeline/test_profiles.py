@@ -46,6 +46,28 @@ def refused(folder: Path, content: Any) -> str:
         ({**IMAGE, "default": {"retry": {"backoff": "1m"}}}, "default.retry.attempts: missing"),
         ({**IMAGE, "default": {"secret_env": [{"secret": "s", "keys": {"a": "b-c"}}]}}, "default.secret_env.0.keys.a"),
         ({**IMAGE, "pipeline_root": "bucket"}, "pipeline_root: String should match pattern"),
+        ({**IMAGE, "checkpoints": {}}, "checkpoints: name either a `claim` or the `url` of an object store"),
+        (
+            {**IMAGE, "checkpoints": {"claim": "c", "url": "s3://bucket/prefix"}},
+            "checkpoints: name either a `claim` or the `url` of an object store",
+        ),
+        (
+            {**IMAGE, "checkpoints": {"url": "s3://bucket", "path": "/c"}},
+            "checkpoints: `path` is where a `claim` is mounted; a `url` has none",
+        ),
+        (
+            {**IMAGE, "checkpoints": {"urls": "s3://bucket"}},
+            "checkpoints.urls: unknown key. Did you mean 'url'? Known here: claim, path, url",
+        ),
+        ({**IMAGE, "checkpoints": {"url": "/bucket"}}, "checkpoints.url: String should match pattern"),
+        (
+            {**IMAGE, "checkpoints": {"url": "s3://key:secret@bucket"}},
+            "checkpoints: no password in `url`: name a secret under `secret_env`",
+        ),
+        (
+            {**IMAGE, "checkpoints": {"url": "s3://bucket"}, "trainjob": {"nodes": 2}},
+            "trainjob: `checkpoints` must name a `claim`: data and model travel on it, not by a `url`",
+        ),
         ({"image": "autoencoders@sha256:12"}, "image: String should match pattern"),
     ],
 )
