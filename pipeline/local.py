@@ -60,7 +60,7 @@ def _with_absolute_folder(params: Params) -> Params:
 
 
 def _docker(params: Params, root: Path, image: str) -> Any:
-    """Return a runner whose containers write as this user, see the images, and reach MLflow."""
+    """Return a runner whose containers write in `root` and /tmp alone, as this user, see the images, reach MLflow."""
     import docker
     from docker.types import Mount
     from kfp import local
@@ -82,6 +82,8 @@ def _docker(params: Params, root: Path, image: str) -> Any:
         "environment": environment,
         "mounts": [Mount(str(path), str(path), type="bind", read_only=True) for path in mounted],
         "user": f"{os.getuid()}:{os.getgid()}",
+        "read_only": True,
+        "tmpfs": {"/tmp": ""},
         "shm_size": "1g",
     }
     if urlsplit(environment["MLFLOW_TRACKING_URI"]).hostname in ("localhost", "127.0.0.1"):
