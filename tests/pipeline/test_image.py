@@ -117,6 +117,20 @@ def test_the_whole_pipeline_runs_in_its_containers(ran: Path) -> None:
     assert all(len(list(ran.rglob(f"{rung}/rung.json"))) == 1 for rung in RUNGS)
 
 
+def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{ran / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("autoencoders")
+    assert experiment is not None
+    runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"pca", "ae", "vae"}
+    identity = docker("inspect", IMAGE, "--format", "{{.Id}}").stdout.strip()
+    for run in runs.values():
+        assert (run.data.tags["image"], run.data.tags["kfp_task"]) == (f"{IMAGE} ({identity})", "train")
+        assert run.data.tags["git_commit"] in docker("inspect", IMAGE).stdout
+
+
 def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(
     ran: Path, small: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from autoencoders.tracking.client import connect, first_line
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PATIENCE = 15.0
+"""Seconds that a program which is interrupted, or has failed, waits for MLflow before it ends."""
 Action = Callable[["MlflowClient"], Any]
 
 
