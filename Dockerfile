@@ -3,10 +3,10 @@
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS dependencies
-RUN python -m venv --without-pip /opt/venv
+RUN pip install --no-cache-dir --root-user-action ignore uv && python -m venv --without-pip /opt/venv
 COPY requirements-image.txt /build/
-# Everything is locked: there is nothing to resolve.
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --requirement /build/requirements-image.txt
+# Everything is locked: there is nothing to resolve. uv downloads and unpacks side by side, which pip does in turn.
+RUN uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --no-deps --requirement /build/requirements-image.txt
 
 FROM dependencies AS package
 COPY pyproject.toml README.md LICENSE /build/

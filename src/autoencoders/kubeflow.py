@@ -8,6 +8,7 @@ import hashlib
 import html
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,11 +20,14 @@ from typing import Any, Protocol
 from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
 from autoencoders.errors import UserError, without_password
 from autoencoders.params import PARAMETERS, Params, parse_params
+from autoencoders.params.sections import Tracking
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
 """Environment variable: the folder for checkpoints, on a volume that outlives the pod, or an object store's URL."""
 TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
+STOPPED = (130, 128 + signal.SIGTERM)
+"""Exit codes of a process that was stopped from outside."""
 OF_ONE_RUN = ("run.json", "history.csv")
 """Files that say when and where something ran: equal results differ in them."""
 
@@ -84,7 +88,8 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
     """Call `stage` with parts of `params.yaml` and with folders, as `given`.
 
     An artifact is the folder at its path; a list of artifacts, each with one named folder in it, becomes one folder
-    that holds them all. A user's mistake ends the process as it ends the command `autoencoders`.
+    that holds them all. A user's mistake ends the process as it ends the command `autoencoders`; what fails is marked
+    in MLflow's run of the whole pipeline, too.
     """
 
     def call() -> None:
@@ -92,8 +97,24 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
         with ExitStack() as stack:
             stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
 
-    if code := exit_code(call):
+    code: Any = 1
+    try:
+        code = exit_code(call)
+    except SystemExit as end:
+        code = end.code
+        raise
+    finally:
+        if code:
+            _tell_pipeline("KILLED" if code in STOPPED else "FAILED")
+    if code:
         sys.exit(code)
+
+
+def _tell_pipeline(status: str) -> None:
+    """Mark MLflow's run of the pipeline that this task belongs to, if any, as broken off."""
+    from autoencoders.tracking.launch import break_off_pipeline
+
+    break_off_pipeline(status, Tracking().experiment)
 
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
@@ -197,6 +218,7 @@ def checkpoints(*identity: Any) -> Path | str:
 def show_model(out: Artifact) -> None:
     """Put on KFP's page of a trained model what tells which it is, and where its run is."""
     from autoencoders.tracking import tracking_uri
+    from autoencoders.tracking.lineage import pages
 
     folder = only(out)
     described, reference = (json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "run.json"))
@@ -205,8 +227,20 @@ def show_model(out: Artifact) -> None:
         weights_sha256=described["weights_sha256"],
         mlflow_run=reference["run_id"],
         mlflow=without_password(tracking_uri()),
+        **{f"mlflow_page_{name}": page for name, page in pages({"run": reference["run_id"]}).items()},
         **described["validation"],
     )
+
+
+def show_comparison(table: Artifact, out: Artifact, models: Iterable[Artifact]) -> None:
+    """Write the comparison for KFP's page of the task, and below it links to the models' runs in MLflow."""
+    from autoencoders.tracking.lineage import pages
+
+    folders = [only(model) for model in models]
+    runs = {folder.name: json.loads((folder / "run.json").read_text("utf-8"))["run_id"] for folder in folders}
+    links = " · ".join(f"[{name}]({page})" for name, page in pages(runs).items())
+    text = (Path(out.path) / "comparison.md").read_text(encoding="utf-8")
+    Path(table.path).write_text(f"{text}\nIn MLflow: {links}\n" if links else text, encoding="utf-8")
 
 
 def show_figures(page: Artifact, folder: Path) -> None:

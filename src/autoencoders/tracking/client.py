@@ -27,6 +27,8 @@ for variable, value in {
 warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
 
 SQLITE = "sqlite:///"
+PAGES = "AUTOENCODERS_MLFLOW_PAGES"
+"""Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
 HEALTH_TIMEOUT = 5.0
 HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 """Hosted servers may have the API alone."""
@@ -93,6 +95,17 @@ def _making_tables(file: Path | None) -> Iterator[None]:
             yield
         finally:
             del os.environ[place]
+
+
+def run_page(experiment_id: str, run_id: str) -> str | None:
+    """Return the address of a run's page for a browser, or None where no server shows one.
+
+    It is on the server that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
+    """
+    server = os.environ.get(PAGES) or tracking_uri()
+    if not server.startswith(("http://", "https://")):
+        return None
+    return f"{without_password(server).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def require_server() -> None:

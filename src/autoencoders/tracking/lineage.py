@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking import runs
-from autoencoders.tracking.client import connect, require_server, tracking_uri
+from autoencoders.tracking.client import connect, require_server, run_page, tracking_uri
 from autoencoders.tracking.recorder import is_failure_of_mlflow
-from autoencoders.tracking.store import existing, recreated
+from autoencoders.tracking.store import PARENT, existing, recreated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -93,8 +93,24 @@ def _origin(name: str, tags: Mapping[str, str], params: Mapping[str, Any], weigh
 def _mlflow(run: "Run | None", run_id: str) -> Origin:
     if run is None:
         return {"MLflow run": f"{run_id} (not in this store: `autoencoders publish` makes it again)"}
-    uri = tracking_uri()
-    if not uri.startswith(("http://", "https://")):
-        return {"MLflow run": run.info.run_id}
-    page = f"{without_password(uri).rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
-    return {"MLflow run": run.info.run_id, "MLflow page": page}
+    page = run_page(run.info.experiment_id, run.info.run_id)
+    return {"MLflow run": run.info.run_id, **({"MLflow page": page} if page else {})}
+
+
+def pages(run_ids: Mapping[str, str]) -> Origin:
+    """Return the address of MLflow's page of each run (name → id) that has one, and of the pipeline's run above them.
+
+    Empty where no server shows pages, or it does not answer.
+    """
+    if run_page("", "") is None:
+        return {}
+    try:
+        client = connect()
+        found = {name: client.get_run(run) for name, run_id in run_ids.items() if (run := existing(client, run_id))}
+        if above := {parent for run in found.values() if (parent := run.data.tags.get(PARENT))}:
+            found["pipeline"] = client.get_run(above.pop())
+    except Exception as error:
+        if is_failure_of_mlflow(error):
+            return {}
+        raise
+    return {name: str(run_page(run.info.experiment_id, run.info.run_id)) for name, run in found.items()}

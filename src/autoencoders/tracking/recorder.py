@@ -15,6 +15,8 @@ from autoencoders.tracking.client import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+PATIENCE = 15.0
+"""Seconds that a program which is interrupted, or has failed, waits for MLflow before it ends."""
 Action = Callable[["MlflowClient"], Any]
 
 

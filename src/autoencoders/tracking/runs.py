@@ -14,10 +14,10 @@ from autoencoders.errors import Interrupted, UserError, first_line, without_pass
 from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.client import tracking_uri
-from autoencoders.tracking.launch import injected_run, is_of_pipeline, kubeflow_run, launched_alone
+from autoencoders.tracking.launch import end_pipeline, injected_run, is_of_pipeline, kubeflow_run, launched_alone
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
-from autoencoders.tracking.recorder import Recorder, is_failure_of_mlflow
+from autoencoders.tracking.recorder import PATIENCE, Recorder, is_failure_of_mlflow
 from autoencoders.tracking.store import PARENT, SOURCE_RUN, create_run, existing, recreated
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
-PATIENCE = 15.0
-"""Seconds that an interrupted program waits for MLflow before it ends."""
 
 
 class ModelRun(Recorder):
@@ -193,7 +191,7 @@ class FolderRuns(Recorder):
             pipeline = None if injected else kubeflow_run(client, self._experiment)
             log_report(client, file, self._experiment, injected or pipeline)
             if pipeline:
-                client.set_terminated(pipeline, "FINISHED")
+                end_pipeline(client, pipeline, "FINISHED")
 
         return self.attempt(action)
 

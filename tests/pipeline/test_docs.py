@@ -1,0 +1,80 @@
+"""docs/kubernetes.md against the code: its secrets, its volume, its options, its keys."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.__main__ import _parser
+from pipeline.profiles import FOLDER, Placement, Profile, load_profile
+
+from compiled import ROOT  # isort: skip
+
+TEXT = (ROOT / "docs" / "kubernetes.md").read_text()
+PROFILES = sorted(FOLDER.glob("*.yaml"))
+
+
+def words(prefix: str) -> list[list[str]]:
+    """The words of each command in the docs that begins so."""
+    return [shlex.split(line, comments=True) for line in re.findall(rf"^{prefix}.*$", TEXT, re.M)]
+
+
+def rows(after: str) -> set[str]:
+    """All names in code in the first column of the table beneath a line that begins so."""
+    table = TEXT[TEXT.index(f"\n{after}") :].split("\n\n")
+    [first, *_] = [block for block in table if block.startswith("| ")]
+    return set(re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in first.splitlines())))
+
+
+@pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
+def test_its_secrets_are_those_that_the_profiles_read(file: Path) -> None:
+    made = {
+        command[4]: {word.removeprefix("--from-literal=").split("=")[0] for word in command if "literal" in word}
+        for command in words("kubectl create secret generic")
+    }
+    placement = load_profile(str(file)).default
+    assert made == {secret.secret: set(secret.keys) for secret in placement.secret_env}
+
+
+@pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
+def test_its_volume_is_the_one_that_the_profiles_mount(file: Path) -> None:
+    [manifest] = re.findall(r"kubectl apply .*<<'END'\n(.*?)\nEND", TEXT, re.S)
+    claim = yaml.safe_load(manifest)
+    assert (claim["kind"], claim["apiVersion"]) == ("PersistentVolumeClaim", "v1")
+    checkpoints = load_profile(str(file)).checkpoints
+    assert checkpoints is not None
+    assert claim["metadata"]["name"] == checkpoints.claim
+
+
+def test_its_object_store_is_a_place_for_checkpoints() -> None:
+    [line] = re.findall(r"```yaml\n(checkpoints: .*)\n```", TEXT)
+    profile = Profile.model_validate({"image": "autoencoders:1", **yaml.safe_load(line)})
+    assert profile.checkpoints is not None
+    assert profile.checkpoints.url == "s3://bucket/prefix"
+
+
+def test_its_commands_are_understood() -> None:
+    commands = words("python -m pipeline")
+    assert {command[3] for command in commands} == {"local", "submit"}
+    for command in commands:
+        _parser().parse_args([word for word in command[3:] if word != "…"])
+
+
+def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        _parser().parse_args(["submit", "--help"])
+    known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
+    told = {option.split()[0] for option in rows("the run alone;") if option.startswith("-")}
+    assert told | {"--help", "--params", "--host", "--profile", "--image"} == known
+
+
+def test_its_kfp_is_the_locked_one() -> None:
+    [version] = re.findall(r"^kfp==(\S+)", (ROOT / "requirements.txt").read_text(), re.M)
+    assert f"({version})" in TEXT
+
+
+def test_its_table_of_keys_is_the_profile_s() -> None:
+    known = set(Profile.model_fields) | set(Placement.model_fields)
+    assert rows("Unknown keys are refused.") == known - {"default", "stages", "trainjob"}
