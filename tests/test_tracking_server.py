@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from autoencoders import kubeflow, load_model
+from autoencoders import load_model
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking.lineage import origins
@@ -26,12 +25,6 @@ from autoencoders.tracking.lineage import origins
 pytestmark = pytest.mark.cluster
 SECRET = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 BUCKET = "artifacts"
-
-
-@dataclass
-class Artifact:
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -152,16 +145,3 @@ def test_a_task_s_model_is_recorded_stored_registered_and_found_again(
     [origin] = origins("5e11-a")
     assert origin["MLflow page"] == f"{server}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     assert origin["image"] == "image@sha256:1"
-
-    model, out, table = (Artifact(str(tmp_path / name)) for name in ("artifact", "comparison", "table.md"))
-    shutil.copytree(tmp_path / "vae", Path(model.path) / "vae")
-    kubeflow.show_model(model)
-    assert model.metadata["mlflow_page_run"] == origin["MLflow page"]
-    Path(out.path).mkdir()
-    (Path(out.path) / "comparison.md").write_text("| a table |\n")
-    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://user:secret@mlflow.example/")
-    kubeflow.show_comparison(table, out, [model])
-    place = f"https://mlflow.example/#/experiments/{run.info.experiment_id}/runs"
-    parent = run.data.tags["mlflow.parentRunId"]
-    links = f"[vae]({place}/{run_id}) · [pipeline]({place}/{parent})"
-    assert Path(table.path).read_text() == f"| a table |\n\nIn MLflow: {links}\n"
