@@ -30,7 +30,7 @@ def auto_decoder(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.auto_decoder import auto_decoder as stage
 
     kubeflow.run(
@@ -39,4 +39,4 @@ def auto_decoder(
         data=data,
         out=Path(out.path) / "auto-decoder",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

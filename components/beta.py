@@ -30,7 +30,7 @@ def beta(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.beta import beta as stage
 
     kubeflow.run(
@@ -39,4 +39,4 @@ def beta(
         data=data,
         out=Path(out.path) / "beta",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

@@ -28,8 +28,8 @@ def compare(
         out: The table as CSV, Markdown and text.
         table: The table to look at, with links to MLflow.
     """
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.compare import compare as stage
 
     kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=out)
-    kubeflow.show_comparison(table, out, models)
+    kubeflow_pages.show_comparison(table, out, models)

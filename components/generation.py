@@ -42,7 +42,7 @@ def generation(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.generation import generation as stage
 
     kubeflow.run(
@@ -59,4 +59,4 @@ def generation(
         evaluation=evaluation,
         out=Path(out.path) / "generation",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

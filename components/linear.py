@@ -36,7 +36,7 @@ def linear(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.linear import linear as stage
 
     kubeflow.run(
@@ -51,4 +51,4 @@ def linear(
         evaluation=evaluation,
         out=Path(out.path) / "linear",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

@@ -30,7 +30,7 @@ def one_hot(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.one_hot import one_hot as stage
 
     kubeflow.run(
@@ -39,4 +39,4 @@ def one_hot(
         data=data,
         out=Path(out.path) / "one-hot",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

@@ -30,7 +30,7 @@ def one_image(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.one_image import one_image as stage
 
     kubeflow.run(
@@ -39,4 +39,4 @@ def one_image(
         data=data,
         out=Path(out.path) / "one-image",
     )
-    kubeflow.show_rung(page, out)
+    kubeflow_pages.show_rung(page, out)

@@ -38,7 +38,7 @@ def plots(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.plots import plots as stage
 
     kubeflow.run(
@@ -50,4 +50,4 @@ def plots(
         out=out,
         curves=curves,
     )
-    kubeflow.show_figures(page, Path(out.path))
+    kubeflow_pages.show_figures(page, Path(out.path))

@@ -31,9 +31,9 @@ def prepare(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.prepare import prepare as stage
 
     kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=out, card=card)
-    kubeflow.show_figures(page, Path(card.path))
+    kubeflow_pages.show_figures(page, Path(card.path))
     return kubeflow.digest(out)

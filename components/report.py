@@ -1,6 +1,6 @@
 """The component of the stage `report`."""
 
-from kfp.dsl import HTML, Artifact, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Metrics, Model, Output
 
 from components.base import component
 
@@ -35,6 +35,7 @@ def report(
     generation: Input[Artifact],
     beta: Input[Artifact],
     out: Output[HTML],
+    runs: Output[Markdown],
 ) -> None:
     """Write everything that was run on one page, record it in MLflow, register the best models. Never cached.
 
@@ -69,10 +70,12 @@ def report(
 
     Returns:
         out: The report, one self-contained page.
+        runs: Links to all runs in MLflow.
     """
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.report import report as stage
 
+    ladder = [one_image, one_hot, auto_decoder, linear, generation, beta]
     kubeflow.run(
         stage,
         {
@@ -98,6 +101,7 @@ def report(
         evaluation=evaluation,
         figures=figures,
         comparison=comparison,
-        ladder=[one_image, one_hot, auto_decoder, linear, generation, beta],
+        ladder=ladder,
         out=out,
     )
+    kubeflow_pages.show_runs(runs, models, ladder)

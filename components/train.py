@@ -31,7 +31,7 @@ def train(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
 
     [name] = model_params
     kubeflow.train_on_gpus(
@@ -41,5 +41,5 @@ def train(
         checkpoints=kubeflow.checkpoints(model_params, train_params, data_digest),
         out=Path(out.path) / name,
     )
-    kubeflow.show_model(out)
+    kubeflow_pages.show_model(out)
     return kubeflow.digest(out)

@@ -16,6 +16,7 @@ from typing import Any
 import requests
 
 from autoencoders.errors import UserError, first_line, without_password
+from autoencoders.tracking.links import ABOVE, pages
 
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
 """KFP's own environment variable for the server's address."""
@@ -110,7 +111,7 @@ class Cluster:
         for task in _tasks(run):
             print(f"  {task.display_name:14} {_told(task)}")
         print(f"Run details: {self._link(run_id)}")
-        return self._code(run)
+        return self._end(run)
 
     def follow(self, run_id: str, interval: float = 5.0) -> int:
         """Print each change of a task's state until the run has ended; returns 0 where it succeeded, else 1.
@@ -135,14 +136,17 @@ class Cluster:
                     print(f"{datetime.now():%H:%M:%S}  {task.display_name:14} {_told(task)}", flush=True)
             if run.state in ENDED:
                 print(f"{run.display_name}: {run.state}. {self._link(run_id)}", flush=True)
-                return self._code(run)
+                return self._end(run)
             time.sleep(interval)
 
     def _get(self, run_id: str) -> Any:
         with self._telling(f"there is no run {run_id!r}"):
             return self._client.get_run(run_id)
 
-    def _code(self, run: Any) -> int:
+    def _end(self, run: Any) -> int:
+        """Print where the run is in MLflow, and what went wrong; returns 1 where it has ended without success."""
+        if page := _in_mlflow(run):
+            print(f"In MLflow: {page}", flush=True)
         if run.error and run.error.message:
             print(f"error: {_line(run.error.message)}", file=sys.stderr)
         return int(run.state in ENDED and run.state != "SUCCEEDED")
@@ -209,14 +213,24 @@ def _refusal(name: str, status: int) -> str:
 
 
 def _tasks(run: Any) -> list[Any]:
-    """Return the tasks of stages, without those that KFP adds to drive them."""
+    """Return the tasks of stages, without those that KFP adds to drive and to group them."""
     details = (run.run_details.task_details if run.run_details else None) or []
-    own = ("root", "executor")
+    own, groups = ("root", "executor"), ("exit-handler-", "for-loop-", "iteration")
     return [
         task
         for task in details
-        if task.display_name and task.display_name not in own and "driver" not in task.display_name
+        if task.display_name
+        and task.display_name not in own
+        and not task.display_name.startswith(groups)
+        and "driver" not in task.display_name
     ]
+
+
+def _in_mlflow(run: Any) -> str | None:
+    """Return the address of a run's page in MLflow, where KFP's plugin tells it or MLFLOW_TRACKING_URI leads there."""
+    plugin = (run.plugins_output or {}).get("mlflow")
+    address = ((plugin.entries if plugin else None) or {}).get("run_url")
+    return str(address.value) if address else pages({}, run.run_id).get(ABOVE)
 
 
 def _told(task: Any) -> str:

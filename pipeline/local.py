@@ -3,6 +3,9 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
+import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,11 +15,15 @@ from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import CHECKPOINTS
 from autoencoders.params import Params
+from autoencoders.tracking.client import PAGES, tracking_uri
 from pipeline.graph import build
 
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
-             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL")  # fmt: skip
+             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES)  # fmt: skip
 """Variables that a container gets where they are set."""
+
+WITHIN = " inside 'exit-handler-1'"
+"""End of KFP's message about a task that failed: where all stages are."""
 
 
 def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
@@ -29,15 +36,20 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     root = root.absolute()
     root.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault(CHECKPOINTS, str(root / "checkpoints"))
+    os.environ.setdefault("MLFLOW_TRACKING_URI", tracking_uri())
     if image:
         params = _with_absolute_folder(params)
         runner: Any = _docker(params, root, image)
     else:
         runner = local.SubprocessRunner(use_venv=False)
 
+    run_id = str(uuid.uuid4())
+    print(f"run {run_id}", flush=True)
+
     def place(stage: str, task: Any) -> None:
-        task.set_env_variable("MLFLOW_EXPERIMENT_NAME", params.tracking.experiment)
-        task.set_env_variable("KFP_TASK", stage)
+        own = {"KFP_RUN_ID": run_id, "KFP_TASK": stage, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
+        for name, value in own.items():
+            task.set_env_variable(name, value)
         if image:
             task.set_container_image(image)
 
@@ -47,9 +59,19 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
         build(params, place)()
     except RuntimeError as error:
         plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{plain}. Its output is above.") from None
+        raise UserError(f"{plain.removesuffix(WITHIN)}. Its output is above.") from None
+    except KeyboardInterrupt:
+        _finish({"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params)
+        raise
     [report] = set(root.glob("*/report/out")) - before
     return Path(shutil.copy(report, root / "index.html"))
+
+
+def _finish(environment: dict[str, str], params: Params) -> None:
+    """Do what the task `finish` does, which does not run after an interruption."""
+    command = [sys.executable, "-c", "from autoencoders.kubeflow import finish; finish('CANCELED', 'interrupted')"]
+    named = {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
+    subprocess.run(command, env={**os.environ, **environment, **named}, check=False)
 
 
 def _with_absolute_folder(params: Params) -> Params:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from autoencoders import kubeflow
+from autoencoders import kubeflow, kubeflow_pages
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import FORMAT
 from autoencoders.params import PARAMETERS, Params, load_params, parse_params
@@ -222,9 +222,36 @@ def test_the_page_of_a_rung_tells_its_story_and_shows_its_figure(tmp_path: Path)
     rung = {"format": FORMAT, "title": "T", "claim": "a < b", "alt": "what it shows", "story": ["one", "two"]}
     (folder / "rung.json").write_text(json.dumps(rung))
     page = Artifact(str(tmp_path / "page" / "page.html"))
-    kubeflow.show_rung(page, Artifact(str(tmp_path / "out")))
+    kubeflow_pages.show_rung(page, Artifact(str(tmp_path / "out")))
     text = Path(page.path).read_text()
     assert "<h1>T</h1>" in text
     assert "a &lt; b" in text
     assert 'src="data:image/png;base64,iVBORw==" alt="what it shows"' in text
     assert text.index("<img") < text.index("<p>one</p>") < text.index("<p>two</p>")
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///runs.db", "http://me:secret@127.0.0.1:9"])
+def test_without_pages_in_mlflow_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    """A database that nobody serves, a server that does not answer: nothing fails, and nothing leads nowhere."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://mlflow.example" if uri.startswith("sqlite") else "")
+    model, rung, out = (Artifact(str(tmp_path / name)) for name in ("model", "rung", "out"))
+    for folder, file, content in (
+        (Path(model.path) / "vae", "run.json", {"run_id": "a" * 32}),
+        (Path(model.path) / "vae", "model.json", {"name": "vae", "weights_sha256": "b", "validation": {}}),
+        (Path(rung.path) / "beta", "rung.json", {}),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(json.dumps(content))
+    Path(out.path).mkdir()
+    (Path(out.path) / "comparison.md").write_text("| a table |\n")
+
+    kubeflow_pages.show_model(model)
+    assert model.metadata["mlflow_run"] == "a" * 32
+    assert not [name for name in model.metadata if "page" in name]
+    table, runs = Artifact(str(tmp_path / "table.md")), Artifact(str(tmp_path / "runs.md"))
+    kubeflow_pages.show_comparison(table, out, [model])
+    assert Path(table.path).read_text() == "| a table |\n"
+    kubeflow_pages.show_runs(runs, [model], [rung])
+    where = "http://127.0.0.1:9" if uri.startswith("http") else f"sqlite:///{Path.cwd() / 'runs.db'}"
+    assert Path(runs.path).read_text() == f"The runs are in {where}.\n"

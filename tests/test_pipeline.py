@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from mlflow import MlflowClient
 from PIL import Image
 
 from autoencoders.ladder.record import RUNGS
+from autoencoders.tracking.store import tagged
 
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -205,5 +207,11 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
         found = json.loads(kubeflow(f"{rung}/rung.json").read_text())
         expected = json.loads((project / "reports" / "ladder" / rung / "rung.json").read_text())
         assert found | of_one_run == expected | of_one_run
+    client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+    above = tagged(client, "kfp_pipeline", output.split()[1])
+    assert above
+    below = client.search_runs([client.get_run(above).info.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
+    assert {run.info.run_name for run in below} == {"pca", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
+    assert {run.info.status for run in [client.get_run(above), *below]} == {"FINISHED"}
     drawn = {path.name: path.read_bytes() for path in kubeflow("plots/out").glob("*.png")}
     assert drawn == {path.name: path.read_bytes() for path in (project / "reports" / "figures").glob("*.png")}

@@ -21,12 +21,11 @@ from mlflow.entities import Run
 from autoencoders import cli, tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted, UserError, first_line
-from autoencoders.kubeflow import run as run_component
 from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.stages.train import train
-from autoencoders.tracking import FolderRuns, content, launch, runs
 from autoencoders.tracking import client as mlflow_client
+from autoencoders.tracking import content, launch, runs
 from autoencoders.tracking.store import SOURCE_RUN
 
 Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
@@ -448,42 +447,6 @@ def test_of_two_parents_made_at_once_the_oldest_stays(
     assert experiment is not None
     assert [run.info.run_id for run in client.search_runs([experiment.experiment_id])] == [faster["run"]]
     assert launch.kubeflow_run(client, "autoencoders") == faster["run"]
-
-
-@pytest.mark.parametrize(
-    ("end", "code", "status"), [(UserError("no images"), 2, "FAILED"), (SystemExit(143), 143, "KILLED")]
-)
-def test_a_task_that_breaks_off_ends_the_run_of_its_pipeline(
-    client: MlflowClient, kubeflow: None, tmp_path: Path, end: BaseException, code: int, status: str
-) -> None:
-    def fail(params: Params) -> None:
-        raise end
-
-    with pytest.raises(SystemExit) as caught:
-        run_component(fail, {})
-    assert caught.value.code == code
-    experiment = client.get_experiment_by_name("autoencoders")
-    assert experiment is not None
-    [found] = client.search_runs([experiment.experiment_id])
-    assert (found.info.status, found.data.tags["kfp_failed_task"]) == (status, "train")
-    with FolderRuns("autoencoders") as recorder:  # the task was tried again, and the pipeline came to its end
-        (tmp_path / "index.html").write_text("<h1>Report</h1>")
-        recorder.log_report(tmp_path / "index.html")
-    [found] = client.search_runs([experiment.experiment_id])
-    assert found.info.status == "FINISHED"
-    assert "kfp_failed_task" not in found.data.tags
-
-
-def test_a_task_that_succeeds_leaves_the_run_of_its_pipeline_alone(client: MlflowClient, kubeflow: None) -> None:
-    run_component(lambda params: None, {})
-    assert client.get_experiment_by_name("autoencoders") is None
-
-
-def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
-    client: MlflowClient, injected: str, kubeflow: None
-) -> None:
-    launch.break_off_pipeline("FAILED", "autoencoders")
-    assert client.get_run(injected).info.status == "RUNNING"
 
 
 def test_a_run_injected_by_kubeflow_s_plugin_is_joined_and_no_parent_is_made(

@@ -5,14 +5,13 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
-from autoencoders import kubeflow, load_model
+from autoencoders import load_model
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking.lineage import origins
@@ -20,12 +19,6 @@ from autoencoders.tracking.lineage import origins
 from servers import BUCKET, SECRET, free_port, running, s3_client  # isort: skip
 
 pytestmark = pytest.mark.cluster
-
-
-@dataclass
-class Artifact:
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.fixture(params=["passed on by the server", "written to S3 by the task"])
@@ -83,16 +76,3 @@ def test_a_task_s_model_is_recorded_stored_registered_and_found_again(
     [origin] = origins("5e11-a")
     assert origin["MLflow page"] == f"{server}/#/experiments/{run.info.experiment_id}/runs/{run_id}"
     assert origin["image"] == "image@sha256:1"
-
-    model, out, table = (Artifact(str(tmp_path / name)) for name in ("artifact", "comparison", "table.md"))
-    shutil.copytree(tmp_path / "vae", Path(model.path) / "vae")
-    kubeflow.show_model(model)
-    assert model.metadata["mlflow_page_run"] == origin["MLflow page"]
-    Path(out.path).mkdir()
-    (Path(out.path) / "comparison.md").write_text("| a table |\n")
-    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://user:secret@mlflow.example/")
-    kubeflow.show_comparison(table, out, [model])
-    place = f"https://mlflow.example/#/experiments/{run.info.experiment_id}/runs"
-    parent = run.data.tags["mlflow.parentRunId"]
-    links = f"[vae]({place}/{run_id}) · [pipeline]({place}/{parent})"
-    assert Path(table.path).read_text() == f"| a table |\n\nIn MLflow: {links}\n"

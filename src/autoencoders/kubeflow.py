@@ -3,9 +3,7 @@
 A component gets parts of `params.yaml` as values and folders as artifacts; `run` turns them into what the stage takes.
 """
 
-import base64
 import hashlib
-import html
 import json
 import os
 import signal
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
-from autoencoders.errors import UserError, without_password
+from autoencoders.errors import Interrupted, UserError, first_line
 from autoencoders.params import PARAMETERS, Params, parse_params
 from autoencoders.params.sections import Tracking
 
@@ -92,29 +90,41 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
     in MLflow's run of the whole pipeline, too.
     """
 
-    def call() -> None:
-        _require_store()
-        with ExitStack() as stack:
-            stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
+    ended: list[BaseException] = []
 
-    code: Any = 1
+    def call() -> None:
+        try:
+            _require_store()
+            with ExitStack() as stack:
+                stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
+        except BaseException as error:
+            ended.append(error)
+            raise
+
     try:
         code = exit_code(call)
-    except SystemExit as end:
-        code = end.code
-        raise
     finally:
-        if code:
-            _tell_pipeline("KILLED" if code in STOPPED else "FAILED")
+        if ended:
+            _tell_pipeline(ended[0])
     if code:
         sys.exit(code)
 
 
-def _tell_pipeline(status: str) -> None:
-    """Mark MLflow's run of the pipeline that this task belongs to, if any, as broken off."""
-    from autoencoders.tracking.launch import break_off_pipeline
+def _tell_pipeline(end: BaseException) -> None:
+    """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
+    from autoencoders.tracking.ending import break_off_pipeline
 
-    break_off_pipeline(status, Tracking().experiment)
+    code = end.code if isinstance(end, SystemExit) else None
+    stopped = code in STOPPED or isinstance(end, KeyboardInterrupt | Interrupted)
+    said = f"exit code {code}" if code else first_line(end)
+    break_off_pipeline(Tracking().experiment, "KILLED" if stopped else "FAILED", said)
+
+
+def finish(state: str, error: str | None) -> None:
+    """End MLflow's run of the pipeline whose stages ended in Kubeflow's `state`, and what they left running."""
+    from autoencoders.tracking.ending import finish_pipeline
+
+    finish_pipeline(Tracking().experiment, state, error)
 
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
@@ -213,59 +223,3 @@ def checkpoints(*identity: Any) -> Path | str:
     text = json.dumps(identity, sort_keys=True)
     root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
     return beneath(root, hashlib.sha256(text.encode()).hexdigest()[:16])
-
-
-def show_model(out: Artifact) -> None:
-    """Put on KFP's page of a trained model what tells which it is, and where its run is."""
-    from autoencoders.tracking import tracking_uri
-    from autoencoders.tracking.lineage import pages
-
-    folder = only(out)
-    described, reference = (json.loads((folder / name).read_text("utf-8")) for name in ("model.json", "run.json"))
-    out.metadata.update(
-        model=described["name"],
-        weights_sha256=described["weights_sha256"],
-        mlflow_run=reference["run_id"],
-        mlflow=without_password(tracking_uri()),
-        **{f"mlflow_page_{name}": page for name, page in pages({"run": reference["run_id"]}).items()},
-        **described["validation"],
-    )
-
-
-def show_comparison(table: Artifact, out: Artifact, models: Iterable[Artifact]) -> None:
-    """Write the comparison for KFP's page of the task, and below it links to the models' runs in MLflow."""
-    from autoencoders.tracking.lineage import pages
-
-    folders = [only(model) for model in models]
-    runs = {folder.name: json.loads((folder / "run.json").read_text("utf-8"))["run_id"] for folder in folders}
-    links = " · ".join(f"[{name}]({page})" for name, page in pages(runs).items())
-    text = (Path(out.path) / "comparison.md").read_text(encoding="utf-8")
-    Path(table.path).write_text(f"{text}\nIn MLflow: {links}\n" if links else text, encoding="utf-8")
-
-
-def show_figures(page: Artifact, folder: Path) -> None:
-    """Write an HTML page of all figures in `folder`, which KFP shows beside the task."""
-    figures = [f"<h2>{html.escape(path.stem)}</h2>\n{_image(path)}" for path in sorted(folder.glob("*.png"))]
-    _write_page(page, figures)
-
-
-def show_rung(page: Artifact, out: Artifact) -> None:
-    """Write an HTML page of the rung that a stage of the ladder left in `out`."""
-    from autoencoders.ladder.record import read_rung
-
-    folder = only(out)
-    rung = read_rung(folder)
-    parts = [f"<h1>{html.escape(rung['title'])}</h1>", f"<p><em>{html.escape(rung['claim'])}</em></p>"]
-    parts += [_image(figure, rung["alt"]) for figure in folder.glob("figure.png")]
-    _write_page(page, parts + [f"<p>{html.escape(paragraph)}</p>" for paragraph in rung["story"]])
-
-
-def _image(path: Path, alt: str = "") -> str:
-    encoded = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{encoded}" alt="{html.escape(alt or path.stem)}" style="max-width:100%">'
-
-
-def _write_page(page: Artifact, body: list[str]) -> None:
-    head = '<!doctype html><html lang="en"><meta charset="utf-8"><body style="font-family:sans-serif;max-width:60rem">'
-    Path(page.path).parent.mkdir(parents=True, exist_ok=True)
-    Path(page.path).write_text("\n".join([head, *body, "</body></html>", ""]), encoding="utf-8")

@@ -11,6 +11,8 @@ from autoencoders.commands.lineage import lineage
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
+from autoencoders.tracking import FolderRuns
+from autoencoders.tracking.store import tagged
 
 ENVIRONMENT = {
     "KFP_RUN_ID": "5e11-a",
@@ -78,6 +80,24 @@ def test_folder_and_runs_lead_to_the_same_origin(
     assert by_kubeflow[1] == by_run
     parent = client.get_run(reference["run_id"]).data.tags["mlflow.parentRunId"]
     assert printed(parent) == by_kubeflow
+
+
+def test_a_kubeflow_run_leads_to_models_that_an_earlier_one_trained(
+    models: Path,
+    printed: Callable[[str], list[dict[str, str]]],
+    client: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its trainings were not run again: Kubeflow reused their results."""
+    monkeypatch.setenv("KFP_RUN_ID", "5e11-b")
+    with FolderRuns("autoencoders") as runs:
+        runs.name_models([models / "pca", models / "ae"])
+    found = printed("5e11-b")
+    assert found == printed("5e11-a")
+    assert [(one["model"], one["Kubeflow run"]) for one in found] == [("pca", "5e11-a"), ("ae", "5e11-a")]
+    above = tagged(client, "kfp_pipeline", "5e11-b")
+    assert above
+    assert printed(above) == found
 
 
 def test_a_folder_whose_run_is_elsewhere_says_so(

@@ -124,11 +124,16 @@ def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
     experiment = client.get_experiment_by_name("autoencoders")
     assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
-    assert set(runs) == {"pca", "ae", "vae"}
+    [pipeline] = [name for name in runs if name.startswith("kubeflow ")]
+    assert set(runs) == {pipeline, "pca", "ae", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
     identity = docker("inspect", IMAGE, "--format", "{{.Id}}").stdout.strip()
-    for run in runs.values():
-        assert (run.data.tags["image"], run.data.tags["kfp_task"]) == (f"{IMAGE} ({identity})", "train")
+    for name, run in runs.items():
+        assert run.data.tags["image"] == f"{IMAGE} ({identity})"
         assert run.data.tags["git_commit"] in docker("inspect", IMAGE).stdout
+        assert run.data.tags.get("mlflow.parentRunId") == (None if name == pipeline else runs[pipeline].info.run_id)
+    assert {runs[name].data.tags["kfp_task"] for name in ("pca", "ae", "vae")} == {"train"}
+    assert runs["ladder: beta"].data.tags["kfp_task"] == "beta"
 
 
 def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(

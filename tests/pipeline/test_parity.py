@@ -23,7 +23,7 @@ from autoencoders.params import PARAMETERS, Params, load_params
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PARAMS = load_params(ROOT / "params.yaml")
-FOR_THE_PAGE = {"page", "table"}
+FOR_THE_PAGE = {"page", "table", "runs"}
 """Outputs that exist for KFP's page alone."""
 OF_THE_POD = {"checkpoints", "cache"}
 """Folders of a command that are no artifacts: they are on a volume, or not there."""

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import yaml
 from google.protobuf import json_format
+from mlflow import MlflowClient
 
 from autoencoders import kubeflow
 from autoencoders.params import Params
+from autoencoders.tracking.store import tagged
 from pipeline import cluster
 from pipeline.__main__ import main
 
@@ -57,7 +59,9 @@ def run(state: str, *tasks: dict[str, Any], message: str = "") -> dict[str, Any]
 def test_a_run_is_sent_as_it_was_compiled_and_followed_to_its_end(server: Double, call: Any) -> None:
     server.states = [
         run("PENDING"),
-        run("RUNNING", task("root-driver", "SUCCEEDED"), task("download", "RUNNING")),
+        run(
+            "RUNNING", task("root-driver", "SUCCEEDED"), task("exit-handler-1", "RUNNING"), task("download", "RUNNING")
+        ),
         run("RUNNING", task("download", "SUCCEEDED"), task("prepare", "RUNNING")),
         run("SUCCEEDED", task("download", "SUCCEEDED"), task("prepare", "SUCCEEDED")),
     ]
@@ -124,6 +128,17 @@ def test_status_shows_the_tasks_and_its_code_follows_the_run(server: Double, cal
     assert call("status", "other", "--host", server.host)[::2] == (
         2, f"error: {server.host}: there is no run 'other'.\n"
     )  # fmt: skip
+
+
+def test_the_run_s_page_in_mlflow_is_told_where_kubeflow_s_plugin_knows_it(server: Double, call: Any) -> None:
+    entry = {"value": "https://mlflow.example/#/experiments/1/runs/2", "render_type": "URL"}
+    told = {"mlflow": {"entries": {"run_url": entry}, "state": "PLUGIN_SUCCEEDED"}}
+    server.states = [{**run("SUCCEEDED"), "plugins_output": told}]
+    for command in (("status", "runs-1"), ("submit",)):
+        out = call(*command, "--host", server.host)[1]
+        assert out.endswith(f"/#/runs/details/runs-1\nIn MLflow: {entry['value']}\n")
+    server.states = [{**run("SUCCEEDED"), "plugins_output": {"mlflow": {"state": "PLUGIN_FAILED"}}}]
+    assert "MLflow" not in call("status", "runs-1", "--host", server.host)[1]
 
 
 def test_a_recurring_run_is_made_and_not_waited_for(server: Double, call: Any) -> None:
@@ -229,7 +244,7 @@ def test_compile_writes_the_file_or_prints_it(
     assert call("compile", "--profile", "gpuu")[2].startswith("error: there is no placement profile 'gpuu'.")
 
 
-def test_a_task_that_fails_on_this_machine_fails_the_command(call: Any, tmp_path: Path) -> None:
+def test_a_task_that_fails_on_this_machine_fails_the_command(call: Any, tmp_path: Path, client: MlflowClient) -> None:
     (tmp_path / "pictures").mkdir()
     settings = ["-S", "data.name=folder", "-S", f"data.folder={tmp_path / 'pictures'}"]
     code, out, err = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"), *settings)
@@ -237,3 +252,24 @@ def test_a_task_that_fails_on_this_machine_fails_the_command(call: Any, tmp_path
     assert "error: data.folder:" in out
     said = "error: Pipeline 'autoencoders' finished with status FAILURE. Inner task failed: 'download'."
     assert err.splitlines()[-1] == f"{said} Its output is above."
+    assert ended(client, out) == ("FAILED", "download")
+
+
+def test_an_interruption_between_tasks_ends_the_run_in_mlflow(
+    call: Any, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(params: Params, place: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.local.build", build)
+    code, out, _ = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
+    assert code == 130
+    assert ended(client, out) == ("KILLED", None)
+
+
+def ended(client: MlflowClient, out: str) -> tuple[str, str | None]:
+    """The status of the run that a local pipeline named first, and which task it says has failed."""
+    run_id = tagged(client, "kfp_pipeline", out.split()[1])
+    assert run_id
+    run = client.get_run(run_id)
+    return run.info.status, run.data.tags.get("kfp_failed_task")

@@ -81,6 +81,7 @@ def report(
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
             runs.log_rung(ladder / name)
+        runs.name_models([models / name for name in params.models])
         runs.log_report(out)
         register_best(runs, params, models)
     print(f"report: {out}, {out.stat().st_size / 1e6:.1f} MB")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
 
@@ -102,10 +103,12 @@ def run_page(experiment_id: str, run_id: str) -> str | None:
 
     It is on the server that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
     """
-    server = os.environ.get(PAGES) or tracking_uri()
-    if not server.startswith(("http://", "https://")):
+    if not tracking_uri().startswith(("http://", "https://")):
         return None
-    return f"{without_password(server).rstrip('/')}/#/experiments/{experiment_id}/runs/{run_id}"
+    server = without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
+    workspace = os.environ.get("MLFLOW_WORKSPACE")
+    within = f"?workspace={quote(workspace, safe='')}" if workspace else ""
+    return f"{server}/#/experiments/{experiment_id}/runs/{run_id}{within}"
 
 
 def require_server() -> None:

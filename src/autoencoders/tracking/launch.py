@@ -4,7 +4,6 @@ import os
 from typing import TYPE_CHECKING
 
 from autoencoders.tracking.origin import circumstances
-from autoencoders.tracking.recorder import PATIENCE, Recorder
 from autoencoders.tracking.store import create_run, experiment_id
 
 if TYPE_CHECKING:
@@ -12,9 +11,6 @@ if TYPE_CHECKING:
 
 PIPELINE = "kfp_pipeline"
 """Tag of the run of a whole Kubeflow pipeline: the pipeline run's id, as `kfp_run` is of each of its tasks' runs."""
-
-BROKEN_OFF = "kfp_failed_task"
-"""Tag of the run of a whole Kubeflow pipeline: the task that failed last, or was stopped."""
 
 
 def injected_run() -> str | None:
@@ -50,32 +46,17 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
     return oldest
 
 
-def end_pipeline(client: "MlflowClient", run_id: str, status: str, task: str | None = None) -> None:
-    """Mark the run of a Kubeflow pipeline as ended, by `task` where that failed or was stopped."""
-    if task:
-        client.set_tag(run_id, BROKEN_OFF, task)
-    elif BROKEN_OFF in client.get_run(run_id).data.tags:  # it was tried again, and then succeeded
-        client.delete_tag(run_id, BROKEN_OFF)
-    client.set_terminated(run_id, status)
+def run_above(client: "MlflowClient", experiment: str) -> str | None:
+    """Return the run below which that of a training belongs, which then runs: the injected or the Kubeflow pipeline's.
 
-
-def break_off_pipeline(status: str, experiment: str) -> None:
-    """Mark the run of the Kubeflow pipeline that this process is a failing task of; a later success takes it back.
-
-    A run that a launcher injected is the launcher's to end. Where MLflow does not answer, nothing is said: the process
-    has its own error to tell.
+    A task that failed marks the latter's as failed, and may be tried again.
     """
-    if injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
-        return
-
-    def action(client: "MlflowClient") -> None:
-        if run_id := kubeflow_run(client, experiment):
-            end_pipeline(client, run_id, status, os.environ.get("KFP_TASK", "?"))
-
-    recorder = Recorder()
-    recorder.warns = False
-    recorder.attempt(action)
-    recorder.finish(tell=False, timeout=PATIENCE)
+    if injected := injected_run():
+        return injected
+    above = kubeflow_run(client, experiment)
+    if above and client.get_run(above).info.status != "RUNNING":
+        client.update_run(above, status="RUNNING")
+    return above
 
 
 def _oldest(client: "MlflowClient", experiment: str, pipeline: str) -> str | None:

@@ -9,7 +9,7 @@ from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking import runs
 from autoencoders.tracking.client import connect, require_server, run_page, tracking_uri
 from autoencoders.tracking.recorder import is_failure_of_mlflow
-from autoencoders.tracking.store import PARENT, existing, recreated
+from autoencoders.tracking.store import existing, recreated
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,8 +53,12 @@ def _runs(client: "MlflowClient", what: str) -> list["Run"]:
     if not re.fullmatch(r"[\w-]+", what):
         return []
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.kfp_run = '{what}'", order_by=["attributes.start_time ASC"])
-    return [run for run in found if "model" in run.data.tags]
+    found = client.search_runs(experiments, f"tags.kfp_run = '{what}'")
+    models = {run.info.run_id: run for run in found if "model" in run.data.tags}
+    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(runs.MODEL)):
+        if run_id not in models and existing(client, run_id):  # trained by an earlier pipeline
+            models[run_id] = client.get_run(run_id)
+    return sorted(models.values(), key=lambda run: run.info.start_time)
 
 
 def _of_folder(client: "MlflowClient", folder: Path) -> Origin:
@@ -94,23 +98,4 @@ def _mlflow(run: "Run | None", run_id: str) -> Origin:
     if run is None:
         return {"MLflow run": f"{run_id} (not in this store: `autoencoders publish` makes it again)"}
     page = run_page(run.info.experiment_id, run.info.run_id)
-    return {"MLflow run": run.info.run_id, **({"MLflow page": page} if page else {})}
-
-
-def pages(run_ids: Mapping[str, str]) -> Origin:
-    """Return the address of MLflow's page of each run (name → id) that has one, and of the pipeline's run above them.
-
-    Empty where no server shows pages, or it does not answer.
-    """
-    if run_page("", "") is None:
-        return {}
-    try:
-        client = connect()
-        found = {name: client.get_run(run) for name, run_id in run_ids.items() if (run := existing(client, run_id))}
-        if above := {parent for run in found.values() if (parent := run.data.tags.get(PARENT))}:
-            found["pipeline"] = client.get_run(above.pop())
-    except Exception as error:
-        if is_failure_of_mlflow(error):
-            return {}
-        raise
-    return {name: str(run_page(run.info.experiment_id, run.info.run_id)) for name, run in found.items()}
+    return {"MLflow run": run.info.run_id} | ({"MLflow page": page} if page else {})

@@ -17,13 +17,17 @@ REPORT = "autoencoders.report_sha256"
 """Tag of the run that has a report: the page's hash."""
 
 
+def identity(folder: Path) -> str:
+    """Return by what the run of the rung in `folder` is found: no run's id, but of the same form."""
+    return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
+
+
 def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
     """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`."""
-    text = (folder / "rung.json").read_text(encoding="utf-8")
-    described, identity = json.loads(text), hashlib.sha256(text.encode()).hexdigest()[:32]
+    described = json.loads((folder / "rung.json").read_text(encoding="utf-8"))
     ended = int(1000 * described["ended"])
-    tags = {**described["tags"], SOURCE_RUN: identity}
-    run_id = recreated(client, identity)
+    tags = {**described["tags"], SOURCE_RUN: identity(folder)}
+    run_id = recreated(client, identity(folder))
     if run_id and client.get_run(run_id).info.status == "FINISHED":
         return
     if run_id is None and own:

@@ -1,6 +1,7 @@
 """The run of one training, and the runs of models that are folders already."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -14,7 +15,8 @@ from autoencoders.errors import Interrupted, UserError, first_line, without_pass
 from autoencoders.params import Params
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.client import tracking_uri
-from autoencoders.tracking.launch import end_pipeline, injected_run, is_of_pipeline, kubeflow_run, launched_alone
+from autoencoders.tracking.ending import end_pipeline
+from autoencoders.tracking.launch import injected_run, is_of_pipeline, kubeflow_run, launched_alone, run_above
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import PATIENCE, Recorder, is_failure_of_mlflow
@@ -23,6 +25,8 @@ from autoencoders.tracking.store import PARENT, SOURCE_RUN, create_run, existing
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+MODEL = "kfp_model."
+"""Beginning of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
 RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
 
@@ -95,12 +99,11 @@ class ModelRun(Recorder):
             where = without_password(tracking_uri())
             raise UserError(f"MLFLOW_RUN_ID names the run {injected}, which {where} does not have. Unset it.")
         resume = existing(client, resume) if resume else None
-        run_id = injected if injected and not is_of_pipeline() else resume
+        run_id, above = injected if injected and not is_of_pipeline() else resume, run_above(client, experiment)
         if run_id is None:
-            parent = injected or kubeflow_run(client, experiment)
-            return create_run(client, experiment, name, self._tags, parent=parent)
+            return create_run(client, experiment, name, self._tags, parent=above)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
-        below = {PARENT: injected} if injected and injected != run_id else {}
+        below = {PARENT: above} if above and above != run_id else {}
         content.set_tags(client, run_id, {**self._tags, **taken_over, **below})
         if client.get_run(run_id).info.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
@@ -177,6 +180,18 @@ class FolderRuns(Recorder):
         def action(client: "MlflowClient") -> None:
             parent = None if own else injected_run() or kubeflow_run(client, self._experiment)
             log_rung(client, folder, self._experiment, injected_run() if own else None, parent)
+
+        return self.attempt(action)
+
+    def name_models(self, models: Iterable[Path]) -> "Future[Any]":
+        """Name the runs of the models that a Kubeflow pipeline is about in its run: they may be of an earlier one."""
+
+        def action(client: "MlflowClient") -> None:
+            pipeline = os.environ.get("KFP_RUN_ID")
+            above = run_above(client, self._experiment) if pipeline else None
+            if above:
+                named = {f"{MODEL}{model.name}": run_of(client, model, self._experiment) for model in models}
+                content.set_tags(client, above, {"kfp_run": str(pipeline), **named})
 
         return self.attempt(action)
 
