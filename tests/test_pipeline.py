@@ -4,16 +4,18 @@ import compileall
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from mlflow import MlflowClient
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from startup_project import small_project
 
 from autoencoders.ladder.record import RUNGS
 from autoencoders.tracking.store import tagged
@@ -38,41 +40,8 @@ def stages_run(output: str) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone of this repository with small parameters, on which the pipeline has run once."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
-        shutil.copy(REPOSITORY / name, folder)
-    (folder / ".dvc").mkdir()
-    shutil.copy(REPOSITORY / ".dvc" / "config", folder / ".dvc")
-    shutil.copy(REPOSITORY / ".dvc" / ".gitignore", folder / ".dvc")
-    shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    params = yaml.safe_load((REPOSITORY / "params.yaml").read_text())
-    params["data"] |= {"name": "folder", "folder": "pictures"}
-    params["prepare"] |= {"validation": 0.2, "test": 0.4}
-    params["train"] |= {"epochs": 2, "batch_size": 16}
-    params["features"] |= {"epochs": 1, "images": 100}
-    params["evaluate"] |= {"importance_samples": 3, "importance_images": 10, "mixture_components": 2}
-    params["models"] = {
-        "pca": {"kind": "pca", "latent": 3},
-        "vae": {"kind": "vae", "latent": 3, "hidden": [8], "beta": 1.0},
-    }
-    params["ladder"]["one_image"] |= {"networks": [[4, 2]], "steps": 10}
-    params["ladder"]["one_hot"] |= {"counts": [2, 8], "steps": 10}
-    params["ladder"]["auto_decoder"] |= {"images": 20, "epochs": 2}
-    params["ladder"]["linear"] |= {"latents": [2], "epochs": 2}
-    params["ladder"]["beta"] |= {"betas": [0.1, 10.0], "latent": 3, "hidden": [8], "decoder_hidden": [8], "epochs": 1}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    generator = np.random.default_rng(0)
-    for index in range(150):
-        label = index % 2
-        pixels = (80 * label + generator.integers(0, 100, (9, 8))).astype(np.uint8)
-        path = folder / "pictures" / f"kind-{label}" / f"{index:03}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
-    run(folder, "git", "init", "-q")
-    run(folder, "git", "add", "-A")
-    run(folder, "git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start")
-    run(folder, "git", "config", "user.name", "t")
-    run(folder, "git", "config", "user.email", "t@example.org")
+    folder = tmp_path_factory.mktemp("small") / "project"
+    small_project(folder)
     output = run(folder, "dvc", "repro")
     assert stages_run(output) == [
         "download", "prepare", "features", "train@pca", "train@vae",

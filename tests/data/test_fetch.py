@@ -7,7 +7,8 @@ import pytest
 from serving import refused_url, serving
 
 from autoencoders.data import fetch
-from autoencoders.data.fetch import Digest, FetchError, MissingError, UnreachableError, download_file, shown
+from autoencoders.data.fetch import FetchError, MissingError, UnreachableError, download_file, shown
+from autoencoders.data.files import Digest
 from autoencoders.errors import UserError
 
 BODY = b"\x1f\x8b" + bytes(range(256)) * 40

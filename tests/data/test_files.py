@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from autoencoders.data import files
-from autoencoders.data.files import atomic_file, atomic_folder, disk_errors, gather, is_intact, link_or_copy, spool
+from autoencoders.data.files import (
+    Digest,
+    atomic_file,
+    atomic_folder,
+    disk_errors,
+    gather,
+    is_intact,
+    link_or_copy,
+    spool,
+)
 from autoencoders.errors import UserError
 
 
@@ -76,10 +85,10 @@ def test_links_fall_back_to_copies(tmp_path, monkeypatch):
 
 def test_intact_means_the_right_checksum(tmp_path):
     path = tmp_path / "file"
-    assert not is_intact(path, "md5", "x")
+    assert not is_intact(path, Digest("md5", "x"))
     path.write_bytes(b"hello")
-    assert is_intact(path, "md5", "5d41402abc4b2a76b9719d911017c592")
-    assert not is_intact(path, "sha256", "5d41402abc4b2a76b9719d911017c592")
+    assert is_intact(path, Digest("md5", "5d41402abc4b2a76b9719d911017c592"))
+    assert not is_intact(path, Digest("sha256", "5d41402abc4b2a76b9719d911017c592"))
 
 
 def test_spooled_and_gathered_arrays_are_the_arrays(tmp_path, monkeypatch):

@@ -9,9 +9,9 @@ from serving import refused_url, serving
 
 from autoencoders.data import fetch, sources
 from autoencoders.data.catalog import IndexArchive
-from autoencoders.data.fetch import Digest
+from autoencoders.data.files import Digest
+from autoencoders.data.named_sets import RawFile
 from autoencoders.data.sources import Sources, chosen_mirror
-from autoencoders.data.torchvision_sets import RawFile
 from autoencoders.errors import UserError
 
 BODIES = {"images.gz": b"\x1f\x8bimages" * 50, "labels.gz": b"\x1f\x8blabels" * 9}

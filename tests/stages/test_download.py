@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from tiny_sets import parameters, tiny_mnist, write
-from torchvision import datasets
 
 from autoencoders.data import sources
-from autoencoders.data.catalog import CATALOG, NamedSet
-from autoencoders.data.torchvision_sets import files_of
+from autoencoders.data.catalog import CATALOG
+from autoencoders.data.named_sets import files_of
 from autoencoders.errors import UserError
 from autoencoders.stages.download import download
 
@@ -19,7 +18,6 @@ from autoencoders.stages.download import download
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     monkeypatch.delenv("AUTOENCODERS_MIRROR", raising=False)
-    monkeypatch.setitem(CATALOG, "mnist", NamedSet("MNIST", (1, 28, 28)))  # without the package index
     tiny_mnist(monkeypatch, tmp_path / "mirror")
     return tmp_path / "mirror"
 
@@ -159,4 +157,3 @@ def test_every_named_set_declares_its_files():
     assert declared["cifar10"] == ["cifar-10-python.tar.gz"]
     assert declared["svhn"] == ["train_32x32.mat", "test_32x32.mat"]
     assert all(len(file.digest.value) == 32 and file.urls for entry in CATALOG.values() for file in files_of(entry))
-    assert files_of(CATALOG["mnist"])[0].urls[0] == f"{datasets.MNIST.mirrors[0]}{four[0]}"

@@ -1,4 +1,4 @@
-"""Tiny files in the formats of the named sets; torchvision's checksums are patched to fit."""
+"""Tiny files in the formats of the named sets; their checksums are patched to fit."""
 
 import gzip
 import hashlib
@@ -7,6 +7,7 @@ import pickle
 import struct
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 import scipy.io
 from torchvision import datasets
 
+from autoencoders.data.catalog import CATALOG, IDX_FILES, IdxFiles
 from autoencoders.params import Params, parse_params
 
 
@@ -52,11 +54,12 @@ def write(root: Path, files: dict[str, bytes]) -> None:
 
 
 def tiny_mnist(monkeypatch: pytest.MonkeyPatch, mirror: Path) -> dict[str, bytes]:
-    """Fill a mirror with a tiny MNIST; no other source is left."""
+    """Fill a mirror with a tiny MNIST; no other source is left, the package index neither."""
     files = mnist_files()
     write(mirror / "MNIST" / "raw", files)
-    monkeypatch.setattr(datasets.MNIST, "resources", [(name, md5(content)) for name, content in files.items()])
-    monkeypatch.setattr(datasets.MNIST, "mirrors", [])
+    first, second, third, fourth = (md5(files[name]) for name in IDX_FILES)
+    tiny = replace(CATALOG["mnist"], archive=None, idx=IdxFiles((), (first, second, third, fourth)))
+    monkeypatch.setitem(CATALOG, "mnist", tiny)
     return files
 
 

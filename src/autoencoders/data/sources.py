@@ -14,7 +14,6 @@ from autoencoders.data.catalog import IndexArchive
 from autoencoders.data.fetch import (
     CONNECT_SECONDS,
     SILENCE_SECONDS,
-    Digest,
     FetchError,
     MissingError,
     UnreachableError,
@@ -22,8 +21,8 @@ from autoencoders.data.fetch import (
     shown,
     verify,
 )
-from autoencoders.data.files import atomic_file
-from autoencoders.data.torchvision_sets import RawFile
+from autoencoders.data.files import Digest, atomic_file
+from autoencoders.data.named_sets import RawFile
 from autoencoders.errors import UserError
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"

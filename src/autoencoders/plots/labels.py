@@ -1,7 +1,6 @@
 """Moving labels apart so that none covers another."""
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from autoencoders.plots.style import Array
 
@@ -18,10 +17,26 @@ def spread(positions: Array, gap: float, low: float, high: float) -> Array:
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(count)
     # Less the steps, "at least a gap apart" reads "not decreasing": isotonic regression solves it exactly.
-    level = isotonic_regression(np.asarray(positions, dtype=float)[order] - steps).x
+    level = isotonic(np.asarray(positions, dtype=float)[order] - steps)
     moved = np.empty(count)
     moved[order] = np.clip(level, low, high - steps[-1]) + steps
     return moved
+
+
+def isotonic(values: Array) -> Array:
+    """Return the sequence nearest to `values` (n,), in least squares, that does not decrease.
+
+    By pooling adjacent violators (Barlow et al. 1972): where it would decrease, neighbours become their mean.
+    `scipy.optimize` has it too, but takes half a second to import.
+    """
+    pools: list[tuple[float, int]] = []  # mean and number of values
+    for value in values:
+        mean, count = float(value), 1
+        while pools and pools[-1][0] > mean:
+            before, more = pools.pop()
+            mean, count = (mean * count + before * more) / (count + more), count + more
+        pools.append((mean, count))
+    return np.repeat([mean for mean, _ in pools], [count for _, count in pools])
 
 
 def repel(centres: Array, sizes: Array, low: float, high: float, rounds: int = 400) -> Array:

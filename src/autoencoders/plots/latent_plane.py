@@ -1,5 +1,7 @@
 """The latent plane: where the test set lies in it, and what its points decode to."""
 
+from statistics import NormalDist
+
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
@@ -7,7 +9,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from scipy.stats import norm
 
 from autoencoders.plots.labels import repel
 from autoencoders.plots.style import (
@@ -164,9 +165,14 @@ def quantile_grid(g: int = 15, low: float = 0.05, high: float = 0.95) -> Array:
     """
     if g < 2:
         raise ValueError(f"a grid has at least 2 points a side, found {g}")
-    z = norm.ppf(np.linspace(low, high, g))
+    z = _ppf(np.linspace(low, high, g))
     right, up = np.meshgrid(z, z[::-1])
     return np.stack([right.ravel(), up.ravel()], axis=1)
+
+
+def _ppf(probabilities: Array) -> Array:
+    """Return the unit Gaussian's quantiles; `scipy.stats` has them too, but takes a second to import."""
+    return np.array([NormalDist().inv_cdf(probability) for probability in probabilities])
 
 
 @styled
@@ -195,7 +201,7 @@ def learned_distribution(
     )
     for name, values, probabilities, room in rulers:
         at = marked(g, most=max(2, min(15, int(room))))
-        z = [f"{value:.2f}".replace("-", "−") for value in norm.ppf(quantiles[at]).round(2) + 0.0]
+        z = [f"{value:.2f}".replace("-", "−") for value in _ppf(quantiles[at]).round(2) + 0.0]
         _rule(values, at + 0.5, z, name, INK)
         _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], f"Φ({name}), cumulative probability", MUTED)
     for ruler in axes.child_axes:

@@ -6,8 +6,8 @@ from pathlib import Path
 from autoencoders.data import folder as image_folder
 from autoencoders.data.catalog import FOLDER, named_set
 from autoencoders.data.files import atomic_folder, checksum, is_intact, link_or_copy, scratch_folder
+from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
-from autoencoders.data.torchvision_sets import RawFile, files_of
 from autoencoders.params import Data, Params
 
 
@@ -36,7 +36,7 @@ def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[s
         for file in files_of(entry):
             target = draft / file.path
             _get_file(file, target, [out, *([cache] if cache else [])], sources)
-            if cache and not is_intact(cache / file.path, file.digest.algorithm, file.digest.value):
+            if cache and not is_intact(cache / file.path, file.digest):
                 link_or_copy(target, cache / file.path)
             listed.append({"path": file.path, "size": target.stat().st_size, "sha256": checksum(target, "sha256")})
     return {"name": data.name, "files": listed}
@@ -44,7 +44,7 @@ def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[s
 
 def _get_file(file: RawFile, target: Path, kept: list[Path], sources: Sources) -> None:
     for place in kept:
-        if is_intact(place / file.path, file.digest.algorithm, file.digest.value):
+        if is_intact(place / file.path, file.digest):
             link_or_copy(place / file.path, target)
             print(f"{target.name}: already in {place}, intact", flush=True)
             return

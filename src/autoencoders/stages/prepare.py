@@ -10,10 +10,10 @@ from autoencoders.data.catalog import FOLDER, named_set
 from autoencoders.data.decode import decode_all
 from autoencoders.data.files import atomic_folder, gather, scratch_folder
 from autoencoders.data.folder import class_names, read_manifest
+from autoencoders.data.named_sets import Part, read_part, unpack
 from autoencoders.data.prepared import DatasetInfo, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation
 from autoencoders.data.statistics import Statistics, sample_rows, statistics_of
-from autoencoders.data.torchvision_sets import Part, read_part, unpack
 from autoencoders.params import Params
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.style import save

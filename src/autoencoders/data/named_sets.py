@@ -1,6 +1,7 @@
-"""Named sets through torchvision's own classes: where their files come from, and what they hold.
+"""Named sets: where their files come from, and what they hold.
 
-torchvision is imported on first use: that costs seconds.
+Those in MNIST's format are read here, the others through torchvision's own classes. torchvision, and torch with it, are
+imported only for these: that costs seconds.
 """
 
 import gzip
@@ -16,9 +17,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.data.catalog import NamedSet
-from autoencoders.data.fetch import Digest
-from autoencoders.data.files import is_intact, link_or_copy
+from autoencoders.data.catalog import IDX_FILES, NamedSet
+from autoencoders.data.files import Digest, is_intact, link_or_copy
 from autoencoders.errors import UserError
 
 
@@ -45,17 +45,20 @@ class Part:
 
 
 def files_of(entry: NamedSet) -> list[RawFile]:
-    """Return the original files of a set, read from the attributes by which torchvision's classes declare them."""
+    """Return the original files of a set: the catalog's, or those that torchvision's class declares."""
+    if entry.idx:
+        mirrors = entry.idx.mirrors
+        return [
+            _raw_file(_beneath(entry, name), md5, [mirror + name for mirror in mirrors])
+            for name, md5 in zip(IDX_FILES, entry.idx.md5, strict=True)
+        ]
     cls = _class(entry)
     if hasattr(cls, "tgz_md5"):  # CIFAR10 and its kin: one archive, unpacked at the root
         return [_raw_file(cls.filename, cls.tgz_md5, [cls.url])]
     if hasattr(cls, "split_list"):  # SVHN: one file per split, at the root
         declared = [cls.split_list[split] for split in ("train", "test")]
         return [_raw_file(name, md5, [url]) for url, name, md5 in declared]
-    folder = f"{cls.__name__}/raw"
-    if hasattr(cls, "md5"):  # EMNIST: one archive; it inherits MNIST's resources, so it comes first
-        return [_raw_file(f"{folder}/{PurePosixPath(cls.url).name}", cls.md5, [cls.url])]
-    return [_raw_file(f"{folder}/{name}", md5, [base + name for base in cls.mirrors]) for name, md5 in cls.resources]
+    return [_raw_file(_beneath(entry, PurePosixPath(cls.url).name), cls.md5, [cls.url])]  # EMNIST: one archive
 
 
 def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
@@ -65,7 +68,7 @@ def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
     """
     for file in files_of(entry):
         source = raw / file.path
-        if not is_intact(source, file.digest.algorithm, file.digest.value):
+        if not is_intact(source, file.digest):
             raise UserError(f"{source} is missing or damaged. Run the `download` stage again.")
         try:
             _unpack_file(source, (root / file.path).parent, entry.members)
@@ -75,6 +78,10 @@ def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
 
 def read_part(entry: NamedSet, root: Path, part: Literal["train", "test"]) -> Part:
     """Return one part of an unpacked set."""
+    if entry.idx:
+        name = root / _beneath(entry, "train" if part == "train" else "t10k")
+        pixels, numbers = read_idx(Path(f"{name}-images-idx3-ubyte")), read_idx(Path(f"{name}-labels-idx1-ubyte"))
+        return Part(_channels_first(pixels, entry), numbers.astype(np.int64), list(entry.classes or ()))
     dataset = _class(entry)(root, download=False, **(entry.train if part == "train" else entry.test))
     images = _channels_first(np.asarray(dataset.data), entry)
     labels = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels, np.int64)
@@ -84,6 +91,21 @@ def read_part(entry: NamedSet, root: Path, part: Literal["train", "test"]) -> Pa
         labels - entry.first_label,
         [str(name) for name in names],
     )
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Return the array in a file of MNIST's format: 0, 0, 8 (for bytes), dimensions, their sizes (big-endian), bytes.
+
+    http://yann.lecun.com/exdb/mnist/
+    """
+    content = np.fromfile(path, np.uint8)
+    start = 4 + 4 * int(content[3])
+    return content[start:].reshape(content[4:start].view(">u4"))
+
+
+def _beneath(entry: NamedSet, name: str) -> str:
+    """Return the path of a file of MNIST's kin in torchvision's layout."""
+    return f"{entry.torchvision_class}/raw/{name}"
 
 
 def _class(entry: NamedSet) -> Any:
