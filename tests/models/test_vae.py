@@ -64,6 +64,16 @@ def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta: float) -> 
     torch.testing.assert_close(losses["kl"], kl)
 
 
+def test_under_bf16_only_the_networks_lose_digits() -> None:
+    model, x = vae(), images()
+    noise = model.noise(len(x), torch.Generator().manual_seed(2))
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = model.loss(x, noise)
+        mu, logvar = (value.float() for value in model.posterior(x))
+    assert {value.dtype for value in losses.values()} == {torch.float32}
+    torch.testing.assert_close(losses["kl"], kl_to_standard_normal(mu, logvar).sum(1).mean())
+
+
 def test_noise_comes_from_the_generator_alone() -> None:
     model, x = vae(), images()
     first = model.noise(len(x), torch.Generator().manual_seed(2))

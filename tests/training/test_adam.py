@@ -9,7 +9,8 @@ from autoencoders.training.adam import Adam
 
 def parameters() -> list[Parameter]:
     generator = torch.Generator().manual_seed(0)
-    return [Parameter(torch.randn(5, 3, generator=generator)), Parameter(torch.randn(3, generator=generator))]
+    matrix, vector = torch.randn(5, 3, generator=generator), torch.randn(3, generator=generator)
+    return [Parameter(matrix.t().contiguous().t()), Parameter(vector)]  # one stored by columns, as convolutions may be
 
 
 def loss(pair: list[Parameter]) -> torch.Tensor:

@@ -62,7 +62,7 @@ class VAE(Autoencoder):
     def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
         """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
         assert noise is not None
-        mu, logvar = self.posterior(x)
+        mu, logvar = (value.float() for value in self.posterior(x))  # under bf16 too: three digits are too few for sums
         z = mu + noise * torch.exp(0.5 * logvar)
         recon = -self.log_likelihood(x, z).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()

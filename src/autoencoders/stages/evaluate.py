@@ -30,7 +30,7 @@ from autoencoders.models import VAE, Model
 from autoencoders.params import Evaluate, Params
 from autoencoders.stages.features import PinnedFeatures, load_features
 from autoencoders.trained import load_trained
-from autoencoders.training.device import make_deterministic, resolve_device
+from autoencoders.training.device import keep_freed_memory, make_deterministic, resolve_device
 
 BATCH = 1000
 Metrics = dict[str, float]
@@ -46,6 +46,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     """
     device = resolve_device(params.device)
     make_deterministic(device)
+    keep_freed_memory()
     prepared, trained = PreparedData(data), load_trained(model, device)
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")

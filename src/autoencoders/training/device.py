@@ -1,11 +1,15 @@
 """Where and how to compute: device, precision, determinism."""
 
+import ctypes
 import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from autoencoders.errors import UserError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Names of mallopt(3)'s parameters, from glibc's malloc.h."""
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -44,6 +48,18 @@ def make_deterministic(device: torch.device) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses determinism without it
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc's malloc to keep up to 1 GiB of what is freed, for the next step, instead of returning it to Linux.
+
+    Every step allocates what the one before freed. Fetched anew, each page is cleared on its first touch: a fifth of
+    the time of a training on a CPU, a quarter of an importance-weighted bound's. Other C libraries stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that it takes
+        mallopt(M_TRIM_THRESHOLD, 2**30)
 
 
 def describe(device: torch.device, processes: int = 1) -> str:

@@ -15,7 +15,7 @@ from autoencoders.errors import UserError
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.device import autocast, resolve_precision
+from autoencoders.training.device import autocast, keep_freed_memory, resolve_precision
 from autoencoders.training.schedule import learning_rate
 from autoencoders.training.share import Loss, Share
 
@@ -65,7 +65,8 @@ def fit(
     Raises `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     device = train.device
-    model.to(device)
+    keep_freed_memory()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run faster
     optimizer = Adam(model.parameters())
     shuffle = torch.Generator().manual_seed(settings.seed + 1)
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
@@ -148,23 +149,22 @@ class Sums:
     """Sums over images, kept on the device: means of unequal batches weigh every image the same."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._names: list[str] = []
+        self._sums: Tensor | None = None
         self._images = 0
 
     def add(self, means: Mapping[str, Tensor], images: int) -> None:
-        """Add a batch's means over its `images`."""
-        for name, value in means.items():
-            total = value.detach().double() * images
-            self._sums[name] = self._sums[name] + total if name in self._sums else total
+        """Add a batch's means over its `images`; the names are the same in every batch."""
+        totals = torch.stack([value.detach() for value in means.values()]).double() * images
+        self._names, self._sums = list(means), totals if self._sums is None else self._sums + totals
         self._images += images
 
     def means(self, prefix: str, share: Share = ALL) -> Row:
         """Return the means over all images of all processes; waits for the device."""
-        images = {name: torch.full_like(value, self._images) for name, value in self._sums.items()}
-        return {
-            prefix + name: share.total(value).item() / share.total(images[name]).item()
-            for name, value in self._sums.items()
-        }
+        assert self._sums is not None
+        images = torch.full_like(self._sums, self._images)
+        means = (share.total(self._sums) / share.total(images)).tolist()
+        return {prefix + name: mean for name, mean in zip(self._names, means, strict=True)}
 
 
 class FiniteGuard:
