@@ -40,10 +40,11 @@ def child(measure: Callable[[Options], Sequence[Raw]]) -> None:
 @cache
 def images_of(data: str, mirror: str | None = None) -> tuple["NDArray[np.uint8]", "NDArray[np.uint8]"]:
     """Return all 60,000 training and all test images, uint8 (N, 1, 28, 28), in memory."""
+    import numpy as np
     from quality import load_images
 
     images = load_images(SET, Path(data), mirror)
-    return images.train, images.test[:]
+    return images.train, np.array(images.test)
 
 
 def _prepare(options: Options) -> list[Raw]:

@@ -4,8 +4,6 @@ Run by `speed.py` in a process of its own: `python speed_step.py '{"cases": …}
 whatever `fit` does: this file times epochs from outside and knows the network's layers, nothing of the loop.
 """
 
-import autoencoders.cli  # noqa: F401 isort: skip  (how threads wait, as the command sets it: before torch is imported)
-
 import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
