@@ -6,8 +6,8 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from speed_contenders import CONTENDERS, MLP, OWN, TARGET
+from speed_part import Part, curve_of, growth
 from speed_rows import Row, exponent
-from speed_tables import Part, curve_of, growth
 
 from autoencoders.plots.style import INK, MUTED, colours, new_figure, save, styled
 

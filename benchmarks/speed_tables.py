@@ -1,16 +1,18 @@
 """The tables of `speed.py`: from rows to Markdown, measured values beside what is to be reached."""
 
-from collections.abc import Callable, Iterable, Sequence
-from math import isnan
+from collections.abc import Callable, Sequence
+from statistics import median
 
 from speed_contenders import CONTENDERS, MLP, OWN, TARGET
-from speed_rows import Row, Summary, exponent, number, summaries, summary, table
+from speed_part import Part, Values, curve_of, epochs_to_target, growth, ratios, to_target
+from speed_rows import Row, Summary, exponent, number, summary, table
 
-NOT_REPEATABLE = "(!): a run lies further than 10 % from the median. Measure again on an idle machine."
 FASTER_TO_TARGET = {"pytorch/examples": 10.0, "pythae": 20.0, "Lightning": 12.0}
 """Peer → how many times sooner this project is to reach the peer's −ELBO."""
 FASTER = {f"{OWN}, mlp, batch 128": 2.5, OWN: 7.0, f"{OWN}, conv, batch default": 3.0}
 """Contender → times the images a second of the first of its group."""
+REFERENCE_EPOCHS = 10
+"""What pytorch/examples trains for."""
 LEAST_SHARE = 0.6
 MOST_EXPONENT = 1.05
 """Linear; the 0.05 are for noise."""
@@ -18,36 +20,6 @@ MOST_MB, MOST_GROWTH = 1500.0, 0.05
 LEAST_OF_SPEED = 0.5
 MOST_SECONDS = {"10,000": 10.0, "NLL": 60.0}
 """First word of what is evaluated → seconds."""
-Values = dict[int, float]
-
-
-class Part:
-    """The rows of one part, by subject and metric."""
-
-    def __init__(self, rows: Iterable[Row], name: str) -> None:
-        self.rows = [row for row in rows if row.part == name]
-        self.found = summaries((row for row in self.rows if not isnan(row.value)), name)
-        self.subjects = list(dict.fromkeys(row.subject for row in self.rows))
-        self.precision = {row.subject: row.precision for row in self.rows}
-
-    def by_round(self, subject: str, metric: str) -> Values:
-        """Return the values of every round."""
-        return {row.round: row.value for row in self.rows if (row.subject, row.metric) == (subject, metric)}
-
-    def failure(self, subject: str) -> str | None:
-        """Return why a subject did not run, or None where it did."""
-        return next((row.metric for row in self.rows if row.subject == subject and isnan(row.value)), None)
-
-    def conditions(self, note: str = "") -> str:
-        """Return a sentence that says what the part was measured with, and a warning where it needs one."""
-        of, runs = self.rows[0], max(row.round for row in self.rows)
-        told = (
-            f"Threads: {of.threads}. Cores: {of.cores} ({of.processor}). torch {of.torch}.",
-            f"Medians of {runs} run{'s' if runs > 1 else ''} ± the furthest of them.",
-            note,
-            "" if all(one.repeatable for one in self.found.values()) else NOT_REPEATABLE,
-        )
-        return " ".join(filter(None, told))
 
 
 def peers_tables(rows: Sequence[Row]) -> str:
@@ -58,67 +30,34 @@ def peers_tables(rows: Sequence[Row]) -> str:
 
 def _to_target_table(part: Part) -> str:
     own = to_target(part, OWN)
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for one in CONTENDERS:
         if one.full == "never" or one.name not in part.subjects:
             continue
         if reason := part.failure(one.name):
-            lines.append((one.name, reason, "", "", "", ""))
+            lines.append((one.name, reason, "", "", "", "", ""))
             continue
-        seconds, epochs = to_target(part, one.name), epochs_to_target(part, one.name)
-        if not seconds:
-            lines.append((one.name, "not reached", "", "", "", ""))
-            continue
-        told = (one.name, number(summary(list(epochs.values())).median, 2), summary(list(seconds.values())).shown())
-        faster = ratios(seconds, own) if one.name != OWN else None
-        lines.append((*told, *_judged(faster, FASTER_TO_TARGET.get(one.name), "×")))
-    header = (f"to a test −ELBO of {TARGET}, {MLP}", "epochs", "seconds", f"times {OWN}'", "goal", "met")
+        curves = {turn: curve_of(part, one.name, turn) for turn in part.by_round(one.name, "neg_elbo of epoch 1")}
+        if all(len(curve) >= REFERENCE_EPOCHS for curve in curves.values()):
+            lines.append(_course_line(f"{one.name}, {REFERENCE_EPOCHS} epochs", curves, REFERENCE_EPOCHS, own))
+        if seconds := to_target(part, one.name):
+            epochs = epochs_to_target(part, one.name)
+            reached = [curves[turn][epoch - 1][1] for turn, epoch in epochs.items()]
+            told = (one.name, number(median(epochs.values()), 2), f"{median(reached):.1f}", shown(seconds))
+            faster = ratios(seconds, own) if one.name != OWN else None
+            lines.append((*told, *_judged(faster, FASTER_TO_TARGET.get(one.name), "×")))
+        else:
+            last = median(curve[-1][1] for curve in curves.values())
+            lines.append((one.name, "not reached", f"{last:.1f}", "", "", "", ""))
+    header = (f"{MLP}, until test −ELBO {TARGET}", "epochs", "−ELBO", "seconds", f"times {OWN}'", "goal", "met")
     return table(header, lines)
 
 
-def epochs_to_target(part: Part, subject: str) -> Values:
-    """Return how many epochs each full run took to `TARGET`; empty where one of them did not reach it."""
-    rounds = part.by_round(subject, "neg_elbo of epoch 1")
-    found = {}
-    for turn in rounds:
-        curve = curve_of(part, subject, turn)
-        reached = [epoch for epoch, (_, neg_elbo) in enumerate(curve, start=1) if neg_elbo <= TARGET]
-        if not reached:
-            return {}
-        found[turn] = float(reached[0])
-    return found
-
-
-def curve_of(part: Part, subject: str, turn: int) -> list[tuple[float, float]]:
-    """Return (seconds of training, test −ELBO) at the end of every epoch of a full run."""
-    curve: list[tuple[float, float]] = []
-    while True:
-        epoch = len(curve) + 1
-        values = [part.by_round(subject, f"{what} epoch {epoch}") for what in ("seconds until", "neg_elbo of")]
-        if not all(turn in of for of in values):
-            return curve
-        curve.append((values[0][turn], values[1][turn]))
-
-
-def to_target(part: Part, subject: str) -> Values:
-    """Return the seconds of every round to `TARGET`; those of a short run are its epoch's, times the full run's epochs.
-
-    Empty where a full run did not reach it.
-    """
-    epochs = epochs_to_target(part, subject)
-    if not epochs:
-        return {}
-    needed = next(iter(epochs.values()))
-    return {
-        turn: curve_of(part, subject, turn)[int(epochs[turn]) - 1][0] if turn in epochs else needed * seconds
-        for turn, seconds in part.by_round(subject, "epoch_seconds").items()
-    }
-
-
-def ratios(above: Values, below: Values) -> Summary | None:
-    """Return the ratios of the rounds that both have, or None where there are none."""
-    shared = [above[turn] / below[turn] for turn in above if turn in below]
-    return summary(shared) if shared else None
+def _course_line(name: str, curves: dict[int, list[tuple[float, float]]], epochs: int, own: Values) -> tuple[str, ...]:
+    """Return the line of so many epochs, whatever quality they reach."""
+    seconds = {turn: curve[epochs - 1][0] for turn, curve in curves.items()}
+    quality = median(curve[epochs - 1][1] for curve in curves.values())
+    return name, str(epochs), f"{quality:.1f}", shown(seconds), *_judged(ratios(seconds, own), None, "×")
 
 
 def _throughput_table(part: Part) -> str:
@@ -133,7 +72,7 @@ def _throughput_table(part: Part) -> str:
         speeds = part.by_round(one.name, "images_per_second")
         ratio = ratios(speeds, part.by_round(first, "images_per_second")) if one.name != first else None
         told = (one.group, one.name.split(",")[0], one.batch, part.precision[one.name])
-        lines.append((*told, summary(list(speeds.values())).shown(), *_judged(ratio, FASTER.get(one.name), "×")))
+        lines.append((*told, shown(speeds), *_judged(ratio, FASTER.get(one.name), "×")))
     return table(
         ("network", "trained by", "batch", "precision", "images/s", "times the group's first", "goal", "met"), lines
     )
@@ -167,12 +106,6 @@ def scaling_tables(rows: Sequence[Row]) -> str:
         verdict = "yes" if power <= MOST_EXPONENT else "no"
         lines.append((f"exponent of {kind.removesuffix(' ×')}", f"{power:.2f}", "≤ 1", verdict))
     return "\n\n".join((part.conditions(), table(("", "seconds of an epoch", "goal", "met"), lines)))
-
-
-def growth(part: Part, kind: str) -> list[tuple[float, float]]:
-    """Return (size, median seconds) of the subjects `kind` + size."""
-    of = [subject for subject in part.subjects if subject.startswith(kind)]
-    return [(float(subject.split()[-1]), part.found[subject, "epoch_seconds"].median) for subject in of]
 
 
 def memory_tables(rows: Sequence[Row]) -> str:
@@ -211,6 +144,11 @@ def evaluation_tables(rows: Sequence[Row]) -> str:
         seconds = part.found[subject, "seconds"]
         lines.append((subject, seconds.shown(), f"< {most:g}", _yes(seconds.median < most)))
     return "\n\n".join((part.conditions(), table(("evaluation", "seconds", "goal", "met"), lines)))
+
+
+def shown(values: Values) -> str:
+    """Return the median of the rounds and their spread."""
+    return summary(list(values.values())).shown()
 
 
 def percent(share: float) -> str:
