@@ -201,18 +201,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     for option, known in (("--only", PROTOCOLS), ("--sets", SETS)):
         parser.add_argument(
-            option, type=partial(_some_of, known), default=known, metavar="A,B", help=f"some of {','.join(known)}"
+            option, type=partial(some_of, known), default=known, metavar="A,B", help=f"some of {','.join(known)}"
         )
-    parser.add_argument("--threads", type=_count, metavar="N", help="threads on the CPU (default: as torch chooses)")
+    parser.add_argument("--threads", type=count, metavar="N", help="threads on the CPU (default: as torch chooses)")
     parser.add_argument("--again", action="store_true", help="measure anew what the CSV file holds already")
     parser.add_argument(
         "--out", type=Path, default=HERE / "quality.csv", metavar="FILE", help="default: benchmarks/quality.csv"
     )
-    parser.add_argument("--epochs", type=_count, help=argparse.SUPPRESS)  # to see in seconds that all runs
+    parser.add_argument("--epochs", type=count, help=argparse.SUPPRESS)  # to see in seconds that all runs
     return parser
 
 
-def _some_of(known: Sequence[str], text: str) -> list[str]:
+def some_of(known: Sequence[str], text: str) -> list[str]:
+    """Return the names that an option lists, separated by commas; all must be `known`."""
     names = text.split(",")
     for name in names:
         if name not in known:
@@ -222,7 +223,8 @@ def _some_of(known: Sequence[str], text: str) -> list[str]:
     return names
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Return the number, 1 or more, that an option gives."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be 1 or more, found {text!r}")
     return int(text)
