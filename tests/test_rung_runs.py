@@ -11,15 +11,10 @@ from autoencoders.ladder.record import Rung, read_rung, save_rung
 from autoencoders.tracking import FolderRuns
 
 RUNG = Rung("one-image", "A title", "A claim.", ["A story."], "A chart.", {"steps": 2}, {"flower/psnr": 41.5})
-SERIES = pd.DataFrame(
-    {
-        "target": ["flower"] * 3,
-        "weights": [10] * 3,
-        "step": [0, 1, 2],
-        "mse": [0.1, 0.01, 0.001],
-        "psnr": [10, 20, 30.0],
-    }
-)
+SERIES = [
+    {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
+    for step, mse, psnr in ((0, 0.1, 10.0), (1, 0.01, 20.0), (2, 0.001, 30.0))
+]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import errno
 import os
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from autoencoders.data import files
@@ -14,6 +15,7 @@ from autoencoders.data.files import (
     is_intact,
     link_or_copy,
     spool,
+    write_csv,
 )
 from autoencoders.errors import UserError
 
@@ -89,6 +91,15 @@ def test_intact_means_the_right_checksum(tmp_path):
     path.write_bytes(b"hello")
     assert is_intact(path, Digest("md5", "5d41402abc4b2a76b9719d911017c592"))
     assert not is_intact(path, Digest("sha256", "5d41402abc4b2a76b9719d911017c592"))
+
+
+def test_a_table_is_written_as_pandas_writes_it(tmp_path):
+    rows = [
+        {"name": "a, b", "count": 1, "share": np.float32(0.1)},
+        {"name": "c", "count": np.int64(20), "share": np.float32(1e-17), "late": np.float64(1) / 3},
+    ]
+    write_csv(tmp_path / "rows.csv", rows)
+    assert (tmp_path / "rows.csv").read_text() == pd.DataFrame(rows).to_csv(index=False)
 
 
 def test_spooled_and_gathered_arrays_are_the_arrays(tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ def outputs(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> di
         rung = Rung(
             name, f"Title of {name}", f"Claim of {name}.", ["First.", "Second."], "A chart.", {"n": 4}, {"psnr": 41.5}
         )
-        drawn = {} if name == "generation" else {"figure": Figure((2, 1)), "series": pd.DataFrame({"step": [1]})}
+        drawn = {} if name == "generation" else {"figure": Figure((2, 1)), "series": [{"step": 1}]}
         save_rung(folders["ladder"] / name, rung, data=data.info, hardware="cpu, 1 thread", seconds=1.5, **drawn)
     return {"data": prepared, "models": trained, **folders, "out": tmp_path / "reports" / "index.html"}
 

@@ -1,11 +1,12 @@
-"""Files and folders that appear whole or not at all, checksums, and spooling of arrays larger than memory."""
+"""Files and folders that appear whole or not at all, checksums, tables, and spooling of arrays larger than memory."""
 
+import csv
 import errno
 import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,14 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
 def _beside(target: Path) -> Path:
     # not tempfile: its files are 0600 whatever the umask, and stay so after the rename
     return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows that each give the columns that they have; without pandas, a third of a second to import."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def checksum(path: Path, algorithm: str) -> str:

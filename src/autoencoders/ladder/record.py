@@ -8,16 +8,15 @@ series.csv    what the picture draws, one row a measurement (likewise); where it
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import result_folder, write_csv
 from autoencoders.errors import UserError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
     from autoencoders.data.prepared import DatasetInfo
@@ -27,6 +26,8 @@ RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 GROUPS = ("target", "weights", "images")
 """Columns of series.csv that say whose curve a row belongs to."""
 FORMAT = 2
+Series = Sequence[Mapping[str, Any]]
+"""The rows of series.csv."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def save_rung(
     data: "DatasetInfo",
     hardware: str,
     seconds: float,
-    series: "pd.DataFrame | None" = None,
+    series: Series | None = None,
     figure: "Figure | None" = None,
 ) -> None:
     """Write `rung` and what it was measured on to `folder`, in place of what was there, whole or not at all.
@@ -78,7 +79,7 @@ def save_rung(
 
             save(figure, draft / "figure.png")
         if series is not None:
-            series.to_csv(draft / "series.csv", index=False)
+            write_csv(draft / "series.csv", series)
         text = json.dumps(described, indent=2, ensure_ascii=False)
         (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 

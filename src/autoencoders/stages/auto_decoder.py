@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -14,7 +13,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.ladder.auto_decoder import Vectors, store_images
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.auto_decoder import auto_decoder as draw
 from autoencoders.plots.strips import plain
@@ -118,6 +117,6 @@ def _neighbours(random: Vectors, learned: Vectors) -> str:
     return text
 
 
-def _series(by: Mapping[str, Vectors]) -> pd.DataFrame:
-    epochs = range(1, len(by["random"].curve) + 1)
-    return pd.DataFrame({"epoch": epochs, **{f"{name}/mse": one.curve for name, one in by.items()}})
+def _series(by: Mapping[str, Vectors]) -> Series:
+    epochs = range(len(by["random"].curve))
+    return [{"epoch": epoch + 1, **{f"{name}/mse": one.curve[epoch] for name, one in by.items()}} for epoch in epochs]

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,7 +16,7 @@ from autoencoders import tracking
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.beta import Measured, measure, train_vae
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.models.vae import VAE
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.beta import beta_sweep
@@ -169,9 +168,9 @@ def _collapse_told(points: Sequence[Point], latent: int) -> str:
     return told
 
 
-def _series(points: Sequence[Point]) -> pd.DataFrame:
+def _series(points: Sequence[Point]) -> Series:
     """Return a row for each β, with a column for each dimension's KL."""
-    return pd.DataFrame(
+    return [
         {
             "beta": point.beta,
             "recon": point.measured.recon,
@@ -181,7 +180,7 @@ def _series(points: Sequence[Point]) -> pd.DataFrame:
             **{f"kl {j}": value for j, value in enumerate(point.measured.kl, start=1)},
         }
         for point in points
-    )
+    ]
 
 
 def _figure(points: Sequence[Point], originals: NDArray[np.uint8]) -> Figure:

@@ -2,16 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import result_folder, write_csv
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -81,17 +81,19 @@ def _measure(
     with result_folder(out) as draft:
         (draft / "codes").mkdir()
         np.save(draft / "codes" / "test.npy", codes["test"])
-        dimensions.to_csv(draft / "codes" / "dimensions.csv", index=False)
+        rows = [dict(zip(dimensions, values, strict=True)) for values in zip(*dimensions.values(), strict=True)]
+        write_csv(draft / "codes" / "dimensions.csv", rows)
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     return metrics
 
 
 def _latents(
     posterior: Posterior, data: PreparedData, codes: dict[str, NDArray[np.float32]], settings: Evaluate
-) -> tuple[Metrics, pd.DataFrame]:
+) -> tuple[Metrics, dict[str, NDArray[Any]]]:
+    """Return what is measured of the codes, and by column what of each dimension."""
     test, train = data.split("test"), data.split("train")
     mu = codes["test"]
-    dimensions = pd.DataFrame({"dimension": range(1, mu.shape[1] + 1), "variance": mu.var(axis=0)})
+    dimensions = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
     metrics: Metrics = {}
     drawn = mu
     if posterior.logvar is not None:

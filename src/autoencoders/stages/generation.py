@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from autoencoders.evaluation.generation import fit_mixture, standard_normal
 from autoencoders.evaluation.posterior import posterior_of
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
@@ -62,7 +61,7 @@ def generation(params: Params, *, data: Path, models: Path, evaluation: Path, ou
 
 def _compare(
     pair: tuple[str, str], prepared: PreparedData, models: Path, evaluation: Path, params: Params, device: torch.device
-) -> tuple[Rung, pd.DataFrame, Figure]:
+) -> tuple[Rung, Series, Figure]:
     ae, vae = (_read(name, models / name, evaluation / name, prepared, params, device) for name in pair)
     return _rung(ae, vae, params), _series(ae, vae), _figure(ae, vae, prepared, params, device)
 
@@ -193,12 +192,13 @@ def _footnote_told(ae: Measured, vae: Measured, params: Params) -> str:
     )
 
 
-def _series(ae: Measured, vae: Measured) -> pd.DataFrame:
+def _series(ae: Measured, vae: Measured) -> Series:
     """Return a row for each model and latent dimension."""
-    return pd.concat(
-        pd.DataFrame({"model": one.name, "dimension": range(1, one.model.latent + 1), **vars(one.spread)})
+    return [
+        {"model": one.name, "dimension": z + 1, **{name: values[z] for name, values in vars(one.spread).items()}}
         for one in (ae, vae)
-    )
+        for z in range(one.model.latent)
+    ]
 
 
 def _no_pair(params: Params) -> Rung:

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -27,7 +26,7 @@ from autoencoders.ladder.linear_story import (
     nonlinear_told,
     verdict,
 )
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.models.blocks import Shape
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.linear import linear_and_pca
@@ -141,14 +140,14 @@ def _rung(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear, traini
     )
 
 
-def _series(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear) -> pd.DataFrame:
+def _series(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear) -> Series:
     """Return a row a measurement: test MSE by model and latent dimensions, and every principal angle."""
     rows: list[tuple[str, int, str, float]] = [("pca", k, "mse", mse) for k, mse in enumerate(curve.mse)]
     rows += [(name, latent, "mse", mse) for name, (latent, mse) in nonlinear.items()]
     for latent, fit in fits.items():
         rows.append(("linear", latent, "mse", fit.mse))
         rows += [("linear", latent, f"angle {i}", angle) for i, angle in enumerate(fit.angles, start=1)]
-    return pd.DataFrame(rows, columns=["model", "latent", "quantity", "value"])
+    return [dict(zip(("model", "latent", "quantity", "value"), row, strict=True)) for row in rows]
 
 
 def _figure(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear, shape: Shape) -> Figure:

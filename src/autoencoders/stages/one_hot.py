@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -16,7 +15,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.memory import WEIGHT_BYTES
 from autoencoders.ladder.one_hot import Capacity, counts_of, store_images
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_hot import one_hot as draw
 from autoencoders.plots.strips import plain, readable_bytes
@@ -105,11 +104,11 @@ def _outcome(steps: int, size: int, stored: Stored) -> str:
     return text
 
 
-def _series(stored: Stored) -> pd.DataFrame:
+def _series(stored: Stored) -> Series:
     """Each network's MSE before every tenth step, and its final errors."""
     rows: list[dict[str, float]] = []
     for count, one in stored.items():
         steps = len(one.curve)
         rows += [{"images": count, "step": step, "mse": float(one.curve[step])} for step in range(0, steps, 10)]
         rows.append({"images": count, "step": steps, "mse": one.mse, "psnr": one.psnr})
-    return pd.DataFrame(rows)
+    return rows

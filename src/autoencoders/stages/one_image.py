@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -15,7 +14,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.memory import WEIGHT_BYTES
 from autoencoders.ladder.one_image import Stored, colour_image, store_image
-from autoencoders.ladder.record import Rung, save_rung
+from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_image import GOOD
 from autoencoders.plots.one_image import one_image as draw
@@ -142,7 +141,7 @@ def _conclusion(targets: Images, stored: Networks) -> str:
     )
 
 
-def _series(stored: Networks) -> pd.DataFrame:
+def _series(stored: Networks) -> Series:
     rows = []
     for key, networks in stored.items():
         for one in networks:
@@ -151,4 +150,4 @@ def _series(stored: Networks) -> pd.DataFrame:
                 mse = float(one.mse[step])
                 psnr = -10 * float(np.log10(max(mse, 1e-10)))
                 rows.append({"target": key, "weights": one.weights, "step": step, "mse": mse, "psnr": psnr})
-    return pd.DataFrame(rows)
+    return rows

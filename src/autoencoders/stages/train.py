@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import result_folder, write_csv
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -80,7 +79,7 @@ def _train(
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
             with result_folder(out) as draft:
                 if history:
-                    pd.DataFrame(history).to_csv(draft / "history.csv", index=False)
+                    write_csv(draft / "history.csv", history)
                 described = save_trained(draft, network, {**description, **results})
                 (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
             run.log_trained(out)
