@@ -90,7 +90,8 @@ def started(script: str, *, threads: int, data: Path, package: str | None = None
         command, env={**environment, "PYTHONPATH": os.pathsep.join(path)}, capture_output=True, text=True
     )
     if done.returncode:
-        raise UserError(f"{script} failed: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        raise UserError(f"{Path(script).name} ended with {done.returncode}: {said[-1]}")
     return [Raw(*row) for row in json.loads(done.stdout.splitlines()[-1])]
 
 

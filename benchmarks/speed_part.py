@@ -32,7 +32,7 @@ class Part:
         of, runs = self.rows[0], max(row.round for row in self.rows)
         told = (
             f"Threads: {of.threads}. Cores: {of.cores} ({of.processor}). torch {of.torch}.",
-            f"Medians of {runs} run{'s' if runs > 1 else ''} ± the furthest of them.",
+            f"Medians of {runs} runs ± the furthest of them." if runs > 1 else "One run.",
             note,
             "" if all(one.repeatable for one in self.found.values()) else NOT_REPEATABLE,
         )

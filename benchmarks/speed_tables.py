@@ -153,7 +153,7 @@ def shown(values: Values) -> str:
 
 def percent(share: float) -> str:
     """Return a share in percent."""
-    return f"{100 * share:.0f} %"
+    return f"{round(100 * share)} %"
 
 
 def _judged(measured: Summary | None, least: float | None, unit: str) -> tuple[str, str, str]:

@@ -67,7 +67,7 @@ def test_a_script_gets_its_options_its_threads_and_threads_that_wait_asleep(
 def test_a_script_that_fails_is_a_mistake_that_ends_with_what_it_said(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text("raise OSError('no such thing')")
-    with pytest.raises(UserError, match=r"script\.py failed: OSError: no such thing"):
+    with pytest.raises(UserError, match=r"script\.py ended with 1: OSError: no such thing"):
         speed.started(str(script), threads=1, data=tmp_path)
 
 
