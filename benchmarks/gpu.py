@@ -102,7 +102,7 @@ def cost(model: VAE, batch: int) -> tuple[float, float]:
     def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         nonlocal elements
         products = 3 if inputs[0].requires_grad else 2
-        elements += products * (inputs[0].numel() + output.numel() + layer.weight.numel())  # type: ignore[operator,union-attr]
+        elements += products * (inputs[0].numel() + output.numel() + layer.weight.numel())  # type: ignore[operator]
 
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, kinds)]

@@ -26,7 +26,7 @@ class Training:
         device = images.device
         self.model, self.images, self.batch = model.to(device), images, batch
         if any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.channels_last)
         self.order = torch.randperm(len(images), device=device)
         self.rates, self.taken = rates.to(device), torch.zeros(1, dtype=torch.long, device=device)
         self.rate = torch.zeros((), device=device)

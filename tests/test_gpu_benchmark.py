@@ -22,7 +22,8 @@ def flat(training: Training) -> torch.Tensor:
 
 
 def test_it_imports_torch_and_numpy_and_nothing_else_that_must_be_installed() -> None:
-    code = "import sys, gpu; print({name.partition('.')[0] for name in sys.modules} & {'pydantic', 'yaml', 'mlflow', 'pandas'})"
+    others = {"pydantic", "yaml", "mlflow", "pandas"}
+    code = f"import sys, gpu; print({{name.partition('.')[0] for name in sys.modules}} & {others})"
     path = f"{Path(gpu.__file__).parent}:{Path(gpu.__file__).parents[1] / 'src'}"
     done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
@@ -103,7 +104,7 @@ def test_training_to_a_quality_lowers_the_elbo() -> None:
     noisy = bars ^ (torch.rand(bars.shape, generator=torch.Generator().manual_seed(0)) < 0.1)
     _, few, _ = gpu.time_to_quality(noisy, noisy, "eager", 16, 1, 1e-2)
     _, many, _ = gpu.time_to_quality(noisy, noisy, "eager", 16, 10, 1e-2)
-    assert many < few - 5
+    assert many < 0.5 * few
 
 
 def test_the_command_prints_and_keeps_every_mode_that_a_cpu_has(
