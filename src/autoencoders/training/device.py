@@ -53,8 +53,8 @@ def make_deterministic(device: torch.device) -> None:
 def keep_freed_memory() -> None:
     """Tell glibc's malloc to keep up to 1 GiB of what is freed, for the next step, instead of returning it to Linux.
 
-    Every step allocates what the one before freed. Fetched anew, each page is cleared on its first touch: a fifth of
-    the time of a training on a CPU, a quarter of an importance-weighted bound's. Other C libraries stay as they are.
+    Every step allocates what the one before freed. Fetched anew, each page is cleared on its first touch: up to a sixth
+    of a training on a CPU, a quarter of an importance-weighted bound. Other C libraries stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
