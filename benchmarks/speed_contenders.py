@@ -64,7 +64,7 @@ def _own(group: str, network: str, batch: int | None) -> Contender:
 CONTENDERS = (
     _peer(
         "pytorch/examples", MLP, 128, "pytorch_examples.py", options={"epochs": MOST_EPOCHS, "at_least": 10},
-        full="always",
+        full="once",
     ),
     _peer(
         "pythae", MLP, 128, "pythae_trainer.py", options={"epochs": MOST_EPOCHS}, package="pythae", full="once"

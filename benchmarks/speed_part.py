@@ -1,6 +1,6 @@
 """The rows of one part of `speed.py`, by subject, metric and round, and what several rows say together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isnan
 
 from speed_contenders import TARGET
@@ -64,11 +64,15 @@ def curve_of(part: Part, subject: str, turn: int) -> list[tuple[float, float]]:
 
 
 def to_target(part: Part, subject: str) -> Values:
-    """Return the seconds of every round to `TARGET`; those of a short run are its epoch's, times the full run's epochs.
+    """Return the seconds of every round to `TARGET`; empty where a full run did not reach it."""
+    return seconds_of(part, subject, epochs_to_target(part, subject))
 
-    Empty where a full run did not reach it.
+
+def seconds_of(part: Part, subject: str, epochs: Mapping[int, int]) -> Values:
+    """Return the seconds of every round for the `epochs` of the full runs.
+
+    A short run's are the seconds of its epoch, times the first full run's epochs.
     """
-    epochs = epochs_to_target(part, subject)
     if not epochs:
         return {}
     needed = next(iter(epochs.values()))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 from speed_contenders import CONTENDERS, MLP, OWN, TARGET
-from speed_part import Part, Values, curve_of, epochs_to_target, growth, ratios, to_target
+from speed_part import Part, Values, curve_of, epochs_to_target, growth, ratios, seconds_of, to_target
 from speed_rows import Row, Summary, exponent, number, summary, table
 
 FASTER_TO_TARGET = {"pytorch/examples": 10.0, "pythae": 20.0, "Lightning": 12.0}
@@ -38,26 +38,22 @@ def _to_target_table(part: Part) -> str:
             lines.append((one.name, reason, "", "", "", "", ""))
             continue
         curves = {turn: curve_of(part, one.name, turn) for turn in part.by_round(one.name, "neg_elbo of epoch 1")}
-        if all(len(curve) >= REFERENCE_EPOCHS for curve in curves.values()):
-            lines.append(_course_line(f"{one.name}, {REFERENCE_EPOCHS} epochs", curves, REFERENCE_EPOCHS, own))
-        if seconds := to_target(part, one.name):
-            epochs = epochs_to_target(part, one.name)
-            reached = [curves[turn][epoch - 1][1] for turn, epoch in epochs.items()]
-            told = (one.name, number(median(epochs.values()), 2), f"{median(reached):.1f}", shown(seconds))
+        told: list[tuple[str, dict[int, int], float | None]] = []
+        if "at_least" in one.options and all(len(curve) >= REFERENCE_EPOCHS for curve in curves.values()):
+            told.append((f"{one.name}, {REFERENCE_EPOCHS} epochs", dict.fromkeys(curves, REFERENCE_EPOCHS), None))
+        if reached := epochs_to_target(part, one.name):
+            told.append((one.name, reached, FASTER_TO_TARGET.get(one.name)))
+        for name, epochs, goal in told:
+            quality = median(curves[turn][epoch - 1][1] for turn, epoch in epochs.items())
+            seconds = seconds_of(part, one.name, epochs)
             faster = ratios(seconds, own) if one.name != OWN else None
-            lines.append((*told, *_judged(faster, FASTER_TO_TARGET.get(one.name), "×")))
-        else:
+            cells = (name, f"{median(epochs.values()):g}", f"{quality:.1f}", shown(seconds))
+            lines.append((*cells, *_judged(faster, goal, "×")))
+        if not reached:
             last = median(curve[-1][1] for curve in curves.values())
             lines.append((one.name, "not reached", f"{last:.1f}", "", "", "", ""))
     header = (f"{MLP}, until test −ELBO {TARGET}", "epochs", "−ELBO", "seconds", f"times {OWN}'", "goal", "met")
     return table(header, lines)
-
-
-def _course_line(name: str, curves: dict[int, list[tuple[float, float]]], epochs: int, own: Values) -> tuple[str, ...]:
-    """Return the line of so many epochs, whatever quality they reach."""
-    seconds = {turn: curve[epochs - 1][0] for turn, curve in curves.items()}
-    quality = median(curve[epochs - 1][1] for curve in curves.values())
-    return name, str(epochs), f"{quality:.1f}", shown(seconds), *_judged(ratios(seconds, own), None, "×")
 
 
 def _throughput_table(part: Part) -> str:

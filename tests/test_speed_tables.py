@@ -146,9 +146,9 @@ def test_the_peers_tables_hold_ratios_goals_and_who_did_not_run() -> None:
     assert cells_of(text)[1:6] == [
         ["pytorch/examples, 10 epochs", "10", "106.1", "150 ± 33 % (!)", "20.0 ×", "", ""],
         ["pytorch/examples", "11", "105.1", "165 ± 33 % (!)", "22.0 ×", "≥ 10 ×", "yes"],
-        ["pythae", "2.0", "105.0", "49.0 ± 2 %", "7.40 × (!)", "≥ 20 ×", "no"],
+        ["pythae", "2", "105.0", "49.0 ± 2 %", "7.40 × (!)", "≥ 20 ×", "no"],
         ["Lightning", "did not run: no such package", "", "", "", "", ""],
-        [OWN, "1.0", "105.2", "7.50 ± 33 % (!)", "", "", ""],
+        [OWN, "1", "105.2", "7.50 ± 33 % (!)", "", "", ""],
     ]
     assert cells_of(text)[7:] == [
         ["784-400-20", "pytorch/examples", "128", "fp32", "4,500 ± 33 % (!)", "", "", ""],
