@@ -13,6 +13,8 @@ from autoencoders.errors import UserError
 
 TARGET = 105.2
 """Test −ELBO of pytorch/examples' `vae` on MNIST after its 10 epochs, in nats per image."""
+TRAINED_ON = 60_000
+"""Images in a full run's epoch."""
 OWN = "autoencoders"
 MOST_EPOCHS = 15
 SHORT = 2
@@ -22,6 +24,11 @@ RECIPE: dict[str, Any] = {"epochs": 4, "learning_rate": 0.012}
 
 PACKAGES = {"pythae": ("pythae==0.1.2", "imageio==2.38.1"), "lightning": ("pytorch-lightning==2.6.6",)}
 """Requirements of peers that run from their own packages; torch and what else they need is the project's."""
+
+
+MLP, KERAS, CONV = "784-400-20", "784-256-2", "conv 32-64, k = 16"
+SHORT_IMAGES = {MLP: 20_000, KERAS: 20_000, CONV: 4_000}
+"""Images in a short run's epoch."""
 
 
 class Contender(NamedTuple):
@@ -42,12 +49,7 @@ class Contender(NamedTuple):
         """Return the options of its run in the round `turn`."""
         full = self.full == "always" or (self.full == "once" and turn == 1)
         named = {**self.options, "subject": self.name, "round": turn}
-        return {**named, "target": TARGET} if full else {**named, "epochs": SHORT}
-
-
-MLP, KERAS, CONV = "784-400-20", "784-256-2", "conv 32-64, k = 16"
-_FEWER = {MLP: 60_000, KERAS: 20_000, CONV: 4_000}
-"""Images in a short run's epoch."""
+        return {**named, "target": TARGET} if full else {**named, "epochs": SHORT, "images": SHORT_IMAGES[self.group]}
 
 
 def _peer(name: str, group: str, batch: int, script: str, **more: Any) -> Contender:
@@ -56,7 +58,7 @@ def _peer(name: str, group: str, batch: int, script: str, **more: Any) -> Conten
 
 def _own(group: str, network: str, batch: int | None) -> Contender:
     train = {"epochs": SHORT} | ({"batch_size": batch} if batch else {})
-    options = {"network": network, "train": train, "images": _FEWER[group]}
+    options = {"network": network, "train": train}
     shown = str(batch) if batch else "default"
     return Contender(f"{OWN}, {network}, batch {shown}", group, shown, "speed_ours.py", options)
 
@@ -74,10 +76,10 @@ CONTENDERS = (
     ),
     _own(MLP, "mlp", 128),
     Contender(OWN, MLP, "default", "speed_ours.py", {"network": "mlp", "train": RECIPE}, full="always"),
-    _peer("Keras script's settings", KERAS, 100, "plain_loop.py", options={"network": "keras", "images": 20_000}),
+    _peer("Keras script's settings", KERAS, 100, "plain_loop.py", options={"network": "keras"}),
     _own(KERAS, "keras", 100),
     _own(KERAS, "keras", None),
-    _peer("plain eager loop", CONV, 128, "plain_loop.py", options={"network": "conv", "images": 4_000}),
+    _peer("plain eager loop", CONV, 128, "plain_loop.py", options={"network": "conv"}),
     _own(CONV, "conv", 128),
     _own(CONV, "conv", None),
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from math import isnan
 
-from speed_contenders import TARGET
+from speed_contenders import TARGET, TRAINED_ON
 from speed_rows import Row, Summary, summaries, summary
 
 NOT_REPEATABLE = "(!): a run lies further than 10 % from the median. Measure again on an idle machine."
@@ -71,14 +71,14 @@ def to_target(part: Part, subject: str) -> Values:
 def seconds_of(part: Part, subject: str, epochs: Mapping[int, int]) -> Values:
     """Return the seconds of every round for the `epochs` of the full runs.
 
-    A short run's are the seconds of its epoch, times the first full run's epochs.
+    A short run's are those that its images a second make for the first full run's epochs.
     """
     if not epochs:
         return {}
     needed = next(iter(epochs.values()))
     return {
-        turn: curve_of(part, subject, turn)[epochs[turn] - 1][0] if turn in epochs else needed * seconds
-        for turn, seconds in part.by_round(subject, "epoch_seconds").items()
+        turn: curve_of(part, subject, turn)[epochs[turn] - 1][0] if turn in epochs else needed * TRAINED_ON / speed
+        for turn, speed in part.by_round(subject, "images_per_second").items()
     }
 
 

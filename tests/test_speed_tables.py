@@ -92,14 +92,11 @@ def test_another_table_is_refused(tmp_path: Path) -> None:
 CURVES = (
     *(("pytorch/examples", f"seconds until epoch {n}", turn, 10.0 * turn * n) for n in range(1, 12) for turn in (1, 2)),
     *(("pytorch/examples", f"neg_elbo of epoch {n}", turn, 116.1 - n) for n in range(1, 12) for turn in (1, 2)),
-    *(("pytorch/examples", "epoch_seconds", turn, 10.0 * turn) for turn in (1, 2)),
     *(("pytorch/examples", "images_per_second", turn, 6000.0 / turn) for turn in (1, 2)),
     ("pythae", "seconds until epoch 1", 1, 30.0),
     ("pythae", "neg_elbo of epoch 1", 1, 110.0),
     ("pythae", "seconds until epoch 2", 1, 50.0),
     ("pythae", "neg_elbo of epoch 2", 1, 105.0),
-    ("pythae", "epoch_seconds", 1, 25.0),
-    ("pythae", "epoch_seconds", 2, 24.0),
     ("pythae", "images_per_second", 1, 2400.0),
     ("pythae", "images_per_second", 2, 2500.0),
     ("Lightning", "did not run: no such package", 1, math.nan),
@@ -107,8 +104,6 @@ CURVES = (
     (OWN, "neg_elbo of epoch 1", 1, 105.2),
     (OWN, "seconds until epoch 1", 2, 10.0),
     (OWN, "neg_elbo of epoch 1", 2, 105.1),
-    (OWN, "epoch_seconds", 1, 5.0),
-    (OWN, "epoch_seconds", 2, 10.0),
     (OWN, "images_per_second", 1, 60_000.0),
     (OWN, "images_per_second", 2, 30_000.0),
 )  # fmt: skip
