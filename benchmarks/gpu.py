@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gpu_step import WARM_UP, Training, compiled_in, one_cycle, step_of
+from speed_contenders import RECIPE, TARGET
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,7 +37,6 @@ ON_CPU = ("eager", "fit")
 BATCHES = (128, 1024, 8192, 32_768)
 PAPER = {"H200": (790e12, 4.3e12), "H100": (790e12, 3.35e12)}
 """Part of a GPU's name → bf16 FLOP/s and bytes/s, as its maker and the project's reference have them."""
-TARGET = 105.2
 
 
 class Measured(NamedTuple):
@@ -182,7 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=60_000, help="of random images, where there is no --mnist")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--seconds", type=float, default=1.0, help="that each speed is measured for")
-    parser.add_argument("--quality", nargs=4, default=("graph", "256", "4", "0.012"), metavar=("MODE", "B", "E", "LR"))
+    recipe = ("graph", "256", str(RECIPE["epochs"]), str(RECIPE["learning_rate"]))
+    parser.add_argument("--quality", nargs=4, default=recipe, metavar=("MODE", "B", "E", "LR"))
     parser.add_argument("--out", type=Path, help="CSV file of the raw numbers")
     options = parser.parse_args(arguments)
     random = np.random.default_rng(0).integers(0, 256, (options.images, 1, 28, 28), dtype=np.uint8)

@@ -21,7 +21,7 @@ from quality import count, some_of
 from speed_child import Raw
 from speed_contenders import installed, race
 from speed_memory import LARGER_RUNS, LIMIT_MB
-from speed_rows import Row, read, write
+from speed_rows import Row, processor, read, write
 from speed_tables import TABLES
 
 from autoencoders.errors import UserError
@@ -111,14 +111,6 @@ def benchmark(parts: Iterable[str], start: Start, repeats: int, threads: int, ou
 
 def _order(row: Row) -> int:
     return list(PARTS).index(row.part)
-
-
-def processor() -> str:
-    """Return the processor's name as Linux tells it."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return "unknown processor"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

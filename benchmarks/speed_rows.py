@@ -107,10 +107,23 @@ def _row(line: Mapping[str, str]) -> Row:
 
 def write(path: Path, rows: Iterable[Row]) -> None:
     """Replace the CSV file as a whole; values to six digits."""
+    write_csv(path, Row._fields, (row._replace(value=f"{row.value:.6g}") for row in rows))  # type: ignore[arg-type]
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Replace a CSV file as a whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     with draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(row._replace(value=f"{row.value:.6g}") for row in rows)  # type: ignore[arg-type]
+        writer.writerow(header)
+        writer.writerows(rows)
     draft.replace(path)
+
+
+def processor() -> str:
+    """Return the processor's name as Linux tells it."""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return "unknown processor"

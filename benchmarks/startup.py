@@ -6,7 +6,6 @@ See benchmarks/README.md for what is measured.
 """
 
 import argparse
-import csv
 import json
 import os
 import resource
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from quality import count
+from speed_rows import processor, summary, table, write_csv
 from startup_clock import CPU, PHASES, WALL
 from startup_project import small_project
 
@@ -37,8 +38,6 @@ COMMANDS = {
     "prepare, MNIST": "prepare --params mnist.yaml --raw mnist/raw --out mnist/prepared --card mnist/card",
 }
 """What is measured beside the stages of the small project, whose images are files."""
-REPEATABLE = 0.10
-"""A median from which a run lies further than this share is marked."""
 
 
 class Row(NamedTuple):
@@ -118,18 +117,10 @@ def _phases(line: Mapping[str, Any]) -> dict[str, Sequence[float]]:
     return {**phases, "work": (line["all"][CPU] - sum(line[phase][CPU] for phase in PHASES), 0.0)}
 
 
-def processor() -> str:
-    """Return the processor's name as Linux tells it."""
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return "unknown processor"
-
-
-def table(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row]) -> str:
     """Return a Markdown table of medians, a line a command, and the sum of CPU seconds that are no work."""
     header = ["", "imports", "s", "MLflow opens", "s", "records", "work", "all CPU-s", "s"]
-    lines = [header, ["-" * 3, *["-" * 2 + ":"] * (len(header) - 1)]]
+    lines: list[list[str]] = []
     for name in dict.fromkeys(row.command for row in rows):
         cpu, wall = (_values(rows, name, of) for of in (CPU, WALL))
         if set(cpu) == {"all"}:
@@ -138,7 +129,7 @@ def table(rows: Sequence[Row]) -> str:
         imports = [[a + b for a, b in zip(of["interpreter"], of["imports"], strict=True)] for of in (cpu, wall)]
         cells = [*imports, cpu["opening"], wall["opening"], cpu["recording"], cpu["work"]]
         lines.append([name, *map(_median, cells), _shown(cpu["all"]), _median(wall["all"])])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return table(header, lines)
 
 
 def _values(rows: Iterable[Row], name: str, of: int) -> dict[str, list[float]]:
@@ -155,25 +146,21 @@ def _median(values: Sequence[float]) -> str:
 
 
 def _shown(values: Sequence[float]) -> str:
-    median = statistics.median(values)
-    spread = max(abs(value - median) for value in values) / median
-    return f"{median:.2f} ± {100 * spread:.0f} %{' (!)' if spread > REPEATABLE else ''}"
+    of = summary(values)
+    return f"{of.median:.2f} ± {100 * of.spread:.0f} %{'' if of.repeatable else ' (!)'}"
 
 
 def write(path: Path, rows: Iterable[Row]) -> None:
-    """Replace the CSV file."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Row._fields)
-        writer.writerows(row._replace(cpu=round(row.cpu, 4), wall=round(row.wall, 4)) for row in rows)
+    """Replace the CSV file as a whole."""
+    write_csv(path, Row._fields, (row._replace(cpu=round(row.cpu, 4), wall=round(row.wall, 4)) for row in rows))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measured rounds (default: 5)")
+    parser.add_argument("--repeats", type=count, default=5, metavar="N", help="measured rounds (default: 5)")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=int, default=cores, metavar="N", help="default: one a core")
+    parser.add_argument("--threads", type=count, default=cores, metavar="N", help="default: one a core")
     parser.add_argument(
         "--out", type=Path, default=HERE / "startup.csv", metavar="FILE", help="default: benchmarks/startup.csv"
     )
@@ -183,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write(options.out, rows)
     row = rows[0]
     print(f"{row.processor}, {row.cores} cores, {row.threads} threads, torch {row.torch}; medians of {options.repeats}")
-    print(f"\n{table(rows)}\n\nRaw numbers: {options.out}")
+    print(f"\n{markdown(rows)}\n\nRaw numbers: {options.out}")
 
 
 if __name__ == "__main__":
