@@ -22,9 +22,6 @@ PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRA
              "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES)  # fmt: skip
 """Variables that a container gets where they are set."""
 
-WITHIN = " inside 'exit-handler-1'"
-"""End of KFP's message about a task that failed: where all stages are."""
-
 
 def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     """Run the pipeline, its artifacts below `root`, in containers of `image` or, without one, in subprocesses.
@@ -59,7 +56,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
         build(params, place)()
     except RuntimeError as error:
         plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{plain.removesuffix(WITHIN)}. Its output is above.") from None
+        raise UserError(f"{plain}. Its output is above.") from None
     except KeyboardInterrupt:
         _finish({"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params)
         raise
@@ -68,7 +65,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
 
 def _finish(environment: dict[str, str], params: Params) -> None:
-    """Do what the task `finish` does, which does not run after an interruption."""
+    """End the pipeline's run in MLflow after an interruption, which no task tells it of."""
     command = [sys.executable, "-c", "from autoencoders.kubeflow import finish; finish('CANCELED', 'interrupted')"]
     named = {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
     subprocess.run(command, env={**os.environ, **environment, **named}, check=False)
