@@ -27,7 +27,7 @@ def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | N
     described = json.loads((folder / "rung.json").read_text(encoding="utf-8"))
     ended = int(1000 * described["ended"])
     tags = {**described["tags"], SOURCE_RUN: identity(folder)}
-    run_id = recreated(client, identity(folder))
+    run_id = recreated(client, tags[SOURCE_RUN])
     if run_id and client.get_run(run_id).info.status == "FINISHED":
         return
     if run_id is None and own:
