@@ -1,17 +1,21 @@
 """Minibatches of float images on the device, from uint8 arrays that stay on the device where they fit."""
 
+import ctypes
+import mmap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 RESIDENT_SHARE = 0.5
 """Share of the GPU's free memory that images may take; a larger set stays in (memory-mapped) host memory."""
+LARGE = 2**30
+"""Bytes from which a memory-mapped set may not fit in memory, so that Linux is told which of it is read next."""
 
 
 class Batches:
@@ -21,6 +25,7 @@ class Batches:
         self.batch_size = batch_size
         self.device = device
         self._images = _tensor(images)
+        self._map = LargeMap(images) if isinstance(images, np.memmap) and images.nbytes >= LARGE else None
         if device.type == "cuda" and images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             self._images = self._images.to(device)
 
@@ -31,16 +36,54 @@ class Batches:
     def shuffled(self, generator: torch.Generator) -> Iterator[Tensor]:
         """One epoch in an order drawn from `generator` (a CPU generator: the order is the same on every device)."""
         order = torch.randperm(len(self._images), generator=generator).to(self._images.device)
-        for indices in order.split(self.batch_size):
+        batches = order.split(self.batch_size)
+        for indices, following in zip(batches, (*batches[1:], order[:0]), strict=True):
+            if self._map:
+                self._map.will_need(following)
             yield self._float(self._images.index_select(0, indices))
 
     def in_order(self) -> Iterator[Tensor]:
         """One epoch in the stored order."""
+        if self._map:
+            self._map.read_in_order()
         for block in self._images.split(self.batch_size):
             yield self._float(block)
 
     def _float(self, block: Tensor) -> Tensor:
         return block.to(self.device, non_blocking=True).float().div_(255)
+
+
+class LargeMap:
+    """What Linux is told of a memory map (N, C, H, W) of which images are read in a random order.
+
+    By itself it reads up to megabytes ahead at every image and drops as much of what is needed again. Told which images
+    come next, it fetches just those, many at a time, while the batch before them is trained on.
+    """
+
+    def __init__(self, images: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]") -> None:
+        self._address, self._bytes, self._each = images.ctypes.data, images.nbytes, images[:1].nbytes
+        self._advise = ctypes.CDLL(None).madvise
+        self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+        self._advised: int | None = None
+
+    def will_need(self, indices: Tensor) -> None:
+        """Begin to read the images of these indices, and nothing around them."""
+        self._expect(mmap.MADV_RANDOM)
+        for index in indices.tolist():
+            self._tell(self._address + index * self._each, self._each, mmap.MADV_WILLNEED)
+
+    def read_in_order(self) -> None:
+        """Read ahead again."""
+        self._expect(mmap.MADV_NORMAL)
+
+    def _expect(self, advice: int) -> None:
+        if advice != self._advised:
+            self._tell(self._address, self._bytes, advice)
+            self._advised = advice
+
+    def _tell(self, start: int, length: int, advice: int) -> None:
+        before = start % mmap.PAGESIZE  # madvise(2) takes whole pages
+        self._advise(start - before, length + before, advice)
 
 
 def _tensor(images: "NDArray[np.uint8]") -> Tensor:
