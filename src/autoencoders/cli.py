@@ -10,7 +10,6 @@ import errno
 import gc
 import importlib
 import inspect
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,9 +17,6 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from autoencoders.errors import UserError
-
-# Threads that wait by spinning slow each other down 30-fold on a busy machine; sleeping ones cost an idle one nothing.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 COMMANDS = {
     "check": "see that params.yaml is in order; `make run` begins with it",
