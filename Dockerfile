@@ -30,7 +30,6 @@ ENV PATH=/opt/venv/bin:/opt/autoencoders/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
-    OMP_WAIT_POLICY=PASSIVE \
     MLFLOW_DISABLE_TELEMETRY=true \
     GIT_COMMIT=${REVISION} \
     GIT_DIRTY=${DIRTY}

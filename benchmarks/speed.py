@@ -27,6 +27,8 @@ from speed_tables import TABLES
 from autoencoders.errors import UserError
 
 HERE = Path(__file__).resolve().parent
+WAITING = {"GOMP_SPINCOUNT": "3000"}
+"""How this project's command lets threads wait, for this project's runs; the peers' wait as torch lets them."""
 Start = Callable[..., list[Raw]]
 """Called with a script's name and its options, as `start("speed_step.py", repeats=5)`: returns its rows."""
 
@@ -84,6 +86,8 @@ def started(script: str, *, threads: int, data: Path, package: str | None = None
     extra = [str(installed(package, data / "peers"))] if package else []
     path = [str(HERE), str(HERE.parent / "src"), *extra, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    if not script.startswith("peers/"):
+        environment = {**WAITING, **environment}
     command = [sys.executable, str(HERE / script), json.dumps({"data": str(data), **options})]
     done = subprocess.run(
         command, env={**environment, "PYTHONPATH": os.pathsep.join(path)}, capture_output=True, text=True

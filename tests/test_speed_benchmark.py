@@ -49,21 +49,31 @@ def test_a_part_that_is_measured_again_replaces_its_rows_alone(tmp_path: Path, m
 # Starting others
 
 
-def test_a_script_gets_its_options_and_its_threads_which_wait_as_torch_lets_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("folder", "waiting"), [("", "3000"), ("peers/", "torch's")])
+def test_a_script_gets_its_options_its_threads_and_how_they_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, waiting: str
 ) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setattr(speed, "HERE", tmp_path)
     monkeypatch.setenv("PYTHONPATH", f"{Path(speed.__file__).parent}:{Path(speed.__file__).parents[1] / 'src'}")
-    (tmp_path / "script.py").write_text(
+    (tmp_path / "peers").mkdir()
+    (tmp_path / folder / "script.py").write_text(
         "import os\n"
         "from speed_child import Raw, child\n"
-        "said = os.environ['OMP_NUM_THREADS'] + ' ' + os.environ.get('OMP_WAIT_POLICY', \"torch's\")\n"
+        "said = os.environ['OMP_NUM_THREADS'] + ' ' + os.environ.get('GOMP_SPINCOUNT', \"torch's\")\n"
         "print('chatter')\n"
         "child(lambda options: [Raw(said, options['what'], 1, len(options), 'fp32')])\n"
     )
-    rows = speed.started("script.py", threads=3, data=tmp_path, what="this")
-    assert rows == [Raw("3 torch's", "this", 1, 2, "fp32")]
+    rows = speed.started(f"{folder}script.py", threads=3, data=tmp_path, what="this")
+    assert rows == [Raw(f"3 {waiting}", "this", 1, 2, "fp32")]
+
+
+def test_the_projects_threads_wait_as_its_command_has_them_or_its_user() -> None:
+    code = "import os, autoencoders.cli; print({key: value for key, value in os.environ.items() if 'OMP_' in key})"
+    environment = {"PYTHONPATH": str(Path(speed.__file__).parents[1] / "src")}
+    for own in ({}, {"OMP_WAIT_POLICY": "ACTIVE"}, {"GOMP_SPINCOUNT": "7"}):
+        done = subprocess.run([sys.executable, "-c", code], env=environment | own, capture_output=True, text=True)
+        assert done.stdout.strip() == str(own or speed.WAITING)
 
 
 def test_a_script_that_fails_is_a_mistake_that_ends_with_what_it_said(tmp_path: Path) -> None:

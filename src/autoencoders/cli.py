@@ -10,6 +10,7 @@ import errno
 import gc
 import importlib
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from autoencoders.errors import UserError
+
+# How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
+# down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 COMMANDS = {
     "check": "see that params.yaml is in order; `make run` begins with it",
