@@ -182,7 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=60_000, help="of random images, where there is no --mnist")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--seconds", type=float, default=1.0, help="that each speed is measured for")
-    recipe = ("graph", "256", str(RECIPE["epochs"]), str(RECIPE["learning_rate"]))
+    recipe = ("graph", str(RECIPE["batch_size"]), str(RECIPE["epochs"]), str(RECIPE["learning_rate"]))
     parser.add_argument("--quality", nargs=4, default=recipe, metavar=("MODE", "B", "E", "LR"))
     parser.add_argument("--out", type=Path, help="CSV file of the raw numbers")
     options = parser.parse_args(arguments)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speed_child import ROOT, Raw, child, images_of
+from speed_contenders import LARGER
 from torch import Tensor, nn
 
 from autoencoders.data.batches import Batches
@@ -35,22 +36,22 @@ PROFILED_STEPS = 30
 
 
 class Case(NamedTuple):
-    """A network at a batch size; None is the one that params.yaml has for all models."""
+    """A network at a batch size."""
 
     network: str
-    batch_size: int | None
+    batch_size: int
 
     @property
     def name(self) -> str:
-        """Such as `mlp, batch 128` or `conv, default batch 256`."""
-        return f"{self.network}, batch {self.batch_size or f'{default_settings().batch_size} (default)'}"
+        """Such as `mlp, batch 128`."""
+        return f"{self.network}, batch {self.batch_size}"
 
     def settings(self, **changes: Any) -> Train:
         """Return the training settings of params.yaml at this batch size."""
-        return default_settings(**({"batch_size": self.batch_size} if self.batch_size else {}), **changes)
+        return default_settings(batch_size=self.batch_size, **changes)
 
 
-CASES = tuple(Case(network, batch) for network in ("mlp", "conv") for batch in (128, None))
+CASES = tuple(Case(network, batch) for network in ("mlp", "conv") for batch in (128, LARGER))
 
 
 def default_settings(**changes: Any) -> Train:

@@ -149,7 +149,7 @@ def test_the_peers_tables_hold_ratios_goals_and_who_did_not_run() -> None:
         ["784-400-20", "pytorch/examples", "128", "fp32", "4,500 ± 33 % (!)", "", "", ""],
         ["784-400-20", "pythae", "128", "fp32", "2,450 ± 2 %", "0.617 × (!)", "", ""],
         ["784-400-20", "Lightning", "128", "", "did not run: no such package", "", "", ""],
-        ["784-400-20", OWN, "default", "fp32", "45,000 ± 33 % (!)", "10.0 ×", "≥ 7 ×", "yes"],
+        ["784-400-20", OWN, "256", "fp32", "45,000 ± 33 % (!)", "10.0 ×", "≥ 7 ×", "yes"],
     ]
 
 
