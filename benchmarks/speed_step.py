@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from speed_child import ROOT, Raw, child, images_of
-from speed_contenders import LARGER
+from speed_contenders import OWN_BATCH
 from torch import Tensor, nn
 
 from autoencoders.data.batches import Batches
@@ -51,7 +51,7 @@ class Case(NamedTuple):
         return default_settings(batch_size=self.batch_size, **changes)
 
 
-CASES = tuple(Case(network, batch) for network in ("mlp", "conv") for batch in (128, LARGER))
+CASES = tuple(Case(network, batch) for network in ("mlp", "conv") for batch in (128, OWN_BATCH))
 
 
 def default_settings(**changes: Any) -> Train:

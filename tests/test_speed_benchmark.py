@@ -21,9 +21,9 @@ import speed_step
 from peers import course, plain_loop
 from peers.networks import ConvVae, DenseVae
 from speed_child import Raw
-from speed_contenders import CONTENDERS, CONV, OWN, Contender, race
+from speed_contenders import CONTENDERS, CONV, OWN, OWN_BATCH, RECIPE, Contender, race
 from speed_rows import Row
-from speed_step import Case, group_of, layers_of, network, products_of, whole_batches
+from speed_step import Case, default_settings, group_of, layers_of, network, products_of, whole_batches
 
 from autoencoders.errors import UserError
 from autoencoders.models import Autoencoder
@@ -141,6 +141,10 @@ def test_the_projects_own_failure_is_no_result() -> None:
 
     with pytest.raises(UserError, match="broken"):
         race(start, 1, tuple(one for one in CONTENDERS if one.name == OWN))
+
+
+def test_the_projects_batch_is_that_of_its_parameters() -> None:
+    assert default_settings().batch_size == OWN_BATCH == RECIPE["batch_size"]
 
 
 def test_groups_have_one_network_and_begin_with_another_code() -> None:
