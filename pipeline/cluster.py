@@ -215,7 +215,7 @@ def _refusal(name: str, status: int) -> str:
 def _tasks(run: Any) -> list[Any]:
     """Return the tasks of stages, without those that KFP adds to drive and to group them."""
     details = (run.run_details.task_details if run.run_details else None) or []
-    own, groups = ("root", "executor"), ("exit-handler-", "for-loop-", "iteration")
+    own, groups = ("root", "executor"), ("for-loop-", "iteration")
     return [
         task
         for task in details

@@ -58,15 +58,17 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
         plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
         raise UserError(f"{plain}. Its output is above.") from None
     except KeyboardInterrupt:
-        _finish({"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params)
+        _interrupted(
+            {"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params
+        )
         raise
     [report] = set(root.glob("*/report/out")) - before
     return Path(shutil.copy(report, root / "index.html"))
 
 
-def _finish(environment: dict[str, str], params: Params) -> None:
+def _interrupted(environment: dict[str, str], params: Params) -> None:
     """End the pipeline's run in MLflow after an interruption, which no task tells it of."""
-    command = [sys.executable, "-c", "from autoencoders.kubeflow import finish; finish('CANCELED', 'interrupted')"]
+    command = [sys.executable, "-c", "from autoencoders.kubeflow import interrupted; interrupted()"]
     named = {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
     subprocess.run(command, env={**os.environ, **environment, **named}, check=False)
 

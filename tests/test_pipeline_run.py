@@ -77,8 +77,7 @@ def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(
     fail(end)
     above = pipeline_run(client)
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
-    task("finish")
-    kubeflow.finish("FAILED", "Task exit-handler-1 failed.")
+    kubeflow.interrupted()
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
 
 
@@ -99,34 +98,13 @@ def test_what_a_further_attempt_puts_right_is_forgotten(
     assert found(client, above) == ("FINISHED", {})
 
 
-# KFP's interface, its store of metadata, and what that says of a pipeline with a loop in it.
-@pytest.mark.parametrize("state", ["SUCCEEDED", "COMPLETE", "RUNNING"])
-def test_a_pipeline_that_came_to_its_end_is_finished(
-    client: MlflowClient, task: Task, tmp_path: Path, state: str
-) -> None:
+def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     report(tmp_path)
-    task("finish")
-    kubeflow.finish(state, None)
+    kubeflow.interrupted()
     assert found(client, pipeline_run(client)) == ("FINISHED", {})
 
 
-def test_a_success_is_one_though_mlflow_missed_the_report(client: MlflowClient, task: Task) -> None:
-    fail(UserError("no connection"))
-    kubeflow.finish("SUCCEEDED", None)
-    assert found(client, pipeline_run(client)) == ("FINISHED", {})
-
-
-@pytest.mark.parametrize(
-    ("state", "error", "status", "said"),
-    [
-        ("FAILED", "OOMKilled", "FAILED", "OOMKilled"),
-        ("RUNNING", None, "FAILED", "the report is missing, and Kubeflow Pipelines says RUNNING"),
-        ("CANCELED", None, "KILLED", "the report is missing, and Kubeflow Pipelines says CANCELED"),
-    ],
-)
-def test_what_a_task_leaves_running_that_vanished_is_ended(
-    client: MlflowClient, task: Task, state: str, error: str | None, status: str, said: str
-) -> None:
+def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowClient, task: Task) -> None:
     above = pipeline_run(client)
     tags = launch.circumstances()
     lost = create_run(client, "autoencoders", "vae", tags, parent=above)
@@ -135,19 +113,15 @@ def test_what_a_task_leaves_running_that_vanished_is_ended(
     done = create_run(client, "autoencoders", "pca", tags, parent=above)
     client.set_terminated(done, "FINISHED")
     of_others = create_run(client, "autoencoders", "vae", {"kfp_run": "other"})
-    task("finish")
-    kubeflow.finish(state, error)
-    assert found(client, above) == (status, {FAILED_TASK: "beta, train", ERROR: said})
+    kubeflow.interrupted()
+    assert found(client, above) == ("KILLED", {FAILED_TASK: "beta, train", ERROR: "interrupted"})
     ended = [found(client, run)[0] for run in (lost, elsewhere, rung, done, of_others)]
     assert ended == ["KILLED", "KILLED", "KILLED", "FINISHED", "RUNNING"]
 
 
-def test_a_pipeline_that_failed_before_mlflow_knew_of_it_has_a_run(client: MlflowClient, task: Task) -> None:
-    task("finish")
-    kubeflow.finish("FAILED", "ImagePullBackOff")
-    above = pipeline_run(client)
-    assert found(client, above) == ("FAILED", {ERROR: "ImagePullBackOff"})
-    assert "kfp_task" not in client.get_run(above).data.tags
+def test_a_pipeline_that_was_interrupted_before_mlflow_knew_of_it_has_a_run(client: MlflowClient, task: Task) -> None:
+    kubeflow.interrupted()
+    assert found(client, pipeline_run(client)) == ("KILLED", {ERROR: "interrupted"})
 
 
 def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
@@ -157,7 +131,7 @@ def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
     injected = create_run(client, "autoencoders", "of the plugin's task", {}, parent=above)
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     fail(UserError("no images"))
-    kubeflow.finish("FAILED", None)
+    kubeflow.interrupted()
     assert [found(client, run) for run in (above, injected)] == [("RUNNING", {})] * 2
     assert len(client.search_runs([client.get_run(above).info.experiment_id])) == 2
 
@@ -169,10 +143,10 @@ def test_without_mlflow_a_task_has_its_own_error_alone(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     fail(UserError("no images"))
     assert capsys.readouterr().err == "error: no images\n"
-    kubeflow.finish("FAILED", None)
+    kubeflow.interrupted()
     assert capsys.readouterr().err.startswith("warning: MLflow does not record any more")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    kubeflow.finish("FAILED", None)
+    kubeflow.interrupted()
     assert capsys.readouterr().err == ""
 
 

@@ -120,11 +120,11 @@ def _tell_pipeline(end: BaseException) -> None:
     break_off_pipeline(Tracking().experiment, "KILLED" if stopped else "FAILED", said)
 
 
-def finish(state: str, error: str | None) -> None:
-    """End MLflow's run of the pipeline whose stages ended in Kubeflow's `state`, and what they left running."""
-    from autoencoders.tracking.ending import finish_pipeline
+def interrupted() -> None:
+    """End MLflow's run of the pipeline whose tasks were interrupted from outside, and what they left running."""
+    from autoencoders.tracking.ending import interrupt_pipeline
 
-    finish_pipeline(Tracking().experiment, state, error)
+    interrupt_pipeline(Tracking().experiment)
 
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from autoencoders.commands.results import result_file, result_folder
+from autoencoders.commands.results import new_folder, result_file
 from autoencoders.errors import UserError
 
 
@@ -12,7 +12,7 @@ def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
     out = tmp_path / "deep" / "out"
     if before == "an empty folder":
         out.mkdir(parents=True)
-    with result_folder(out) as draft:
+    with new_folder(out) as draft:
         (draft / "a").touch()
         assert not (out / "a").exists()
     assert [path.name for path in out.iterdir()] == ["a"]
@@ -20,9 +20,9 @@ def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    for place in (result_folder, result_file):
+    for place in (new_folder, result_file):
         with pytest.raises(RuntimeError), place(tmp_path / "out") as draft:
-            ((draft / "a") if place is result_folder else draft).touch()
+            ((draft / "a") if place is new_folder else draft).touch()
             raise RuntimeError
         assert list(tmp_path.iterdir()) == []
 
@@ -32,7 +32,7 @@ def test_somebody_s_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").touch()
     (tmp_path / "file").touch()
     for out in (tmp_path / "out", tmp_path / "file"):
-        with pytest.raises(UserError, match=r"exists already. Name another folder with --out"), result_folder(out):
+        with pytest.raises(UserError, match=r"exists already. Name another folder with --out"), new_folder(out):
             pass
     with pytest.raises(UserError, match=r"out is a folder. Name a file with --out"), result_file(tmp_path / "out"):
         pass
@@ -46,7 +46,7 @@ def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     assert (tmp_path / "codes").read_text() == "after"
 
 
-@pytest.mark.parametrize("place", [result_file, result_folder])
+@pytest.mark.parametrize("place", [result_file, new_folder])
 @pytest.mark.parametrize("beneath", ["out", "deep/out"])
 def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> None:
     (tmp_path / "file").touch()
@@ -57,7 +57,7 @@ def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> 
         pass
 
 
-@pytest.mark.parametrize("place", [result_file, result_folder])
+@pytest.mark.parametrize("place", [result_file, new_folder])
 @pytest.mark.parametrize("out", ["/proc/none/out", f"{'long' * 100}", "/proc/out"])
 def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place, out) -> None:
     monkeypatch.chdir(tmp_path)

@@ -59,9 +59,7 @@ def run(state: str, *tasks: dict[str, Any], message: str = "") -> dict[str, Any]
 def test_a_run_is_sent_as_it_was_compiled_and_followed_to_its_end(server: Double, call: Any) -> None:
     server.states = [
         run("PENDING"),
-        run(
-            "RUNNING", task("root-driver", "SUCCEEDED"), task("exit-handler-1", "RUNNING"), task("download", "RUNNING")
-        ),
+        run("RUNNING", task("root-driver", "SUCCEEDED"), task("for-loop-1", "RUNNING"), task("download", "RUNNING")),
         run("RUNNING", task("download", "SUCCEEDED"), task("prepare", "RUNNING")),
         run("SUCCEEDED", task("download", "SUCCEEDED"), task("prepare", "SUCCEEDED")),
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from autoencoders.api import load_model
 from autoencoders.commands.codes import read_codes
 from autoencoders.commands.pictures import numbered, write_picture
-from autoencoders.commands.results import result_folder
+from autoencoders.commands.results import new_folder
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 
@@ -17,7 +17,7 @@ def decode(codes: Path, *, model: str, out: Path) -> None:
     """
     trained = load_model(model)
     stored = read_codes(codes, trained.name, trained.weights_sha256)
-    with result_folder(out) as draft:
+    with new_folder(out) as draft:
         images = trained.decode(stored.z)
         for name, image in zip(numbered(stored.files), images, strict=True):
             write_picture(draft / name, image)

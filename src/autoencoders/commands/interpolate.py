@@ -4,7 +4,7 @@ from pathlib import Path
 
 from autoencoders.api import load_model
 from autoencoders.commands.pictures import numbered, read_pictures, write_picture
-from autoencoders.commands.results import result_folder
+from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError
 from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
@@ -23,7 +23,7 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
         raise UserError(f"--steps must be from 2 to {MOST_STEPS}, found {steps}.")
     trained = load_model(model)
     [ends] = read_pictures([a, b], trained)
-    with result_folder(out) as draft:
+    with new_folder(out) as draft:
         images = trained.interpolate(ends[0], ends[1], steps)
         for name, image in zip(numbered([""] * steps), images, strict=True):
             write_picture(draft / name, image)

@@ -8,7 +8,7 @@ import torch
 
 from autoencoders.api import BLOCK, Neighbours, load_model
 from autoencoders.commands.pictures import list_pictures, read_pictures
-from autoencoders.commands.results import result_folder
+from autoencoders.commands.results import new_folder
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
@@ -36,7 +36,7 @@ def neighbours(
     found = trained.neighbours(x, codes, count)
     table = _table(files, found, test, prepared.info.classes)
     if out:
-        with result_folder(out) as draft:
+        with new_folder(out) as draft:
             table.to_csv(draft / "neighbours.csv", index=False)
             nearest = torch.from_numpy(test.images[found.indices[:MOST_QUERIES].numpy()]).float() / 255
             classes = table["class"][: MOST_QUERIES * count].tolist() if table["class"].any() else []

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from autoencoders.api import load_model
 from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
-from autoencoders.commands.results import result_folder
+from autoencoders.commands.results import new_folder
 from autoencoders.plots.sheets import pairs
 from autoencoders.plots.style import save
 
@@ -20,7 +20,7 @@ def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
     trained, files = load_model(model), list_pictures(images)
     names = iter(numbered([file.name for file in files]))
     first: tuple[Tensor, Tensor] | None = None
-    with result_folder(out) as draft:
+    with new_folder(out) as draft:
         for x in read_pictures(files, trained):
             redrawn = trained.reconstruct(x)
             first = first or (x, redrawn)

@@ -9,7 +9,7 @@ from autoencoders.errors import UserError
 
 
 @contextmanager
-def result_folder(out: Path) -> Iterator[Path]:
+def new_folder(out: Path) -> Iterator[Path]:
     """Give an empty folder to write to, which becomes `out` on success.
 
     Raises `UserError` where `out` is a file, or a folder that holds something.

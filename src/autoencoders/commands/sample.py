@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from autoencoders.api import BLOCK, load_model
 from autoencoders.commands.pictures import numbered, write_picture
-from autoencoders.commands.results import result_folder
+from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
@@ -28,7 +28,7 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
         raise UserError(f"--n must be from 1 to {MOST:,}, found {n}.")
     trained, generator = load_model(model), torch.Generator().manual_seed(seed)
     names, first = iter(numbered([""] * n)), None
-    with result_folder(out) as draft:
+    with new_folder(out) as draft:
         for start in tqdm(range(0, n, BLOCK), desc="samples", unit="block", delay=2, leave=False):
             images = trained.sample(min(BLOCK, n - start), generator)
             first = images if first is None else first

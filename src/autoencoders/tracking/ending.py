@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 FAILED_TASK = "kfp_failed_task"
 """Tag of a pipeline's run: the task that failed, or was stopped."""
 ERROR = "kfp_error"
-"""Tag of a pipeline's run: what that task, or else Kubeflow, said of it."""
-SUCCEEDED = ("SUCCEEDED", "COMPLETE", "CACHED")
-"""States of Kubeflow Pipelines: in its interface, and in its store of metadata, from which a task gets them."""
+"""Tag of a pipeline's run: what that task said of it."""
 
 
 def end_pipeline(client: "MlflowClient", run_id: str, status: str, task: str = "", error: str = "") -> None:
@@ -46,23 +44,16 @@ def break_off_pipeline(experiment: str, status: str, error: str) -> None:
     _with_pipeline(experiment, action, warns=False)
 
 
-def finish_pipeline(experiment: str, state: str, error: str | None) -> None:
-    """End the run of this pipeline after all of its tasks, and what those that vanished left running below it.
-
-    `state` is one of Kubeflow's, `error` what it says of it.
-    """
+def interrupt_pipeline(experiment: str) -> None:
+    """End the run of this pipeline, which was interrupted from outside its tasks, and what these left running."""
 
     def action(client: "MlflowClient", run_id: str) -> None:
-        vanished = _left_running(client, run_id)
-        for run in vanished:
+        left = _left_running(client, run_id)
+        for run in left:
             client.set_terminated(run.info.run_id, "KILLED")
-        status = client.get_run(run_id).info.status
-        if state in SUCCEEDED:
-            end_pipeline(client, run_id, "FINISHED")
-        elif status == "RUNNING":
-            tasks = sorted({run.data.tags.get("kfp_task", "") for run in vanished})
-            said = error or f"the report is missing, and Kubeflow Pipelines says {state}"
-            end_pipeline(client, run_id, "KILLED" if state.startswith("CANCEL") else "FAILED", ", ".join(tasks), said)
+        if client.get_run(run_id).info.status == "RUNNING":
+            tasks = sorted({run.data.tags.get("kfp_task", "") for run in left})
+            end_pipeline(client, run_id, "KILLED", ", ".join(tasks), "interrupted")
 
     _with_pipeline(experiment, action, warns=True)
 
