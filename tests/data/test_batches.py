@@ -102,3 +102,13 @@ def test_a_small_memory_map_and_an_array_are_left_alone(
     monkeypatch.setattr(module, "LARGE", mapped.nbytes + 1)
     shuffled(mapped)
     assert told == []
+
+
+def test_images_that_fit_on_the_gpu_are_read_once_and_nothing_is_asked_for_in_a_step(
+    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**30))
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)  # to a GPU that is not there
+    batches = list(Batches(mapped, 16, torch.device("cuda")).shuffled(torch.Generator().manual_seed(0)))
+    assert [len(batch) for batch in batches] == [16, 16, 16, 2]
+    assert told == []

@@ -25,9 +25,11 @@ class Batches:
         self.batch_size = batch_size
         self.device = device
         self._images = _tensor(images)
-        self._map = LargeMap(images) if isinstance(images, np.memmap) and images.nbytes >= LARGE else None
+        self._map: LargeMap | None = None
         if device.type == "cuda" and images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             self._images = self._images.to(device)
+        elif isinstance(images, np.memmap) and images.nbytes >= LARGE:
+            self._map = LargeMap(images)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
