@@ -18,14 +18,13 @@ from quality import count, some_of
 from quality_protocols import measure
 from speed_rows import table
 
-from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
-from autoencoders.models import Autoencoder, build
+from autoencoders.models import build
 from autoencoders.params import Params, load_params
-from autoencoders.params.sections import Vae
+from autoencoders.stages.train import fit_network
 from autoencoders.training.device import make_deterministic, resolve_device
-from autoencoders.training.loop import fit
+from autoencoders.training.share import Share
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"mse": 5, "neg_elbo": 2, "kl": 2, "cpu_seconds": 1}
@@ -37,19 +36,13 @@ def trained(params: Params, name: str, seed: int, data: PreparedData) -> Measure
     """Train the model `name` as the stage `train` would with this seed; return its test measures and CPU seconds."""
     device = resolve_device(params.device)
     make_deterministic(device)
-    entry = params.model(name)
-    settings = params.training_of(name).model_copy(update={"seed": seed})
-    train, validation, test = (data.split(split).images for split in ("train", "val", "test"))
-    generator = torch.Generator().manual_seed(seed)
-    model = build(entry.model_dump(exclude_none=True), data.info.shape, generator)
-    assert isinstance(model, Autoencoder)
+    seeded = params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
+    entry = params.model(name).model_dump(exclude_none=True)
+    model = build(entry, data.info.shape, torch.Generator().manual_seed(seed))
     start = time.process_time()
-    model.start_at(torch.from_numpy(train.mean(axis=0, dtype=np.float64) / 255).float())
-    weights = {"beta": entry.beta, "kl_warmup": entry.kl_warmup} if isinstance(entry, Vae) else {}
-    batches, unseen = Batches(train, settings.batch_size, device), Batches(validation, 1000, device)
-    fit(model, batches, unseen, settings, **weights)  # type: ignore[arg-type]
+    fit_network(model, data, seeded, name, device, Share())
     seconds = time.process_time() - start
-    return {**measure(model, np.asarray(test), device), "cpu_seconds": seconds}
+    return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 
 
 def lines(measured: Mapping[str, Sequence[Measured]]) -> Iterator[list[str]]:

@@ -63,7 +63,7 @@ def _train(
     }
     if not share.is_first:
         if not isinstance(network, PCA):
-            _fit_network(network, prepared, params, model, device, share)
+            fit_network(network, prepared, params, model, device, share)
         return
     checkpoint = Checkpoint(beneath(checkpoints, model), _fingerprint(description))
     checkpoint.warn = say
@@ -75,7 +75,7 @@ def _train(
             if isinstance(network, PCA):
                 results = _fit_pca(network, prepared)
             else:
-                history, results = _fit_network(network, prepared, params, model, device, share, checkpoint, saved, run)
+                history, results = fit_network(network, prepared, params, model, device, share, checkpoint, saved, run)
             results["anomaly"] = _thresholds(network.to(device), prepared, device)
             with result_folder(out) as draft:
                 if history:
@@ -94,7 +94,7 @@ def _fit_pca(model: PCA, prepared: PreparedData) -> dict[str, Any]:
     return {"validation": {"val/mse": sum(errors) / prepared.split("val").images.size}}
 
 
-def _fit_network(
+def fit_network(
     model: Model,
     prepared: PreparedData,
     params: Params,
@@ -105,6 +105,7 @@ def _fit_network(
     saved: dict[str, Any] | None = None,
     run: tracking.ModelRun | None = None,
 ) -> tuple[list[Row], dict[str, Any]]:
+    """Train `model`, the untrained entry `name` of `models`, in place; return its history and what model.json says."""
     assert isinstance(model, Autoencoder)
     entry, settings = params.model(name), params.training_of(name)
     images = prepared.split("train").images
