@@ -5,14 +5,17 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 from speed_contenders import CONTENDERS, MLP, OWN, TARGET
 from speed_part import Part, curve_of, growth
 from speed_rows import Row, exponent
 
-from autoencoders.plots.style import INK, MUTED, colours, new_figure, save, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, log_scale, new_figure, save, styled
 
 TOP = 125.0
 """Nats; what lies above is the first epochs'."""
+OURS, OTHERS = PALETTE[0], PALETTE[3]
+COLOURS = {OWN: OURS, "pytorch/examples": PALETTE[1], "pythae": PALETTE[2], "Lightning": PALETTE[4]}
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -39,16 +42,17 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 def _quality(axes: Axes, part: Part) -> None:
     names = [one.name for one in CONTENDERS if one.full != "never" and one.name in part.subjects]
-    colour = colours(names)
     for name in names:
         for turn in part.by_round(name, "neg_elbo of epoch 1"):
             seconds, values = zip(*curve_of(part, name, turn), strict=True)
             label = name if turn == 1 else None
-            line = axes.plot(seconds, values, "o-", markersize=3, color=colour[name], label=label)[0]
+            line = axes.plot(seconds, values, "o-", markersize=3, color=COLOURS[name], label=label)[0]
             line.set(linewidth=2.2 if name == OWN else 1.2, alpha=1.0 if turn == 1 else 0.4)
     axes.axhline(TARGET, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.set(title=f"Time to quality, {MLP}", xlabel="seconds of training", ylabel="test −ELBO, nats", xscale="log")
+    axes.set(title=f"Time to quality, {MLP}", xlabel="seconds of training", ylabel="test −ELBO, nats")
+    log_scale(axes, "x")
     axes.set_ylim(top=TOP)
+    axes.yaxis.set_major_locator(MultipleLocator(5))
     axes.legend(loc="upper right")
 
 
@@ -56,21 +60,24 @@ def _throughput(axes: Axes, part: Part) -> None:
     shown = [one for one in CONTENDERS if (one.name, "images_per_second") in part.found][::-1]
     speeds = [part.found[one.name, "images_per_second"].median for one in shown]
     own = [one.name.startswith(OWN) for one in shown]
-    axes.barh(range(len(shown)), speeds, color=["#3f90da" if mine else "#94a4a2" for mine in own])
+    axes.barh(range(len(shown)), speeds, color=[OURS if mine else OTHERS for mine in own])
     axes.set_yticks(range(len(shown)), [f"{one.group}: {one.name.split(',')[0]}, batch {one.batch}" for one in shown])
     for place, speed in enumerate(speeds):
         axes.annotate(f"{speed:,.0f}", (speed, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set(title="Images a second in training", xscale="log")
+    axes.set_title("Images a second in training")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     axes.tick_params(axis="y", labelsize=7)
     axes.margins(x=0.15)
 
 
 def _growth(axes: Axes, part: Part) -> None:
-    for kind, colour in (("images ×", "#3f90da"), ("latent", "#bd1f01")):
+    for kind, colour in (("images ×", OURS), ("latent", PALETTE[2])):
         sizes, seconds = zip(*growth(part, kind), strict=True)
         name = f"{kind.removesuffix(' ×')}: exponent {exponent(sizes, seconds):.2f}"
         axes.plot(sizes, seconds, "o-", markersize=3, color=colour, label=name)
     first = growth(part, "images ×")[0]
     axes.plot([1, 8], [first[1], 8 * first[1]], ":", color=INK, linewidth=0.8, label="linear")
-    axes.set(title="Seconds of an epoch", xlabel="times the images; latent dimensions", xscale="log", yscale="log")
-    axes.legend(loc="upper left")
+    axes.set(title="Seconds of an epoch", xlabel="times the images; latent dimensions")
+    log_scale(axes, "x")
+    log_scale(axes, "y")
+    axes.legend(loc="upper right")
