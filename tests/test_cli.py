@@ -31,6 +31,14 @@ def test_help_lists_every_command_without_importing_torch(tmp_path: Path) -> Non
             assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize("name", ["check", "download", "prepare", "compare"])
+def test_what_computes_nothing_starts_without_torch_and_mlflow(name: str) -> None:
+    code = f"import sys; from autoencoders.cli import stage; stage({name!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "autoencoders.cli" in done.stdout.split()
+    assert not {"torch", "mlflow"} & set(done.stdout.split())
+
+
 def test_a_user_s_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("modles: {}\n")
     done = command("train", "--model", "vae", "--data", "d", "--checkpoints", "c", "--out", "o", cwd=tmp_path)
