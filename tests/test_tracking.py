@@ -25,7 +25,7 @@ from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.stages.train import train
 from autoencoders.tracking import client as mlflow_client
-from autoencoders.tracking import content, launch, runs
+from autoencoders.tracking import content, launch, model_run
 from autoencoders.tracking.store import SOURCE_RUN
 
 Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
@@ -347,7 +347,7 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     folder = train_model("ae")
     assert reference(folder)["run_id"] == injected
-    assert client.get_run(injected).data.tags[runs.RESUMED_RUN] == first[0]
+    assert client.get_run(injected).data.tags[model_run.RESUMED_RUN] == first[0]
     histories(client, injected, folder)
 
 

@@ -13,7 +13,8 @@ exception are system metrics, which no folder keeps.
     store         finding and making experiments and runs
     content       what a run holds, each part logged so that logging it again changes nothing
     logged_model  the model as MLflow stores, loads and registers it
-    runs          the run of one training, and the runs of models that are folders already
+    model_run     the run of one training
+    runs          the runs of what is a folder already: trained models, rungs, the report
     pages         the report
     lineage       what a model came from, found from its folder, its run or the Kubeflow run
 """
@@ -21,9 +22,10 @@ exception are system metrics, which no folder keeps.
 from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
 from autoencoders.tracking.launch import injected_run, launched_alone
 from autoencoders.tracking.logged_model import registered_name
+from autoencoders.tracking.model_run import ModelRun
 from autoencoders.tracking.origin import circumstances
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, ModelRun, figures_of, log_own_rung
+from autoencoders.tracking.runs import FolderRuns, figures_of, log_own_rung
 
 __all__ = [
     "FolderRuns",
