@@ -89,6 +89,7 @@ def fit_mixture(z: ArrayLike, components: int, seed: int) -> CodeDistribution:
     .005 nats. There are never more components than distinct codes, so collapsed codes do not fail.
     """
     from sklearn.mixture import GaussianMixture
+    from threadpoolctl import threadpool_limits
 
     codes = np.asarray(z, dtype=np.float64)
     if len(codes) > MAX_FIT:
@@ -97,7 +98,9 @@ def fit_mixture(z: ArrayLike, components: int, seed: int) -> CodeDistribution:
         n_components=min(components, len(np.unique(codes, axis=0))),
         reg_covar=RELATIVE_FLOOR * codes.var(axis=0).mean() + 1e-18,  # above 0 where all codes are one point
         random_state=seed,
-    ).fit(codes)
+    )
+    with threadpool_limits(1, "blas"):  # on matrices as narrow as codes, its threads wait more than they work
+        mixture.fit(codes)
     return CodeDistribution(mixture.weights_, mixture.means_, np.stack([_root(cov) for cov in mixture.covariances_]))
 
 

@@ -91,6 +91,7 @@ def linear_probe_accuracy(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     codes, labels = _codes(train_z), np.asarray(train_y)
     if len(codes) > max_train:
@@ -98,7 +99,9 @@ def linear_probe_accuracy(
         codes, labels = codes[chosen], labels[chosen]
     if len(np.unique(labels)) == 1:  # nothing to regress on: the only class is the prediction
         return float(np.mean(np.asarray(test_y) == labels[0]))
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(codes, labels)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    with threadpool_limits(1, "blas"):  # on matrices as narrow as codes, its threads wait more than they work
+        probe.fit(codes, labels)
     return float(probe.score(_codes(test_z), np.asarray(test_y)))
 
 
