@@ -37,8 +37,7 @@ def trained(params: Params, name: str, seed: int, data: PreparedData) -> Measure
     device = resolve_device(params.device)
     make_deterministic(device)
     seeded = params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
-    entry = params.model(name).model_dump(exclude_none=True)
-    model = build(entry, data.info.shape, torch.Generator().manual_seed(seed))
+    model = build(params.model(name).model_dump(), data.info.shape, torch.Generator().manual_seed(seed))
     start = time.process_time()
     fit_network(model, data, seeded, name, device, Share())
     seconds = time.process_time() - start

@@ -10,12 +10,11 @@ from speed_contenders import CONTENDERS, MLP, OWN, TARGET
 from speed_part import Part, curve_of, growth
 from speed_rows import Row, exponent
 
-from autoencoders.plots.style import INK, MUTED, PALETTE, log_scale, new_figure, save, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, colours, log_scale, new_figure, save, styled
 
 TOP = 125.0
 """Nats; what lies above is the first epochs'."""
 OURS, OTHERS = PALETTE[0], PALETTE[3]
-COLOURS = {OWN: OURS, "pytorch/examples": PALETTE[1], "pythae": PALETTE[2], "Lightning": PALETTE[4]}
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -42,11 +41,12 @@ def figure(rows: Sequence[Row]) -> Figure:
 
 def _quality(axes: Axes, part: Part) -> None:
     names = [one.name for one in CONTENDERS if one.full != "never" and one.name in part.subjects]
+    colour = colours(sorted(names, key=lambda name: name != OWN))  # this project's is the palette's first everywhere
     for name in names:
         for turn in part.by_round(name, "neg_elbo of epoch 1"):
             seconds, values = zip(*curve_of(part, name, turn), strict=True)
             label = name if turn == 1 else None
-            line = axes.plot(seconds, values, "o-", markersize=3, color=COLOURS[name], label=label)[0]
+            line = axes.plot(seconds, values, "o-", markersize=3, color=colour[name], label=label)[0]
             line.set(linewidth=2.2 if name == OWN else 1.2, alpha=1.0 if turn == 1 else 0.4)
     axes.axhline(TARGET, color=MUTED, linewidth=0.8, linestyle=":")
     axes.set(title=f"Time to quality, {MLP}", xlabel="seconds of training", ylabel="test −ELBO, nats")
