@@ -15,7 +15,7 @@ from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import FolderRuns, ModelRun, launch
-from autoencoders.tracking.ending import ERROR, FAILED_TASK
+from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK
 from autoencoders.tracking.store import PARENT, create_run
 
 Task = Callable[..., None]

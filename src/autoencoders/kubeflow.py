@@ -112,7 +112,7 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
 
 def _tell_pipeline(end: BaseException) -> None:
     """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
-    from autoencoders.tracking.ending import break_off_pipeline
+    from autoencoders.tracking.kfp_status import break_off_pipeline
 
     code = end.code if isinstance(end, SystemExit) else None
     stopped = code in STOPPED or isinstance(end, KeyboardInterrupt | Interrupted)
@@ -122,7 +122,7 @@ def _tell_pipeline(end: BaseException) -> None:
 
 def interrupted() -> None:
     """End MLflow's run of the pipeline whose tasks were interrupted from outside, and what they left running."""
-    from autoencoders.tracking.ending import interrupt_pipeline
+    from autoencoders.tracking.kfp_status import interrupt_pipeline
 
     interrupt_pipeline(Tracking().experiment)
 

@@ -8,7 +8,7 @@ exception are system metrics, which no folder keeps.
     recorder      calls in the background, and what happens when they fail
     origin        the tags that tie a run to commit, DVC stage and inputs
     launch        what started the process, and the run that it is to join
-    ending        how the run of a Kubeflow pipeline ends
+    kfp_status    how the run of a Kubeflow pipeline ends
     links         addresses of runs' pages
     store         finding and making experiments and runs
     content       what a run holds, each part logged so that logging it again changes nothing

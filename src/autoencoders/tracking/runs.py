@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.tracking import content, logged_model
-from autoencoders.tracking.ending import end_pipeline
+from autoencoders.tracking.kfp_status import end_pipeline
 from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone, run_above
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import PATIENCE, Recorder

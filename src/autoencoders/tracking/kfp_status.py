@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autoencoders.tracking.content import set_tags
-from autoencoders.tracking.launch import injected_run, kubeflow_run
+from autoencoders.tracking.launch import PIPELINE, injected_run, kubeflow_run
 from autoencoders.tracking.recorder import PATIENCE, Recorder
 from autoencoders.tracking.store import PARENT
 
@@ -56,6 +56,27 @@ def interrupt_pipeline(experiment: str) -> None:
             end_pipeline(client, run_id, "KILLED", ", ".join(tasks), "interrupted")
 
     _with_pipeline(experiment, action, warns=True)
+
+
+def close_pipeline(pipeline: str, experiment: str, status: str, task: str = "", error: str = "") -> str | None:
+    """Mark MLflow's run of the Kubeflow run `pipeline`, which has ended, as `status`, and return its page.
+
+    For who watches a pipeline from outside; `task` failed, and said `error`. A run that has ended already keeps its
+    status. Where MLflow does not answer, nothing happens; where it has no such run, or no page, None is returned.
+    """
+    from autoencoders.tracking.links import ABOVE, pages
+    from autoencoders.tracking.store import tagged
+
+    def attempt(client: "MlflowClient") -> None:
+        run_id = tagged(client, PIPELINE, pipeline)
+        if run_id and client.get_run(run_id).info.status == "RUNNING":
+            end_pipeline(client, run_id, status, task, error)
+
+    recorder = Recorder()
+    recorder.warns = False
+    recorder.attempt(attempt)
+    recorder.finish(tell=False, timeout=PATIENCE)
+    return pages({}, pipeline).get(ABOVE)
 
 
 def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None], warns: bool) -> None:
