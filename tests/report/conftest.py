@@ -72,6 +72,7 @@ def make_page() -> Callable[..., Page]:
             "legend": [],
             "rungs": [],
             "figures": [],
+            "mlflow": None,
             "usage": "",
         }
         return Page(**{**simple, **parts})

@@ -1,5 +1,6 @@
 """The page in Chromium: it asks for nothing, and decodes as PyTorch does."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -261,3 +262,48 @@ def test_without_scripts_the_page_says_where_to_look(browser: "Browser", page_of
         assert text is not None
         assert before is not None
         assert text["x"] == before["x"]
+
+
+def framed(page: Path) -> Path:
+    """A page that shows `page` as Kubeflow Pipelines does: in a frame without an address, in which scripts may run."""
+    around = page.with_name("kubeflow.html")
+    around.write_text(
+        f'<!doctype html><body style="margin:0"><iframe sandbox="allow-scripts" src="javascript:void(0);" '
+        f'style="width:100%;height:600px;border:0"></iframe><script type="application/json">'
+        f"{json.dumps(page.read_text(encoding='utf-8')).replace('</', '<' + chr(92) + '/')}</script>"
+        "<script>document.querySelector('iframe').srcdoc = "
+        "JSON.parse(document.querySelector('script').textContent);</script></body>",
+        encoding="utf-8",
+    )
+    return around
+
+
+def test_within_kubeflow_the_contents_lead_to_their_sections(browser: "Browser", page_of_two: Path) -> None:
+    with opened(browser, framed(page_of_two), viewport={"width": 900, "height": 600}) as tab:
+        frame = tab.frame_locator("iframe")
+        frame.locator("html").evaluate("one => { one.style.scrollBehavior = 'auto'; }")
+        for link in frame.locator("nav a").all():
+            section = frame.locator(str(link.get_attribute("href")))
+            link.scroll_into_view_if_needed()
+            link.click()
+            settle(tab)
+            assert section.is_visible(), "the frame must not leave the page"
+            top = section.evaluate("one => one.getBoundingClientRect().top")
+            last = section.evaluate("one => innerHeight + scrollY >= document.documentElement.scrollHeight - 2")
+            assert abs(top) < 40 or last, link.inner_text()
+            frame.locator("body").evaluate("() => scrollTo(0, 0)")
+
+
+def test_within_kubeflow_a_plane_decodes_where_one_points(browser: "Browser", page_of_two: Path) -> None:
+    with opened(browser, framed(page_of_two), viewport={"width": 1000, "height": 600}) as tab:
+        frame = tab.frame_locator("iframe")
+        plane_ = frame.locator(".codes").first
+        plane_.scroll_into_view_if_needed()
+        before = frame.locator("output").first.inner_text()
+        box = plane_.bounding_box()
+        assert box is not None
+        tab.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
+        settle(tab)
+        after = frame.locator("output").first.inner_text()
+        assert re.search(COORDINATES, after)
+        assert after != before

@@ -32,7 +32,15 @@ def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
     )  # fmt: skip
     assert NASTY not in html
     assert "alert" in html
-    assert html.count("<script") == html.count("</script>") == 2  # the origin, and what opens details for printing
+    # The origin, what makes links work in Kubeflow's frame, what opens details for printing.
+    assert html.count("<script") == html.count("</script>") == 3
+
+
+@pytest.mark.parametrize("server", [None, "https://mlflow.example"])
+def test_it_says_where_the_runs_are(make_page: Callable[..., Page], server: str | None) -> None:
+    html = render(make_page(mlflow=server))
+    assert ("<pre>mlflow ui" in html) == (server is None)
+    assert ("<pre>https://mlflow.example</pre>" in html) == (server is not None)
 
 
 def test_the_origin_can_be_read_back(make_page: Callable[..., Page]) -> None:

@@ -29,6 +29,20 @@ def test_every_pixel_stays_as_it_was(tmp_path: Path, width: int) -> None:
     assert np.array_equal(shown(picture(saved(tmp_path / "a.png", pixels), "alt")), pixels)
 
 
+def test_a_chart_keeps_its_colours_up_to_256_and_halves_where_it_has_more(tmp_path: Path) -> None:
+    few = np.zeros((20, 30, 3), int)
+    few[:, 10:] = 63, 144, 218
+    assert np.array_equal(shown(picture(saved(tmp_path / "loss.png", few), "alt")), few)
+    dots, other = np.random.default_rng(0).random((2, 300, 400))
+    many = (255 * np.stack([dots, (1 - dots) ** 2, 0.1 * other], axis=2)).astype(int)
+    whole, chart = (picture(saved(tmp_path / f"{name}.png", many), "alt") for name in ("samples", "prediction--vae"))
+    assert np.array_equal(shown(whole), many)
+    drawn = shown(chart)
+    assert len(np.unique(drawn.reshape(-1, 3), axis=0)) <= 256
+    assert np.abs(drawn.astype(int) - many).mean() < 8
+    assert len(chart.source) < len(whole.source) / 2
+
+
 def test_a_figure_takes_less_room(tmp_path: Path) -> None:
     chart = np.full((400, 600, 3), 255)
     chart[100:300, 50:500] = 63, 144, 218

@@ -71,6 +71,8 @@ class Page:
     legend: Sequence[Mapping[str, str]]
     rungs: Sequence[RungSection]
     figures: Sequence[Picture]
+    mlflow: str | None
+    """Address of the server that shows the runs; None where it is `mlflow ui`."""
     usage: str
 
 

@@ -1,4 +1,4 @@
-"""Figures inside the page: as data addresses, losslessly, with captions and alternative texts."""
+"""Figures inside the page: as data addresses, small, with captions and alternative texts."""
 
 import base64
 import io
@@ -48,6 +48,9 @@ SHARED = {
     ),
 }
 """Caption and alternative text of the figures that show all models, in the order of the page."""
+CHARTS = ("comparison", "loss", "kl", "prediction")
+"""Figures that show no pictures: 256 colours do for their lines and dots."""
+COLOURS = 256
 BY_MODEL = {
     "prediction": (
         "The test set in the latent plane of {model}{projected}.",
@@ -75,11 +78,14 @@ class Picture:
 
 
 def picture(path: Path, alt: str, caption: str = "") -> Picture:
-    """Return the figure `path` for the page, in fewer bytes; raises `UserError` where it cannot be read."""
+    """Return the figure `path` for the page, in fewer bytes; raises `UserError` where it cannot be read.
+
+    A chart has at most 256 colours, which halves it; of other figures every pixel is as it was.
+    """
     try:
         with Image.open(path) as image:
             image.load()
-            (kind, data), size = _smaller(image), image.size
+            (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
     except (OSError, UnidentifiedImageError) as error:
         raise UserError(f"{path} is missing or damaged ({error}). Run the stage that draws it again.") from error
     width, height = (round(side * CSS_DPI / DPI) for side in size)
@@ -87,10 +93,12 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
     return Picture(address, max(width, 1), max(height, 1), alt, caption)
 
 
-def _smaller(image: Image.Image) -> tuple[str, bytes]:
-    """Return format and bytes of the picture on white, every pixel as it was: WebP takes two thirds of PNG's bytes."""
+def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:
+    """Return format and bytes of the picture on white: WebP takes two thirds of PNG's bytes."""
     white = Image.new("RGBA", image.size, "white")
     flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+    if is_chart:
+        flat = flat.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     file = io.BytesIO()
     if max(image.size) > WEBP_SIDE:
         flat.save(file, "PNG", optimize=True)

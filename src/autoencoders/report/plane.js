@@ -192,6 +192,7 @@ class Plane {
   }
 
   draw() {
+    if (!this.still) return;  // in a frame that has no size yet
     const context = this.canvas.getContext("2d"), x = this.x(this.z[0]), y = this.y(this.z[1]);
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.drawImage(this.still, 0, 0);

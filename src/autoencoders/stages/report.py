@@ -23,8 +23,8 @@ from autoencoders.report.pictures import SHARED, Picture, picture, pictures
 from autoencoders.report.planes import MOST_WEIGHTS, Plane, count_weights, legend, plane
 from autoencoders.report.provenance import Part, leading_sentences, part
 from autoencoders.report.references import references_for
-from autoencoders.stages.compare import SHOWN
-from autoencoders.stages.publish import record_results, register_best
+from autoencoders.stages.compare import SHOWN, read_comparison
+from autoencoders.stages.publish import best_models, record_results, register_best
 from autoencoders.trained import load_trained, read_description
 
 Described = Mapping[str, dict[str, Any]]
@@ -73,6 +73,7 @@ def report(
             legend=legend(prepared.split("test").labels, prepared.info.classes),
             rungs=[_rung(ladder / name, one) for name, one in rungs.items()],
             figures=pictures(figures, params.models, leave_out=["comparison"]),
+            mlflow=tracking.server_address(),
             usage=_usage(params, descriptions),
         )
         with atomic_file(out) as draft:
@@ -97,10 +98,7 @@ def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
 
 def _measured(path: Path, params: Params) -> pd.DataFrame:
     """Return the comparison, a row a model."""
-    try:
-        measured = pd.read_csv(path, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the `compare` stage.") from error
+    measured = read_comparison(path)
     if list(measured.index) != list(params.models):
         raise UserError(f"{path} compares other models than params.yaml names. Run the `compare` stage.")
     return measured
@@ -184,11 +182,15 @@ def _usage(params: Params, descriptions: Described) -> str:
     name = next((name for name, entry in params.models.items() if isinstance(entry, Vae)), next(iter(params.models)))
     channels, height, width = descriptions[name]["shape"]
     samples = isinstance(params.models[name], Vae)
+    source = f"models/{name}"
+    if tracking.server_address() and (aliases := best_models(params, descriptions)):  # no folder of the reader's
+        alias = "best-vae" if samples else next(iter(aliases))
+        source = f"models:/{tracking.registered_name(descriptions[name])}@{alias}"
     lines = [
         *(["import torch"] if samples else []),
         "from autoencoders import load_model",
         "",
-        f'model = load_model("models/{name}")',
+        f'model = load_model("{source}")',
         f"# images: float32 (N, {channels}, {height}, {width}) in [0, 1], a tensor or an array",
         "z = model.encode(images)",
         "redrawn = model.decode(z)",

@@ -19,7 +19,7 @@ exception are system metrics, which no folder keeps.
     lineage       what a model came from, found from its folder, its run or the Kubeflow run
 """
 
-from autoencoders.tracking.client import connect, repository_root, require_server, tracking_uri
+from autoencoders.tracking.client import connect, repository_root, require_server, server_address, tracking_uri
 from autoencoders.tracking.launch import injected_run, launched_alone
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.model_run import ModelRun
@@ -40,5 +40,6 @@ __all__ = [
     "registered_name",
     "repository_root",
     "require_server",
+    "server_address",
     "tracking_uri",
 ]

@@ -98,14 +98,21 @@ def _making_tables(file: Path | None) -> Iterator[None]:
             del os.environ[place]
 
 
-def run_page(experiment_id: str, run_id: str) -> str | None:
-    """Return the address of a run's page for a browser, or None where no server shows one.
+def server_address() -> str | None:
+    """Return MLflow's address for a browser, or None where the runs are on no server.
 
-    It is on the server that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
+    It is the one that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
     """
     if not tracking_uri().startswith(("http://", "https://")):
         return None
-    server = without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
+    return without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
+
+
+def run_page(experiment_id: str, run_id: str) -> str | None:
+    """Return the address of a run's page for a browser, or None where no server shows one."""
+    server = server_address()
+    if server is None:
+        return None
     workspace = os.environ.get("MLFLOW_WORKSPACE")
     within = f"?workspace={quote(workspace, safe='')}" if workspace else ""
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}{within}"
