@@ -1,0 +1,216 @@
+"""A strict look at the compiled pipeline: whether a cluster runs it, which KFP's SDK and `kfp.local` do not ask.
+
+KFP's driver resolves the inputs of a task when it is about to start, and then fails where their types do not match;
+its launcher, Argo and Kubernetes have rules of their own. What breaks one of them is found here, before it is sent.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from autoencoders.errors import UserError
+from pipeline.workflow_size import ARGUMENT, LIMIT, WorkflowSize, estimate
+
+Json = dict[str, Any]
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Of a Kubernetes volume, which KFP names after its secret or claim, and of a task."""
+KINDS = {"STRUCT": dict, "LIST": list, "BOOLEAN": bool, "STRING": str, "NUMBER_INTEGER": float, "NUMBER_DOUBLE": float}
+"""What a value of each of KFP's types is, once JSON is read: it has one kind of number."""
+WORDS = {dict: "struct", list: "list", bool: "bool", str: "string", float: "number", type(None): "null"}
+KFPS_OWN = re.compile(r"KFP_POD_.*|METADATA_GRPC_.*|MLFLOW_TRACKING_URI|MLFLOW_RUN_ID|KFP_MLFLOW_CONFIG")
+"""Variables that KFP, or its MLflow plugin, sets in every pod."""
+
+
+def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowSize:
+    """Return the size of a run of the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
+    values, problems = _resolved(spec["root"], "the pipeline", arguments)
+    if not problems:  # of what the arguments spoil, the tasks would only tell again
+        problems = _tasks(spec, spec["root"], values, "")
+    for label, config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
+        container = spec["deploymentSpec"]["executors"][label]["container"]
+        problems += [f"{label.removeprefix('exec-')}: {one}" for one in _pod(container, config)]
+    problems += _deadlines(spec, platform)
+    if problems:
+        raise UserError(f"a cluster would not run this pipeline. {'; '.join(problems)}.")
+    size = estimate(spec, platform, values)
+    _fits(size)
+    return size
+
+
+def _fits(size: WorkflowSize) -> None:
+    """Raise `UserError` where what Kubernetes and Linux carry is too little."""
+    stage, largest = max(size.inputs.items(), key=lambda one: one[1])
+    if largest > ARGUMENT:
+        raise UserError(
+            f"the inputs of {stage} are about {largest // 1024} KiB, of which a process takes {ARGUMENT // 1024}. "
+            "Train fewer models in one pipeline."
+        )
+    if size.spec > LIMIT:
+        raise UserError(f"the pipeline is about {size.spec // 1024} KiB, of which Argo takes {LIMIT // 1024}.")
+
+
+def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) -> list[str]:
+    """Return what is wrong with the tasks of a graph whose inputs have `values`."""
+    tasks, problems = component["dag"]["tasks"], []
+    outputs: dict[tuple[str, str], Any] = {}
+    for name in _in_order(tasks):
+        task, inner = tasks[name], spec["components"][tasks[name]["componentRef"]["name"]]
+        where = f"{within}{name}"
+        if not LABEL.fullmatch(name):
+            problems.append(f"{where}: no name for a task in Kubernetes")
+        given, missing = _given(task, values, outputs)
+        problems += [f"{where}: {one}" for one in missing]
+        items: list[Mapping[str, Any]] = [given]
+        if iterator := task.get("parameterIterator"):
+            items, wrong = _iterations(iterator, given)
+            problems += [f"{where}: {one}" for one in wrong]
+        for item in items:
+            resolved, wrong = _resolved(inner, where, item)
+            problems += wrong
+            if "dag" in inner:
+                problems += _tasks(spec, inner, resolved, f"{where} › ")
+        problems += _lists(inner, where)
+        for key, value in _outputs(spec, inner).items():
+            outputs[name, key] = [value] if iterator else value
+    return list(dict.fromkeys(problems))
+
+
+def _in_order(tasks: Json) -> Iterator[str]:
+    """Give the names of tasks, each after those that it depends on."""
+    done: set[str] = set()
+    while len(done) < len(tasks):
+        ready = [name for name in tasks if name not in done and done.issuperset(tasks[name].get("dependentTasks", ()))]
+        if not ready:
+            raise UserError("the pipeline's tasks depend on each other in a circle.")
+        yield from ready
+        done.update(ready)
+
+
+def _given(task: Json, values: Mapping[str, Any], outputs: Mapping[tuple[str, str], Any]) -> tuple[Json, list[str]]:
+    """Return the values that a task is handed, by its inputs' names, and where there are none."""
+    given, problems = {}, []
+    for target, source in task.get("inputs", {}).get("parameters", {}).items():
+        if "componentInputParameter" in source:
+            name = source["componentInputParameter"]
+            if name in values:
+                given[target] = values[name]
+        elif "taskOutputParameter" in source:
+            of = source["taskOutputParameter"]
+            key = (of["producerTask"], of["outputParameterKey"])
+            if key not in outputs:
+                problems.append(f"{target} comes from {key[0]}, which has no output {key[1]}")
+            else:
+                given[target] = outputs[key]
+        else:
+            given[target] = source["runtimeValue"]["constant"]
+    return given, problems
+
+
+def _iterations(iterator: Json, given: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], list[str]]:
+    """Return the values of each round of a loop."""
+    source = iterator["items"]
+    items = json.loads(source["raw"]) if "raw" in source else given.get(source["inputParameter"])
+    if not isinstance(items, list) or not items:
+        return [], [f"loops over {_kind(items)}, which is no list of at least one"]
+    return [{**given, iterator["itemInput"]: item} for item in items], []
+
+
+def _resolved(component: Json, where: str, given: Mapping[str, Any]) -> tuple[Json, list[str]]:
+    """Return the inputs of a component as a driver passes them on, and what it refuses of the values `given`."""
+    resolved, problems = {}, []
+    definitions = component.get("inputDefinitions", {}).get("parameters", {})
+    for name, definition in definitions.items():
+        value = given.get(name, definition.get("defaultValue"))
+        if name not in given and "defaultValue" not in definition:
+            if not definition.get("isOptional"):
+                problems.append(f"{where}: {name} has no value")
+            continue
+        wanted = definition["parameterType"]
+        if value is None:
+            problems.append(f"{where}: {name} is null, which KFP refuses: leave it out")
+        elif _holds_null(value):
+            problems.append(f"{where}: {name} holds a null, which KFP refuses: leave the key out")
+        elif wanted == "STRING" and not isinstance(value, str):
+            resolved[name] = json.dumps(value)  # a driver turns anything into text for an input that is text
+        elif _kind(value) != WORDS[KINDS[wanted]]:
+            problems.append(f"{where}: {name} wants {wanted}, and gets {_kind(value)}")
+            resolved[name] = KINDS[wanted]()
+        else:
+            resolved[name] = value
+    unknown = [name for name in given if name not in definitions]
+    problems += [f"{where}: there is no input {name}" for name in unknown]
+    return resolved, problems
+
+
+def _outputs(spec: Json, component: Json) -> Json:
+    """Return a value of the right kind for each parameter that a component puts out."""
+    definitions = component.get("outputDefinitions", {}).get("parameters", {})
+    return {name: KINDS[one["parameterType"]]() for name, one in definitions.items()}
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(_holds_null(one) for one in (value.values() if isinstance(value, dict) else value))
+    return value is None
+
+
+def _kind(value: Any) -> str:
+    return WORDS[float if isinstance(value, int) and not isinstance(value, bool) else type(value)]
+
+
+def _lists(component: Json, where: str) -> list[str]:
+    """KFP's launcher opens the store of an earlier run by the first artifact of each input.
+
+    Of a list it never sees the others: where those come from the cache and the first does not, it fails.
+    """
+    artifacts = component.get("inputDefinitions", {}).get("artifacts", {})
+    if "dag" in component or not artifacts or not all(one.get("isArtifactList") for one in artifacts.values()):
+        return []
+    return [f"{where} has only lists of artifacts as inputs: give it one that is no list"]
+
+
+def _pod(container: Json, config: Json) -> list[str]:
+    """Return what Kubernetes would refuse in the pod of a task."""
+    variables = Counter(one["name"] for one in container.get("env", ()))
+    variables.update(one["name"] for one in config.get("fieldPathAsEnv", ()))
+    variables.update(key["envVar"] for secret in config.get("secretAsEnv", ()) for key in secret["keyToEnv"])
+    problems = [f"the variable {name} is set {count} times" for name, count in variables.items() if count > 1]
+    problems += [f"the variable {name} is KFP's own" for name in variables if KFPS_OWN.fullmatch(name)]
+    volumes = Counter(one["constant"] for one in config.get("pvcMount", ()))
+    volumes.update(one["secretName"] for one in config.get("secretAsVolume", ()))
+    volumes.update(one["volumeName"] for one in config.get("emptyDirMounts", ()))
+    for name, count in volumes.items():
+        if count > 1:
+            problems.append(f"{name} is mounted {count} times, which KFP cannot do")
+        if not LABEL.fullmatch(name):
+            problems.append(
+                f"{name} cannot be mounted: its name must be lower-case letters, digits and hyphens, at most 63"
+            )
+    paths = Counter(one["mountPath"].rstrip("/") for mounts in ("pvcMount", "secretAsVolume", "emptyDirMounts")
+                    for one in config.get(mounts, ()))  # fmt: skip
+    return problems + [f"{count} volumes are mounted at {path}" for path, count in paths.items() if count > 1]
+
+
+def _deadlines(spec: Json, platform: Json) -> list[str]:
+    """KFP's longest backoff is the deadline of all attempts of a task, from the first one's start."""
+    configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    graphs = [
+        component["dag"]["tasks"] for component in (spec["root"], *spec["components"].values()) if "dag" in component
+    ]
+    problems = []
+    for tasks in graphs:
+        for name, task in tasks.items():
+            retry = task.get("retryPolicy")
+            label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
+            if not retry or label is None:
+                continue
+            timeout = int(configs.get(label, {}).get("activeDeadlineSeconds", 0))
+            allowed = int(retry["backoffMaxDuration"].removesuffix("s"))
+            if allowed <= (retry["maxRetryCount"] + 1) * timeout:
+                problems.append(
+                    f"{name}: {retry['maxRetryCount']} further attempts of {timeout} s do not fit into {allowed} s"
+                )
+    return problems

@@ -1,0 +1,192 @@
+"""The strict check: each pipeline that a cluster would refuse, or fail, is refused here, in one line that says why."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from autoencoders.errors import UserError
+from autoencoders.params import Params, parse_params
+from pipeline.compiling import compile_text
+from pipeline.profiles import FOLDER, Profile, load_profile
+from pipeline.spec_check import check
+
+from compiled import Compiled  # isort: skip
+from recorded import recording  # isort: skip
+
+Compile = Callable[..., Compiled]
+Change = Callable[[dict[str, Any], dict[str, Any]], object]
+
+
+@pytest.fixture(scope="module")
+def documents(compiled: Compile) -> tuple[dict[str, Any], dict[str, Any]]:
+    spec, platform = yaml.safe_load_all(compiled("gpu").text)
+    return spec, platform
+
+
+def refusal(documents: tuple[dict[str, Any], dict[str, Any]], change: Change, arguments: dict[str, Any]) -> str:
+    spec, platform = copy.deepcopy(documents)
+    change(spec, platform)
+    with pytest.raises(UserError) as refused:
+        check(spec, platform, arguments)
+    return str(refused.value).removeprefix("a cluster would not run this pipeline. ")
+
+
+def nothing(spec: dict[str, Any], platform: dict[str, Any]) -> None:
+    pass
+
+
+def loop(spec: dict[str, Any]) -> dict[str, Any]:
+    return next(one for name, one in spec["components"].items() if name.startswith("comp-for-loop"))
+
+
+def config(platform: dict[str, Any], stage: str) -> dict[str, Any]:
+    return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{stage}"]
+
+
+def item_as_text(spec: dict[str, Any], platform: dict[str, Any]) -> None:
+    """What `models_params: list` compiles to, and what a cluster refused at the first `train`."""
+    loop(spec)["inputDefinitions"]["parameters"]["pipelinechannel--models_params-loop-item"]["parameterType"] = "STRING"
+
+
+def test_what_is_committed_passes(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    assert check(*documents, {}).inputs.keys() == {
+        "download", "prepare", "features", "train", "evaluate", "compare", "plots", "ladder", "report",
+    }  # fmt: skip
+
+
+def test_the_pipeline_that_a_cluster_ran_is_refused_for_what_went_wrong_with_it_alone() -> None:
+    """It ran; with the first model changed after a cached run, `compare` failed; with the plugin on, every pod."""
+    said = refusal(recording("pipeline"), nothing, {})
+    assert "compare has only lists of artifacts as inputs: give it one that is no list" in said
+    rest = said.replace("compare has only lists of artifacts as inputs: give it one that is no list; ", "")
+    assert {problem.partition(": ")[2].rstrip(".") for problem in rest.split("; ")} >= {
+        "the variable MLFLOW_TRACKING_URI is KFP's own"
+    }
+    assert "wants" not in said
+
+
+def test_the_pipeline_that_a_cluster_refused_is_refused() -> None:
+    spec, platform = copy.deepcopy(recording("pipeline"))
+    item_as_text(spec, platform)
+    with pytest.raises(UserError, match="for-loop-1 › train: model_params wants STRUCT, and gets string"):
+        check(spec, platform, {})
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        (item_as_text, {}, "for-loop-1 › train: model_params wants STRUCT, and gets string."),
+        (nothing, {"train_params": "many"}, "the pipeline: train_params wants STRUCT, and gets string."),
+        (nothing, {"ladder_seed": "0"}, "the pipeline: ladder_seed wants NUMBER_INTEGER, and gets string."),
+        (nothing, {"ladder_seed": True}, "the pipeline: ladder_seed wants NUMBER_INTEGER, and gets bool."),
+        (nothing, {"models_params": {}}, "the pipeline: models_params wants LIST, and gets struct."),
+        (nothing, {"models_params": []}, "for-loop-1: loops over list, which is no list of at least one."),
+        (nothing, {"device": None}, "the pipeline: device is null, which KFP refuses: leave it out"),
+        (nothing, {"train_params": {"grad_clip": None}}, "the pipeline: train_params holds a null, which KFP refuses"),
+        (nothing, {"beta": 4}, "the pipeline: there is no input beta."),
+        (
+            lambda spec, platform: (
+                spec["root"]["inputDefinitions"]["parameters"]["data_params"].pop("defaultValue")
+                and spec["root"]["inputDefinitions"]["parameters"]["data_params"].pop("isOptional")
+            ),
+            {},
+            "the pipeline: data_params has no value",
+        ),
+        (
+            lambda spec, platform: spec["components"]["comp-prepare"]["outputDefinitions"]["parameters"].pop("digest"),
+            {},
+            "features: data_digest comes from prepare, which has no output digest",
+        ),
+        (
+            lambda spec, platform: spec["components"]["comp-compare"]["outputDefinitions"]["parameters"].update(
+                digest={"parameterType": "LIST"}
+            ),
+            {},
+            None,  # an input that is text takes anything
+        ),
+        (
+            lambda spec, platform: loop(spec)["outputDefinitions"]["parameters"].update(
+                {"pipelinechannel--evaluate-digest": {"parameterType": "STRING"}}
+            ),
+            {},
+            None,  # a loop's output is a list, whatever it says
+        ),
+        (
+            lambda spec, platform: spec["components"]["comp-compare"]["inputDefinitions"]["artifacts"].pop("data"),
+            {},
+            "compare has only lists of artifacts as inputs: give it one that is no list.",
+        ),
+        (
+            lambda spec, platform: spec["root"]["dag"]["tasks"].update(
+                {"Plots_2": spec["root"]["dag"]["tasks"]["plots"]}
+            ),
+            {},
+            "Plots_2: no name for a task in Kubernetes.",
+        ),
+        (
+            lambda spec, platform: loop(spec)["dag"]["tasks"]["train"]["retryPolicy"].update(backoffMaxDuration="900s"),
+            {},
+            "train: 6 further attempts of 21600 s do not fit into 900 s.",
+        ),
+    ],
+)
+def test_what_a_driver_would_refuse_is_refused(
+    documents: tuple[dict[str, Any], dict[str, Any]], change: Change, arguments: dict[str, Any], said: str | None
+) -> None:
+    if said is None:
+        spec, platform = copy.deepcopy(documents)
+        change(spec, platform)
+        check(spec, platform, arguments)
+    else:
+        assert refusal(documents, change, arguments).startswith(said)
+
+
+def compiled_with(repository_params: Params, **settings: Any) -> str:
+    raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
+    raw["default"] = {**raw["default"], **settings}
+    return compile_text(Profile.model_validate(raw), repository_params)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"env": {"MLFLOW_RUN_ID": "x"}}, "the variable MLFLOW_RUN_ID is KFP's own"),
+        ({"env": {"KFP_RUN_ID": "x"}}, "the variable KFP_RUN_ID is set 2 times"),
+        (
+            {"env": {"TOKEN": "x"}, "secret_env": [{"secret": "a", "keys": {"k": "TOKEN"}}]},
+            "the variable TOKEN is set 2 times",
+        ),
+        ({"secret_env": [{"secret": "my.secret"}]}, "my.secret cannot be mounted: its name must be lower-case letters"),
+        (
+            {"volumes": [{"claim": "pictures", "path": "/a"}, {"claim": "pictures", "path": "/b"}]},
+            "pictures is mounted 2 times, which KFP cannot do",
+        ),
+        (
+            {"volumes": [{"claim": "one", "path": "/a"}, {"claim": "two", "path": "/a/"}]},
+            "2 volumes are mounted at /a",
+        ),
+    ],
+)
+def test_a_pod_that_kubernetes_would_refuse_is_refused(
+    repository_params: Params, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        compiled_with(repository_params, **settings)
+    assert f": {said}" in str(refused.value)
+
+
+def test_too_many_models_for_one_argument_of_a_process_are_refused(repository_params: Params) -> None:
+    """The inputs of the task that gathers them all are one argument, of which Linux takes 128 KiB."""
+    raw = repository_params.model_dump(mode="json", exclude_none=True)
+    [entry] = [entry for name, entry in raw["models"].items() if name == "vae"]
+
+    def compile_with(count: int) -> str:
+        models = {f"vae-{number}": entry for number in range(count)}
+        return compile_text(load_profile("cpu"), parse_params({**raw, "models": models}))
+
+    compile_with(60)
+    with pytest.raises(UserError, match=r"the inputs of compare are about 1\d\d KiB, of which a process takes 128"):
+        compile_with(200)
