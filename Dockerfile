@@ -17,6 +17,8 @@ FROM ${BASE}
 # In a layer of their own, which a change of the code leaves as it is.
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=package /opt/autoencoders /opt/autoencoders
+# KFP's executor loads the components by their paths.
+COPY components /opt/autoencoders/components
 ARG REVISION=""
 ARG DIRTY=false
 ARG VERSION=""
@@ -30,6 +32,7 @@ ENV PATH=/opt/venv/bin:/opt/autoencoders/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
+    _KFP_RUNTIME=true \
     MLFLOW_DISABLE_TELEMETRY=true \
     GIT_COMMIT=${REVISION} \
     GIT_DIRTY=${DIRTY}

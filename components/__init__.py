@@ -1,36 +1,19 @@
-"""The stages as components of Kubeflow Pipelines, one module each: thin, the work is in `autoencoders.stages`."""
+"""The stages as components of Kubeflow Pipelines: thin, the work is in `autoencoders.stages`.
 
-from components.auto_decoder import auto_decoder
-from components.beta import beta
+One module a stage, but for the rungs of the ladder, which are one component.
+"""
+
 from components.compare import compare
 from components.download import download
 from components.evaluate import evaluate
 from components.features import features
-from components.generation import generation
-from components.linear import linear
-from components.one_hot import one_hot
-from components.one_image import one_image
+from components.ladder import ladder
 from components.plots import plots
 from components.prepare import prepare
 from components.report import report
 from components.train import train
 
-__all__ = [
-    "auto_decoder",
-    "beta",
-    "compare",
-    "download",
-    "evaluate",
-    "features",
-    "generation",
-    "linear",
-    "one_hot",
-    "one_image",
-    "plots",
-    "prepare",
-    "report",
-    "train",
-]
+__all__ = ["compare", "download", "evaluate", "features", "ladder", "plots", "prepare", "report", "train"]
 
 COMPONENTS = {
     "download": download,
@@ -40,12 +23,7 @@ COMPONENTS = {
     "evaluate": evaluate,
     "plots": plots,
     "compare": compare,
-    "one-image": one_image,
-    "one-hot": one_hot,
-    "auto-decoder": auto_decoder,
-    "linear": linear,
-    "generation": generation,
-    "beta": beta,
+    "ladder": ladder,
     "report": report,
 }
-"""By the stages' names in dvc.yaml, in its order."""
+"""By the stages' names in dvc.yaml, in its order, `ladder` in place of its rungs."""

@@ -1,35 +1,39 @@
-"""The component of the stage `compare`."""
+"""The component of the stage `compare`, which also gathers what the models left, for the tasks after it."""
 
-from kfp.dsl import Artifact, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Markdown, Metrics, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
 def compare(
     models_params: list,
-    models: Input[list[Model]],
-    models_digests: list,
-    evaluation: Input[list[Metrics]],
-    evaluation_digests: list,
-    out: Output[Artifact],
+    data: Input[Dataset],
+    measured: Input[list[Artifact]],
+    digests: list,
+    results: Output[Artifact],
     table: Output[Markdown],
-) -> None:
+    metrics: Output[Metrics],
+) -> Digest:
     """Write the comparison table.
 
     Args:
         models_params: Section `models` of params.yaml, entry by entry.
-        models: What `train` left of each model.
-        models_digests: Their digests.
-        evaluation: What `evaluate` left of each model.
-        evaluation_digests: Their digests.
+        data: What `prepare` left. Not read: KFP opens the store of an earlier run by an input that is no list.
+        measured: What `evaluate` left of each model.
+        digests: Their digests.
 
     Returns:
-        out: The table as CSV, Markdown and text.
+        results: All models and what was measured of them, a folder each, and the table: models, evaluation, comparison.
         table: The table to look at, with links to MLflow.
+        metrics: The main measures of all models, for KFP's comparisons.
+        digest: Of the models and what was measured of them.
     """
     from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.compare import compare as stage
 
-    kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=out)
-    kubeflow_pages.show_comparison(table, out, models)
+    models, evaluation, comparison = kubeflow.gather(results, measured, models_params)
+    digest = kubeflow.digest(results)
+    kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=comparison)
+    kubeflow_pages.show_comparison(table, metrics, results)
+    return Digest(digest)

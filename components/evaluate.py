@@ -1,8 +1,8 @@
 """The component of the stage `evaluate`."""
 
-from kfp.dsl import Dataset, Input, Metrics, Model, Output
+from kfp.dsl import Artifact, Dataset, Input, Metrics, Model, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
@@ -15,8 +15,9 @@ def evaluate(
     data_digest: str,
     features: Input[Model],
     features_digest: str,
-    out: Output[Metrics],
-) -> str:
+    result: Output[Artifact],
+    metrics: Output[Metrics],
+) -> Digest:
     """Measure one model on the test split.
 
     Args:
@@ -30,17 +31,14 @@ def evaluate(
         features_digest: Its digest.
 
     Returns:
-        out: A folder of the model's name: metrics.json and the codes of the test images.
-        Output: Digest of `out`.
+        result: The model, and metrics.json and the codes of the test images: models/<name> and evaluation/<name>.
+        metrics: What was measured, for KFP's comparisons.
+        digest: Of `result`.
     """
-    import json
-    from pathlib import Path
-
-    from autoencoders import kubeflow
+    from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.evaluate import evaluate as stage
 
-    trained = kubeflow.only(model)
-    measured = Path(out.path) / trained.name
+    trained, measured = kubeflow.add_model(result, model)
     kubeflow.run(
         stage,
         {"evaluate": evaluate_params, "device": device},
@@ -49,6 +47,5 @@ def evaluate(
         features=features,
         out=measured,
     )
-    for name, value in json.loads((measured / "metrics.json").read_text()).items():
-        out.log_metric(name, value)
-    return kubeflow.digest(out)
+    kubeflow_pages.show_metrics(metrics, measured)
+    return Digest(kubeflow.digest(result))

@@ -2,11 +2,13 @@
 
 from kfp.dsl import Dataset, Input, Model, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
-def features(features_params: dict, device: str, data: Input[Dataset], data_digest: str, out: Output[Model]) -> str:
+def features(
+    features_params: dict, device: str, data: Input[Dataset], data_digest: str, extractor: Output[Model]
+) -> Digest:
     """Train the classifier whose features the Fréchet distance uses.
 
     Args:
@@ -16,11 +18,11 @@ def features(features_params: dict, device: str, data: Input[Dataset], data_dige
         data_digest: Its digest.
 
     Returns:
-        out: The classifier's weights, or principal components where there are no labels.
-        Output: Digest of `out`.
+        extractor: The classifier's weights, or principal components where there are no labels.
+        digest: Of `extractor`.
     """
     from autoencoders import kubeflow
     from autoencoders.stages.features import features as stage
 
-    kubeflow.run(stage, {"features": features_params, "device": device}, data=data, out=out)
-    return kubeflow.digest(out)
+    kubeflow.run(stage, {"features": features_params, "device": device}, data=data, out=extractor)
+    return Digest(kubeflow.digest(extractor))

@@ -2,7 +2,7 @@
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
@@ -11,10 +11,10 @@ def prepare(
     prepare_params: dict,
     raw: Input[Dataset],
     raw_digest: str,
-    out: Output[Dataset],
+    data: Output[Dataset],
     card: Output[Artifact],
     page: Output[HTML],
-) -> str:
+) -> Digest:
     """Split the images into train, val and test.
 
     Args:
@@ -24,16 +24,14 @@ def prepare(
         raw_digest: Its digest.
 
     Returns:
-        out: images.npy and labels.npy per split, and dataset.json.
+        data: images.npy and labels.npy per split, and dataset.json.
         card: The data card, a figure and its numbers.
         page: The card to look at.
-        Output: Digest of `out`.
+        digest: Of `data`.
     """
-    from pathlib import Path
-
     from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.prepare import prepare as stage
 
-    kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=out, card=card)
-    kubeflow_pages.show_figures(page, Path(card.path))
-    return kubeflow.digest(out)
+    kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=data, card=card)
+    kubeflow_pages.show_data_card(page, card)
+    return Digest(kubeflow.digest(data))

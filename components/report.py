@@ -1,6 +1,6 @@
 """The component of the stage `report`."""
 
-from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Markdown, Output
 
 from components.base import component
 
@@ -11,7 +11,6 @@ def report(
     data_params: dict,
     prepare_params: dict,
     train_params: dict,
-    models_params: list,
     features_params: dict,
     evaluate_params: dict,
     plots_params: dict,
@@ -24,17 +23,10 @@ def report(
     ladder_beta_params: dict,
     data: Input[Dataset],
     card: Input[Artifact],
-    models: Input[list[Model]],
-    evaluation: Input[list[Metrics]],
+    results: Input[Artifact],
     figures: Input[Artifact],
-    comparison: Input[Artifact],
-    one_image: Input[Artifact],
-    one_hot: Input[Artifact],
-    auto_decoder: Input[Artifact],
-    linear: Input[Artifact],
-    generation: Input[Artifact],
-    beta: Input[Artifact],
-    out: Output[HTML],
+    rungs: Input[Artifact],
+    report: Output[HTML],
     runs: Output[Markdown],
 ) -> None:
     """Write everything that was run on one page, record it in MLflow, register the best models. Never cached.
@@ -44,7 +36,6 @@ def report(
         data_params: Section `data` of params.yaml.
         prepare_params: Section `prepare`.
         train_params: Section `train`.
-        models_params: Section `models`, entry by entry.
         features_params: Section `features`.
         evaluate_params: Section `evaluate`.
         plots_params: Section `plots`.
@@ -57,25 +48,18 @@ def report(
         ladder_beta_params: `ladder.beta`.
         data: What `prepare` left.
         card: The data card.
-        models: What `train` left of each model.
-        evaluation: What `evaluate` left of each model.
+        results: What `compare` gathered: the models, their parameters, what was measured of them, the table.
         figures: What `plots` drew.
-        comparison: What `compare` left.
-        one_image: The rung `one-image`.
-        one_hot: The rung `one-hot`.
-        auto_decoder: The rung `auto-decoder`.
-        linear: The rung `linear`.
-        generation: The rung `generation`.
-        beta: The rung `beta`.
+        rungs: The rungs of the ladder.
 
     Returns:
-        out: The report, one self-contained page.
+        report: The report, one self-contained page.
         runs: Links to all runs in MLflow.
     """
     from autoencoders import kubeflow, kubeflow_pages
     from autoencoders.stages.report import report as stage
 
-    ladder = [one_image, one_hot, auto_decoder, linear, generation, beta]
+    models, evaluation, comparison = kubeflow.gathered(results)
     kubeflow.run(
         stage,
         {
@@ -83,7 +67,7 @@ def report(
             "data": data_params,
             "prepare": prepare_params,
             "train": train_params,
-            "models": models_params,
+            "models": kubeflow.models_of(results),
             "features": features_params,
             "evaluate": evaluate_params,
             "plots": plots_params,
@@ -101,7 +85,7 @@ def report(
         evaluation=evaluation,
         figures=figures,
         comparison=comparison,
-        ladder=ladder,
-        out=out,
+        ladder=rungs,
+        out=report,
     )
-    kubeflow_pages.show_runs(runs, models, ladder)
+    kubeflow_pages.show_runs(runs, results, rungs)

@@ -1,8 +1,8 @@
 """The component of the stage `train`."""
 
-from kfp.dsl import Dataset, Input, Model, Output
+from kfp.dsl import Dataset, Input, Markdown, Model, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
@@ -12,8 +12,9 @@ def train(
     device: str,
     data: Input[Dataset],
     data_digest: str,
-    out: Output[Model],
-) -> str:
+    model: Output[Model],
+    summary: Output[Markdown],
+) -> Digest:
     """Train one model.
 
     On several GPUs, or several nodes, each has a process, and every batch is divided among them.
@@ -26,8 +27,9 @@ def train(
         data_digest: Its digest.
 
     Returns:
-        out: A folder of the model's name: weights.safetensors, model.json, history.csv, run.json.
-        Output: Digest of `out`.
+        model: A folder of the model's name: weights.safetensors, model.json, history.csv, run.json.
+        summary: How the training went, with links to MLflow.
+        digest: Of `model`.
     """
     from pathlib import Path
 
@@ -39,7 +41,7 @@ def train(
         model=name,
         data=data,
         checkpoints=kubeflow.checkpoints(model_params, train_params, data_digest),
-        out=Path(out.path) / name,
+        out=Path(model.path) / name,
     )
-    kubeflow_pages.show_model(out)
-    return kubeflow.digest(out)
+    kubeflow_pages.show_training(summary, model)
+    return Digest(kubeflow.digest(model))

@@ -1,34 +1,62 @@
 """The pipeline as the file that Kubeflow Pipelines takes: graph, parameters and placement."""
 
 import json
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
-from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
+from autoencoders.errors import UserError
+from autoencoders.kubeflow import CHECKPOINTS, ENV_FOLDER, TRACKING_URI, TRAINJOB
 from autoencoders.params import Params
+from autoencoders.words import listed
 from pipeline.graph import build
-from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
+from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
+from pipeline.spec_check import check
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
-SECONDS = {"s": 1, "m": 60, "h": 3600}
+COMPUTING = ("features", "train", "evaluate", "ladder")
+"""Stages that compute where `device` says."""
+RECORDING = ("train", "ladder", "report")
+"""Stages whose results say which image made them."""
 NEVER_CACHED = ("report",)
 """Stages that do something outside of their artifacts: the report records the run in MLflow."""
 
 
+def on_devices(profile: Profile, params: Params) -> Params:
+    """Return `params` with the device named where it is `auto`: cuda where `profile` gives GPUs, else cpu.
+
+    A task then stops where its GPU is missing, instead of training on the processor; and KFP, which sees names alone,
+    does not take for a GPU's result what a processor computed.
+    Raises `UserError` where `device` and the profile contradict each other.
+    """
+    found = {stage: _device(profile, stage) for stage in COMPUTING}
+    if params.device == "auto":
+        return params.model_copy(update={"device": "cuda" if "cuda" in found.values() else "cpu"})
+    asked = params.device.partition(":")[0]
+    if wrong := [stage for stage, device in found.items() if device != asked]:
+        given = "reserves GPUs for" if asked == "cpu" else "gives no GPU to"
+        raise UserError(
+            f"device: {params.device}, but the placement profile {given} {listed(wrong)}. Set device: auto, or choose "
+            "another profile."
+        )
+    return params
+
+
 def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent:
     """Return the pipeline whose tasks run as `profile` says; without `cache`, KFP takes no result of an earlier run."""
+    params = on_devices(profile, params)
 
     def where(stage: str, task: dsl.PipelineTask) -> None:
         task.set_container_image(profile.image)
         task.set_caching_options(cache and _may_cache(stage, profile, params))
-        elsewhere = stage == "train" and profile.trainjob  # the task's own pod only waits
-        placement = profile.default if elsewhere else profile.of(stage)
+        elsewhere = stage == "train" and profile.trainjob
+        placement = _waiting(profile) if elsewhere else profile.of(stage)
+        kubernetes.set_security_context(task, run_as_non_root=True)
         _resources(task, placement)
         _nodes(task, placement)
         _environment(task, placement, _own_variables(stage, profile, params, placement))
@@ -37,7 +65,17 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         if elsewhere:
             task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
-    return build(params, where, profile.pipeline_root)
+    return build(params, where, profile.pipeline_root, _devices(profile, params))
+
+
+def _devices(profile: Profile, params: Params) -> dict[str, str]:
+    """Return where each stage computes that does not compute where the argument `device` says."""
+    found = {stage: _device(profile, stage) for stage in COMPUTING}
+    return {stage: device for stage, device in found.items() if device != params.device.partition(":")[0]}
+
+
+def _device(profile: Profile, stage: str) -> str:
+    return "cuda" if profile.of(stage).accelerator else "cpu"
 
 
 def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
@@ -45,9 +83,31 @@ def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         compiler.Compiler().compile(place(profile, params, cache), str(file))
-        text = file.read_text(encoding="utf-8")
-    # KFP's own heading lists the defaults in an order that differs from process to process.
-    return HEADING + re.sub(r"\A(#.*\n)*", "", text)
+        spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    _make_lean(spec, platform)
+    check(spec, platform, {})
+    return HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
+
+
+def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
+    """Remove what a cluster carries in every pod's description and nobody reads (see `workflow_size`).
+
+    Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
+    which KFP's SDK names a secret.
+    """
+    for component in spec["components"].values():
+        for definitions in (component.get("inputDefinitions", {}), component.get("outputDefinitions", {})):
+            for one in (*definitions.get("parameters", {}).values(), *definitions.get("artifacts", {}).values()):
+                one.pop("description", None)
+    for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
+        for secret in (*config.get("secretAsEnv", ()), *config.get("secretAsVolume", ())):
+            secret.pop("secretNameParameter", None)
+
+
+def _waiting(profile: Profile) -> Placement:
+    """Return the settings of the pod that waits for a job of Kubeflow Trainer: small, but for as long as it trains."""
+    train = profile.of("train")
+    return profile.default.model_copy(update={"timeout": train.timeout, "retry": train.retry})
 
 
 def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
@@ -97,9 +157,9 @@ def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
 
 def _own_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
+    image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
     threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
-    identity = {"KFP_TASK": stage, "AUTOENCODERS_IMAGE": profile.image}
-    return {**identity, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **threads}
+    return {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **image, **threads}
 
 
 def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
@@ -115,9 +175,10 @@ def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
         kubernetes.mount_pvc(task, volume.claim, volume.path, volume.sub_path)
     if placement.retry:
         retry = placement.retry
-        task.set_retry(retry.attempts, retry.backoff, retry.factor, retry.longest)
+        # KFP's longest backoff is no longest wait: it is the deadline of all attempts together, from the first's start.
+        task.set_retry(retry.attempts, retry.backoff, retry.factor, f"{placement.deadline()}s")
     if placement.timeout:
-        kubernetes.set_timeout(task, int(placement.timeout[:-1]) * SECONDS[placement.timeout[-1]])
+        kubernetes.set_timeout(task, seconds(placement.timeout))
 
 
 def _checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
@@ -143,8 +204,20 @@ def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
 def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     for name, value in {**own, **placement.env}.items():
-        task.set_env_variable(name, value)
+        task.set_env_variable(_in_a_pod(name), value)
     for one in placement.secret_env:
-        kubernetes.use_secret_as_env(task, one.secret, one.keys, one.optional)
+        if one.keys:
+            named = {key: _in_a_pod(variable) for key, variable in one.keys.items()}
+            kubernetes.use_secret_as_env(task, one.secret, named, one.optional)
+        else:
+            kubernetes.use_secret_as_volume(task, one.secret, f"{ENV_FOLDER}/{one.secret}", one.optional)
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
+
+
+def _in_a_pod(variable: str) -> str:
+    """Return the name of a variable in a pod's description, in which KFP's MLflow plugin sets MLFLOW_TRACKING_URI.
+
+    Kubernetes refuses a pod in which one variable has both a value and a secret.
+    """
+    return TRACKING_URI if variable == "MLFLOW_TRACKING_URI" else variable

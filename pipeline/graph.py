@@ -1,10 +1,10 @@
 """The graph of dvc.yaml as a pipeline of Kubeflow Pipelines.
 
-Models fan out: each is trained and evaluated beside the others, and what comes of them is collected. The arguments are
-the sections of params.yaml, their defaults the values that the graph is built with.
+Models fan out: each is trained and evaluated beside the others, and `compare` gathers what comes of them. The ladder is
+one task. The arguments are the sections of params.yaml, their defaults the values that the graph is built with.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kfp import dsl
@@ -21,11 +21,21 @@ Place = Callable[[str, dsl.PipelineTask], None]
 """Called with each stage's name and its task, which it says where and how to run."""
 
 
-def build(params: Params, place: Place = lambda stage, task: None, root: str | None = None) -> BaseComponent:
-    """Return the pipeline, with the sections of `params` as its arguments' defaults; its artifacts go below `root`."""
+def build(
+    params: Params,
+    place: Place = lambda stage, task: None,
+    root: str | None = None,
+    devices: Mapping[str, str] | None = None,
+) -> BaseComponent:
+    """Return the pipeline, with the sections of `params` as its arguments' defaults; its artifacts go below `root`.
+
+    `devices`: stage → where it computes, for those that do not compute where the argument `device` says.
+    """
     default = arguments(params)
 
     def add(stage: str, **inputs: Any) -> dsl.PipelineTask:
+        if devices and stage in devices:
+            inputs["device"] = devices[stage]
         task = components.COMPONENTS[stage](**inputs)
         task.set_display_name(stage)
         place(stage, task)
@@ -49,6 +59,25 @@ def build(params: Params, place: Place = lambda stage, task: None, root: str | N
         ladder_generation_params: dict = default["ladder_generation_params"],
         ladder_beta_params: dict = default["ladder_beta_params"],
     ) -> None:
+        """Train, evaluate and compare autoencoders and VAEs; climb the ladder; write the report.
+
+        Args:
+            device: Where tasks compute: cpu, or cuda where their nodes have GPUs.
+            data_params: The images: name of a set, or folder; image size, channels. Section `data` of params.yaml.
+            prepare_params: Splits and their seed. Section `prepare`.
+            train_params: Epochs, batch size, learning rate, precision of all models. Section `train`.
+            models_params: The models, one mapping with one entry each: name and parameters. Section `models`.
+            features_params: The classifier of the Fréchet distance. Section `features`.
+            evaluate_params: Samples of the likelihood's bound, and other settings of measures. Section `evaluate`.
+            plots_params: Images in the figures. Section `plots`.
+            ladder_seed: Seed of the ladder. `ladder.seed`.
+            ladder_one_image_params: One image in a network's weights. `ladder.one_image`.
+            ladder_one_hot_params: Several images in one network. `ladder.one_hot`.
+            ladder_auto_decoder_params: Random vectors against learned ones. `ladder.auto_decoder`.
+            ladder_linear_params: A linear autoencoder beside PCA. `ladder.linear`.
+            ladder_generation_params: What the autoencoder and the VAE draw. `ladder.generation`.
+            ladder_beta_params: A VAE for each weight of the KL. `ladder.beta`.
+        """
         here = locals()
         given = {name: here[name] for name in default}
 
@@ -56,65 +85,47 @@ def build(params: Params, place: Place = lambda stage, task: None, root: str | N
             return {name: given[name] for name in names}
 
         download = add("download", data_params=data_params)
-        prepare = add("prepare", **sections("data_params", "prepare_params"), **_input("raw", download))
-        data = _input("data", prepare)
+        prepare = add("prepare", **sections("data_params", "prepare_params"), **_output("raw", download, "raw"))
+        data = _output("data", prepare, "data")
         features = add("features", **sections("features_params", "device"), **data)
         with dsl.ParallelFor(models_params, name="models") as model_params:
             train = add("train", model_params=model_params, **sections("train_params", "device"), **data)
             evaluate = add(
                 "evaluate",
                 **sections("evaluate_params", "device"),
-                **_input("model", train),
+                **_output("model", train, "model"),
                 **data,
-                **_input("features", features),
+                **_output("features", features, "extractor"),
             )
-
-        # KFP lets a collection be used once: each use makes its own.
-        def models() -> dict[str, Any]:
-            return _collected("models", train)
-
-        def evaluation() -> dict[str, Any]:
-            return _collected("evaluation", evaluate)
-
-        plots = add("plots", **sections("plots_params", "models_params"), **data, **models(), **evaluation())
-        compare = add("compare", models_params=models_params, **models(), **evaluation())
-        rungs = {
-            rung: add(rung.replace("_", "-"), **sections(f"ladder_{rung}_params", "ladder_seed", "device"), **data)
-            for rung in ("one_image", "one_hot", "auto_decoder", "beta")
-        }
-        rungs["linear"] = add(
-            "linear",
-            **sections("ladder_linear_params", "ladder_seed", "models_params", "device"),
-            **data,
-            **evaluation(),
+        compare = add(
+            "compare",
+            models_params=models_params,
+            data=prepare.outputs["data"],
+            measured=dsl.Collected(evaluate.outputs["result"]),
+            digests=dsl.Collected(evaluate.outputs["digest"]),
         )
-        rungs["generation"] = add(
-            "generation",
-            **sections("evaluate_params", "features_params", "ladder_generation_params", "models_params", "device"),
+        results = _output("results", compare, "results")
+        plots = add("plots", plots_params=plots_params, **data, **results)
+        ladder = add(
+            "ladder",
+            **{name: value for name, value in given.items() if name.startswith("ladder_")},
+            **sections("evaluate_params", "features_params", "device"),
             **data,
-            **models(),
-            **evaluation(),
+            **results,
         )
         add(
             "report",
-            **given,
-            data=prepare.outputs["out"],
+            **{name: value for name, value in given.items() if name != "models_params"},
+            data=prepare.outputs["data"],
             card=prepare.outputs["card"],
-            models=dsl.Collected(train.outputs["out"]),
-            evaluation=dsl.Collected(evaluate.outputs["out"]),
-            figures=plots.outputs["out"],
-            comparison=compare.outputs["out"],
-            **{rung: task.outputs["out"] for rung, task in rungs.items()},
+            results=compare.outputs["results"],
+            figures=plots.outputs["figures"],
+            rungs=ladder.outputs["rungs"],
         )
 
     return autoencoders
 
 
-def _input(name: str, task: dsl.PipelineTask) -> dict[str, Any]:
-    """Return what a task left, and its digest, as inputs of another."""
-    return {name: task.outputs["out"], f"{name}_digest": task.outputs["Output"]}
-
-
-def _collected(name: str, task: dsl.PipelineTask) -> dict[str, Any]:
-    """Return what a task left for every model, and the digests, as inputs of another."""
-    return {name: dsl.Collected(task.outputs["out"]), f"{name}_digests": dsl.Collected(task.outputs["Output"])}
+def _output(name: str, task: dsl.PipelineTask, output: str) -> dict[str, Any]:
+    """Return what a task left as `output`, and its digest, as the inputs `name` and `<name>_digest` of another."""
+    return {name: task.outputs[output], f"{name}_digest": task.outputs["digest"]}

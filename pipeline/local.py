@@ -16,8 +16,10 @@ from autoencoders.errors import UserError
 from autoencoders.kubeflow import CHECKPOINTS
 from autoencoders.params import Params
 from autoencoders.tracking.client import PAGES, tracking_uri
+from components.base import RUNTIME
 from pipeline.graph import build
 
+COMPONENTS = Path(__file__).parents[1] / "components"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
              "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES)  # fmt: skip
 """Variables that a container gets where they are set."""
@@ -44,13 +46,16 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     print(f"run {run_id}", flush=True)
 
     def place(stage: str, task: Any) -> None:
-        own = {"KFP_RUN_ID": run_id, "KFP_TASK": stage, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
+        own = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, RUNTIME: "true"}
         for name, value in own.items():
             task.set_env_variable(name, value)
         if image:
             task.set_container_image(image)
+        else:  # the components are not where the image has them
+            option, file, *rest = task.container_spec.args
+            task.container_spec.args = [option, str(COMPONENTS / Path(file).name), *rest]
 
-    before = set(root.glob("*/report/out"))
+    before = set(root.glob("*/report/report"))
     local.init(runner=runner, pipeline_root=str(root))
     try:
         build(params, place)()
@@ -62,7 +67,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
             {"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params
         )
         raise
-    [report] = set(root.glob("*/report/out")) - before
+    [report] = set(root.glob("*/report/report")) - before
     return Path(shutil.copy(report, root / "index.html"))
 
 

@@ -38,6 +38,17 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])
 Folder = Annotated[str, StringConstraints(pattern=r"^/")]
 
 
+PENDING = 24 * 3600
+"""Seconds for which an attempt may wait for a node, of which its `timeout` knows nothing."""
+LONGEST_ATTEMPT = 30 * 24 * 3600
+"""Seconds that an attempt without `timeout` is taken to last at most."""
+
+
+def seconds(duration: str) -> int:
+    """Return a duration such as 90s, 15m or 2h in seconds."""
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -86,19 +97,20 @@ class SecretEnv(_Strict):
     """Environment variables from a secret."""
 
     secret: Name
-    keys: Annotated[dict[str, Variable], Field(min_length=1)]
-    """Key in the secret → variable."""
+    keys: dict[str, Variable] = {}
+    """Key in the secret → variable. Empty: each key is the variable of its name."""
     optional: bool = False
     """Whether the pod starts without the secret or the keys."""
 
 
 class Retry(_Strict):
-    """How often a task that failed, or whose node went away, is tried again."""
+    """How often a task whose pod was lost is tried again; one that failed, only where the cluster's admin allows it."""
 
     attempts: Annotated[int, Field(strict=True, ge=0, le=20)]
     backoff: Duration = "30s"
+    """Before the first further attempt."""
     factor: Annotated[float, Field(ge=1)] = 2.0
-    longest: Duration = "10m"
+    """By which each further wait is longer."""
 
 
 class Placement(_Strict):
@@ -120,7 +132,18 @@ class Placement(_Strict):
     image_pull_secrets: list[Name] = []
     retry: Retry | None = None
     timeout: Duration | None = None
-    """Of one attempt."""
+    """Of one attempt, from its start on a node; Kubernetes then kills it, and it is not tried again."""
+
+    def deadline(self) -> int | None:
+        """Return the seconds from the first attempt's start for which KFP may go on trying; None without `retry`.
+
+        All attempts fit in, with the waits between them, and a day's wait for a node before each.
+        """
+        if self.retry is None:
+            return None
+        waits = sum(seconds(self.retry.backoff) * self.retry.factor**n for n in range(self.retry.attempts))
+        attempt = seconds(self.timeout) if self.timeout else LONGEST_ATTEMPT
+        return int((self.retry.attempts + 1) * (attempt + PENDING) + waits)
 
 
 class Checkpoints(_Strict):
@@ -217,6 +240,8 @@ def load_profile(name: str, image: str | None = None) -> Profile:
 def _describe(problem: Any) -> str:
     """One problem as `key.path: what is wrong`, with the known keys for one that is not."""
     path = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden" and problem["loc"][-1] == "longest":
+        return f"{path}: remove it. How long KFP goes on trying follows from `attempts` and `timeout`."
     if problem["type"] == "extra_forbidden":
         known = _known_keys(problem["loc"])
         return f"{path}: unknown key.{suggestion(str(problem['loc'][-1]), known)} Known here: {', '.join(known)}"

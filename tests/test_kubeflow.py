@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from autoencoders import kubeflow, kubeflow_pages
+from autoencoders import kubeflow
 from autoencoders.errors import UserError
-from autoencoders.ladder.record import FORMAT
 from autoencoders.params import PARAMETERS, Params, load_params, parse_params
 
 ROOT = Path(__file__).parents[1]
@@ -191,11 +190,11 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
 
     def pod(name: str, volume: str) -> str:
         monkeypatch.setenv(kubeflow.CHECKPOINTS, f"{root or tmp_path}/{volume}")
-        out = Artifact(str(tmp_path / name))
+        model, summary = Artifact(str(tmp_path / name)), Artifact(str(tmp_path / f"{name}.md"))
         settings = {"model_params": {"vae": {"kind": "vae", "latent": 2.0}}, "train_params": {"epochs": 4.0}}
         data = {"data": Artifact(str(prepared)), "data_digest": "data"}
-        components.train.python_func(**settings, device="cpu", **data, out=out)
-        return str(out.metadata["weights_sha256"])
+        components.train.python_func(**settings, device="cpu", **data, model=model, summary=summary)
+        return str(json.loads((tmp_path / name / "vae" / "model.json").read_text())["weights_sha256"])
 
     monkeypatch.setattr("autoencoders.tracking.ModelRun.log_epoch", log_epoch)
     before = signal.getsignal(signal.SIGTERM)
@@ -213,45 +212,3 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
 
 def test_a_chosen_device_is_one_device() -> None:
     assert (kubeflow._gpus("cpu"), kubeflow._gpus("cuda:1")) == (1, 1)
-
-
-def test_the_page_of_a_rung_tells_its_story_and_shows_its_figure(tmp_path: Path) -> None:
-    folder = tmp_path / "out" / "beta"
-    folder.mkdir(parents=True)
-    (folder / "figure.png").write_bytes(b"\x89PNG")
-    rung = {"format": FORMAT, "title": "T", "claim": "a < b", "alt": "what it shows", "story": ["one", "two"]}
-    (folder / "rung.json").write_text(json.dumps(rung))
-    page = Artifact(str(tmp_path / "page" / "page.html"))
-    kubeflow_pages.show_rung(page, Artifact(str(tmp_path / "out")))
-    text = Path(page.path).read_text()
-    assert "<h1>T</h1>" in text
-    assert "a &lt; b" in text
-    assert 'src="data:image/png;base64,iVBORw==" alt="what it shows"' in text
-    assert text.index("<img") < text.index("<p>one</p>") < text.index("<p>two</p>")
-
-
-@pytest.mark.parametrize("uri", ["sqlite:///runs.db", "http://me:secret@127.0.0.1:9"])
-def test_without_pages_in_mlflow_there_are_no_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
-    """A database that nobody serves, a server that does not answer: nothing fails, and nothing leads nowhere."""
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://mlflow.example" if uri.startswith("sqlite") else "")
-    model, rung, out = (Artifact(str(tmp_path / name)) for name in ("model", "rung", "out"))
-    for folder, file, content in (
-        (Path(model.path) / "vae", "run.json", {"run_id": "a" * 32}),
-        (Path(model.path) / "vae", "model.json", {"name": "vae", "weights_sha256": "b", "validation": {}}),
-        (Path(rung.path) / "beta", "rung.json", {}),
-    ):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_text(json.dumps(content))
-    Path(out.path).mkdir()
-    (Path(out.path) / "comparison.md").write_text("| a table |\n")
-
-    kubeflow_pages.show_model(model)
-    assert model.metadata["mlflow_run"] == "a" * 32
-    assert not [name for name in model.metadata if "page" in name]
-    table, runs = Artifact(str(tmp_path / "table.md")), Artifact(str(tmp_path / "runs.md"))
-    kubeflow_pages.show_comparison(table, out, [model])
-    assert Path(table.path).read_text() == "| a table |\n"
-    kubeflow_pages.show_runs(runs, [model], [rung])
-    where = "http://127.0.0.1:9" if uri.startswith("http") else f"sqlite:///{Path.cwd() / 'runs.db'}"
-    assert Path(runs.path).read_text() == f"The runs are in {where}.\n"

@@ -165,11 +165,11 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
         return found
 
     for model in ("pca", "vae"):
-        found = json.loads(kubeflow(f"train/out/{model}/model.json").read_text())
+        found = json.loads(kubeflow(f"train/model/{model}/model.json").read_text())
         expected = json.loads((project / "models" / model / "model.json").read_text())
         assert found["weights_sha256"] == expected["weights_sha256"]
         assert found == expected
-        measured = kubeflow(f"evaluate/out/{model}/metrics.json").read_text()
+        measured = kubeflow(f"compare/results/evaluation/{model}/metrics.json").read_text()
         assert measured == (project / "evaluation" / model / "metrics.json").read_text()
     of_one_run = dict.fromkeys(("seconds", "ended", "tags"))
     for rung in RUNGS:
@@ -182,5 +182,5 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
     below = client.search_runs([client.get_run(above).info.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
     assert {run.info.run_name for run in below} == {"pca", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
     assert {run.info.status for run in [client.get_run(above), *below]} == {"FINISHED"}
-    drawn = {path.name: path.read_bytes() for path in kubeflow("plots/out").glob("*.png")}
+    drawn = {path.name: path.read_bytes() for path in kubeflow("plots/figures").glob("*.png")}
     assert drawn == {path.name: path.read_bytes() for path in (project / "reports" / "figures").glob("*.png")}

@@ -4,8 +4,10 @@ A component gets parts of `params.yaml` as values and folders as artifacts; `run
 """
 
 import hashlib
+import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,19 +17,30 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Protocol
 
+from autoencoders import cli
 from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
 from autoencoders.errors import Interrupted, UserError, first_line
+from autoencoders.ladder.record import RUNGS
 from autoencoders.params import PARAMETERS, Params, parse_params
 from autoencoders.params.sections import Tracking
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
 """Environment variable: the folder for checkpoints, on a volume that outlives the pod, or an object store's URL."""
+TRACKING_URI = "AUTOENCODERS_TRACKING_URI"
+"""Environment variable: MLFLOW_TRACKING_URI as a pod's description has it, where KFP's MLflow plugin sets that one."""
+ENV_FOLDER = "/etc/autoencoders"
+"""Folder of a pod below which secrets are mounted whose keys are environment variables."""
 TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
 STOPPED = (130, 128 + signal.SIGTERM)
 """Exit codes of a process that was stopped from outside."""
 OF_ONE_RUN = ("run.json", "history.csv")
 """Files that say when and where something ran: equal results differ in them."""
+
+
+MODELS = "models.json"
+"""File in what `compare` gathers: the models' parameters."""
+Gathered = tuple[Path, Path, Path]
 
 
 class Artifact(Protocol):
@@ -90,6 +103,7 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
     in MLflow's run of the whole pipeline, too.
     """
 
+    os.environ["KFP_TASK"] = stage.__name__
     ended: list[BaseException] = []
 
     def call() -> None:
@@ -136,9 +150,15 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
     if entry["kind"] == "pca" or (not nodes and gpus < 2):
         run(train, parts, **given)
     elif nodes:
-        run(lambda params, **folders: _on_nodes(json.loads(nodes), params, folders), parts, **given)
+        run(_as_train(lambda params, **folders: _on_nodes(json.loads(nodes), params, folders)), parts, **given)
     else:
-        run(lambda params, **folders: _on_gpus(gpus, params, folders), parts, **given)
+        run(_as_train(lambda params, **folders: _on_gpus(gpus, params, folders)), parts, **given)
+
+
+def _as_train(function: Callable[..., None]) -> Callable[..., None]:
+    """Give `function`, which has others train, the stage's name."""
+    function.__name__ = "train"
+    return function
 
 
 def _on_nodes(settings: dict[str, Any], params: Params, folders: dict[str, Any]) -> None:
@@ -200,8 +220,48 @@ def only(artifact: Artifact) -> Path:
     return found[0]
 
 
+def add_model(result: Artifact, model: Artifact) -> tuple[Path, Path]:
+    """Copy the model into what `evaluate` leaves; return its folder there, and that for what is measured of it."""
+    trained, root = only(model), Path(result.path)
+    shutil.copytree(trained, root / "models" / trained.name)
+    return root / "models" / trained.name, root / "evaluation" / trained.name
+
+
+def gather(results: Artifact, measured: Iterable[Artifact], models_params: list[dict[str, Any]]) -> Gathered:
+    """Copy what `evaluate` left of each model into one artifact, beside the models' parameters in their order."""
+    for artifact in measured:
+        shutil.copytree(artifact.path, results.path, dirs_exist_ok=True)
+    (Path(results.path) / MODELS).write_text(json.dumps(models_params, sort_keys=True), encoding="utf-8")
+    return gathered(results)
+
+
+def gathered(results: Artifact) -> Gathered:
+    """Return the folders of what `compare` gathered: models, evaluation, comparison."""
+    root = Path(results.path)
+    return root / "models", root / "evaluation", root / "comparison"
+
+
+def models_of(results: Artifact) -> list[dict[str, Any]]:
+    """Return section `models` of params.yaml, entry by entry, as it was when `compare` gathered them."""
+    entries: list[dict[str, Any]] = json.loads((Path(results.path) / MODELS).read_text(encoding="utf-8"))
+    return entries
+
+
+def climb(parts: Mapping[str, Any], *, data: Artifact, results: Artifact, out: Artifact) -> None:
+    """Call the stages of the ladder, one after another; each gets of the inputs what it takes."""
+    models, evaluation, _ = gathered(results)
+
+    def ladder(params: Params, **folders: Path) -> None:
+        for name in RUNGS:
+            rung = cli.stage(name)
+            takes = inspect.signature(rung).parameters
+            rung(params, **{key: path for key, path in folders.items() if key in takes}, out=Path(out.path) / name)
+
+    run(ladder, parts, data=data, models=models, evaluation=evaluation)
+
+
 def digest(artifact: Artifact) -> str:
-    """Return a hash over names and contents of an artifact's files, but for `OF_ONE_RUN`.
+    """Return 64 bits, in hex, of a hash over names and contents of an artifact's files, but for `OF_ONE_RUN`.
 
     KFP's cache key holds the names of artifacts, not what is in them: what reads an artifact takes its digest as well.
     """
@@ -210,7 +270,7 @@ def digest(artifact: Artifact) -> str:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
-    return total.hexdigest()
+    return total.hexdigest()[:16]
 
 
 def checkpoints(*identity: Any) -> Path | str:

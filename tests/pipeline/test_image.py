@@ -43,7 +43,7 @@ def test_it_has_the_package_and_nothing_that_builds_or_belongs_to_others() -> No
     assert "stages of the pipeline" in within("autoencoders --help")
     assert within("id -u").strip() == "10001"
     assert within("command -v gcc cc make git uv || true").strip() == ""
-    package = {"autoencoders", "bin", f"autoencoders-{IMAGE.partition(':')[2]}.dist-info"}
+    package = {"autoencoders", "components", "bin", f"autoencoders-{IMAGE.partition(':')[2]}.dist-info"}
     assert set(within("ls -A /opt/autoencoders").split()) == package
     assert set(within("ls -A /opt").split()) == {"autoencoders", "venv"}
     assert within("find / -xdev -name .git -not -path '/proc/*' 2>/dev/null || true").strip() == ""
@@ -110,7 +110,10 @@ def artifact(root: Path, name: str) -> Path:
 def test_the_whole_pipeline_runs_in_its_containers(ran: Path) -> None:
     report = (ran / "index.html").read_text()
     assert all(f">{model}<" in report for model in ("pca", "ae", "vae"))
-    measured = {path.parent.name: json.loads(path.read_text()) for path in ran.rglob("evaluate/out/*/metrics.json")}
+    measured = {
+        path.parent.name: json.loads(path.read_text())
+        for path in ran.rglob("compare/results/evaluation/*/metrics.json")
+    }
     assert set(measured) == {"pca", "ae", "vae"}
     assert 0.02 < measured["pca"]["mse"] < 0.04  # 8 components of MNIST
     assert measured["vae"]["nll"] < -measured["vae"]["elbo"] < 300
@@ -133,13 +136,13 @@ def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
         assert run.data.tags["git_commit"] in docker("inspect", IMAGE).stdout
         assert run.data.tags.get("mlflow.parentRunId") == (None if name == pipeline else runs[pipeline].info.run_id)
     assert {runs[name].data.tags["kfp_task"] for name in ("pca", "ae", "vae")} == {"train"}
-    assert runs["ladder: beta"].data.tags["kfp_task"] == "beta"
+    assert runs["ladder: beta"].data.tags["kfp_task"] == "ladder"
 
 
 def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(
     ran: Path, small: Path, tmp_path: Path
 ) -> None:
-    data, out = artifact(ran, "prepare/out"), tmp_path / "models" / "vae"
+    data, out = artifact(ran, "prepare/data"), tmp_path / "models" / "vae"
     command = [
         sys.executable,
         "-m",
@@ -152,7 +155,7 @@ def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(
     ]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     subprocess.run([*command, f"--checkpoints={tmp_path / 'checkpoints'}"], check=True, env=environment, cwd=tmp_path)
-    [contained] = ran.rglob("train/out/vae/model.json")
+    [contained] = ran.rglob("train/model/vae/model.json")
     assert (
         json.loads(contained.read_text())["weights_sha256"]
         == json.loads((out / "model.json").read_text())["weights_sha256"]

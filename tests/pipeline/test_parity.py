@@ -6,6 +6,7 @@ the functions, by calling them.
 
 import importlib
 import inspect
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,11 +23,21 @@ from autoencoders.params import PARAMETERS, Params, load_params
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = [stage for stage in DVC if stage not in RUNGS]
+"""Stages that are a component each; the rungs are one together."""
 PARAMS = load_params(ROOT / "params.yaml")
-FOR_THE_PAGE = {"page", "table", "runs"}
+FOR_THE_PAGE = {"page", "table", "runs", "summary", "metrics"}
 """Outputs that exist for KFP's page alone."""
 OF_THE_POD = {"checkpoints", "cache"}
 """Folders of a command that are no artifacts: they are on a volume, or not there."""
+OUTPUTS = {
+    "download": {"out": "raw"}, "prepare": {"out": "data", "card": "card"}, "features": {"out": "extractor"},
+    "train": {"out": "model"}, "evaluate": {"out": "result"}, "plots": {"out": "figures", "curves": "curves"},
+    "compare": {"out": "results"}, "report": {"out": "report"},
+}  # fmt: skip
+"""Stage → option of its command → the component's output, which says what it is."""
+GATHERED = {"models": "results", "evaluation": "results", "comparison": "results", "ladder": "rungs"}
+"""Option of a command → the component's input, where that holds several, or has another name."""
 
 
 @dataclass
@@ -61,45 +72,53 @@ def argument_of(stage: str, part: str) -> str:
     return "model_params" if stage == "train" and part == "models" else kubeflow.argument(part)
 
 
+def parts_of_component(stage: str) -> set[str]:
+    """The parts that a component takes: but for the models' where they come with what `compare` gathered."""
+    parts = set().union(*(parts_in_dvc(rung) for rung in RUNGS)) if stage == "ladder" else parts_in_dvc(stage)
+    return parts - {"models"} if "results" in inputs_of(stage) else parts
+
+
 def test_every_stage_is_a_component_and_every_component_a_stage() -> None:
-    missing, unknown = DVC.keys() - components.COMPONENTS, components.COMPONENTS.keys() - DVC.keys()
+    expected = {*STAGES, "ladder"}
+    missing, unknown = expected - components.COMPONENTS.keys(), components.COMPONENTS.keys() - expected
     assert not missing, f"write components/<stage>.py for, and add to COMPONENTS: {sorted(missing)}"
     assert not unknown, f"these components have no stage in dvc.yaml; remove them, or add it: {sorted(unknown)}"
+    assert [stage for stage in DVC if stage in RUNGS] == list(RUNGS)
 
 
-@pytest.mark.parametrize("stage", DVC)
+@pytest.mark.parametrize("stage", components.COMPONENTS)
 def test_a_component_has_the_parameters_that_dvc_yaml_lists(stage: str) -> None:
-    expected = {argument_of(stage, part) for part in parts_in_dvc(stage)}
+    expected = {argument_of(stage, part) for part in parts_of_component(stage)}
     found = {name for name in inputs_of(stage) if name.endswith("_params") or name in ("device", "ladder_seed")}
-    where = f"components/{stage.replace('-', '_')}.py"
+    where = f"components/{stage}.py"
     assert not expected - found, f"{where}: take {sorted(expected - found)}, or drop `params:` of {stage} in dvc.yaml"
     assert not found - expected, f"dvc.yaml, {stage}: list in `params:` what {where} takes: {sorted(found - expected)}"
 
 
-@pytest.mark.parametrize("stage", DVC)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(stage: str) -> None:
-    spec, where = components.COMPONENTS[stage].component_spec, f"components/{stage.replace('-', '_')}.py"
+    spec, where = components.COMPONENTS[stage].component_spec, f"components/{stage}.py"
     written = outputs_in_dvc(stage)
     given = {name: path for name, path in options(stage).items() if name not in OF_THE_POD}
     outs = {name for name, path in given.items() if any(out == path or out.startswith(f"{path}/") for out in written)}
-    ins = {name for name in given.keys() - outs if stage != "train" or name != "model"}
-    if stage == "report":
-        ins = ins - {"ladder"} | {rung.replace("-", "_") for rung in RUNGS}
+    ins = {GATHERED.get(name, name) for name in given.keys() - outs if stage != "train" or name != "model"}
+    if stage == "compare":  # it gathers; beside lists it needs an input that is none
+        ins = {"measured", "data"}
     artifacts = {name for name, one in spec.inputs.items() if one.type.startswith("system.")}
     made = {name for name, one in spec.outputs.items() if one.type.startswith("system.")} - FOR_THE_PAGE
     assert artifacts == ins, f"{where}: its inputs must be those of the command in dvc.yaml, {sorted(ins)}"
-    assert made == outs, f"{where}: its outputs must be those of the command in dvc.yaml, {sorted(outs)}"
+    assert OUTPUTS[stage].keys() == outs
+    assert made == set(OUTPUTS[stage].values()), f"{where}: its outputs must be those of the command in dvc.yaml"
 
 
-@pytest.mark.parametrize("stage", [stage for stage in DVC if stage != "report"])
+@pytest.mark.parametrize("stage", [stage for stage in components.COMPONENTS if stage != "report"])
 def test_a_component_that_may_be_cached_takes_the_digest_of_each_input(stage: str) -> None:
     spec = components.COMPONENTS[stage].component_spec
     for name, one in (spec.inputs or {}).items():
-        if one.type.startswith("system."):
-            expected, kind = (f"{name}_digests", "List") if one.is_artifact_list else (f"{name}_digest", "String")
+        if one.type.startswith("system.") and (stage, name) != ("compare", "data"):  # which is not read
+            expected, kind = ("digests", "List") if one.is_artifact_list else (f"{name}_digest", "String")
             assert expected in spec.inputs, (
-                f"components/{stage.replace('-', '_')}.py: take `{expected}` beside `{name}`: KFP's cache does not "
-                "look into artifacts"
+                f"components/{stage}.py: take `{expected}` beside `{name}`: KFP's cache does not look into artifacts"
             )
             assert spec.inputs[expected].type == kind
 
@@ -110,22 +129,31 @@ class Called(Exception):
         self.params, self.given = params, given
 
 
-def recorder(stage: str) -> Callable[..., None]:
+def recorder(stage: str, calls: list[Called] | None = None) -> Callable[..., None]:
+    """A stage's function that notes its call, and ends it where `calls` does not keep it."""
     signature = inspect.signature(cli.stage(stage))
 
     def record(params: Params, **given: Any) -> None:
         try:
             signature.bind(params, **given)
         except TypeError as error:
-            pytest.fail(f"components/{stage.replace('-', '_')}.py calls its stage with what it does not take: {error}")
-        raise Called(params, given)
+            pytest.fail(f"the component of {stage} calls its stage with what it does not take: {error}")
+        if calls is None:
+            raise Called(params, given)
+        calls.append(Called(params, given))
 
+    record.__signature__ = signature  # type: ignore[attr-defined]
     return record
 
 
-def call(stage: str, folder: Path) -> Called:
-    """Call a component's function with its own defaults and made-up artifacts, up to the stage's function."""
-    spec, sent = components.COMPONENTS[stage].component_spec, kubeflow.arguments(PARAMS)
+def replace(stage: str, by: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    function = stage.replace("-", "_")
+    monkeypatch.setattr(importlib.import_module(f"autoencoders.stages.{function}"), function, by)
+
+
+def arguments_of(component: str, folder: Path) -> dict[str, Any]:
+    """A component's arguments: its own defaults, and made-up artifacts in `folder`."""
+    spec, sent = components.COMPONENTS[component].component_spec, kubeflow.arguments(PARAMS)
     sent["model_params"] = next(entry for entry in sent["models_params"] if "vae" in entry)
     given: dict[str, Any] = {}
     for name, one in {**(spec.inputs or {}), **spec.outputs}.items():
@@ -135,47 +163,72 @@ def call(stage: str, folder: Path) -> Called:
         (folder / name / (name if name in spec.inputs else "")).mkdir(parents=True)
         artifact = Artifact(str(folder / name))
         given[name] = [artifact] if one.is_artifact_list else artifact
-    given.pop("Output", None)
+    if "results" in (spec.inputs or {}):
+        (folder / "results" / kubeflow.MODELS).write_text(json.dumps(sent["models_params"]))
+    return {name: value for name, value in given.items() if name in spec.inputs or spec.outputs[name].type != "String"}
+
+
+def call(stage: str, folder: Path) -> Called:
+    """Call a component's function up to the stage's function."""
     with pytest.raises(Called) as caught:
-        components.COMPONENTS[stage].python_func(**given)
+        components.COMPONENTS[stage].python_func(**arguments_of(stage, folder))
     return caught.value
 
 
-@pytest.mark.parametrize("stage", DVC)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_component_calls_its_stage_with_what_dvc_gives_it(
     stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    function = stage.replace("-", "_")
-    monkeypatch.setattr(importlib.import_module(f"autoencoders.stages.{function}"), function, recorder(stage))
+    replace(stage, recorder(stage), monkeypatch)
     called = call(stage, tmp_path)
     expected = {name for name in options(stage) if name != "cache"}
-    where = f"components/{function}.py"
-    assert called.given.keys() == expected, f"{where}: call the stage with {sorted(expected)}, as dvc.yaml does"
+    assert called.given.keys() == expected, f"components/{stage}.py: call the stage with {sorted(expected)}"
+    check_parameters(stage, called)
+
+
+def check_parameters(stage: str, called: Called) -> None:
     for part in parts_in_dvc(stage) - {"models"}:
         found: Any = called.params
         wanted: Any = PARAMS
         for key in part.split("."):
             found, wanted = getattr(found, key), getattr(wanted, key)
-        assert found == wanted, f"{where}: hand the stage {part} of its parameters"
+        assert found == wanted, f"the component of {stage}: hand the stage {part} of its parameters"
     if "models" in parts_in_dvc(stage):
         entries = {name: entry for name, entry in PARAMS.models.items() if stage != "train" or name == "vae"}
-        assert list(called.params.models.items()) == list(entries.items()), f"{where}: hand the stage its models"
+        assert list(called.params.models.items()) == list(entries.items()), f"hand {stage} its models, in their order"
 
 
-def test_a_named_folder_has_the_name_that_it_has_under_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for stage in ("train", "evaluate", *RUNGS):
-        function = stage.replace("-", "_")
-        monkeypatch.setattr(importlib.import_module(f"autoencoders.stages.{function}"), function, recorder(stage))
-        out = call(stage, tmp_path / stage).given["out"]
-        name = {"train": "vae", "evaluate": "model"}.get(stage, stage)
-        assert out == tmp_path / stage / "out" / name
+def test_the_ladder_calls_each_rung_with_what_dvc_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Called] = []
+    for rung in RUNGS:
+        replace(rung, recorder(rung, calls), monkeypatch)
+    monkeypatch.setattr("autoencoders.kubeflow_pages.show_ladder", lambda page, rungs: None)
+    components.COMPONENTS["ladder"].python_func(**arguments_of("ladder", tmp_path))
+    assert [called.given["out"] for called in calls] == [tmp_path / "rungs" / rung for rung in RUNGS]
+    for rung, called in zip(RUNGS, calls, strict=True):
+        assert called.given.keys() == options(rung).keys()
+        folders = {
+            "data": tmp_path / "data",
+            **{name: tmp_path / "results" / name for name in ("models", "evaluation")},
+        }
+        assert all(called.given[name] == path for name, path in folders.items() if name in called.given)
+        check_parameters(rung, called)
 
 
-@pytest.mark.parametrize("stage", DVC)
-def test_kfp_shows_what_a_component_and_each_of_its_inputs_and_outputs_is(stage: str) -> None:
+def test_a_model_s_folders_have_the_names_that_they_have_under_dvc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for stage, expected in (("train", "model/vae"), ("evaluate", "result/evaluation/model")):
+        replace(stage, recorder(stage), monkeypatch)
+        assert call(stage, tmp_path / stage).given["out"] == tmp_path / stage / expected
+
+
+@pytest.mark.parametrize("stage", components.COMPONENTS)
+def test_a_component_says_what_it_and_each_of_its_inputs_and_outputs_is(stage: str) -> None:
     spec = components.COMPONENTS[stage].component_spec
-    assert spec.description.partition("\n")[0].removesuffix(" Never cached.") == DVC[stage]["desc"] + ".", (
-        f"components/{stage.replace('-', '_')}.py: begin the docstring with dvc.yaml's `desc`"
-    )
+    if stage != "ladder":
+        assert spec.description.partition("\n")[0].removesuffix(" Never cached.") == DVC[stage]["desc"] + ".", (
+            f"components/{stage}.py: begin the docstring with dvc.yaml's `desc`"
+        )
     undescribed = [name for name, one in {**(spec.inputs or {}), **spec.outputs}.items() if not one.description]
-    assert not undescribed, f"components/{stage.replace('-', '_')}.py: describe {undescribed} in the docstring"
+    assert not undescribed, f"components/{stage}.py: describe {undescribed} in the docstring"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.data.files import result_folder
+from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.params import Params
 from autoencoders.report.comparison import best_of
@@ -44,6 +45,14 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
         (draft / "comparison.md").write_text(f"{page}\n\n{note}\n", encoding="utf-8")
         (draft / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")
     print(f"\n{text}\n{note}\n")
+
+
+def read_comparison(path: Path) -> pd.DataFrame:
+    """Return the rows of `comparison.csv` by model; raises `UserError` where it is missing or damaged."""
+    try:
+        return pd.read_csv(path, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}). Run the `compare` stage.") from error
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
