@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument("--host", metavar="URL", help="default: KF_PIPELINES_ENDPOINT, the cluster around, kube config")
     server.add_argument("--token-file", type=Path, metavar="PATH", help="a bearer token; default: KFP_TOKEN")
-    server.add_argument("--namespace", metavar="NAME", help="yours, where the server has several users")
+    server.add_argument("--namespace", metavar="NAME", help="yours, if the server has several users; of the pods")
 
     compiled = commands.add_parser("compile", parents=[values, placed], help="write the file that KFP takes")
     compiled.add_argument("--out", type=Path, metavar="PATH", help="default: standard output")

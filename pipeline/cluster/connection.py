@@ -61,13 +61,11 @@ class Connection:
         self._api = self._client._run_api.api_client
         self._token = server.token()
         self.health = self._require_kfp()
-        self.namespace = server.namespace or self._client.get_user_namespace() or self._own_namespace()
+        named = server.namespace or self._client.get_user_namespace() or self._own_namespace()
+        self.namespace = named if self.has_users else None
         """The user's; None where the server has no users of its own, or none is named."""
-
-    @property
-    def pods_namespace(self) -> str:
+        self.pods_namespace = named or "kubeflow"
         """The namespace in which the pods of a run are."""
-        return self.namespace or "kubeflow"
 
     @property
     def has_users(self) -> bool:
@@ -112,7 +110,8 @@ class Connection:
 
     def page(self, kind: str, ident: str) -> str:
         """Return the address of a page of KFP's."""
-        return f"{without_password(self._client._get_url_prefix())}/#/{kind}/details/{ident}"
+        prefix = without_password(self._client._get_url_prefix())
+        return f"{prefix if '://' in prefix else '<the page of KFP>'}/#/{kind}/details/{ident}"
 
     def _ask(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
         kind = "multipart/form-data" if files else "application/json"

@@ -38,6 +38,7 @@ NO_KFP = (
     "{name} answers with a page, not as Kubeflow Pipelines does. Is the address right? If there is a login before it, "
     f"give a token with --token-file or {TOKEN}."
 )
+NO_NAMESPACE = re.compile(r'namespaces \\?"([^"\\]+)\\?" not found')
 UNKNOWN_FIELD = re.compile(r'unknown field \\?"(\w+)')
 
 
@@ -48,6 +49,8 @@ def failure(name: str, status: int, message: str) -> UserError:
             f"{name} refuses access (HTTP {status}). Give a token with --token-file or {TOKEN}; where the server has "
             "several users, name yours with --namespace."
         )
+    if space := NO_NAMESPACE.search(message):
+        return Refused(f"{name} has no namespace {space[1]}. Name yours with --namespace.", status)
     if status == 404:
         return Missing(f"{name} knows no such thing: {message}")
     if status >= 500:

@@ -28,7 +28,7 @@ def page(run: dict[str, Any]) -> str | None:
 
 def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) -> None:
     """Mark MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
-    if not os.environ.get(VARIABLE):
+    if not _has_store():
         return
     from autoencoders.params.sections import Tracking
     from autoencoders.tracking.kfp_status import close_pipeline
@@ -81,8 +81,18 @@ def require_server() -> None:
         ) from None
 
 
-def _ask(question: Callable[["MlflowClient"], Answer]) -> Answer | None:
+def _has_store() -> bool:
+    """Tell whether MLflow is somewhere: asking for a database that does not exist would make one."""
     if not os.environ.get(VARIABLE):
+        return False
+    from autoencoders.tracking.client import database
+
+    file = database()
+    return file is None or file.exists()
+
+
+def _ask(question: Callable[["MlflowClient"], Answer]) -> Answer | None:
+    if not _has_store():
         return None
     from autoencoders.tracking.client import connect, require_server
     from autoencoders.tracking.recorder import is_failure_of_mlflow

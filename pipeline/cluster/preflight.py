@@ -19,7 +19,8 @@ def check(connection: Connection, profile: Profile) -> None:
     """Raise `UserError`, a line for each reason, where the run could not start; warn of what may not work."""
     connection.require_namespace()
     in_mlflow.require_server()
-    if lines := list(_missing(Kube(connection.pods_namespace), profile)):
+    kube = Kube(connection.pods_namespace)
+    if lines := list(_missing(kube, Kube(KFP_NAMESPACE) if connection.has_users else kube, profile)):
         raise UserError("\nerror: ".join(lines))
     if warning := old_version(connection):
         print(f"warning: {warning}")
@@ -36,13 +37,13 @@ def old_version(connection: Connection) -> str:
     )
 
 
-def _missing(kube: Kube, profile: Profile) -> Iterator[str]:
+def _missing(kube: Kube, kfp: Kube, profile: Profile) -> Iterator[str]:
     """Yield a line for each thing that the profile names and that the cluster certainly lacks.
 
-    Only where the kube config leads to a cluster in which KFP is: it may well lead to another.
+    Only where KFP is in the cluster to which the kube config leads: it may well lead to another.
     """
     here = f"is not in namespace {kube.namespace}"
-    if Kube(KFP_NAMESPACE).lacks("services", "ml-pipeline"):
+    if kfp.lacks("services", "ml-pipeline"):
         return
     for claim, used in _claims(profile).items():
         if kube.lacks("persistentvolumeclaims", claim):

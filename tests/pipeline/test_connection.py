@@ -42,6 +42,8 @@ AWAY = {
                                      '"securityContext"'})},
          "does not know `securityContext`, which was sent: it is older than the KFP that this project is for. "
          "Update it."),
+        ({"/runs": (500, {"message": 'Failed to create a workflow: namespaces "gone" not found'})},
+         "has no namespace gone. Name yours with --namespace."),
     ],
 )  # fmt: skip
 def test_a_refusal_is_one_line(
@@ -118,6 +120,8 @@ def test_the_version_is_known_where_the_server_tells_it(server: Double, health: 
     server.health = health
     found = Connection(Server(server.host))
     assert (found.version, found.has_users, found.namespace) == (version, False, None)
+    elsewhere = Connection(Server(server.host, namespace="kfp"))  # where all that is KFP's is, and the pods
+    assert (found.pods_namespace, elsewhere.namespace, elsewhere.pods_namespace) == ("kubeflow", None, "kfp")
 
 
 def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Call, tmp_path: Path) -> None:
@@ -125,7 +129,8 @@ def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Cal
     said = f"error: {server.host} has several users: name your namespace with --namespace.\n"
     for command in (["submit"], ["upload", "--version", "1"], ["recurring", "list"]):
         assert call(*command, "--host", server.host)[::2] == (2, said)
-    assert Connection(Server(server.host, namespace="mine")).pods_namespace == "mine"
+    mine = Connection(Server(server.host, namespace="mine"))
+    assert (mine.namespace, mine.pods_namespace) == ("mine", "mine")
     (tmp_path / "context.json").write_text(json.dumps({"namespace": "kept"}))  # of kfp's own client
     assert Connection(Server(server.host)).namespace == "kept"
 

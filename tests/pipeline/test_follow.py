@@ -197,6 +197,63 @@ def test_a_run_in_which_nothing_can_run_is_remembered_rarely(
     assert times == ["10 min", "20 min", "40 min", "1 h 20 min", "2 h 40 min"]
 
 
+def test_rights_that_are_missing_are_named_where_a_task_waits_and_where_one_failed(
+    server: Double, kube: KubeDouble, clock: Clock, call: Call
+) -> None:
+    kube.forbidden = {"workflows"}
+    kube.objects |= {"persistentvolumeclaims": {"autoencoders-checkpoints"}, "secrets": {"mlflow"}}
+    line = (
+        "Why a pod waits or failed cannot be seen: the kube config may not list workflows.argoproj.io in namespace "
+        "kubeflow (a Role with get and list on workflows, and get on pods/log, shows it: docs/kubernetes.md)."
+    )
+    replay(server, clock, "wrong-image")
+    _, out, _ = call("submit", "--host", server.host)
+    assert [told[10:] for told in out.splitlines() if "Why a pod" in told] == [line]
+    replay(server, clock, "out-of-memory")
+    _, out, err = call("submit", "--host", server.host)
+    assert "Why a pod" not in out
+    assert err == f"error: train pca and train ae failed.\n{line}\n"
+
+
+def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(
+    server: Double, kube: KubeDouble, clock: Clock, call: Call
+) -> None:
+    recorded = replay_workflow(server, kube, clock, "plugin-conflict")
+    clock.now = recorded.newest + timedelta(minutes=2)
+    driver = f"{recorded.workflow['metadata']['name']}-system-container-driver-"
+    # The message is one that a real driver ended with; the line around it is that of KFP's programs.
+    said = 'input parameter "model_params" type mismatch: expect STRUCT, got string'
+    where = "F1128 14:55:12.512345      15 main.go:79] KFP driver: driver.Container(pipelineName=autoencoders) failed: "
+    log = f"{where}{said}\n"
+    nodes = {node["name"].rpartition(".")[2]: node["id"].rpartition("-")[2] for node in recorded.nodes.values()}
+    kube.logs = {f"{driver}{nodes[name]}": log for name in ("one-hot-driver(0)", "one-image-driver(0)")}
+    _, _, err = call("status", recorded.run_id, "--host", server.host)
+    told = err[err.index("error: one-image") :].splitlines()
+    assert told == [
+        f"error: one-image and one-hot failed: KFP could not prepare it: {said}.",
+        "The log of one-image ends:",
+        f"    {log.strip()}",
+    ]
+
+
+def test_a_volume_that_cannot_be_mounted_is_told_from_the_pod_s_events(
+    server: Double, kube: KubeDouble, clock: Clock, call: Call
+) -> None:
+    recorded = replay_workflow(server, kube, clock, "wrong-image")
+    [pod] = [node for node in recorded.nodes.values() if node["phase"] == "Pending"]
+    nodes = {**recorded.nodes, pod["id"]: {**pod, "message": "ContainerCreating"}}
+    kube.workflow = lambda now: {**recorded.workflow, "status": {"nodes": nodes}}
+    name = f"{recorded.workflow['metadata']['name']}-{pod['templateName']}-{pod['id'].rpartition('-')[2]}"
+    clock.now = recorded.newest + timedelta(minutes=2)
+    assert "download         starting, 2 min\n" in call("status", recorded.run_id, "--host", server.host)[1]
+    # In the form of the kubelet's events.
+    kube.events = {name: [("FailedMount", "MountVolume.SetUp failed: mount.nfs: Connection timed out")]}
+    out = call("status", recorded.run_id, "--host", server.host)[1]
+    why = "waiting: a volume cannot be mounted (MountVolume.SetUp failed: mount.nfs: Connection timed out), 2 min"
+    assert f"download         {why}\n" in out
+    assert "download: See the volume's driver and its claim.\n" in out
+
+
 def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(
     server: Double, kube: KubeDouble, clock: Clock, call: Call
 ) -> None:
