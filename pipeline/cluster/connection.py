@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.errors import UserError, without_password
-from pipeline.cluster.failures import NO_KFP, TOKEN, Missing, Unreachable, failure, message_of, one_line
+from pipeline.cluster.failures import NO_KFP, TOKEN, Denied, Missing, Unreachable, failure, message_of, one_line
 from pipeline.cluster.kube import failure_kind, kube_config
 
 ENDPOINT = "KF_PIPELINES_ENDPOINT"
@@ -133,7 +133,7 @@ class Connection:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise UserError(NO_KFP.format(name=self.name))
+            raise Denied(NO_KFP.format(name=self.name))
         return found
 
     def _require_kfp(self) -> dict[str, Any]:

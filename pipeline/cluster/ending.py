@@ -77,6 +77,8 @@ def _failures(look: Look, watcher: Watcher) -> list[Failure]:
             same.tasks.append(task)
         else:
             found.append(failure)
+    if not found and not look.blind and look.word == "failed":
+        return [Failure(text=look.said)]
     if look.blind and look.word == "failed":
         found = found or [Failure()]
         task_name, said = in_mlflow.failure(watcher.run_id)
@@ -112,7 +114,7 @@ def _without_log(failure: Failure, why: str, watcher: Watcher) -> Failure:
 
 
 def _tell(failure: Failure) -> None:
-    names = listed([task.name for task in failure.tasks]) if failure.tasks else "a task that KFP does not name"
+    names = listed([task.name for task in failure.tasks]) if failure.tasks else "the run"
     text = f": {failure.text.rstrip('.')}" if failure.text else ""
     cure = f" {failure.cure}" if failure.cure else ""
     print(f"error: {names} failed{text}.{cure}", file=sys.stderr)

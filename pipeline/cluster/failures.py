@@ -19,7 +19,7 @@ class Unreachable(UserError):
 
 
 class Denied(UserError):
-    """The server wants a token, another one, or another user (HTTP 401 or 403)."""
+    """The server wants a token, another one, or another user (HTTP 401 or 403, or a page for a login)."""
 
 
 class Missing(UserError):

@@ -1,5 +1,6 @@
 """What `submit` prints while it follows a run: changes of tasks' states, what keeps them from starting, the end."""
 
+import contextlib
 import sys
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from autoencoders.errors import UserError
 from autoencoders.words import listed
 from pipeline.cluster import in_mlflow, times
 from pipeline.cluster.ending import summary, tell_end
-from pipeline.cluster.failures import Denied, Unreachable
+from pipeline.cluster.failures import Denied, Refused, Unreachable
 from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
 from pipeline.cluster.states import State, TaskView
 from pipeline.cluster.status import behind_line, doubt_line, frozen_line
@@ -156,7 +157,8 @@ class Follower:
         why = f"nothing could run for {_short(blocked)} ({_why(_waiting(look))})"
         self._print(f"Given up: {why}. The run is being stopped.")
         cures = {task.reason.cure for task in _waiting(look) if task.reason and task.reason.cure}
-        self.watcher.connection.post(f"runs/{self.watcher.run_id}:terminate")
+        with contextlib.suppress(Refused):  # it may just have ended
+            self.watcher.connection.post(f"runs/{self.watcher.run_id}:terminate")
         until = look.at + STOPPING
         while not _is_settled(look) and look.at < until:
             times.sleep(INTERVAL)

@@ -26,6 +26,10 @@ LONG_LIST = 80
 """KFP's list of tasks may stand still from this length on; the shortest that was seen to had 96 of Argo's nodes."""
 QUIET = timedelta(minutes=5)
 """After so long without a change, a long list may stand still, or a task may just take its time."""
+SLOW = 30.0
+"""Seconds after which the events of a pod whose container is being made are worth a look."""
+FEW = 5
+"""Pods whose events are looked at."""
 OR_REUSED = "or reused"
 """Said of tasks of a run that succeeded which KFP's list of tasks does not know to have ended."""
 WORDS = {
@@ -48,6 +52,8 @@ class Look:
     """Why Argo's Workflow cannot be read; empty where it is what `tasks` were read from."""
     listed: TaskList
     """KFP's own list of tasks."""
+    said: str = ""
+    """What Argo says of the Workflow as a whole."""
 
     @property
     def name(self) -> str:
@@ -141,7 +147,8 @@ class Watcher:
             is_live=workflow is not None or len(nodes) < LONG_LIST,
             mounts=self._mounts(nodes, now) if workflow else {},
         )  # fmt: skip
-        look = Look(run, self._spec, view(nodes, scene), now, self.kube.blind, listed)
+        said = (workflow or {}).get("status", {}).get("message") or ""
+        look = Look(run, self._spec, view(nodes, scene), now, self.kube.blind, listed, said)
         return replace(look, tasks=[_settled(task, look) for task in look.tasks])
 
     def _pipeline_spec(self, run: dict[str, Any]) -> dict[str, Any] | None:
@@ -166,11 +173,6 @@ class Watcher:
         return {pod: trouble for pod in slow[:FEW] if (trouble := self.kube.mount_trouble(pod))}
 
 
-SLOW = 30.0
-"""Seconds after which the events of a pod whose container is being made are worth a look."""
-FEW = 5
-
-
 def _settled(task: TaskView, look: Look) -> TaskView:
     """Return what is known of a task once its run is over, or where KFP's list of tasks stands still."""
     if task.state in OVER or not (look.is_over or look.frozen):
@@ -179,5 +181,6 @@ def _settled(task: TaskView, look: Look) -> TaskView:
         return replace(task, state=State.DONE, note=OR_REUSED, since=None, ended=None, reason=None)
     if look.is_behind or look.frozen:
         return replace(task, state=State.UNKNOWN, note="", since=None, reason=None)
-    state = State.NOT_RUN if task.state == State.NOT_STARTED else State.STOPPED
-    return replace(task, state=state, note="", reason=None)
+    if task.state == State.NOT_STARTED:
+        return replace(task, state=State.NOT_RUN, note="")
+    return replace(task, state=State.STOPPED if look.word == "terminated" else State.UNKNOWN, note="", reason=None)

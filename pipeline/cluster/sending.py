@@ -17,7 +17,6 @@ MAX_DESCRIPTION = 255
 """Characters for which KFP's database has room."""
 NO_PLUGIN = {"mlflow": {"disabled": True}}
 """KFP's own MLflow plugin records a run a second time, without models, and its variables can make pods invalid."""
-PLUGINS_SINCE = (2, 17)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ GRACE = 15.0
 """Seconds for which what keeps a pod from starting is not called a fault: an image may be pulled at the second try."""
 UNSEEN = 45.0
 """Seconds after which a pod that KFP's API does not report as running is said to wait."""
-
-
+SKEW = timedelta(seconds=5)
+"""By so much the clocks of a cluster's parts may differ."""
 FEW = 3
+"""Names that are listed before "and more"."""
 MAY_GO_ON = "may be tried again"
 """Said of a task whose last attempt failed, until Argo says whether there is another."""
 
@@ -53,10 +54,15 @@ def view(nodes: Collection[Node], scene: Scene) -> list[TaskView]:
     parts = gather(nodes)
     known = list(scene.spec.paths())
     groups = {path[:depth] for path in (*known, *parts) for depth in range(len(path))}
-    unknown = [path for path in parts if path not in known]  # in the order in which they began
-    others = [path for path in unknown if not _is_group(path, groups) or _has_trouble(parts[path])]
+    others = [path for path in parts if path not in known]  # in the order in which they began
     order = {path: _order(path, scene.spec, parts) for path in (*known, *others)}
     tasks = {path: _task(path, parts.get(path, Parts()), scene) for path in sorted(order, key=order.__getitem__)}
+    # A loop or a nested pipeline says nothing of itself, but where KFP's driver of it has failed or cannot start.
+    tasks = {
+        path: task
+        for path, task in tasks.items()
+        if not _is_group(path, groups) or (task.is_driver and task.state in (State.FAILED, State.WAITING))
+    }
     return [
         replace(task, note=_after(path, scene.spec, tasks)) if task.state == State.NOT_STARTED else task
         for path, task in tasks.items()
@@ -90,11 +96,6 @@ def _is_done(path: Path, tasks: Mapping[Path, TaskView]) -> bool:
 def _is_group(path: Path, groups: Collection[Path]) -> bool:
     """Tell whether a loop or a nested pipeline is at `path`, or the pipeline itself."""
     return path in groups or not path or bool(re.fullmatch(r"(for-loop|condition|exit-handler)\b.*-\d+", path[-1][0]))
-
-
-def _has_trouble(parts: Parts) -> bool:
-    """Tell whether KFP cannot prepare what is in a loop or a nested pipeline, which then says nothing of itself."""
-    return bool(parts.drivers) and parts.drivers[-1].phase in ("Failed", "Error")
 
 
 def _order(path: Path, spec: Spec, parts: Collection[Path]) -> tuple[tuple[int, int], ...]:
@@ -205,7 +206,3 @@ def _ended_badly(task: TaskView, pod: Node, attempts: list[Node], parts: Parts, 
     if whole.ended is None:
         note = MAY_GO_ON
     return replace(task, state=State.FAILED, reason=reason, ended=pod.ended, note=note)
-
-
-SKEW = timedelta(seconds=5)
-"""By so much the clocks of a cluster's parts may differ."""

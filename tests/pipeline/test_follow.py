@@ -119,6 +119,15 @@ def test_a_token_that_expires_is_read_anew_once_and_then_told(
     assert set(server.tokens) == {"Bearer first", "Bearer second"}
 
 
+def test_a_page_for_a_login_in_mid_run_is_a_token_that_has_expired(server: Double, clock: Clock, call: Call) -> None:
+    recorded = replay(server, clock, "cached")
+    between(server, clock, 60, 1e9, (200, "<!doctype html><title>Log in"))
+    code, _, err = call("submit", "--host", server.host)
+    assert code == 2
+    assert err.startswith(f"error: {server.host} no longer accepts the token: it has expired, or was taken back.")
+    assert recorded.run_id in err
+
+
 def test_a_run_that_vanishes_is_told(server: Double, clock: Clock, call: Call) -> None:
     recorded = replay(server, clock, "cached")
     between(server, clock, 60, 1e9, missing(recorded.run_id))
@@ -252,6 +261,18 @@ def test_a_volume_that_cannot_be_mounted_is_told_from_the_pod_s_events(
     why = "waiting: a volume cannot be mounted (MountVolume.SetUp failed: mount.nfs: Connection timed out), 2 min"
     assert f"download         {why}\n" in out
     assert "download: See the volume's driver and its claim.\n" in out
+
+
+def test_a_run_that_argo_cannot_begin_is_told_with_what_argo_says(
+    server: Double, kube: KubeDouble, clock: Clock, call: Call
+) -> None:
+    recorded = replay_workflow(server, kube, clock, "second-of-two")
+    clock.now = recorded.newest + timedelta(minutes=2)
+    status = {"phase": "Error", "message": "invalid spec: templates.root has no tasks"}
+    kube.workflow = lambda now: {**recorded.workflow, "status": status}
+    code, out, err = call("status", recorded.run_id, "--host", server.host)
+    assert (code, err) == (1, "error: the run failed: invalid spec: templates.root has no tasks.\n")
+    assert "train pca     not run\n" in out
 
 
 def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(

@@ -280,6 +280,17 @@ def test_a_pipe_that_is_closed_ends_a_command_quietly(command: str) -> None:
     assert done.stdout.splitlines()[-1] in ("0", "141")
 
 
+def test_a_pipe_that_is_closed_ends_status_quietly(server: Double) -> None:
+    _, answer = RecordedRun("cached").snapshot(-1)
+    server.run = lambda now: answer
+    status = f"{sys.executable} -m pipeline status {answer['run_id']} --host {server.host}"
+    shell = f"set -o pipefail; {status} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout.splitlines()[-1] in ("0", "141")) == ("", True)
+    assert done.stdout.startswith("full-2-same: succeeded at ")
+    assert "14:30:42, after 2 min 44 s\n" in done.stdout
+
+
 def test_help_imports_neither_kfp_nor_kubernetes() -> None:
     code = (
         "import sys; from pipeline.__main__ import _parser; _parser(); print({'kfp', 'kubernetes'} & set(sys.modules))"

@@ -128,8 +128,13 @@ def test_the_driver_of_a_loop_or_of_the_pipeline_is_told_where_it_fails() -> Non
     could_not = "failed: KFP could not prepare it, after 5 s"
     assert [lines[name] for name in ("the pipeline", "models", "models ae")] == [could_not] * 3
     assert len(lines) == 22 + 3
-    well = [node("wf(0).root-driver(0)", "Succeeded", end=5)]
-    assert "the pipeline" not in [task.name for task in see(well, spec=spec)]
+    for phase, message in (("Succeeded", ""), ("Running", ""), ("Pending", "ContainerCreating")):
+        assert "the pipeline" not in [
+            task.name for task in see([node("wf(0).root-driver(0)", phase, message)], spec=spec)
+        ]
+    quota = 'pods "wf-1" is forbidden: exceeded quota: cpu'
+    [pipeline, *_] = see([node("wf(0).root-driver(0)", "Pending", quota)], spec=spec)
+    assert (pipeline.name, pipeline.told()) == ("the pipeline", "waiting: the namespace's quota is used up (cpu)")
 
 
 def test_the_order_is_that_of_the_pipeline_spec_model_by_model() -> None:
