@@ -1,6 +1,7 @@
 """What is looked at before a run is sent: the server, MLflow, and what the profile names in the cluster."""
 
 import re
+import sys
 from collections.abc import Iterator
 
 from autoencoders.errors import UserError
@@ -23,7 +24,7 @@ def check(connection: Connection, profile: Profile) -> None:
     if lines := list(_missing(kube, Kube(KFP_NAMESPACE) if connection.has_users else kube, profile)):
         raise UserError("\nerror: ".join(lines))
     if warning := old_version(connection):
-        print(f"warning: {warning}")
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def old_version(connection: Connection) -> str:

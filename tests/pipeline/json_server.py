@@ -19,7 +19,8 @@ def json_server(answer: Answer, with_query: bool = False) -> Iterator[str]:
     """Serve, and give the address."""
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # a following asks a thousand times: one connection is enough
+        protocol_version = "HTTP/1.1"  # a following asks a thousand times: one connection is enough,
+        wbufsize = 1 << 16  # and an answer in one piece, which waits for no acknowledgement
 
         def _serve(self) -> None:
             data = self.rfile.read(int(self.headers.get("Content-Length") or 0))

@@ -67,13 +67,13 @@ def test_an_older_server_gets_the_run_without_what_it_does_not_know(
     server.answer = strict  # type: ignore[method-assign]
     for options in ([], ["--cron", "0 0 3 * * *"]):
         code, out, err = call("submit", "--host", server.host, "--no-wait", *options)
-        assert (code, err) == (0, "")
+        assert code == 0
         assert "plugins_input" not in server.sent[-1]
         assert f"{server.host} has no plugins to turn off: sent without that.\n" in out
-        assert (
+        assert err == (
             f"warning: {server.host} is KFP 2.14.3. Before 2.17, a pod that is lost while KFP prepares a task is not "
             "tried again, and settings of pods that are newer are refused.\n"
-        ) in out
+        )
 
 
 def test_a_run_s_name_and_description_have_room_for_what_fits(clock: Clock) -> None:
