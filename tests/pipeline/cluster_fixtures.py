@@ -15,6 +15,7 @@ from pipeline.cluster import connection, times
 from compiled import ROOT  # isort: skip
 from kfp_double import Double, serving  # isort: skip
 from kube_double import KubeDouble, kubernetes, write_kube_config  # isort: skip
+from replay import RecordedRun, RecordedWorkflow  # isort: skip
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -84,3 +85,20 @@ def quick_compile(monkeypatch: pytest.MonkeyPatch, compiled: Callable[..., objec
     """Compile the pipeline once for all tests: what is sent is not what they look at."""
     text = compiled("cpu").text  # type: ignore[attr-defined]
     monkeypatch.setattr("pipeline.compiling.compile_text", lambda *arguments: text)
+
+
+def replay(server: Double, clock: Clock, case: str) -> RecordedRun:
+    """Have KFP answer as it did of a recorded run, which begins now."""
+    recorded = RecordedRun(case)
+    server.run, clock.now = recorded.at, recorded.began
+    return recorded
+
+
+def replay_workflow(server: Double, kube: KubeDouble, clock: Clock, case: str) -> RecordedWorkflow:
+    """The same where Argo's Workflow is readable, and what the profile names exists."""
+    recorded = RecordedWorkflow(case)
+    server.run, clock.now = recorded.run, recorded.began
+    kube.workflow = lambda now: recorded.stopped(now, server.stopped) if server.stopped else recorded.at(now)
+    kube.run_id = recorded.run_id
+    kube.objects |= {"persistentvolumeclaims": {"autoencoders-checkpoints"}, "secrets": {"mlflow"}}
+    return recorded
