@@ -1,9 +1,12 @@
 """`python -m pipeline`: compile the pipeline, send it to a cluster, look at a run, or run all of it here."""
 
 import argparse
+import contextlib
+import os
+import signal
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -11,24 +14,33 @@ import yaml
 
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import arguments
+from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
 
 if TYPE_CHECKING:
-    from pipeline.cluster import Cluster
+    from pipeline.cluster.connection import Connection
 
 CRON_FIELDS = 6
+CLOSED_PIPE = 128 + signal.SIGPIPE
 
 
 def main(given: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a user's mistake ends in one line on stderr and exit code 2, a failed run in 1."""
     options = _parser().parse_args(given)
     try:
-        sys.exit(COMMANDS[options.command](options))
+        code = COMMANDS[options.command](options)
+        sys.stdout.flush()
+        sys.exit(code)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. What Python would still flush at its end goes nowhere.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED_PIPE)
 
 
 def _compile(options: argparse.Namespace) -> int:
@@ -47,39 +59,74 @@ def _compile(options: argparse.Namespace) -> int:
 
 
 def _submit(options: argparse.Namespace) -> int:
-    from pipeline.cluster import Submission
+    from pipeline.cluster.sending import Submission, describe, run_name, send
     from pipeline.compiling import compile_text
     from pipeline.profiles import load_profile
 
     if options.cron and len(options.cron.split()) != CRON_FIELDS:
         raise UserError(f"--cron {options.cron!r}: write six fields, seconds first: '0 0 3 * * *' is daily at 3:00.")
     profile, params = load_profile(options.profile, options.image), overridden(options.params, options.settings)
-    one = Submission(
+    submission = Submission(
         pipeline=compile_text(profile, params, not options.no_cache),
         arguments=arguments(params),
         experiment=options.experiment or params.tracking.experiment,
-        name=options.run_name or f"autoencoders {datetime.now():%Y-%m-%d %H:%M:%S}",
+        name=options.run_name or run_name(options.settings),
+        description=describe(options.settings, options.profile, profile.image, not options.no_cache),
         service_account=profile.service_account,
         cron=options.cron,
     )
     if options.dry_run:
-        shown = {name: value for name, value in vars(one).items() if name != "pipeline" and value is not None}
+        shown = {name: value for name, value in vars(submission).items() if name != "pipeline" and value is not None}
         print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), end="")
-        print(f"---\n{one.pipeline}", end="")
+        print(f"---\n{submission.pipeline}", end="")
         return 0
-    cluster = _cluster(options)
-    run_id = cluster.submit(one)
+    connection = _connect(options)
+    from pipeline.cluster.follow import Follower
+    from pipeline.cluster.look import Watcher
+    from pipeline.cluster.preflight import check
+
+    check(connection, profile)
+    run_id = send(connection, submission)
     if options.cron or options.no_wait:
         return 0
     try:
-        return cluster.follow(run_id)
+        return Follower(Watcher(connection, run_id), options.give_up).follow()
     except KeyboardInterrupt:
         print(f"\nThe run goes on: look at it with `python -m pipeline status {run_id}`.", file=sys.stderr)
         raise
 
 
 def _status(options: argparse.Namespace) -> int:
-    return _cluster(options).show(options.run)
+    connection = _connect(options)
+    from pipeline.cluster.look import Watcher
+    from pipeline.cluster.status import show
+
+    return show(Watcher(connection, options.run))
+
+
+def _upload(options: argparse.Namespace) -> int:
+    from pipeline.cluster.sending import code_version, describe
+    from pipeline.cluster.upload import upload
+    from pipeline.compiling import compile_text
+    from pipeline.graph import DESCRIPTION
+    from pipeline.profiles import load_profile
+
+    version = options.version or code_version()
+    if not version:
+        raise UserError("there is no git here to name the version by: name it with --version.")
+    profile, params = load_profile(options.profile, options.image), overridden(options.params, options.settings)
+    compiled = compile_text(profile, params, not options.no_cache)
+    description = describe(options.settings, options.profile, profile.image, not options.no_cache)
+    return upload(_connect(options), compiled, options.name, version, description, DESCRIPTION)
+
+
+def _recurring(options: argparse.Namespace) -> int:
+    connection = _connect(options)
+    from pipeline.cluster import recurring
+
+    if options.action == "list":
+        return recurring.list_all(connection)
+    return {"stop": recurring.stop, "delete": recurring.delete}[options.action](connection, options.run)
 
 
 def _local(options: argparse.Namespace) -> int:
@@ -93,13 +140,27 @@ def _local(options: argparse.Namespace) -> int:
     return 0
 
 
-def _cluster(options: argparse.Namespace) -> "Cluster":
-    from pipeline.cluster import Cluster, Server
+def _connect(options: argparse.Namespace) -> "Connection":
+    from pipeline.cluster.connection import Connection, Server
 
-    return Cluster(Server(options.host, options.token_file, options.namespace))
+    return Connection(Server(options.host, options.token_file, options.namespace))
 
 
-COMMANDS = {"compile": _compile, "submit": _submit, "status": _status, "local": _local}
+COMMANDS = {
+    "compile": _compile,
+    "submit": _submit,
+    "status": _status,
+    "upload": _upload,
+    "recurring": _recurring,
+    "local": _local,
+}
+
+
+def _duration(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=parse_duration(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -129,20 +190,31 @@ def _parser() -> argparse.ArgumentParser:
     server = argparse.ArgumentParser(add_help=False)
     server.add_argument("--host", metavar="URL", help="default: KF_PIPELINES_ENDPOINT, the cluster around, kube config")
     server.add_argument("--token-file", type=Path, metavar="PATH", help="a bearer token; default: KFP_TOKEN")
-    server.add_argument("--namespace", metavar="NAME", help="yours, where the server has several users")
+    server.add_argument("--namespace", metavar="NAME", help="yours, if the server has several users; of the pods")
 
     compiled = commands.add_parser("compile", parents=[values, placed], help="write the file that KFP takes")
     compiled.add_argument("--out", type=Path, metavar="PATH", help="default: standard output")
 
     submit = commands.add_parser("submit", parents=[values, placed, server], help="run it on a cluster and follow it")
     submit.add_argument("--experiment", metavar="NAME", help="KFP's; default: tracking.experiment")
-    submit.add_argument("--run-name", metavar="NAME", help="default: autoencoders and the time")
+    submit.add_argument("--run-name", metavar="NAME", help="default: autoencoders and what -S sets, or the time")
     submit.add_argument("--cron", metavar="FIELDS", help="a recurring run: six fields, seconds first")
+    submit.add_argument("--give-up", type=_duration, metavar="TIME", help="stop it if nothing can run for so long: 10m")
     submit.add_argument("--no-wait", action="store_true", help="send it and leave")
     submit.add_argument("--dry-run", action="store_true", help="print what would be sent")
 
     status = commands.add_parser("status", parents=[server], help="show a run and its tasks")
     status.add_argument("run", metavar="RUN", help="its id")
+
+    upload = commands.add_parser("upload", parents=[values, placed, server], help="register it with KFP, by its commit")
+    upload.add_argument("--name", default="autoencoders", metavar="NAME", help="default: %(default)s")
+    upload.add_argument("--version", metavar="NAME", help="default: the commit")
+
+    recurring = commands.add_parser("recurring", help="show recurring runs, or stop one")
+    actions = recurring.add_subparsers(dest="action", required=True)
+    actions.add_parser("list", parents=[server], help="show all, with their schedules")
+    for action, does in {"stop": "have one start nothing more", "delete": "delete one"}.items():
+        actions.add_parser(action, parents=[server], help=does).add_argument("run", metavar="ID", help="its id")
 
     local = commands.add_parser("local", parents=[values], help="run all of it on this machine, without a cluster")
     local.add_argument("--runner", choices=("subprocess", "docker"), default="subprocess", help="default: %(default)s")

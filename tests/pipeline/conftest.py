@@ -13,6 +13,7 @@ from autoencoders.params import Params, load_params
 from pipeline.compiling import compile_text
 from pipeline.profiles import load_profile
 
+from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401  # isort: skip
 from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
 
 

@@ -3,14 +3,18 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from pipeline.__main__ import _parser
+from pipeline.cluster.kube import Kube
+from pipeline.cluster.states import State
 from pipeline.profiles import FOLDER, Placement, Profile, load_profile
 
 from compiled import ROOT  # isort: skip
+from kube_double import KubeDouble  # isort: skip
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text()
 PROFILES = sorted(FOLDER.glob("*.yaml"))
@@ -28,6 +32,13 @@ def rows(after: str) -> set[str]:
     return set(re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in first.splitlines())))
 
 
+def applied(kind: str) -> dict[str, Any]:
+    """The object of this kind that the docs have applied."""
+    manifests = re.findall(r"kubectl apply [^\n]*<<'END'\n(.*?)\nEND", TEXT, re.S)
+    [found] = [one for one in map(yaml.safe_load, manifests) if one["kind"] == kind]
+    return found
+
+
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
 def test_its_secrets_are_those_that_the_profiles_read(file: Path) -> None:
     made = {
@@ -41,9 +52,8 @@ def test_its_secrets_are_those_that_the_profiles_read(file: Path) -> None:
 
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
 def test_its_volume_is_the_one_that_the_profiles_mount(file: Path) -> None:
-    [manifest] = re.findall(r"kubectl apply .*<<'END'\n(.*?)\nEND", TEXT, re.S)
-    claim = yaml.safe_load(manifest)
-    assert (claim["kind"], claim["apiVersion"]) == ("PersistentVolumeClaim", "v1")
+    claim = applied("PersistentVolumeClaim")
+    assert claim["apiVersion"] == "v1"
     checkpoints = load_profile(str(file)).checkpoints
     assert checkpoints is not None
     assert claim["metadata"]["name"] == checkpoints.claim
@@ -58,7 +68,7 @@ def test_its_object_store_is_a_place_for_checkpoints() -> None:
 
 def test_its_commands_are_understood() -> None:
     commands = words("python -m pipeline")
-    assert {command[3] for command in commands} == {"local", "submit"}
+    assert {command[3] for command in commands} == {"local", "submit", "status", "recurring", "upload"}
     for command in commands:
         _parser().parse_args([word for word in command[3:] if word != "…"])
 
@@ -69,6 +79,31 @@ def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[st
     known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
     told = {option.split()[0] for option in rows("the run alone;") if option.startswith("-")}
     assert told | {"--help", "--params", "--host", "--profile", "--image"} == known
+
+
+def test_its_role_has_the_rights_that_are_used(kube: KubeDouble) -> None:
+    role = applied("Role")
+    rights = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in role["rules"]}
+    assert rights == {
+        ("argoproj.io", "workflows"): {"get", "list"},
+        ("", "pods/log"): {"get"},
+        ("", "events"): {"list"},
+    }
+    kube.logs = {"impl-1": ""}
+    asking = Kube("kubeflow")
+    asking.workflow("run-1")
+    asking.log("wf-impl-1")
+    asking.mount_trouble("wf-impl-1")
+    asked = {path.partition("/namespaces/kubeflow/")[2] for path in kube.asked}
+    assert asked == {"workflows", "pods/wf-impl-1/log", "events"}
+    [binding] = words("kubectl create rolebinding")
+    assert f"--role={role['metadata']['name']}" in binding
+
+
+def test_its_states_are_all_that_there_are() -> None:
+    table = TEXT[TEXT.index("| state | |") :].split("\n\n")[0]
+    told = {state.strip() for line in table.splitlines()[2:] for state in line.split("|")[1].split(",")}
+    assert told == set(State)
 
 
 def test_its_kfp_is_the_locked_one() -> None:

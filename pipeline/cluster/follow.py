@@ -1,0 +1,219 @@
+"""What `submit` prints while it follows a run: changes of tasks' states, what keeps them from starting, the end."""
+
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from autoencoders.errors import UserError
+from autoencoders.words import listed
+from pipeline.cluster import in_mlflow, times
+from pipeline.cluster.ending import summary, tell_end
+from pipeline.cluster.failures import Denied, Refused, Unreachable
+from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
+from pipeline.cluster.states import State, TaskView
+from pipeline.cluster.status import behind_line, doubt_line, frozen_line
+from pipeline.cluster.times import clock, duration
+
+INTERVAL = 5.0
+PATIENCE = timedelta(minutes=5)
+"""For so long the server may be away while a run is followed; the run itself goes on."""
+SETTLING = timedelta(seconds=30)
+"""For so long after a run's end KFP's list of tasks may lag behind it."""
+SLOW_START = timedelta(seconds=30)
+"""A start that takes longer is told."""
+BLOCKED = timedelta(seconds=30)
+"""After this, that nothing can run is said."""
+REMIND = timedelta(minutes=10)
+"""After this it is said again, then after twice as long, and so on."""
+FEW = 6
+MIN_WIDTH = 15
+STOPPING = timedelta(minutes=2)
+"""For so long a run that was told to stop is waited for."""
+
+
+@dataclass
+class Follower:
+    """Follows one run, and remembers what it has said."""
+
+    watcher: Watcher
+    give_up: timedelta | None = None
+    """After so long in which nothing could run, the run is stopped."""
+    said: dict[str, str] = field(default_factory=dict)
+    """Task → what was said of it last, without what changes all the time."""
+    notes: set[str] = field(default_factory=set)
+    """What is said once."""
+    active_at: datetime | None = None
+    """When some pod of the run was last seen running."""
+    next_reminder: timedelta = BLOCKED
+
+    def follow(self) -> int:
+        """Print what changes until the run has ended; returns 0 where it succeeded, else 1."""
+        while True:
+            look = self._look()
+            self._tell_tasks(look)
+            if _is_settled(look):
+                print(summary(look))
+                if look.is_behind and "frozen" not in self.notes:
+                    print(behind_line(look))
+                return tell_end(look, self.watcher)
+            if look.frozen:
+                self._tell_progress(look)
+            elif blocked := self._blocked(look):
+                if self.give_up and blocked >= self.give_up:
+                    return self._stop(look, blocked)
+                self._tell_blocked(look, blocked)
+            elif look.doubtful:
+                self._once("doubtful", doubt_line(look))
+            times.sleep(INTERVAL)
+
+    def _look(self) -> Look:
+        """Return the run as it is now; waits for a server that is away, and reads a token anew that has expired."""
+        away: datetime | None = None
+        later = f"The run goes on: look at it later with `python -m pipeline status {self.watcher.run_id}`."
+        name, renewed = self.watcher.connection.name, False
+        while True:
+            try:
+                look = self.watcher.look()
+            except Denied:
+                if renewed or not self.watcher.connection.renew_token():
+                    raise UserError(
+                        f"{name} no longer accepts the token: it has expired, or was taken back. {later}"
+                    ) from None
+                renewed = True
+            except Unreachable as error:
+                if away and times.now() - away > PATIENCE:
+                    raise UserError(f"{error.what}. {later}") from None
+                if not away:
+                    away = times.now()
+                    patience = duration(PATIENCE.total_seconds())
+                    self._print(f"{error.what}; the run goes on; asking again for up to {patience}")
+                times.sleep(INTERVAL)
+            else:
+                if away:
+                    self._print(f"{name} answers again")
+                return look
+
+    def _tell_tasks(self, look: Look) -> None:
+        width = max([MIN_WIDTH, *(len(task.name) for task in look.tasks)])
+        skipped = []
+        for task in look.tasks:
+            key = _key(task, look)
+            if not key or self.said.get(task.name) == key:
+                continue
+            self.said[task.name] = key
+            if task.state == State.NOT_RUN:
+                skipped.append(task.name)
+                continue
+            self._print(f"{task.name:{width}}  {task.told(look.at if task.state == State.STARTING else None)}")
+            cure = task.reason.cure if task.state == State.WAITING and task.reason else ""
+            if cure and cure not in self.notes:
+                self.notes.add(cure)
+                print(f"{'':{len('00:00:00') + 2 + width}}  {cure}", flush=True)
+        if skipped:
+            more = [f"{len(skipped) - FEW} more"] if len(skipped) > FEW else []
+            self._print(f"not run: {listed([*skipped[:FEW], *more])}")
+
+    def _tell_progress(self, look: Look) -> None:
+        """Tell what is known where KFP's list of tasks stands still."""
+        count, runs = len(look.listed.executions), in_mlflow.task_runs(self.watcher.run_id)
+        finished = [f"{count} tasks have finished"] if count else []
+        if "frozen" not in self.notes:
+            self._once("frozen", frozen_line(look))
+            self.said[""] = "".join(finished)
+        text = "; ".join([*finished, *([f"MLflow has {', '.join(runs)}"] if runs else [])])
+        if self.said[""] != text:
+            self.said[""] = text
+            self._print(text)
+
+    def _blocked(self, look: Look) -> timedelta | None:
+        """Return for how long nothing could run because pods do not start; None where something runs, or may run."""
+        waiting = _waiting(look)
+        if look.blind and len(look.listed.nodes) >= LONG_LIST:
+            return None  # the list may have stood still since before the pods started
+        if not waiting or any(task.is_active for task in look.tasks):
+            self.active_at, self.next_reminder = look.at, BLOCKED
+            return None
+        since = min(task.since or look.at for task in waiting)
+        return look.at - max(since, self.active_at or since)
+
+    def _tell_blocked(self, look: Look, blocked: timedelta) -> None:
+        if blocked < self.next_reminder:
+            return
+        if self.next_reminder == BLOCKED:
+            if look.blind:
+                self._once("blind", look.blind_line)
+            then = "with --give-up 10m it would be stopped"
+            if self.give_up:
+                then = f"it is stopped if that lasts {_short(self.give_up)}"
+            self._print(f"Nothing else can run meanwhile. The run goes on waiting; {then}.")
+            self.next_reminder = REMIND
+        else:
+            self._print(f"Nothing has run for {_short(blocked)} ({_why(_waiting(look))}).")
+            self.next_reminder *= 2
+
+    def _stop(self, look: Look, blocked: timedelta) -> int:
+        """Stop a run in which nothing can run, and see it end; returns 1."""
+        why = f"nothing could run for {_short(blocked)} ({_why(_waiting(look))})"
+        self._print(f"Given up: {why}. The run is being stopped.")
+        cures = {task.reason.cure for task in _waiting(look) if task.reason and task.reason.cure}
+        with contextlib.suppress(Refused):  # it may just have ended
+            self.watcher.connection.post(f"runs/{self.watcher.run_id}:terminate")
+        until = look.at + STOPPING
+        while not _is_settled(look) and look.at < until:
+            times.sleep(INTERVAL)
+            look = self._look()
+        print(summary(look))
+        tell_end(look, self.watcher, why)
+        blind = [look.blind_line] if look.blind else []
+        print(" ".join([f"error: given up: {why}.", *sorted(cures), *blind]), file=sys.stderr)
+        return 1
+
+    def _once(self, key: str, text: str) -> None:
+        if key not in self.notes:
+            self.notes.add(key)
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        print(f"{clock(times.now())}  {text}", flush=True)
+
+
+def _is_settled(look: Look) -> bool:
+    """Tell whether a run has ended, and so has KFP's list of tasks, which may follow a moment later."""
+    return look.is_over and (not look.is_behind or bool(look.frozen) or look.at > (look.ended or look.at) + SETTLING)
+
+
+def _key(task: TaskView, look: Look) -> str:
+    """Return what is new of a task when it changes; empty where there is nothing to say."""
+    if task.state in (State.NOT_STARTED, State.UNKNOWN) or task.note == OR_REUSED:
+        return ""
+    if task.state == State.STARTING and (look.blind or not _is_slow(task, look)):
+        return ""
+    note = "" if task.state == State.FAILED else task.note
+    return f"{task.state} {note} {task.reason.text.partition(' (')[0] if task.reason else ''}"
+
+
+def _waiting(look: Look) -> list[TaskView]:
+    """Return the tasks whose pods should have started by now."""
+    return [
+        task
+        for task in look.tasks
+        if task.state == State.WAITING or (task.state == State.STARTING and _is_slow(task, look))
+    ]
+
+
+def _is_slow(task: TaskView, look: Look) -> bool:
+    """Tell whether a pod has been about to start for long."""
+    is_pending = task.pod is not None and task.pod.phase == "Pending"
+    return is_pending and task.since is not None and look.at - task.since >= SLOW_START
+
+
+def _why(tasks: list[TaskView]) -> str:
+    reasons: dict[str, list[str]] = {}
+    for task in tasks:
+        reasons.setdefault(task.reason.text if task.reason else str(task.state), []).append(task.name)
+    return "; ".join(f"{listed(names)}: {text}" for text, names in reasons.items())
+
+
+def _short(time: timedelta) -> str:
+    return duration(time.total_seconds())

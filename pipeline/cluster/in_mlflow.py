@@ -1,0 +1,108 @@
+"""What MLflow knows of a pipeline, where MLFLOW_TRACKING_URI says which MLflow: nothing fails for want of it."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from autoencoders.errors import UserError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+Answer = TypeVar("Answer")
+VARIABLE = "MLFLOW_TRACKING_URI"
+WORDS = {"RUNNING": "running", "FINISHED": "done", "FAILED": "failed", "KILLED": "stopped", "SCHEDULED": "waiting"}
+
+
+def page(run: dict[str, Any]) -> str | None:
+    """Return the page of a run of KFP's in MLflow: of what KFP's plugin made for it, or of what its tasks made."""
+    plugin = ((run.get("plugins_output") or {}).get("mlflow") or {}).get("entries") or {}
+    if address := (plugin.get("run_url") or {}).get("value"):
+        return str(address)
+    if not os.environ.get(VARIABLE):
+        return None
+    from autoencoders.tracking.links import ABOVE, pages
+
+    return pages({}, run["run_id"]).get(ABOVE)
+
+
+def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) -> None:
+    """Mark MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
+    if not _has_store():
+        return
+    from autoencoders.params.sections import Tracking
+    from autoencoders.tracking.kfp_status import close_pipeline
+
+    status = "FINISHED" if succeeded else "KILLED" if stopped else "FAILED"
+    close_pipeline(pipeline=run_id, experiment=Tracking().experiment, status=status, task=task, error=error)
+
+
+def failure(run_id: str) -> tuple[str, str]:
+    """Return which task failed and what it said, as MLflow's run of the pipeline has it."""
+    from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK
+    from autoencoders.tracking.launch import PIPELINE
+    from autoencoders.tracking.store import tagged
+
+    def ask(client: "MlflowClient") -> tuple[str, str]:
+        found = tagged(client, PIPELINE, run_id)
+        tags = client.get_run(found).data.tags if found else {}
+        return tags.get(FAILED_TASK, ""), tags.get(ERROR, "")
+
+    return _ask(ask) or ("", "")
+
+
+def task_runs(run_id: str) -> list[str]:
+    """Return the runs of a pipeline's tasks and how they are: ``train vae done``."""
+
+    def ask(client: "MlflowClient") -> list[str]:
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        runs = client.search_runs(experiments, f"tags.kfp_run = '{run_id}'", order_by=["attributes.start_time"])
+        return [
+            " ".join(word for word in (tags.get("kfp_task"), tags.get("model"), WORDS.get(status, status)) if word)
+            for tags, status in ((run.data.tags, run.info.status) for run in runs)
+        ]
+
+    return _ask(ask) or []
+
+
+def require_server() -> None:
+    """Raise `UserError` where MLFLOW_TRACKING_URI names a server that does not answer."""
+    if not os.environ.get(VARIABLE):
+        return
+    from autoencoders.tracking.client import require_server
+
+    try:
+        require_server()
+    except UserError as error:
+        first = str(error).split(". ")[0]
+        raise UserError(
+            f"{first}. Start it or correct {VARIABLE}; if the pods' address of MLflow is another one, unset {VARIABLE} "
+            "to submit without asking."
+        ) from None
+
+
+def _has_store() -> bool:
+    """Tell whether MLflow is somewhere: asking for a database that does not exist would make one."""
+    if not os.environ.get(VARIABLE):
+        return False
+    from autoencoders.tracking.client import database
+
+    file = database()
+    return file is None or file.exists()
+
+
+def _ask(question: Callable[["MlflowClient"], Answer]) -> Answer | None:
+    if not _has_store():
+        return None
+    from autoencoders.tracking.client import connect, require_server
+    from autoencoders.tracking.recorder import is_failure_of_mlflow
+
+    try:
+        require_server()
+        return question(connect())
+    except UserError:
+        return None
+    except Exception as error:
+        if is_failure_of_mlflow(error):
+            return None
+        raise

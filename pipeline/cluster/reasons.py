@@ -1,0 +1,179 @@
+"""What Argo and Kubernetes say of a pod, in a reader's words, and what to do about it."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pipeline.cluster.spec import Limits
+from pipeline.cluster.times import duration
+
+STARTING = re.compile(r"(ContainerCreating|PodInitializing)?")
+"""Of a pod that is on its way: it has a node, and its container is being made."""
+STOPPED = re.compile(
+    r"Step exceeded its deadline|retry exceeded workflow deadline|.*[Ss]top(ped)? with strategy|workflow shutdown"
+)
+"""Of what was running when a run was stopped."""
+LOST = re.compile(
+    r".*(pod deleted|pod was deleted|node .*(lost|not ready|deleted)|NodeLost|evicted|Evicted|Preempted|preempt)", re.S
+)
+"""Of a pod that went away with its node or was deleted: it is tried again."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a task waits or failed."""
+
+    text: str
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a message is about."""
+
+    stage: str
+    namespace: str
+    limits: Limits = field(default_factory=Limits)
+
+
+def explain(message: str, place: Place) -> Reason:
+    """Return what a message means; one that is not known is shown as it is, in one line."""
+    for pattern, meaning in MEANINGS:
+        if found := re.search(pattern, message, re.S | re.I):
+            return meaning(found, place)
+    return Reason(" ".join(message.split()))
+
+
+def _image(found: re.Match[str], place: Place) -> Reason:
+    image = re.search(r'image "([^"]+)"', found.string)
+    name = image[1] if image else place.limits.image
+    denied = re.search(r"unauthorized|authentication required|access denied|denied|forbidden", found.string, re.I)
+    if denied:
+        return Reason(
+            f"the registry refuses the image {name}",
+            "Name a secret with the registry's login under `image_pull_secrets` in the profile.",
+        )
+    return Reason(
+        f"the image {name} cannot be pulled",
+        "Push it, or correct the profile's `image` or --image; a private registry needs `image_pull_secrets`.",
+    )
+
+
+def _missing_object(found: re.Match[str], place: Place) -> Reason:
+    kind, name = found[1].lower(), found[2]
+    step = " (docs/kubernetes.md, step 3)" if kind == "secret" else ""
+    return Reason(
+        f"the {kind} {name} is missing",
+        f"Create it in namespace {place.namespace}{step}, or correct the profile.",
+    )
+
+
+def _missing_key(found: re.Match[str], place: Place) -> Reason:
+    kind, key, name = found[2].lower(), found[1], found[3]
+    return Reason(f"the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile.")
+
+
+def _missing_claim(found: re.Match[str], place: Place) -> Reason:
+    return Reason(
+        f"the claim {found[1]} is missing",
+        f"Create it in namespace {place.namespace} (docs/kubernetes.md, step 4), or correct `checkpoints` or "
+        "`volumes` in the profile.",
+    )
+
+
+def _unbound_claim(found: re.Match[str], place: Place) -> Reason:
+    return Reason(
+        "a claim has no volume yet",
+        f"See `kubectl get pvc -n {place.namespace}`: the storage class must offer the claim's access mode and size.",
+    )
+
+
+def _no_node(found: re.Match[str], place: Place) -> Reason:
+    parts = [part.strip(" .") for part in re.sub(r"(preemption|no new claims).*", "", found[1], flags=re.S).split(",")]
+    why = ", ".join(part for part in parts if part)
+    if "Insufficient" in why:
+        gpu = " A GPU counts only on nodes with the device plugin." if "nvidia.com" in why else ""
+        return Reason(
+            f"no node has room ({why})",
+            f"It starts when one has. If none is large enough, ask for less in the profile or add a node.{gpu}",
+        )
+    return Reason(
+        f"no node is allowed ({why})",
+        "Compare `node_selector`, `tolerations` and `affinity` in the profile with the nodes' labels and taints.",
+    )
+
+
+def _mount(found: re.Match[str], place: Place) -> Reason:
+    why = " ".join(found[1].split())
+    return Reason(f"a volume cannot be mounted ({why})", "See the volume's driver and its claim.")
+
+
+def _quota(found: re.Match[str], place: Place) -> Reason:
+    why = " ".join(found[1].split())
+    return Reason(f"the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota.")
+
+
+def _memory(found: re.Match[str], place: Place) -> Reason:
+    limit = f" (limit {place.limits.memory})" if place.limits.memory else ""
+    smaller = ", or make `train.batch_size` or the model smaller" if place.stage == "train" else ""
+    return Reason(f"out of memory{limit}", f"Give `{place.stage}` more `memory` in the profile{smaller}.")
+
+
+def _timeout(found: re.Match[str], place: Place) -> Reason:
+    limit = f" of {duration(place.limits.timeout)}" if place.limits.timeout else ""
+    return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{place.stage}` in the profile.")
+
+
+def _retries_over(found: re.Match[str], place: Place) -> Reason:
+    return Reason(
+        "the time for all its attempts together was over",
+        f"Raise `longest` in `retry` of `{place.stage}` in the profile.",
+    )
+
+
+def _two_values(found: re.Match[str], place: Place) -> Reason:
+    return Reason(
+        "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
+        "Set the plugin's `injectUserEnvVars` to false, or take the secret `mlflow` out of the profile.",
+    )
+
+
+def _invalid(found: re.Match[str], place: Place) -> Reason:
+    return Reason(f"the pod is invalid ({' '.join(found[1].split())})", "Correct the profile.")
+
+
+def _lost(found: re.Match[str], place: Place) -> Reason:
+    return Reason("its pod was lost, or deleted", "Send the same run again: what is done is reused, trainings go on.")
+
+
+def _exit(found: re.Match[str], place: Place) -> Reason:
+    code = int(found[1])
+    if code == 143:
+        return Reason(
+            "stopped by a signal (exit code 143): its pod was deleted, or its node drained",
+            "Send the same run again: what is done is reused, trainings go on.",
+        )
+    if code == 137:
+        cure = f"If it was for want of memory, give `{place.stage}` more `memory` in the profile."
+        return Reason("killed (exit code 137)", cure)
+    return Reason(f"exit code {code}")
+
+
+MEANINGS: list[tuple[str, Callable[[re.Match[str], Place], Reason]]] = [
+    (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", _image),
+    (r"couldn't find key (\S+) in (Secret|ConfigMap) (?:\S+/)?(\S+)", _missing_key),
+    (r'(secret|configmap|serviceaccount) "([^"]+)" not found', _missing_object),
+    (r'persistentvolumeclaim "([^"]+)" not found', _missing_claim),
+    (r"unbound immediate PersistentVolumeClaims", _unbound_claim),
+    (r"nodes are available: (.+)", _no_node),
+    (r"(?:FailedMount|FailedAttachVolume): (.+)", _mount),
+    (r"exceeded quota: (.+)", _quota),
+    (r"OOMKilled", _memory),
+    (r"active on the node longer than the specified deadline", _timeout),
+    (r"Max duration limit exceeded", _retries_over),
+    (r"may not be specified when `value` is not empty", _two_values),
+    (r'Pod "[^"]+" is invalid: (.+)', _invalid),
+    (LOST.pattern, _lost),
+    (r"exit code (\d+)", _exit),
+]
+"""What is looked for in a message, and what it means; the first that is found holds."""

@@ -1,0 +1,87 @@
+"""Recurring runs: which there are, and stopping them."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from autoencoders.errors import UserError
+from pipeline.cluster.connection import Connection
+from pipeline.cluster.failures import Missing
+from pipeline.cluster.look import WORDS, stopped_at
+from pipeline.cluster.times import clock, moment
+
+RECENT = 100
+"""Runs among which the last one of each recurring run is looked for."""
+
+
+def list_all(connection: Connection) -> int:
+    """Print all recurring runs, with the last run of each."""
+    connection.require_namespace()
+    found = list(_all(connection))
+    if not found:
+        print("There are no recurring runs. `python -m pipeline submit --cron …` makes one.")
+        return 0
+    last = _last_runs(connection)
+    rows = [("ID", "SCHEDULE", "STATE", "LAST RUN", "NAME")]
+    for one in found:
+        ident = one["recurring_run_id"]
+        rows.append((ident, _schedule(one), _state(one), last.get(ident, ""), one.get("display_name", "")))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def stop(connection: Connection, ident: str) -> int:
+    """Have a recurring run start nothing more; what it is stays."""
+    _with(connection, ident, lambda path: connection.post(f"{path}:disable"))
+    print(f"Recurring run {ident} is stopped. Runs that it has started go on.")
+    return 0
+
+
+def delete(connection: Connection, ident: str) -> int:
+    """Delete a recurring run."""
+    _with(connection, ident, connection.delete)
+    print(f"Recurring run {ident} is deleted. Runs that it has started stay.")
+    return 0
+
+
+def _with(connection: Connection, ident: str, action: Any) -> None:
+    try:
+        action(f"recurringruns/{quote(ident, safe='')}")
+    except Missing:
+        raise UserError(
+            f"{connection.name}: there is no recurring run {ident!r}. `python -m pipeline recurring list` shows them."
+        ) from None
+
+
+def _all(connection: Connection) -> Iterator[dict[str, Any]]:
+    token = None
+    while token != "":
+        answer = connection.get("recurringruns", namespace=connection.namespace, page_size=50, page_token=token)
+        yield from answer.get("recurringRuns") or answer.get("recurring_runs") or ()
+        token = answer.get("next_page_token") or ""
+
+
+def _last_runs(connection: Connection) -> dict[str, str]:
+    """Return when the last run of each recurring run began, and how it is."""
+    runs = connection.get("runs", namespace=connection.namespace, page_size=RECENT, sort_by="created_at desc")
+    found: dict[str, str] = {}
+    for run in runs.get("runs") or ():
+        began, ident = moment(run.get("created_at")), run.get("recurring_run_id")
+        if ident and began and ident not in found:
+            word = "terminated" if stopped_at(run) else WORDS.get(run.get("state"), "")
+            found[ident] = f"{clock(began)} {word}".strip()
+    return found
+
+
+def _schedule(one: dict[str, Any]) -> str:
+    trigger = one.get("trigger") or {}
+    if cron := (trigger.get("cron_schedule") or {}).get("cron"):
+        return str(cron)
+    seconds = (trigger.get("periodic_schedule") or {}).get("interval_second")
+    return f"every {seconds} s" if seconds else ""
+
+
+def _state(one: dict[str, Any]) -> str:
+    return "stopped" if one.get("status") == "DISABLED" or one.get("mode") == "DISABLE" else "goes on"

@@ -1,0 +1,66 @@
+"""What can be said of a task of a run, and how it is said."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from pipeline.cluster.nodes import Node
+from pipeline.cluster.reasons import Reason
+from pipeline.cluster.times import duration
+
+
+class State(StrEnum):
+    """All that a task can be said to be."""
+
+    NOT_STARTED = "not started"
+    WAITING = "waiting"
+    """Its pod cannot start, for want of room or of something that is missing."""
+    STARTING = "starting"
+    """KFP prepares it, or its container is being made."""
+    RUNNING = "running"
+    DONE = "done"
+    REUSED = "reused from an earlier run"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    """The run was."""
+    NOT_RUN = "not run"
+    """It never will be: what it depends on failed, or the run was stopped."""
+    UNKNOWN = "not known"
+    """KFP's list of tasks has stood still since before it ended."""
+
+
+OVER = (State.DONE, State.REUSED, State.FAILED, State.STOPPED, State.NOT_RUN)
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """What is said of one task."""
+
+    name: str
+    """With the model's: ``train vae``."""
+    stage: str
+    state: State
+    reason: Reason | None = None
+    note: str = ""
+    since: datetime | None = None
+    ended: datetime | None = None
+    pod: Node | None = None
+    """The last one."""
+    is_driver: bool = False
+    """Whether that is the pod in which KFP prepares the task."""
+    is_active: bool = False
+    """Whether some pod of it runs."""
+
+    def told(self, now: datetime | None = None) -> str:
+        """Return the state in a line; of what goes on, with its duration until `now` if that is given."""
+        note = f" ({self.note})" if self.note else ""
+        why = f": {self.reason.text}" if self.reason else ""
+        return f"{self.state}{note}{why}{self._duration(now)}"
+
+    def _duration(self, now: datetime | None) -> str:
+        if self.state in (State.DONE, State.FAILED) and self.since and self.ended:
+            after = "after " if self.state == State.FAILED else ""
+            return f", {after}{duration((self.ended - self.since).total_seconds())}"
+        if now and self.since and self.state in (State.RUNNING, State.WAITING, State.STARTING):
+            return f", {duration((now - self.since).total_seconds())}"
+        return ""
