@@ -18,7 +18,10 @@ from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
 
 if TYPE_CHECKING:
+    from autoencoders.params import Params
     from pipeline.cluster.connection import Connection
+    from pipeline.compiling import Pipeline
+    from pipeline.profiles import Profile
 
 CRON_FIELDS = 6
 CLOSED_PIPE = 128 + signal.SIGPIPE
@@ -44,30 +47,34 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from pipeline.compiling import compile_text
-    from pipeline.profiles import load_profile
-
-    profile = load_profile(options.profile, options.image)
-    text = compile_text(profile, overridden(options.params, options.settings), not options.no_cache)
+    compiled, _, profile = _compiled(options)
     if options.out is None:
-        print(text, end="")
+        print(compiled.text, end="")
         return 0
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    options.out.write_text(compiled.text, encoding="utf-8")
     print(f"{options.out}: profile {options.profile}, image {profile.image}")
     return 0
 
 
+def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Params, Profile]":
+    """Return the compiled pipeline, the parameters that it was compiled with, and the profile."""
+    from pipeline.compiling import compile_pipeline, on_devices
+    from pipeline.profiles import load_profile
+
+    profile = load_profile(options.profile, options.image)
+    params = on_devices(profile, overridden(options.params, options.settings))
+    return compile_pipeline(profile, params, not options.no_cache), params, profile
+
+
 def _submit(options: argparse.Namespace) -> int:
     from pipeline.cluster.sending import Submission, describe, run_name, send
-    from pipeline.compiling import compile_text
-    from pipeline.profiles import load_profile
 
     if options.cron and len(options.cron.split()) != CRON_FIELDS:
         raise UserError(f"--cron {options.cron!r}: write six fields, seconds first: '0 0 3 * * *' is daily at 3:00.")
-    profile, params = load_profile(options.profile, options.image), overridden(options.params, options.settings)
+    compiled, params, profile = _compiled(options)
     submission = Submission(
-        pipeline=compile_text(profile, params, not options.no_cache),
+        pipeline=compiled.text,
         arguments=arguments(params),
         experiment=options.experiment or params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
@@ -90,7 +97,7 @@ def _submit(options: argparse.Namespace) -> int:
     if options.cron or options.no_wait:
         return 0
     try:
-        return Follower(Watcher(connection, run_id), options.give_up).follow()
+        return Follower(Watcher(connection, run_id), options.give_up, compiled.limit_line).follow()
     except KeyboardInterrupt:
         print(f"\nThe run goes on: look at it with `python -m pipeline status {run_id}`.", file=sys.stderr)
         raise
@@ -107,17 +114,14 @@ def _status(options: argparse.Namespace) -> int:
 def _upload(options: argparse.Namespace) -> int:
     from pipeline.cluster.sending import code_version, describe
     from pipeline.cluster.upload import upload
-    from pipeline.compiling import compile_text
     from pipeline.graph import DESCRIPTION
-    from pipeline.profiles import load_profile
 
     version = options.version or code_version()
     if not version:
         raise UserError("there is no git here to name the version by: name it with --version.")
-    profile, params = load_profile(options.profile, options.image), overridden(options.params, options.settings)
-    compiled = compile_text(profile, params, not options.no_cache)
+    compiled, _, profile = _compiled(options)
     description = describe(options.settings, options.profile, profile.image, not options.no_cache)
-    return upload(_connect(options), compiled, options.name, version, description, DESCRIPTION)
+    return upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
 
 
 def _recurring(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from autoencoders.words import listed
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
 from pipeline.spec_check import check
+from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 COMPUTING = ("features", "train", "evaluate", "ladder")
@@ -78,15 +80,43 @@ def _device(profile: Profile, stage: str) -> str:
     return "cuda" if profile.of(stage).accelerator else "cpu"
 
 
+@dataclass(frozen=True)
+class Pipeline:
+    """A compiled pipeline, of which a cluster refuses nothing that is known."""
+
+    text: str
+    """YAML of two documents, the same bytes for the same input and version of KFP."""
+    size: WorkflowSize
+    models: int
+    fitting: int
+    """Up to how many models KFP's task list lives to the end of a run."""
+
+    @property
+    def limit_line(self) -> str:
+        """What who sees KFP's task list alone should know of a run that is too large for it; else empty."""
+        if self.size.total <= LIMIT:
+            return ""
+        return (
+            f"With {self.models} models, KFP's list of tasks will stand still before the run ends, as from "
+            f"{self.fitting + 1} models on."
+        )
+
+
 def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
-    """Return the compiled pipeline: YAML of two documents, the same bytes for the same input and version of KFP."""
+    """Return the compiled pipeline as the file that KFP takes."""
+    return compile_pipeline(profile, params, cache).text
+
+
+def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
+    """Return the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         compiler.Compiler().compile(place(profile, params, cache), str(file))
         spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     _make_lean(spec, platform)
-    check(spec, platform, {})
-    return HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
+    size = check(spec, platform, {})
+    text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
+    return Pipeline(text, size, len(params.models), models_within_limit(spec, platform))
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:

@@ -39,6 +39,8 @@ class Follower:
     watcher: Watcher
     give_up: timedelta | None = None
     """After so long in which nothing could run, the run is stopped."""
+    limit_line: str = ""
+    """What is said where KFP's list of tasks is all there is."""
     said: dict[str, str] = field(default_factory=dict)
     """Task → what was said of it last, without what changes all the time."""
     notes: set[str] = field(default_factory=set)
@@ -51,6 +53,8 @@ class Follower:
         """Print what changes until the run has ended; returns 0 where it succeeded, else 1."""
         while True:
             look = self._look()
+            if look.blind and self.limit_line:
+                self._once("limit", self.limit_line)
             self._tell_tasks(look)
             if _is_settled(look):
                 print(summary(look))
