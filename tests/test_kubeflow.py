@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,10 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     described = json.loads((tmp_path / "vae" / "model.json").read_text())
     assert described["hardware"].startswith("2 × ")
     assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
-    monkeypatch.setattr(kubeflow.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 3))
+    failing = tmp_path / "python"
+    failing.write_text("#!/bin/sh\nexit 3\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(failing))
     with pytest.raises(SystemExit) as ended:
         kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
     assert ended.value.code == 3

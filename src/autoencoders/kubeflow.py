@@ -7,27 +7,29 @@ import hashlib
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
+from autoencoders import pod
 from autoencoders.errors import Interrupted, UserError, first_line
 from autoencoders.params import PARAMETERS, Params, parse_params
 from autoencoders.params.sections import Tracking
+from autoencoders.pod import ENV_FOLDERS, TRACKING_URI  # noqa: F401  # the compiler takes them from here
+from autoencoders.process import BROKEN_PIPE, STOPPED, exit_code, run_child
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
 """Environment variable: the folder for checkpoints, on a volume that outlives the pod, or an object store's URL."""
 TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
-STOPPED = (130, 128 + signal.SIGTERM)
-"""Exit codes of a process that was stopped from outside."""
 OF_ONE_RUN = ("run.json", "history.csv")
 """Files that say when and where something ran: equal results differ in them."""
+
+if pod.kfp_run():
+    pod.wait_when_stopped()  # a stage's imports alone take seconds, in which there is nothing to tidy up yet
 
 
 class Artifact(Protocol):
@@ -87,37 +89,53 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
 
     An artifact is the folder at its path; a list of artifacts, each with one named folder in it, becomes one folder
     that holds them all. A user's mistake ends the process as it ends the command `autoencoders`; what fails is marked
-    in MLflow's run of the whole pipeline, too.
+    in MLflow's run of the whole pipeline, too. In a pod, one that was stopped waits to be killed.
     """
-
-    ended: list[BaseException] = []
+    raised: list[BaseException] = []
 
     def call() -> None:
         try:
+            pod.complete_environment()
             _require_store()
             with ExitStack() as stack:
                 stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
         except BaseException as error:
-            ended.append(error)
+            raised.append(error)
             raise
 
+    task = _task(given.get("model"))
     try:
-        code = exit_code(call)
-    finally:
-        if ended:
-            _tell_pipeline(ended[0])
+        code: Any = exit_code(call)
+        said = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
+    except SystemExit as end:
+        code, said = end.code, f"exit code {end.code}"
+    except Exception as error:  # a mistake in this program, which has its traceback
+        _mark_pipeline(task, "FAILED", first_line(error))
+        raise
     if code:
+        dies = pod.kfp_run() and code in (128 + signal.SIGTERM, BROKEN_PIPE)
+        if dies:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may be told after its output has lost its reader
+        stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
+        _mark_pipeline(task, "KILLED" if stopped else "FAILED", said)
+        if dies:
+            pod.wait_to_be_killed(code)
         sys.exit(code)
+    if pod.kfp_run():
+        pod.wait_when_stopped()  # what follows takes seconds, and is done again
 
 
-def _tell_pipeline(end: BaseException) -> None:
-    """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
+def _mark_pipeline(task: str, status: str, said: str) -> None:
+    """Mark MLflow's run of the pipeline that `task` belongs to, if any, as ended by what ended the task."""
     from autoencoders.tracking.kfp_status import break_off_pipeline
 
-    code = end.code if isinstance(end, SystemExit) else None
-    stopped = code in STOPPED or isinstance(end, KeyboardInterrupt | Interrupted)
-    said = f"exit code {code}" if code else first_line(end)
-    break_off_pipeline(Tracking().experiment, "KILLED" if stopped else "FAILED", said)
+    break_off_pipeline(Tracking().experiment, task, status, said)
+
+
+def _task(model: Path | str | None) -> str:
+    """Return this task's name: its stage's and, of those that there are of each model, the model's."""
+    of = f": {Path(model).name}" if model else ""
+    return f"{os.environ.get('KFP_TASK', '')}{of}"
 
 
 def interrupted() -> None:
@@ -129,6 +147,7 @@ def interrupted() -> None:
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
     """Call the stage `train`, in a process for each of the pod's GPUs, or on the nodes that the profile asks for."""
+    pod.complete_environment()
     from autoencoders.stages.train import train
 
     [entry] = parts["models"].values()
@@ -139,6 +158,9 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
         run(lambda params, **folders: _on_nodes(json.loads(nodes), params, folders), parts, **given)
     else:
         run(lambda params, **folders: _on_gpus(gpus, params, folders), parts, **given)
+    if isinstance(folder := given["checkpoints"], Path):
+        with suppress(OSError):  # an equal training has come meanwhile, and has it
+            folder.rmdir()
 
 
 def _on_nodes(settings: dict[str, Any], params: Params, folders: dict[str, Any]) -> None:
@@ -153,9 +175,7 @@ def _on_gpus(count: int, params: Params, folders: dict[str, Any]) -> None:
         file.write_text(_as_yaml(params), encoding="utf-8")
         options = [f"--{key}={value}" for key, value in {"params": file, **folders}.items()]
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        done = subprocess.run([*launcher, "-m", "autoencoders", "train", *options], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+        run_child([*launcher, "-m", "autoencoders", "train", *options])
 
 
 def _gpus(device: str) -> int:
@@ -178,7 +198,7 @@ def _require_store() -> None:
     if os.environ.get("KFP_RUN_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise UserError(
             "MLFLOW_TRACKING_URI is not set: a database in the pod would be lost with it. Name a tracking server in "
-            "the placement profile, under `env` or `secret_env`."
+            f"the placement profile: {TRACKING_URI}, from a secret or under `env`."
         )
 
 
@@ -220,6 +240,7 @@ def checkpoints(*identity: Any) -> Path | str:
     """
     from autoencoders.training.storage import beneath
 
+    pod.complete_environment()
     text = json.dumps(identity, sort_keys=True)
     root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
     return beneath(root, hashlib.sha256(text.encode()).hexdigest()[:16])
