@@ -275,6 +275,7 @@ CLOSINGS = [
     ("failed", ("KILLED", "", ""), ("FAILED", "train: vae", "exit code 3"), "FAILED"),
     ("failed", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
     ("stopped", ("FAILED", "train", "pod deleted"), ("FAILED", "train: vae", "exit code 143"), "FAILED"),
+    ("stopped", ("FAILED", "plots", "OOMKilled"), ("FAILED", "plots", "OOMKilled"), "FAILED"),
     ("stopped", ("KILLED", "", ""), ("KILLED", "train: vae", "exit code 143"), "KILLED"),
     ("finished", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
     ("finished", ("FAILED", "report", "no upload"), ("FAILED", "report", "no upload"), "FAILED"),

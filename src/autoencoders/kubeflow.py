@@ -103,21 +103,20 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
             raised.append(error)
             raise
 
-    task = _task(given.get("model"))
     try:
         code: Any = exit_code(call)
         said = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
     except SystemExit as end:
         code, said = end.code, f"exit code {end.code}"
     except Exception as error:  # a mistake in this program, which has its traceback
-        _mark_pipeline(task, "FAILED", first_line(error))
+        _mark_pipeline(given.get("model", ""), "FAILED", first_line(error))
         raise
     if code:
         dies = pod.kfp_run() and code in (128 + signal.SIGTERM, BROKEN_PIPE)
         if dies:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may be told after its output has lost its reader
         stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
-        _mark_pipeline(task, "KILLED" if stopped else "FAILED", said)
+        _mark_pipeline(given.get("model", ""), "KILLED" if stopped else "FAILED", said)
         if dies:
             pod.wait_to_be_killed(code)
         sys.exit(code)
@@ -125,17 +124,11 @@ def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> N
         pod.wait_when_stopped()  # what follows takes seconds, and is done again
 
 
-def _mark_pipeline(task: str, status: str, said: str) -> None:
-    """Mark MLflow's run of the pipeline that `task` belongs to, if any, as ended by what ended the task."""
-    from autoencoders.tracking.kfp_status import break_off_pipeline
+def _mark_pipeline(model: Path | str, status: str, said: str) -> None:
+    """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
+    from autoencoders.tracking.kfp_status import break_off_pipeline, task_name
 
-    break_off_pipeline(Tracking().experiment, task, status, said)
-
-
-def _task(model: Path | str | None) -> str:
-    """Return this task's name: its stage's and, of those that there are of each model, the model's."""
-    of = f": {Path(model).name}" if model else ""
-    return f"{os.environ.get('KFP_TASK', '')}{of}"
+    break_off_pipeline(Tracking().experiment, task_name(Path(model).name), status, said)
 
 
 def interrupted() -> None:

@@ -58,10 +58,10 @@ def _code(call: Callable[[], object]) -> int:
     except UserError as error:
         if _stop_code:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        tell(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
+        tell("interrupted: run the same command again to go on")
         return 128 + signal.SIGINT
     except BrokenPipeError:
         if not drop_lost_outputs():
@@ -69,12 +69,12 @@ def _code(call: Callable[[], object]) -> int:
         return BROKEN_PIPE
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
-            print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
+            tell(f"error: {error.filename}: {error.strerror}.")
             return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         place = f" ({error.filename})" if error.filename else ""
-        print(f"error: no space left on the disk{place}. Free some, then run the same command again.", file=sys.stderr)
+        tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
         return 2
     return 0
 
@@ -84,9 +84,17 @@ def _flushed(call: Callable[[], object]) -> None:
     try:
         call()
     except SystemExit:  # such as argparse's, after its help
-        sys.stdout.flush()
+        print(end="", flush=True)
         raise
-    sys.stdout.flush()
+    print(end="", flush=True)
+
+
+def tell(line: str) -> None:
+    """Print a line on stderr, if anybody reads that."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        drop_lost_outputs()
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

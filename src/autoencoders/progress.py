@@ -14,7 +14,7 @@ EVERY = 30.0
 
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     """Return tqdm's bar, over `iterable` or to be updated, or what takes its place where stderr is no terminal."""
-    return tqdm(iterable, **options) if sys.stderr.isatty() else Lines(iterable, **options)
+    return tqdm(iterable, **options) if _is_terminal() else Lines(iterable, **options)
 
 
 class Lines:
@@ -66,7 +66,7 @@ class EpochProgress:
     def __init__(self, name: str, epochs: int, steps: int, *, begun: int = 0, disable: bool = False) -> None:
         """`begun`: the epochs that an interrupted training has behind it; `steps`: those of one epoch."""
         self._name, self._epochs, self._steps = name, epochs, steps
-        hidden = not sys.stderr.isatty()
+        hidden = not _is_terminal()
         self._has_lines = hidden and not disable
         self._bar = tqdm(
             total=epochs * steps,
@@ -117,6 +117,10 @@ class EpochProgress:
     def _tell(self, line: str) -> None:
         self._last = time.monotonic()
         _print(line)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _print(line: str) -> None:

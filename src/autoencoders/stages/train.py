@@ -40,8 +40,9 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
     `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
-    tracking.require_server()
     with joined(resolve_device(params.device)) as (share, device):
+        if share.is_first:
+            tracking.require_server()
         _train(params, model, PreparedData(data), checkpoints, out, share, device)
 
 

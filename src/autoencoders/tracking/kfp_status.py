@@ -193,8 +193,13 @@ def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error
     That stands above what tasks have said, with one exception: what a task has marked as failed is not "killed". A run
     that the last task has finished is failed after all, where Kubeflow could not keep what that task made.
     """
-    if status == "KILLED" and run.info.status == "FAILED":
+    if run.info.status == "FAILED" and status == "KILLED":
         status = "FAILED"
+    if run.info.status != "FAILED" and status == "FAILED" and task:
+        shown = run.data.tags.get(FAILED_TASK, "")
+        if shown.partition(":")[0] != task:  # it was stopped, and tried again: another task is the reason
+            _delete_tags(client, run, {FAILED_TASK, ERROR})
+            run = client.get_run(run.info.run_id)
     _end(client, run, status, task, error)
     if run.data.tags.get(CLOSED) != status:
         client.set_tag(run.info.run_id, CLOSED, status)

@@ -68,7 +68,7 @@ class FolderRuns(Recorder):
         """Record the rung in `folder`: in the run that has it, with `own` the injected run, or a new one."""
 
         def action(client: "MlflowClient") -> None:
-            parent = None if own else injected_run() or kubeflow_run(client, self._experiment)
+            parent = None if own else run_above(client, self._experiment, task_name())
             log_rung(client, folder, self._experiment, injected_run() if own else None, parent)
 
         return self.attempt(action)
