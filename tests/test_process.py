@@ -145,16 +145,18 @@ def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(par
 
 
 def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path: Path) -> None:
-    """One that does not listen is killed, with all that it has started."""
-    deaf = "trap '' TERM; sleep 1000 & echo $! > child; wait; wait"
+    """One that does not listen is killed, with all that it has started, also where the parent is told twice."""
+    deaf = "trap 'touch told' TERM; sleep 1000 & echo $! > child; wait; wait; wait"
     program = (
-        "import sys; from autoencoders import process; process.CHILD_PATIENCE = 0.2\n"
+        "import sys; from autoencoders import process; process.CHILD_PATIENCE = 1\n"
         f"sys.exit(process.exit_code(lambda: process.run_child(['sh', '-c', {deaf!r}])))"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path)
     wait_for(tmp_path / "child", lambda: parent.poll() is None)
     while not (tmp_path / "child").read_text():
         time.sleep(0.01)
+    parent.terminate()
+    wait_for(tmp_path / "told", lambda: parent.poll() is None)
     parent.terminate()
     assert parent.wait() == 143
     grandchild = int((tmp_path / "child").read_text())

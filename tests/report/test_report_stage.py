@@ -258,12 +258,12 @@ def test_a_run_without_results_is_compared_with_nothing(params: Params, outputs:
     from autoencoders.tracking.logged_model import point_alias
 
     publish(params, **{name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")})
-    [run] = runs_named(client, "vae")
-    whole = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
-    empty = create_run(client, "autoencoders", "vae", {"data_hash": run.data.tags["data_hash"]})
+    [run] = runs_named(client, "ae")
+    whole = client.get_model_version_by_alias("tiny-autoencoders", "best-autoencoder")
+    empty = create_run(client, "autoencoders", "ae", {"data_hash": run.data.tags["data_hash"]})
     other = client.create_model_version("tiny-autoencoders", whole.source, empty)
     for version, expected in ((other.version, other.version), (whole.version, whole.version)):
-        assert point_alias(client, "tiny-autoencoders", "best-vae", version, "val/elbo") == expected
+        assert point_alias(client, "tiny-autoencoders", "best-autoencoder", version, "val/mse") == expected
 
 
 def test_a_run_that_is_complete_is_left_as_it_is(
