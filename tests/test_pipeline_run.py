@@ -196,7 +196,7 @@ def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_fi
     fail(SystemExit(3), model="vae")
     begin("pca")
     above = pipeline_run(client)
-    assert found(client, above) == ("FAILED", {FAILED_TASK: "train: vae", ERROR: "exit code 3"})
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 3"})
     [below] = [run for run in everything(client) if run.data.tags.get("model") == "pca"]
     assert (below.info.status, below.data.tags[PARENT]) == ("FINISHED", above)
 
@@ -211,9 +211,9 @@ def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
     fail(SystemExit(3), model="pca")
     fail(SystemExit(4), model="vae")
     above = pipeline_run(client)
-    assert found(client, above) == ("FAILED", {FAILED_TASK: "train: pca", ERROR: "exit code 3"})
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train pca", ERROR: "exit code 3"})
     begin("pca")
-    assert found(client, above) == ("FAILED", {FAILED_TASK: "train: vae", ERROR: "exit code 4"})
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 4"})
     begin("vae")
     assert found(client, above) == ("RUNNING", {})
 
@@ -221,12 +221,12 @@ def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
 def test_what_was_stopped_is_less_grave_than_what_failed(client: MlflowClient, begin: Task) -> None:
     fail(SystemExit(143), model="ae")
     above = pipeline_run(client)
-    assert found(client, above) == ("KILLED", {FAILED_TASK: "train: ae", ERROR: "exit code 143"})
+    assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
     fail(SystemExit(3), model="vae")
     fail(SystemExit(143), model="pca")
-    assert found(client, above) == ("FAILED", {FAILED_TASK: "train: vae", ERROR: "exit code 3"})
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 3"})
     begin("vae")
-    assert found(client, above) == ("KILLED", {FAILED_TASK: "train: ae", ERROR: "exit code 143"})
+    assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
 
 
 def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(
@@ -271,12 +271,12 @@ CLOSINGS = [
     ("nothing", ("FAILED", "train", "OOMKilled"), ("FAILED", "train", "OOMKilled"), "FAILED"),
     ("nothing", ("KILLED", "", ""), ("KILLED", None, None), "KILLED"),
     ("nothing", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
-    ("failed", ("FAILED", "train", "Error (exit code 1)"), ("FAILED", "train: vae", "exit code 3"), "FAILED"),
-    ("failed", ("KILLED", "", ""), ("FAILED", "train: vae", "exit code 3"), "FAILED"),
+    ("failed", ("FAILED", "train", "Error (exit code 1)"), ("FAILED", "train vae", "exit code 3"), "FAILED"),
+    ("failed", ("KILLED", "", ""), ("FAILED", "train vae", "exit code 3"), "FAILED"),
     ("failed", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
-    ("stopped", ("FAILED", "train", "pod deleted"), ("FAILED", "train: vae", "exit code 143"), "FAILED"),
+    ("stopped", ("FAILED", "train", "pod deleted"), ("FAILED", "train vae", "exit code 143"), "FAILED"),
     ("stopped", ("FAILED", "plots", "OOMKilled"), ("FAILED", "plots", "OOMKilled"), "FAILED"),
-    ("stopped", ("KILLED", "", ""), ("KILLED", "train: vae", "exit code 143"), "KILLED"),
+    ("stopped", ("KILLED", "", ""), ("KILLED", "train vae", "exit code 143"), "KILLED"),
     ("finished", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
     ("finished", ("FAILED", "report", "no upload"), ("FAILED", "report", "no upload"), "FAILED"),
 ]

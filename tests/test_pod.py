@@ -115,7 +115,7 @@ def test_a_training_that_is_told_to_stop_waits_to_be_killed_and_its_next_attempt
     first.wait_until_stopped()
     [run] = runs(client)
     assert run.info.status == "KILLED"
-    assert of_pipeline(client, "a") == ("KILLED", "train: vae", "exit code 143")
+    assert of_pipeline(client, "a") == ("KILLED", "train vae", "exit code 143")
     first.stop()  # nor does it leave when it is told again
     first.wait_until_stopped()
     first.kill()
@@ -143,7 +143,7 @@ def test_of_several_processes_the_children_stop_first(cluster: Cluster, client: 
     first.wait_until_stopped()
     assert psutil.Process(first.process.pid).children(recursive=True) == []
     assert [run.info.status for run in runs(client)] == ["KILLED"]
-    assert of_pipeline(client, "a") == ("KILLED", "train: vae", "exit code 143")
+    assert of_pipeline(client, "a") == ("KILLED", "train vae", "exit code 143")
     assert cluster.has_checkpoint()
 
 
@@ -161,7 +161,7 @@ def test_a_training_whose_output_loses_its_reader_was_stopped(
     while "KILLED" not in [run.info.status for run in runs(client, "a")]:
         assert training.process.poll() is None
         time.sleep(0.05)
-    assert of_pipeline(client, "a") == ("KILLED", "train: vae", "nobody reads its output")
+    assert of_pipeline(client, "a") == ("KILLED", "train vae", "nobody reads its output")
     assert [run.info.status for run in runs(client)] == ["KILLED"]
     assert training.process.poll() is None
 

@@ -264,7 +264,7 @@ def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
         pod.stop()
         pod.wait_until_stopped()
         assert [*cluster.jobs] == cluster.deleted
-        assert of_pipeline(client, "a") == ("KILLED", "train: m", "exit code 143")
+        assert of_pipeline(client, "a") == ("KILLED", "train m", "exit code 143")
         assert list((tmp_path / "claim").iterdir()) == []
     finally:
         pod.kill()

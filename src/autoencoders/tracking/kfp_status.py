@@ -42,7 +42,7 @@ BEFORE_ALL = ("download", "prepare")
 def task_name(model: str = "") -> str:
     """Return the name of this process's task: its stage's and, of those that there are of each model, the model's."""
     stage = os.environ.get("KFP_TASK", "")
-    return f"{stage}: {model}" if model else stage
+    return f"{stage} {model}" if model else stage
 
 
 def run_above(client: "MlflowClient", experiment: str, task: str) -> str | None:
@@ -99,7 +99,11 @@ def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
 
 def _puts_right(task: str, failed: str) -> bool:
     """Tell whether `task`, by beginning, shows that `failed` is tried again, or has succeeded since."""
-    return failed in (task, task.partition(":")[0], *BEFORE_ALL)
+    return failed in (task, _stage(task), *BEFORE_ALL)
+
+
+def _stage(task: str) -> str:
+    return task.partition(" ")[0]
 
 
 def _failures(run: "Run") -> dict[str, str]:
@@ -137,7 +141,7 @@ def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> N
     def action(client: "MlflowClient", run_id: str) -> None:
         for run in _left_running(client, run_id, os.environ["KFP_RUN_ID"]):
             tags = run.data.tags  # of a process that was killed: the others end their runs themselves
-            if task == f"{tags.get('kfp_task')}: {tags.get('model')}":
+            if task == f"{tags.get('kfp_task')} {tags.get('model')}":
                 client.set_terminated(run.info.run_id, status)
         set_tags(client, run_id, {FAILURE + task: f"{status} {error}"})
         run = client.get_run(run_id)
@@ -197,7 +201,7 @@ def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error
         status = "FAILED"
     if run.info.status != "FAILED" and status == "FAILED" and task:
         shown = run.data.tags.get(FAILED_TASK, "")
-        if shown.partition(":")[0] != task:  # it was stopped, and tried again: another task is the reason
+        if _stage(shown) != _stage(task):  # that was stopped, and tried again: another task is the reason
             _delete_tags(client, run, {FAILED_TASK, ERROR})
             run = client.get_run(run.info.run_id)
     _end(client, run, status, task, error)
