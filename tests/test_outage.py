@@ -117,6 +117,26 @@ def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytes
     assert pages({"vae": "a" * 32}) == {}
 
 
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
+    store: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], in_pod: bool
+) -> None:
+    if in_pod:
+        request.getfixturevalue("pod")
+
+    def away(client: object) -> None:
+        raise OSError("connection lost")
+
+    recorder = tracking.Recorder()
+    recorder.attempt(away)
+    recorder.finish()
+    later = "a pipeline's last task, `report`," if in_pod else "`autoencoders publish`"
+    assert capsys.readouterr().err == (
+        "warning: MLflow does not record any more (connection lost). The work goes on and nothing is lost: "
+        f"{later} records it once MLflow answers.\n"
+    )
+
+
 def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", never)
     with pytest.raises(UserError) as caught:

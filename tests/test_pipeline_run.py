@@ -16,7 +16,7 @@ from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import FolderRuns, ModelRun, launch
-from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, close_pipeline
+from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline
 from autoencoders.tracking.store import PARENT, create_run
 
 Task = Callable[..., None]
@@ -242,6 +242,23 @@ def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(
     task("report")
     report(tmp_path)
     assert found(client, above) == ("FINISHED", {})
+
+
+def test_a_failure_at_the_moment_at_which_another_is_taken_back_stays(
+    client: MlflowClient, begin: Task, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(SystemExit(3), model="pca")
+    update = MlflowClient.update_run
+
+    def fail_meanwhile(client: MlflowClient, run_id: str, status: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "update_run", update)
+            break_off_pipeline("autoencoders", "train vae", "FAILED", "exit code 4")
+        update(client, run_id, status)
+
+    monkeypatch.setattr(MlflowClient, "update_run", fail_meanwhile)
+    begin("pca")
+    assert found(client, pipeline_run(client)) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 4"})
 
 
 def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: MlflowClient, task: Task) -> None:

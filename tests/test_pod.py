@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from autoencoders import pod
+from autoencoders import kubeflow, pod
 from autoencoders.trained import read_description
 
 from pods import WAITING, Cluster, of_pipeline, runs  # isort: skip
@@ -57,6 +57,10 @@ def test_without_folders_nothing_is_set(environment: dict[str, str]) -> None:
     before = dict(environment)
     pod.complete_environment()
     assert environment == before
+
+
+def test_the_compiler_finds_the_variables_names_beside_the_others() -> None:
+    assert (kubeflow.TRACKING_URI, kubeflow.ENV_FOLDERS) == ("AUTOENCODERS_TRACKING_URI", "AUTOENCODERS_ENV_FOLDERS")
 
 
 @pytest.mark.parametrize("own", [None, "", "http://of-the-plugin"])

@@ -79,7 +79,7 @@ def _reason(error: Exception) -> str:
     try:
         said = str(json.loads(getattr(cause, "body", ""))["message"])
     except (TypeError, ValueError, KeyError):
-        said = " ".join(str(cause).split())[:500]
+        said = " ".join(str(cause).split())[:500] or type(cause).__name__
     help_ = f" {RIGHTS}" if getattr(cause, "status", None) == 403 else ""
     return f"{error}: {said.rstrip('.')}.{help_}"
 

@@ -95,6 +95,9 @@ def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
     else:
         _delete_tags(client, run, {FAILED_TASK, ERROR})
         client.update_run(run_id, status="RUNNING")
+        run = client.get_run(run_id)
+        if since := _failures(run):  # of another task, at this very moment
+            _show(client, run, since)
 
 
 def _puts_right(task: str, failed: str) -> bool:
