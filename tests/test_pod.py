@@ -15,8 +15,6 @@ from autoencoders.trained import read_description
 
 from pods import WAITING, Cluster, of_pipeline, runs  # isort: skip
 
-pytestmark = pytest.mark.cluster
-
 
 # The environment
 
@@ -110,6 +108,7 @@ def test_a_process_is_in_a_pod_where_kubernetes_and_kubeflow_say_so(monkeypatch:
 # The end
 
 
+@pytest.mark.cluster
 def test_a_training_that_is_told_to_stop_waits_to_be_killed_and_its_next_attempt_goes_on(
     cluster: Cluster, client: MlflowClient
 ) -> None:
@@ -138,6 +137,7 @@ def sha256(model: Path) -> str:
     return str(read_description(model)["weights_sha256"])
 
 
+@pytest.mark.cluster
 def test_of_several_processes_the_children_stop_first(cluster: Cluster, client: MlflowClient) -> None:
     import psutil
 
@@ -151,6 +151,7 @@ def test_of_several_processes_the_children_stop_first(cluster: Cluster, client: 
     assert cluster.has_checkpoint()
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("gpus", [1, 2])
 def test_a_training_whose_output_loses_its_reader_was_stopped(
     cluster: Cluster, client: MlflowClient, gpus: int
@@ -170,6 +171,7 @@ def test_a_training_whose_output_loses_its_reader_was_stopped(
     assert training.process.poll() is None
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("moment", ["before", "while", "after"])
 def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, client: MlflowClient, moment: str) -> None:
     """Also while it imports what it needs, and while what it made is written down."""
@@ -188,6 +190,7 @@ def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, clie
         assert of_pipeline(client, "a") == ("KILLED", "prepare", "exit code 143")
 
 
+@pytest.mark.cluster
 def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
     program = (
         "import os, signal; from autoencoders import kubeflow, pod; pod.UNTIL_KILLED = .1\n"
@@ -198,6 +201,7 @@ def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
     assert task.said() == [WAITING]
 
 
+@pytest.mark.cluster
 def test_outside_of_a_pod_a_task_leaves_at_once(cluster: Cluster, client: MlflowClient) -> None:
     """`python -m pipeline local`, where a plain kill ends all of it."""
     program = (
