@@ -12,8 +12,9 @@ from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
-from autoencoders.kubeflow import CHECKPOINTS, ENV_FOLDER, TRACKING_URI, TRAINJOB
+from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params
+from autoencoders.pod import SECRETS, TRACKING_URI
 from autoencoders.words import listed
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
@@ -157,6 +158,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
         "processes": max(1, gpus),
         "resources": {name: value for name, value in resources.items() if value},
         "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
+        "secrets": [one.secret for one in placement.secret_env if not one.keys],
         "node_selector": placement.node_selector or None,
         "tolerations": [_toleration(one) for one in placement.tolerations] or None,
         "image_pull_secrets": [{"name": name} for name in placement.image_pull_secrets] or None,
@@ -240,7 +242,7 @@ def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, st
             named = {key: _in_a_pod(variable) for key, variable in one.keys.items()}
             kubernetes.use_secret_as_env(task, one.secret, named, one.optional)
         else:
-            kubernetes.use_secret_as_volume(task, one.secret, f"{ENV_FOLDER}/{one.secret}", one.optional)
+            kubernetes.use_secret_as_volume(task, one.secret, str(SECRETS / one.secret), one.optional)
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
 

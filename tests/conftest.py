@@ -5,6 +5,7 @@
 `store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
 `trained`   folder with the three models, trained; their runs are in no store that the test can see
 `client`    MLflow's client of `store`
+`cluster`   starts processes as a cluster starts pods, with an empty volume for their checkpoints
 `s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
 """
 
@@ -28,6 +29,7 @@ from autoencoders.params import Params, parse_params  # noqa: E402
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from pods import Cluster
 
 ROOT = Path(__file__).parents[1]
 INHERITED = (
@@ -38,6 +40,9 @@ INHERITED = (
     "DVC_ROOT",
     "DVC_EXP_NAME",
     "KFP_RUN_ID",
+    "KFP_TASK",
+    "KFP_MLFLOW_CONFIG",
+    "KUBERNETES_SERVICE_HOST",
 )
 TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
 PARAMS = {
@@ -73,7 +78,8 @@ def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test writes to the developer's store or joins a run that the shell it was started from is in."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for variable in INHERITED:
-        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.setenv(variable, "")  # so that what a test's own code sets is taken back
+        monkeypatch.delenv(variable)
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +119,17 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with s3_store(tmp_path_factory.mktemp("s3")) as address:
         yield address
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, prepared: Path, store: str) -> "Iterator[Cluster]":
+    from pods import Cluster
+
+    (tmp_path / "claim").mkdir()
+    cluster = Cluster(tmp_path, prepared, store, str(tmp_path / "claim"))
+    yield cluster
+    for pod in cluster.pods:
+        pod.kill()
 
 
 @pytest.fixture

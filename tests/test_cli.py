@@ -11,6 +11,7 @@ import pytest
 from autoencoders import cli
 from autoencoders.commands import interpolate, sample
 from autoencoders.errors import suggestion
+from autoencoders.process import exit_code
 
 
 def command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
@@ -139,23 +140,19 @@ def test_the_limits_in_the_help_are_those_of_the_commands() -> None:
     assert f"2 to {interpolate.MOST_STEPS}" in cli.USE_OPTIONS["steps"]
 
 
-def test_a_full_disk_is_a_user_s_matter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def full(params: object) -> None:
+def test_a_full_disk_is_a_user_s_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
 
-    monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
-    assert cli._run(full, {"params": Path("params.yaml")}) == 2
+    assert exit_code(full) == 2
     assert "no space left" in capsys.readouterr().err.lower()
 
 
-def test_a_place_that_may_not_be_read_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def forbidden(params: object) -> None:
+def test_a_place_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def forbidden() -> None:
         raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
 
-    monkeypatch.setattr("autoencoders.params.load_params", lambda path: None)
-    assert cli._run(forbidden, {"params": Path("params.yaml")}) == 2
+    assert exit_code(forbidden) == 2
     assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"
 
 

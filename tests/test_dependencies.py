@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-WITHOUT_EFFECT = ("errors", "params", "tracking")
+WITHOUT_EFFECT = ("errors", "params", "pod", "process", "progress", "tracking")
 """What may change without an output changing: values of parameters are dependencies of their own."""
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import signal
-import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,21 +82,14 @@ def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys: pytest.Capture
 
 
 def test_artifacts_arrive_as_folders(tmp_path: Path) -> None:
-    for name in ("ae", "vae"):
-        (tmp_path / f"of-{name}" / name).mkdir(parents=True)
-        (tmp_path / f"of-{name}" / name / "metrics.json").write_text(name)
     seen = {}
 
-    def stage(params: Params, *, data: Path, evaluation: Path, out: Path, model: str) -> None:
-        seen.update(data=data, out=out, model=model, folder=evaluation)
-        seen["read"] = {path.name: (path / "metrics.json").read_text() for path in evaluation.iterdir()}
+    def stage(params: Params, *, data: Path, models: Path, out: Path, model: str) -> None:
+        seen.update(data=data, models=models, out=out, model=model)
 
-    evaluation = [Artifact(str(tmp_path / f"of-{name}")) for name in ("ae", "vae")]
-    given = {"data": Artifact("/data"), "evaluation": evaluation, "out": tmp_path / "out", "model": "ae"}
-    kubeflow.run(stage, {}, **given)
-    assert seen["read"] == {"ae": "ae", "vae": "vae"}
-    assert (seen["data"], seen["out"], seen["model"]) == (Path("/data"), tmp_path / "out", "ae")
-    assert not seen["folder"].exists()
+    kubeflow.run(stage, {}, data=Artifact("/data"), models=tmp_path, out=Artifact("/out"), model="ae")
+    assert seen == {"data": Path("/data"), "models": tmp_path, "out": Path("/out"), "model": "ae"}
+    assert os.environ["KFP_TASK"] == "stage"
 
 
 def test_an_artifact_without_its_one_folder_is_refused(tmp_path: Path) -> None:
@@ -167,7 +160,10 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     described = json.loads((tmp_path / "vae" / "model.json").read_text())
     assert described["hardware"].startswith("2 × ")
     assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
-    monkeypatch.setattr(kubeflow.subprocess, "run", lambda command, check: subprocess.CompletedProcess(command, 3))
+    failing = tmp_path / "python"
+    failing.write_text("#!/bin/sh\nexit 3\n")
+    failing.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(failing))
     with pytest.raises(SystemExit) as ended:
         kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
     assert ended.value.code == 3

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -15,7 +16,7 @@ from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import FolderRuns, ModelRun, launch
-from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK
+from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline
 from autoencoders.tracking.store import PARENT, create_run
 
 Task = Callable[..., None]
@@ -47,12 +48,13 @@ def pipeline_run(client: MlflowClient) -> str:
     return run_id
 
 
-def fail(end: BaseException) -> None:
-    def stage(params: Params) -> None:
+def fail(end: BaseException, **given: Any) -> None:
+    def stage(params: Params, **given: Any) -> None:
         raise end
 
+    stage.__name__ = os.environ["KFP_TASK"]
     with pytest.raises(type(end) if isinstance(end, ZeroDivisionError) else SystemExit):
-        kubeflow.run(stage, {})
+        kubeflow.run(stage, {}, **given)
 
 
 def report(tmp_path: Path) -> None:
@@ -173,3 +175,205 @@ def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
     assert run.info.status == "FINISHED"
     assert (run.data.tags["kfp_run"], run.data.tags[PARENT]) == ("c0ffee00-2", pipeline_run(client))
     assert pipeline_run(client) != before
+
+
+# Several tasks
+
+
+@pytest.fixture
+def begin(client: MlflowClient, task: Task, params: Params, prepared: Path, tmp_path: Path) -> Task:
+    """Trains a model as its task in the pipeline, from the beginning to the end."""
+
+    def training(model: str = "pca") -> None:
+        task("train")
+        train(params, model=model, data=prepared, checkpoints=tmp_path / "checkpoints", out=tmp_path / "models" / model)
+
+    return training
+
+
+def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_finishes(
+    client: MlflowClient, begin: Task
+) -> None:
+    fail(SystemExit(3), model="vae")
+    begin("pca")
+    above = pipeline_run(client)
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 3"})
+    [below] = [run for run in everything(client) if run.data.tags.get("model") == "pca"]
+    assert (below.info.status, below.data.tags[PARENT]) == ("FINISHED", above)
+
+
+def everything(client: MlflowClient) -> list[Run]:
+    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
+
+
+def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
+    client: MlflowClient, begin: Task, task: Task
+) -> None:
+    fail(SystemExit(3), model="pca")
+    fail(SystemExit(4), model="vae")
+    above = pipeline_run(client)
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train pca", ERROR: "exit code 3"})
+    begin("pca")
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 4"})
+    begin("vae")
+    assert found(client, above) == ("RUNNING", {})
+
+
+def test_what_was_stopped_is_less_grave_than_what_failed(client: MlflowClient, begin: Task) -> None:
+    fail(SystemExit(143), model="ae")
+    above = pipeline_run(client)
+    assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
+    fail(SystemExit(3), model="vae")
+    fail(SystemExit(143), model="pca")
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 3"})
+    begin("vae")
+    assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
+
+
+def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(
+    client: MlflowClient, begin: Task, task: Task, tmp_path: Path
+) -> None:
+    task("features")
+    fail(UserError("no memory"))
+    task("prepare")
+    fail(UserError("no connection"))
+    begin("pca")
+    above = pipeline_run(client)
+    assert found(client, above) == ("FAILED", {FAILED_TASK: "features", ERROR: "no memory"})
+    task("report")
+    report(tmp_path)
+    assert found(client, above) == ("FINISHED", {})
+
+
+def test_a_failure_at_the_moment_at_which_another_is_taken_back_stays(
+    client: MlflowClient, begin: Task, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(SystemExit(3), model="pca")
+    update = MlflowClient.update_run
+
+    def fail_meanwhile(client: MlflowClient, run_id: str, status: str) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "update_run", update)
+            break_off_pipeline("autoencoders", "train vae", "FAILED", "exit code 4")
+        update(client, run_id, status)
+
+    monkeypatch.setattr(MlflowClient, "update_run", fail_meanwhile)
+    begin("pca")
+    assert found(client, pipeline_run(client)) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 4"})
+
+
+def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: MlflowClient, task: Task) -> None:
+    """`torchrun` tells of a process that ran out of memory; that itself could tell nobody."""
+    above = pipeline_run(client)
+    runs = {
+        name: create_run(client, "autoencoders", name, {**launch.circumstances(), "model": name}, parent=above)
+        for name in ("vae", "ae")
+    }
+    fail(SystemExit(1), model="vae")
+    assert {name: found(client, run)[0] for name, run in runs.items()} == {"vae": "FAILED", "ae": "RUNNING"}
+
+
+def test_an_attempt_that_was_lost_ends_with_its_pipeline(client: MlflowClient, task: Task, tmp_path: Path) -> None:
+    above = pipeline_run(client)
+    lost = create_run(client, "autoencoders", "vae", launch.circumstances(), parent=above)
+    task("report")
+    report(tmp_path)
+    assert (found(client, above)[0], found(client, lost)[0]) == ("FINISHED", "KILLED")
+
+
+# Who watches from outside
+
+
+CLOSINGS = [
+    # what tasks did, what Kubeflow says, what becomes of the run and of what was left running below it
+    ("nothing", ("FAILED", "train", "OOMKilled"), ("FAILED", "train", "OOMKilled"), "FAILED"),
+    ("nothing", ("KILLED", "", ""), ("KILLED", None, None), "KILLED"),
+    ("nothing", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
+    ("failed", ("FAILED", "train", "Error (exit code 1)"), ("FAILED", "train vae", "exit code 3"), "FAILED"),
+    ("failed", ("KILLED", "", ""), ("FAILED", "train vae", "exit code 3"), "FAILED"),
+    ("failed", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
+    ("stopped", ("FAILED", "train", "pod deleted"), ("FAILED", "train vae", "exit code 143"), "FAILED"),
+    ("stopped", ("FAILED", "plots", "OOMKilled"), ("FAILED", "plots", "OOMKilled"), "FAILED"),
+    ("stopped", ("KILLED", "", ""), ("KILLED", "train vae", "exit code 143"), "KILLED"),
+    ("finished", ("FINISHED", "", ""), ("FINISHED", None, None), "KILLED"),
+    ("finished", ("FAILED", "report", "no upload"), ("FAILED", "report", "no upload"), "FAILED"),
+]
+
+
+@pytest.mark.parametrize(("before", "says", "after", "below"), CLOSINGS)
+def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
+    client: MlflowClient,
+    task: Task,
+    tmp_path: Path,
+    before: str,
+    says: tuple[str, str, str],
+    after: tuple[str, str | None, str | None],
+    below: str,
+) -> None:
+    above = pipeline_run(client)
+    if before in ("failed", "stopped"):
+        fail(SystemExit(3 if before == "failed" else 143), model="vae")
+    elif before == "finished":
+        report(tmp_path)
+    lost = create_run(client, "autoencoders", "ae", launch.circumstances(), parent=above)
+    status, failed, error = says
+    ends = set()
+    for _ in range(2):
+        assert close_pipeline("c0ffee00-1", "autoencoders", status, failed, error) is None  # a database has no pages
+        run = client.get_run(above)
+        tags = run.data.tags
+        assert (run.info.status, tags.get(FAILED_TASK), tags.get(ERROR)) == after
+        assert found(client, lost)[0] == below
+        ends.add((run.info.end_time, client.get_run(lost).info.end_time))
+    assert len(ends) == 1
+
+
+def test_a_pipeline_that_nobody_recorded_is_not_closed(client: MlflowClient, task: Task) -> None:
+    assert close_pipeline("unknown", "autoencoders", "FAILED", "train", "no image") is None
+    assert everything(client) == []
+
+
+def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(
+    client: MlflowClient, begin: Task
+) -> None:
+    fail(SystemExit(3), model="vae")
+    close_pipeline("c0ffee00-1", "autoencoders", "FAILED", "train", "Error (exit code 3)")
+    begin("pca")
+    above = pipeline_run(client)
+    assert found(client, above) == ("RUNNING", {})
+    assert not [tag for tag in client.get_run(above).data.tags if tag.startswith(("kfp_failure", "kfp_state"))]
+
+
+# Kubeflow's plugin for MLflow, where it injects no variables of MLflow's
+
+
+@pytest.mark.parametrize("key", ["ParentRunID", "parentRunId", "parentRunID"])
+def test_a_run_that_the_plugin_made_is_the_pipeline_s_and_the_plugin_s_to_end(
+    client: MlflowClient, begin: Task, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    # a bare client of MLflow's would keep its files in mlruns, where the tests were started
+    experiment = client.create_experiment("of-the-plugin", artifact_location=(tmp_path / "artifacts").as_uri())
+    plugins = client.create_run(experiment).info.run_id
+    settings = {"Endpoint": "http://mlflow", key: plugins, "ExperimentID": experiment}
+    monkeypatch.setenv("KFP_MLFLOW_CONFIG", json.dumps(settings))
+    fail(SystemExit(3), model="vae")
+    begin("pca")
+    task("report")
+    report(tmp_path)
+    kubeflow.interrupted()
+    runs = {run.info.run_id: run for run in everything(client)}
+    [model] = [run for run in runs.values() if "model" in run.data.tags]
+    assert runs.keys() == {plugins, model.info.run_id}
+    assert (model.info.experiment_id, model.data.tags[PARENT]) == (experiment, plugins)
+    assert (runs[plugins].info.status, found(client, plugins)[1]) == ("RUNNING", {})
+    assert [file.path for file in client.list_artifacts(plugins, "report")] == ["report/index.html"]
+
+
+@pytest.mark.parametrize("settings", ["{}", "no JSON", "[]", '{"parentRunId": 7}', f'{{"parentRunId": "{"a" * 32}"}}'])
+def test_a_plugin_that_records_elsewhere_leaves_the_pipeline_a_run_of_its_own(
+    client: MlflowClient, begin: Task, monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    monkeypatch.setenv("KFP_MLFLOW_CONFIG", settings)
+    begin("pca")
+    [above] = [run for run in everything(client) if "model" not in run.data.tags]
+    assert (above.data.tags["kfp_pipeline"], above.info.status) == ("c0ffee00-1", "RUNNING")

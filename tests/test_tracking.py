@@ -717,6 +717,31 @@ def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_ba
     assert mlflow.pyfunc.load_model(f"runs:/{run_id}/model").predict(images).shape == images.shape
 
 
+def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_pipeline(
+    train_model: Callable[..., Path], at_epoch: Callable[[Hook], None], proxy: Proxy, tmp_path: Path, kubeflow: None
+) -> None:
+    def go_down(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            assert all(attempt.result() is None for attempt in run._attempts)  # the first epoch is recorded
+            proxy.down()
+
+    at_epoch(go_down)
+    folder = train_model("vae")
+    proxy.up()
+    client = MlflowClient(proxy.uri)
+    assert run_in(client, folder).info.status == "RUNNING"
+    assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [1]
+    (tmp_path / "index.html").write_text("<h1>Report</h1>")
+    with tracking.FolderRuns("autoencoders") as runs:
+        runs.complete_model(folder)
+        runs.log_report(tmp_path / "index.html")
+    run = run_in(client, folder)
+    assert run.info.status == "FINISHED"
+    histories(client, run.info.run_id, folder)
+    assert "best/val/elbo" in run.data.metrics
+    assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
+
+
 def test_a_server_that_comes_back_before_the_end_has_the_whole_run(
     train_model: Callable[..., Path],
     at_epoch: Callable[[Hook], None],

@@ -6,23 +6,16 @@ is nothing here to keep in step. One that has `params` reads params.yaml.
 
 import argparse
 import atexit
-import errno
 import gc
 import importlib
 import inspect
-import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
-from autoencoders.errors import UserError
-
-# How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
-# down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+from autoencoders.pod import complete_environment
+from autoencoders.process import exit_code
 
 COMMANDS = {
     "check": "see that params.yaml is in order; `make run` begins with it",
@@ -98,12 +91,19 @@ GROUPS = {"stages of the pipeline": COMMANDS, "use a trained model": USES}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command; a user's mistake ends in one line on stderr and exit code 2, an interruption in 130 or 143."""
+    """Run a command; a user's mistake ends in one line on stderr and exit code 2, an interruption in 129, 130 or 143.
+
+    Where nobody reads what it prints any more, as in `autoencoders … | head`, it ends without a word in 141.
+    """
     # Torch and MLflow are a million objects that live to the end: looking through them for garbage, again and again
     # while importing and once more while leaving, took a third of a short stage's time.
     gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(exit_code(lambda: _run(list(sys.argv[1:] if arguments is None else arguments))))
+
+
+def _run(arguments: list[str]) -> None:
+    complete_environment()
     parser = argparse.ArgumentParser(
         prog="autoencoders",
         usage="%(prog)s [-h] command …",
@@ -116,8 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
             command.description = inspect.getdoc(stage(name))
             _add_options(command, name)
-    chosen = vars(parser.parse_args(arguments))
-    sys.exit(_run(stage(chosen.pop("command")), chosen))
+    options = vars(parser.parse_args(arguments))
+    function = stage(options.pop("command"))
+    if "params" in options:
+        from autoencoders.params import load_params
+
+        options["params"] = load_params(options["params"])
+    function(**options)
 
 
 def stage(name: str) -> Callable[..., None]:
@@ -159,37 +164,3 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
         elif parameter.default is not None:
             options |= {"default": parameter.default, "help": f"{told} (default: %(default)s)"}
         parser.add_argument(f"--{name}", **options)
-
-
-def _run(function: Callable[..., None], options: dict[str, Any]) -> int:
-    def call() -> None:
-        if "params" in options:
-            from autoencoders.params import load_params
-
-            options["params"] = load_params(options["params"])
-        function(**options)
-
-    return exit_code(call)
-
-
-def exit_code(call: Callable[[], object]) -> int:
-    """Return the exit code of the process whose work is `call`: a user's mistake is one line on stderr, and 2."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    try:
-        call()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("interrupted: run the same command again to go on", file=sys.stderr)
-        return 130
-    except OSError as error:
-        if isinstance(error, PermissionError) and error.filename:
-            print(f"error: {error.filename}: {error.strerror}.", file=sys.stderr)
-            return 2
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = f" ({error.filename})" if error.filename else ""
-        print(f"error: no space left on the disk{place}. Free some, then run the same command again.", file=sys.stderr)
-        return 2
-    return 0

@@ -9,33 +9,29 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from autoencoders import cli
-from autoencoders.cli import exit_code  # before torch is imported: it has threads wait asleep
+from autoencoders import cli, pod  # before torch is imported: `cli` has threads wait asleep
 from autoencoders.errors import Interrupted, UserError, first_line
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import PARAMETERS, Params, parse_params
 from autoencoders.params.sections import Tracking
+from autoencoders.process import BROKEN_PIPE, STOPPED, exit_code, run_child
 
 CHECKPOINTS = "AUTOENCODERS_CHECKPOINTS"
 """Environment variable: the folder for checkpoints, on a volume that outlives the pod, or an object store's URL."""
-TRACKING_URI = "AUTOENCODERS_TRACKING_URI"
-"""Environment variable: MLFLOW_TRACKING_URI as a pod's description has it, where KFP's MLflow plugin sets that one."""
-ENV_FOLDER = "/etc/autoencoders"
-"""Folder of a pod below which secrets are mounted whose keys are environment variables."""
 TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
-STOPPED = (130, 128 + signal.SIGTERM)
-"""Exit codes of a process that was stopped from outside."""
 OF_ONE_RUN = ("run.json", "history.csv")
 """Files that say when and where something ran: equal results differ in them."""
+
+if pod.kfp_run():
+    pod.wait_when_stopped()  # a stage's imports alone take seconds, in which there is nothing to tidy up yet
 
 
 MODELS = "models.json"
@@ -98,40 +94,47 @@ def _with_integers(value: Any) -> Any:
 def run(stage: Callable[..., None], parts: Mapping[str, Any], **given: Any) -> None:
     """Call `stage` with parts of `params.yaml` and with folders, as `given`.
 
-    An artifact is the folder at its path; a list of artifacts, each with one named folder in it, becomes one folder
-    that holds them all. A user's mistake ends the process as it ends the command `autoencoders`; what fails is marked
-    in MLflow's run of the whole pipeline, too.
+    An artifact is the folder at its path. A user's mistake ends the process as it ends the command `autoencoders`; what
+    fails is marked in MLflow's run of the whole pipeline, too. In a pod, one that was stopped waits to be killed.
     """
-
     os.environ["KFP_TASK"] = stage.__name__
-    ended: list[BaseException] = []
+    raised: list[BaseException] = []
 
     def call() -> None:
         try:
+            pod.complete_environment()
             _require_store()
-            with ExitStack() as stack:
-                stage(parameters(parts), **{name: _resolved(value, stack) for name, value in given.items()})
+            stage(parameters(parts), **{name: _resolved(value) for name, value in given.items()})
         except BaseException as error:
-            ended.append(error)
+            raised.append(error)
             raise
 
     try:
-        code = exit_code(call)
-    finally:
-        if ended:
-            _tell_pipeline(ended[0])
+        code: Any = exit_code(call)
+        said = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
+    except SystemExit as end:
+        code, said = end.code, f"exit code {end.code}"
+    except Exception as error:  # a mistake in this program, which has its traceback
+        _mark_pipeline(given.get("model", ""), "FAILED", first_line(error))
+        raise
     if code:
+        dies = pod.kfp_run() and code in (128 + signal.SIGTERM, BROKEN_PIPE)
+        if dies:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may be told after its output has lost its reader
+        stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
+        _mark_pipeline(given.get("model", ""), "KILLED" if stopped else "FAILED", said)
+        if dies:
+            pod.wait_to_be_killed(code)
         sys.exit(code)
+    if pod.kfp_run():
+        pod.wait_when_stopped()  # what follows takes seconds, and is done again
 
 
-def _tell_pipeline(end: BaseException) -> None:
+def _mark_pipeline(model: Path | str, status: str, said: str) -> None:
     """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
-    from autoencoders.tracking.kfp_status import break_off_pipeline
+    from autoencoders.tracking.kfp_status import break_off_pipeline, task_name
 
-    code = end.code if isinstance(end, SystemExit) else None
-    stopped = code in STOPPED or isinstance(end, KeyboardInterrupt | Interrupted)
-    said = f"exit code {code}" if code else first_line(end)
-    break_off_pipeline(Tracking().experiment, "KILLED" if stopped else "FAILED", said)
+    break_off_pipeline(Tracking().experiment, task_name(Path(model).name), status, said)
 
 
 def interrupted() -> None:
@@ -143,6 +146,7 @@ def interrupted() -> None:
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
     """Call the stage `train`, in a process for each of the pod's GPUs, or on the nodes that the profile asks for."""
+    pod.complete_environment()
     from autoencoders.stages.train import train
 
     [entry] = parts["models"].values()
@@ -153,6 +157,9 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
         run(_as_train(lambda params, **folders: _on_nodes(json.loads(nodes), params, folders)), parts, **given)
     else:
         run(_as_train(lambda params, **folders: _on_gpus(gpus, params, folders)), parts, **given)
+    if isinstance(folder := given["checkpoints"], Path):
+        with suppress(OSError):  # an equal training has come meanwhile, and has it
+            folder.rmdir()
 
 
 def _as_train(function: Callable[..., None]) -> Callable[..., None]:
@@ -173,9 +180,7 @@ def _on_gpus(count: int, params: Params, folders: dict[str, Any]) -> None:
         file.write_text(_as_yaml(params), encoding="utf-8")
         options = [f"--{key}={value}" for key, value in {"params": file, **folders}.items()]
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        done = subprocess.run([*launcher, "-m", "autoencoders", "train", *options], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
+        run_child([*launcher, "-m", "autoencoders", "train", *options])
 
 
 def _gpus(device: str) -> int:
@@ -188,9 +193,7 @@ def _as_yaml(params: Params) -> str:
     return json.dumps(params.model_dump(mode="json", exclude_none=True))  # JSON is YAML
 
 
-def _resolved(value: Any, stack: ExitStack) -> Any:
-    if isinstance(value, list):
-        return together(value, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+def _resolved(value: Any) -> Any:
     return Path(value.path) if hasattr(value, "path") else value
 
 
@@ -198,16 +201,8 @@ def _require_store() -> None:
     if os.environ.get("KFP_RUN_ID") and not os.environ.get("MLFLOW_TRACKING_URI"):
         raise UserError(
             "MLFLOW_TRACKING_URI is not set: a database in the pod would be lost with it. Name a tracking server in "
-            "the placement profile, under `env` or `secret_env`."
+            "the placement profile, under `secret_env` or `env`."
         )
-
-
-def together(artifacts: Iterable[Artifact], folder: Path) -> Path:
-    """Link the named folders in `artifacts` into `folder`, and return it."""
-    for artifact in artifacts:
-        named = only(artifact)
-        (folder / named.name).symlink_to(named.resolve(), target_is_directory=True)
-    return folder
 
 
 def only(artifact: Artifact) -> Path:
@@ -280,6 +275,7 @@ def checkpoints(*identity: Any) -> Path | str:
     """
     from autoencoders.training.storage import beneath
 
+    pod.complete_environment()
     text = json.dumps(identity, sort_keys=True)
     root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
     return beneath(root, hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -3,6 +3,7 @@
 Task and job share a volume: the data goes there, the model comes back from there.
 """
 
+import json
 import os
 import shutil
 import sys
@@ -13,12 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
+from autoencoders.pod import SECRETS, filled
+from autoencoders.tracking.launch import PLUGIN
 
 if TYPE_CHECKING:
     from kubeflow.trainer import TrainerClient
 
-OF_TASK = ("KFP_RUN_ID", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_WORKSPACE", "MLFLOW_TRACKING_URI")
-"""Variables that are known only once the task runs: its run, and what KFP's MLflow plugin injects."""
+OF_TASK = (
+    "KFP_RUN_ID",
+    "KFP_TASK",
+    PLUGIN,
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_WORKSPACE",
+    "MLFLOW_TRACKING_URI",
+)
+"""Variables that are known only once the task runs: its run, its task, and what KFP's MLflow plugin injects."""
+RIGHTS = (
+    "Give the pipeline's service account a Role that may get trainingruntimes and clustertrainingruntimes; create, get "
+    "and delete trainjobs (all of trainer.kubeflow.org); and list pods."
+)
 LONGEST = 7 * 24 * 3600
 """Seconds that a task waits for a job; the profile's `timeout` ends it before."""
 NODE = "node"
@@ -59,10 +74,22 @@ def _run(client: "TrainerClient", settings: Mapping[str, Any], options: list[str
         print(f"TrainJob {name}: {settings['nodes']} nodes, {settings['processes']} processes on each", flush=True)
         client.wait_for_job_status(name, timeout=LONGEST, polling_interval=settings.get("interval", 10))
     except (RuntimeError, TimeoutError) as error:
-        why = f"{error}: {error.__cause__}" if error.__cause__ else str(error)
-        raise UserError(f"TrainJob {name}: {' '.join(why.split())[:500]}. Its pods' logs say more.") from None
+        raise UserError(f"TrainJob {name}: {_reason(error)}") from None
     finally:
         _delete(client, name)
+
+
+def _reason(error: Exception) -> str:
+    """Return what the Kubernetes API said, where it refused something, with what helps; else what became of the job."""
+    cause = error.__cause__
+    if cause is None:
+        return f"{error}. Its pods' logs say more."
+    try:
+        said = str(json.loads(getattr(cause, "body", ""))["message"])
+    except (TypeError, ValueError, KeyError):
+        said = " ".join(str(cause).split())[:500] or type(cause).__name__
+    help_ = f" {RIGHTS}" if getattr(cause, "status", None) == 403 else ""
+    return f"{error}: {said.rstrip('.')}.{help_}"
 
 
 def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], options: list[str]) -> None:
@@ -71,11 +98,17 @@ def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], opt
 
     # The runtime tells torchrun, by its variables PET_…, of the other nodes.
     command = ["python3", "-m", "torch.distributed.run", f"--nproc-per-node={settings['processes']}"]
-    container = patch.ContainerPatch(
-        name=NODE, env=_environment(settings["env"]), volume_mounts=[{"name": "shared", "mountPath": settings["path"]}]
-    )
+    volumes: list[dict[str, Any]] = [
+        {"name": "shared", "persistentVolumeClaim": {"claimName": settings["claim"]}},
+        *({"name": name, "secret": {"secretName": name, "optional": True}} for name in settings["secrets"]),
+    ]
+    mounts = [
+        {"name": "shared", "mountPath": settings["path"]},
+        *({"name": name, "mountPath": str(SECRETS / name)} for name in settings["secrets"]),
+    ]
+    container = patch.ContainerPatch(name=NODE, env=_environment(settings["env"]), volume_mounts=mounts)
     pod = patch.PodSpecPatch(
-        volumes=[{"name": "shared", "persistentVolumeClaim": {"claimName": settings["claim"]}}],
+        volumes=volumes,
         containers=[container],
         node_selector=settings.get("node_selector"),
         tolerations=settings.get("tolerations"),
@@ -99,7 +132,7 @@ def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], opt
 
 def _environment(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add to the variables of the settings those that this very task has."""
-    known = {one["name"] for one in env}
+    known = {one["name"] for one in env} | filled  # the latter from a secret, which the nodes have, too
     return env + [
         {"name": name, "value": os.environ[name]} for name in OF_TASK if name not in known and name in os.environ
     ]

@@ -7,7 +7,7 @@ import yaml
 from google.protobuf import json_format
 
 import components
-from autoencoders import kubeflow
+from autoencoders import kubeflow, pod
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
 from pipeline.compiling import compile_text
@@ -143,9 +143,9 @@ def test_a_task_s_secrets_are_one_variable_and_folders(compiled: Compile) -> Non
         [required] = config.secret_as_env
         assert (required.secret_name, required.optional) == ("mlflow", False)
         [key] = required.key_to_env
-        assert (key.secret_key, key.env_var) == ("MLFLOW_TRACKING_URI", kubeflow.TRACKING_URI)
+        assert (key.secret_key, key.env_var) == ("MLFLOW_TRACKING_URI", pod.TRACKING_URI)
         folders = [(one.secret_name, one.mount_path, one.optional) for one in config.secret_as_volume]
-        assert folders == [(name, f"{kubeflow.ENV_FOLDER}/{name}", True) for name in ("mlflow-login", "s3")]
+        assert folders == [(name, f"/etc/autoencoders/{name}", True) for name in ("mlflow-login", "s3")]
 
 
 def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(repository_params: Params) -> None:
@@ -153,7 +153,7 @@ def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(re
     raw["default"] |= {"secret_env": [], "env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}}
     pipeline = parse(compile_text(Profile.model_validate(raw), repository_params))
     for container in pipeline.containers.values():
-        assert env_of(container)[kubeflow.TRACKING_URI] == "http://mlflow:5000"
+        assert env_of(container)[pod.TRACKING_URI] == "http://mlflow:5000"
         assert "MLFLOW_TRACKING_URI" not in env_of(container)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime as Runtime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
+from mlflow import MlflowClient
 
 from autoencoders import kubeflow, trainjob
 from autoencoders.params import Params
@@ -23,6 +25,7 @@ from pipeline.profiles import Profile
 
 from compiled import PINNED, parse  # isort: skip
 from json_server import json_server  # isort: skip
+from pods import Cluster as Pods, of_pipeline  # isort: skip
 
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
@@ -64,7 +67,10 @@ class Cluster:
     def __init__(self) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.deleted: list[str] = []
+        self.host = ""
         self.refuses = False
+        self.goes_on = False
+        """Whether jobs are never done."""
 
     def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         name = path.rsplit("/", 1)[-1]
@@ -72,7 +78,13 @@ class Cluster:
             return 200, RUNTIME
         if path.endswith("/trainjobs") and method == "POST":
             if self.refuses:
-                return 403, {"message": "trainjobs is forbidden"}
+                return 403, {
+                    "kind": "Status",
+                    "status": "Failure",
+                    "code": 403,
+                    "reason": "Forbidden",
+                    "message": FORBIDDEN,
+                }
             self.jobs[body["metadata"]["name"]] = body
             return 201, body
         if "/trainjobs/" in path and method == "DELETE":
@@ -80,6 +92,9 @@ class Cluster:
             return 200, {}
         if "/trainjobs/" in path:
             job = self.jobs[name]
+            if self.goes_on:
+                meta = {**job["metadata"], "namespace": "default", "creationTimestamp": NOW}
+                return 200, {**job, "metadata": meta, "status": {}}
             done = [{"type": self.run(job), "status": "True", "reason": "r", "message": "m", "lastTransitionTime": NOW}]
             meta = {**job["metadata"], "namespace": "default", "creationTimestamp": NOW}
             return 200, {**job, "metadata": meta, "status": {"conditions": done}}
@@ -97,13 +112,17 @@ class Cluster:
 
 
 NOW = "2026-01-01T00:00:00Z"
+FORBIDDEN = (
+    'trainjobs.trainer.kubeflow.org is forbidden: User "system:serviceaccount:kubeflow:pipeline-runner" cannot create '
+    'resource "trainjobs" in API group "trainer.kubeflow.org" in the namespace "kubeflow"'
+)
 
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     double = Cluster()
-    with json_server(double.answer) as host:
-        configuration = kubernetes.client.Configuration(host=host)
+    with json_server(double.answer) as double.host:
+        configuration = kubernetes.client.Configuration(host=double.host)
         config = KubernetesBackendConfig(namespace="default", client_configuration=configuration)
         monkeypatch.setattr(trainjob, "_client", lambda: TrainerClient(config))
         yield double
@@ -149,7 +168,7 @@ def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(
     found = json.loads((launch(VAE) / "model.json").read_text())
     [(name, job)] = cluster.jobs.items()
     assert cluster.deleted == [name]
-    assert list((tmp_path / "shared").iterdir()) == [tmp_path / "shared" / "c"]
+    assert list((tmp_path / "shared").iterdir()) == []
     monkeypatch.delenv(kubeflow.TRAINJOB)
     (tmp_path / "out").rename(tmp_path / "first")
     alone = json.loads((launch(VAE) / "model.json").read_text())
@@ -185,16 +204,85 @@ def test_the_runtime_of_the_double_is_of_the_published_schema() -> None:
 def test_a_job_that_fails_or_is_refused_is_one_line_and_leaves_nothing(
     launch: Any, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for refuses, said in ((False, "is Failed. Its pods' logs say more."), (True, "Failed to create TrainJob")):
+    rights = (
+        "Give the pipeline's service account a Role that may get trainingruntimes and clustertrainingruntimes; create, "
+        "get and delete trainjobs (all of trainer.kubeflow.org); and list pods."
+    )
+    for refuses, said in (
+        (False, "TrainJob NAME is Failed. Its pods' logs say more."),
+        (True, f"Failed to create TrainJob: default/NAME: {FORBIDDEN}. {rights}"),
+    ):
         cluster.refuses = refuses
         with pytest.raises(SystemExit) as ended:
             launch(VAE, train={"epochs": 2.0, "learning_rate": 1.0, "precision": "fp32"}, device="cuda")
         assert ended.value.code == 2
         last = capsys.readouterr().err.strip().splitlines()[-1]
-        assert last.startswith("error: TrainJob autoencoders-")
-        assert said in last
+        [name] = set(re.findall("autoencoders-[0-9a-f]{10}", last))
+        assert last == f"error: TrainJob {name}: {said.replace('NAME', name)}"
     assert len(cluster.deleted) == 2
     assert list((tmp_path / "shared").iterdir()) == []
+
+
+LAUNCHER = """
+import kubernetes.client, sys
+from kubeflow.common.types import KubernetesBackendConfig
+from kubeflow.trainer import TrainerClient
+from autoencoders import kubeflow, trainjob
+
+class Data:
+    path = sys.argv[2]
+
+configuration = kubernetes.client.Configuration(host=sys.argv[1])
+config = KubernetesBackendConfig(namespace="default", client_configuration=configuration)
+trainjob._client = lambda: TrainerClient(config)
+kubeflow.train_on_gpus(
+    {"models": {"m": {"kind": "vae", "latent": 2.0}}, "train": {}, "device": "cpu"},
+    model="m", data=Data, checkpoints=kubeflow.checkpoints(), out="out",
+)
+"""
+
+
+@pytest.mark.cluster
+def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
+    cluster: Cluster,
+    repository_params: Params,
+    prepared: Path,
+    client: MlflowClient,
+    store: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster.goes_on = True
+    settings = settings_of(Profile.model_validate(PROFILE), repository_params)
+    (tmp_path / "claim").mkdir()
+    monkeypatch.setenv(kubeflow.TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "claim"), "interval": 1}))
+    pod = Pods(tmp_path, prepared, store, str(tmp_path / "claim")).start(
+        "a", "train", LAUNCHER, cluster.host, str(prepared)
+    )
+    pod.wait_for(lambda: cluster.jobs)
+    try:
+        pod.stop()
+        pod.wait_until_stopped()
+        assert [*cluster.jobs] == cluster.deleted
+        assert of_pipeline(client, "a") == ("KILLED", "train m", "exit code 143")
+        assert list((tmp_path / "claim").iterdir()) == []
+    finally:
+        pod.kill()
+
+
+def test_a_node_gets_what_is_known_only_here_and_no_secret_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in trainjob.OF_TASK:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KFP_RUN_ID", "a-run")
+    monkeypatch.setenv("KFP_MLFLOW_CONFIG", "{}")
+    monkeypatch.setenv("MLFLOW_RUN_ID", "of the task")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@mlflow")
+    given = [{"name": "MLFLOW_RUN_ID", "value": "of the profile"}]
+    added = {one["name"]: one["value"] for one in trainjob._environment(given)[1:]}
+    plain = {"KFP_RUN_ID": "a-run", "KFP_MLFLOW_CONFIG": "{}"}
+    assert added == {**plain, "MLFLOW_TRACKING_URI": "http://me:secret@mlflow"}  # as the plugin has it
+    monkeypatch.setattr(trainjob, "filled", {"MLFLOW_TRACKING_URI"})
+    assert {one["name"]: one["value"] for one in trainjob._environment(given)[1:]} == plain
 
 
 def test_principal_components_need_no_job(launch: Any, cluster: Cluster) -> None:

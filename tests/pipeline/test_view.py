@@ -142,7 +142,7 @@ def test_the_order_is_that_of_the_pipeline_spec_model_by_model() -> None:
     names = [task.name for task in see([], spec=read_spec(given, pipeline_spec("")))]
     assert names == [
         "download", "prepare", "features", "train pca", "evaluate pca", "train vae", "evaluate vae", "plots",
-        "compare", "one-image", "one-hot", "auto-decoder", "linear", "generation", "beta", "report",
+        "compare", "auto-decoder", "beta", "generation", "linear", "one-hot", "one-image", "report",
     ]  # fmt: skip
 
 

@@ -118,10 +118,10 @@ def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(
     nodes = {node["name"].rpartition(".")[2]: node["id"].rpartition("-")[2] for node in recorded.nodes.values()}
     kube.logs = {f"{driver}{nodes[name]}": log for name in ("one-hot-driver(0)", "one-image-driver(0)")}
     _, _, err = call("status", recorded.run_id, "--host", server.host)
-    told = err[err.index("error: one-image") :].splitlines()
+    told = err[err.index("error: one-hot") :].splitlines()
     assert told == [
-        f"error: one-image and one-hot failed: KFP could not prepare it: {said}.",
-        "The log of one-image ends:",
+        f"error: one-hot and one-image failed: KFP could not prepare it: {said}.",
+        "The log of one-hot ends:",
         f"    {log.strip()}",
     ]
 

@@ -15,6 +15,7 @@ from autoencoders.params import Params, parse_params
 from autoencoders.stages import report as stage
 from autoencoders.stages.publish import publish
 from autoencoders.stages.report import report
+from autoencoders.tracking.store import create_run
 
 Outputs = dict[str, Path]
 
@@ -219,6 +220,60 @@ def test_a_report_of_a_kubeflow_pipeline_goes_to_the_pipeline_s_run_and_finishes
     for rung in stage.RUNGS:
         [run] = runs_named(client, f"ladder: {rung}")
         assert run.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
+
+
+def test_a_run_that_an_outage_left_behind_is_completed_before_models_are_compared(
+    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow went away in the midst of a training, which ended well: its run is running, without a result."""
+    publish(params, **{name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")})
+    [holder] = runs_named(client, "vae")
+    before = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    assert before.run_id == holder.info.run_id
+
+    monkeypatch.setenv("KFP_RUN_ID", "c0ffee00-1")
+    reference = outputs["models"] / "vae" / "run.json"
+    tags = json.loads(reference.read_text())["tags"]
+    left = create_run(client, "autoencoders", "vae", {**tags, "kfp_run": "c0ffee00-1"})
+    client.log_metric(left, "val/loss", 50.0, step=1)
+    reference.write_text(json.dumps({"run_id": left, "tags": tags}))
+    report(params, **outputs)
+
+    run = client.get_run(left)
+    described = json.loads((outputs["models"] / "vae" / "model.json").read_text())
+    history = pd.read_csv(outputs["models"] / "vae" / "history.csv")
+    assert run.info.status == "FINISHED"
+    assert run.info.end_time == int(history["timestamp"].max() * 1000)
+    assert run.data.metrics.items() >= {f"best/{key}": value for key, value in described["validation"].items()}.items()
+    assert [point.step for point in client.get_metric_history(left, "train/loss")] == history["epoch"].tolist()
+    assert len(run.outputs.model_outputs) == 1
+    [pipeline] = runs_named(client, "kubeflow c0ffee00")
+    assert (pipeline.info.status, pipeline.data.tags["kfp_model.vae"]) == ("FINISHED", left)
+    after = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    assert after.run_id == left, "it is as good, and newer"
+
+
+def test_a_run_without_results_is_compared_with_nothing(params: Params, outputs: Outputs, client: MlflowClient) -> None:
+    """Nor does it keep a later one from the alias: an earlier version of this package may have left it so."""
+    from autoencoders.tracking.logged_model import point_alias
+
+    publish(params, **{name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")})
+    [run] = runs_named(client, "ae")
+    whole = client.get_model_version_by_alias("tiny-autoencoders", "best-autoencoder")
+    empty = create_run(client, "autoencoders", "ae", {"data_hash": run.data.tags["data_hash"]})
+    other = client.create_model_version("tiny-autoencoders", whole.source, empty)
+    for version, expected in ((other.version, other.version), (whole.version, whole.version)):
+        assert point_alias(client, "tiny-autoencoders", "best-autoencoder", version, "val/mse") == expected
+
+
+def test_a_run_that_is_complete_is_left_as_it_is(
+    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report(params, **outputs)
+    published: list[Path] = []
+    monkeypatch.setattr("autoencoders.tracking.runs._publish", lambda client, folder, name: published.append(folder))
+    report(params, **outputs)
+    assert published == []
 
 
 def test_an_installed_package_has_what_the_page_is_made_of() -> None:

@@ -5,13 +5,26 @@ import sys
 import pytest
 import torch
 
-from autoencoders.training.device import describe
+from autoencoders.errors import UserError
+from autoencoders.training.device import describe, resolve_device
 
 
 @pytest.mark.parametrize(("threads", "words"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
 def test_threads_are_counted_in_words(monkeypatch: pytest.MonkeyPatch, threads: int, words: str) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert describe(torch.device("cpu")) == words
+
+
+def test_a_device_that_is_not_there_is_told_in_one_line_that_helps_on_a_cluster_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError) as caught:
+        resolve_device("cuda")
+    assert str(caught.value) == (
+        "device: cuda, but torch sees no CUDA device. Use `auto` or `cpu`; on a cluster, see that the profile asks for "
+        "an `accelerator`, and that its nodes have NVIDIA's driver and device plugin."
+    )
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's malloc")

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from autoencoders.api import BLOCK, load_model
 from autoencoders.commands.pictures import numbered, write_picture
@@ -11,6 +10,7 @@ from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
+from autoencoders.progress import progress
 
 MOST = 100_000
 """Images that one call writes."""
@@ -29,7 +29,7 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
     trained, generator = load_model(model), torch.Generator().manual_seed(seed)
     names, first = iter(numbered([""] * n)), None
     with new_folder(out) as draft:
-        for start in tqdm(range(0, n, BLOCK), desc="samples", unit="block", delay=2, leave=False):
+        for start in progress(range(0, n, BLOCK), desc="samples", unit="block", delay=2, leave=False):
             images = trained.sample(min(BLOCK, n - start), generator)
             first = images if first is None else first
             for image, name in zip(images, names, strict=False):

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from tqdm import tqdm
 
 from autoencoders.data.files import spool
 from autoencoders.data.folder import ManifestRow
 from autoencoders.errors import UserError
+from autoencoders.progress import progress
 
 LARGEST_INFERRED = 64
 LARGEST_SIDE = 1024
@@ -74,7 +74,7 @@ class _Decoder:
 
     def stream(self, rows: list[ManifestRow]) -> Iterator[NDArray[np.uint8]]:
         """Yield blocks (1, C, H, W), in order, leaving out what cannot be read."""
-        for row in tqdm(rows, desc="decoding", unit="image", delay=2, leave=False):
+        for row in progress(rows, desc="decoding", unit="image", delay=2, leave=False):
             content = _content(self._folder / row.path, row)
             try:
                 image = decode(content, self._size, self._channels or 3)
@@ -119,7 +119,7 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     Reads headers only. Sizes beyond what `data.image_size` allows count as not shared.
     """
     sizes = []
-    for path in tqdm(paths, desc="sizes", unit="image", delay=2, leave=False):
+    for path in progress(paths, desc="sizes", unit="image", delay=2, leave=False):
         try:
             with Image.open(folder / path, formats=_formats()) as image:
                 _refuse_gigantic(image)

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
-from tqdm import tqdm
 
 from autoencoders.data.files import Digest, atomic_file, checksum
+from autoencoders.progress import progress
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0
@@ -90,7 +90,7 @@ def _receive(url: str, draft: Path, name: str) -> None:
             _check_status(response.status_code)
             length = response.headers.get("Content-Length", "")
             total = int(length) if length.isdecimal() else None
-            bar = tqdm(total=total, unit="B", unit_scale=True, desc=name, delay=2, leave=False)
+            bar = progress(total=total, unit="B", unit_scale=True, desc=name, delay=2, leave=False)
             with bar, draft.open("wb") as file:
                 for chunk in _chunks(response.raw):
                     file.write(chunk)

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tqdm import tqdm
-
 from autoencoders.data.files import checksum
 from autoencoders.errors import UserError
+from autoencoders.progress import progress
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
@@ -91,7 +90,7 @@ def write_manifest(folder: Path, images: list[str], target: Path) -> None:
     with target.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["path", "size", "sha256"])
-        for name in tqdm(images, desc="checksums", unit="image", delay=2, leave=False):
+        for name in progress(images, desc="checksums", unit="image", delay=2, leave=False):
             path = folder / name
             try:
                 rows.writerow([name, path.stat().st_size, checksum(path, "sha256")])

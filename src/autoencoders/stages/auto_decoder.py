@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
@@ -17,6 +16,7 @@ from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.auto_decoder import auto_decoder as draw
 from autoencoders.plots.strips import plain
+from autoencoders.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 BY_CHANCE = 0.95
@@ -44,7 +44,7 @@ def auto_decoder(params: Params, *, data: Path, out: Path) -> None:
 def _store(images: NDArray[np.uint8], settings: Ladder, device: torch.device) -> dict[str, Vectors]:
     rung = settings.auto_decoder
     steps = 2 * rung.epochs * -(-len(images) // rung.batch_size)
-    with tqdm(total=steps, desc="auto-decoder", unit="step", delay=1, mininterval=0.5) as bar:
+    with progress(total=steps, desc="auto-decoder", unit="step", delay=1, mininterval=0.5) as bar:
         return {
             name: store_images(
                 images, rung, learned=name == "learned", seed=settings.seed, device=device, on_step=bar.update

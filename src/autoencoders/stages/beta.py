@@ -10,7 +10,6 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
@@ -20,6 +19,7 @@ from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.models.vae import VAE
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.beta import beta_sweep
+from autoencoders.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 from autoencoders.words import listed
 
@@ -75,7 +75,7 @@ def _sweep(prepared: PreparedData, ladder: Ladder, originals: Tensor) -> list[Po
     codes = torch.randn(len(originals), settings.latent, generator=torch.Generator().manual_seed(ladder.seed))
     betas = sorted(set(settings.betas))
     points = []
-    with tqdm(
+    with progress(
         total=len(betas) * settings.epochs * len(train), desc="beta", unit="step", delay=1, mininterval=0.5
     ) as bar:
         for weight in betas:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
@@ -31,6 +30,7 @@ from autoencoders.models.blocks import Shape
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.linear import linear_and_pca
 from autoencoders.plots.style import marked
+from autoencoders.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 BATCH = 1000
@@ -95,7 +95,7 @@ def _measure(
     mean = torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float()
     fits = {}
     steps = len(latents) * training.epochs * len(train)
-    with tqdm(total=steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
+    with progress(total=steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
         for latent in latents:
             model = train_linear(train, kept_by, mean, latent, training, on_batch=bar.update)
             angles = principal_angles(model.basis(), curve.components[:, :latent])

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
@@ -19,6 +18,7 @@ from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_hot import one_hot as draw
 from autoencoders.plots.strips import plain, readable_bytes
+from autoencoders.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Stored = Mapping[int, Capacity]
@@ -44,7 +44,7 @@ def one_hot(params: Params, *, data: Path, out: Path) -> None:
 
 def _store(images: NDArray[np.uint8], counts: list[int], settings: Ladder, device: torch.device) -> dict[int, Capacity]:
     rung, stored = settings.one_hot, {}
-    with tqdm(total=rung.steps * sum(counts), desc="one-hot", unit="image", delay=1, mininterval=0.5) as bar:
+    with progress(total=rung.steps * sum(counts), desc="one-hot", unit="image", delay=1, mininterval=0.5) as bar:
         for count in counts:
             each = partial(bar.update, count)
             stored[count] = store_images(images[:count], rung, seed=settings.seed, device=device, on_step=each)

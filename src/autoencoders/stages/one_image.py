@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
@@ -19,6 +18,7 @@ from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_image import GOOD
 from autoencoders.plots.one_image import one_image as draw
 from autoencoders.plots.strips import readable_bytes
+from autoencoders.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Images = Mapping[str, NDArray[np.uint8]]
@@ -50,7 +50,7 @@ def _store(targets: Images, settings: Ladder, device: torch.device) -> dict[str,
     rung = settings.one_image
     options: dict[str, Any] = {"steps": rung.steps, "rate": rung.learning_rate, "seed": settings.seed, "device": device}
     total = len(targets) * len(rung.networks) * rung.steps
-    with tqdm(total=total, desc="one-image", unit="step", delay=1, mininterval=0.5) as bar:
+    with progress(total=total, desc="one-image", unit="step", delay=1, mininterval=0.5) as bar:
         stored = {
             key: [store_image(image, channels, **options, on_step=bar.update) for channels in rung.networks]
             for key, image in targets.items()

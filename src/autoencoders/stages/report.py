@@ -79,6 +79,7 @@ def report(
         with atomic_file(out) as draft:
             draft.write_text(render(page), encoding="utf-8")
         for name in params.models:
+            runs.complete_model(models / name)
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
             runs.log_rung(ladder / name)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
@@ -20,6 +19,8 @@ from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
 from autoencoders.models import PCA, Autoencoder, Model, build
 from autoencoders.params import Params, Vae
+from autoencoders.pod import kfp_run
+from autoencoders.progress import EpochProgress
 from autoencoders.tracking.recorder import say
 from autoencoders.trained import save_trained
 from autoencoders.training.checkpoint import Checkpoint
@@ -27,6 +28,9 @@ from autoencoders.training.device import describe, make_deterministic, resolve_d
 from autoencoders.training.loop import Row, fit
 from autoencoders.training.share import Share, joined
 from autoencoders.training.storage import beneath
+
+WAITS, TRAINS, HAS_MODEL = "waits", "trains", "has the model"
+"""What the first of several processes is about."""
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, out: Path) -> None:
@@ -36,8 +40,9 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
     `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
-    tracking.require_server()
     with joined(resolve_device(params.device)) as (share, device):
+        if share.is_first:
+            tracking.require_server()
         _train(params, model, PreparedData(data), checkpoints, out, share, device)
 
 
@@ -61,30 +66,59 @@ def _train(
         "train": None if isinstance(network, PCA) else settings.model_dump(),
         "hardware": describe(device, share.size),
     }
+    together = Share() if isinstance(network, PCA) else share  # one process computes principal components
     if not share.is_first:
-        if not isinstance(network, PCA):
+        if together.size > 1 and _first_trains(together):
             fit_network(network, prepared, params, model, device, share)
         return
-    checkpoint = Checkpoint(beneath(checkpoints, model), _fingerprint(description))
+    checkpoint = Checkpoint(beneath(checkpoints, model), _fingerprint(description), owner=kfp_run())
     checkpoint.warn = say
+    checkpoint.while_waiting = lambda: together.same(WAITS)
     with checkpoint.locked():
-        saved = checkpoint.load()
-        with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
-            checkpoint.run_id = lambda: run.run_id
-            history: list[Row] = []
-            if isinstance(network, PCA):
-                results = _fit_pca(network, prepared)
-            else:
-                history, results = fit_network(network, prepared, params, model, device, share, checkpoint, saved, run)
-            results["anomaly"] = _thresholds(network.to(device), prepared, device)
-            with result_folder(out) as draft:
-                if history:
-                    write_csv(draft / "history.csv", history)
-                described = save_trained(draft, network, {**description, **results})
-                (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
-            run.log_trained(out)
-        checkpoint.discard()
-    print(f"{model}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")
+        taken = checkpoint.take_model(out)
+        together.same(HAS_MODEL if taken else TRAINS)
+        if not taken:
+            _train_and_store(network, prepared, params, description, device, share, checkpoint, out)
+    if taken:
+        print(f"{model}: trained by another process meanwhile, stored in {out}")
+        with tracking.FolderRuns(params.tracking.experiment) as runs:
+            runs.name_models([out], of_task=model)
+
+
+def _first_trains(share: Share) -> bool:
+    """Wait until the first process tells the others that it trains, or that it was given the model."""
+    while (told := share.same(None)) == WAITS:
+        pass
+    return told == TRAINS
+
+
+def _train_and_store(
+    network: Model,
+    prepared: PreparedData,
+    params: Params,
+    description: dict[str, Any],
+    device: torch.device,
+    share: Share,
+    checkpoint: Checkpoint,
+    out: Path,
+) -> None:
+    name, saved = description["name"], checkpoint.load()
+    with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
+        checkpoint.run_id = lambda: run.run_id
+        history: list[Row] = []
+        if isinstance(network, PCA):
+            results = _fit_pca(network, prepared)
+        else:
+            history, results = fit_network(network, prepared, params, name, device, share, checkpoint, saved, run)
+        results["anomaly"] = _thresholds(network.to(device), prepared, device)
+        with result_folder(out) as draft:
+            if history:
+                write_csv(draft / "history.csv", history)
+            described = save_trained(draft, network, {**description, **results})
+            (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
+        run.log_trained(out)
+    checkpoint.finish(out)
+    print(f"{name}: {described['parameters']:,} parameters, {_summary(results)}, stored in {out}")
 
 
 def _fit_pca(model: PCA, prepared: PreparedData) -> dict[str, Any]:
@@ -113,26 +147,18 @@ def fit_network(
     train_batches = Batches(images, settings.batch_size, device)
     options: dict[str, Any] = {"beta": entry.beta, "kl_warmup": entry.kl_warmup} if isinstance(entry, Vae) else {}
     parent = os.getppid()
-    bar = tqdm(
-        total=settings.epochs * len(train_batches),
-        desc=name,
-        unit="step",
-        delay=1,
-        mininterval=0.5,
-        disable=run is None,
-    )
+    begun = saved["progress"]["epoch"] if saved else 0
+    shown = EpochProgress(name, settings.epochs, len(train_batches), begun=begun, disable=run is None)
 
     def on_epoch(row: Row) -> None:
-        told = f"epoch {row['epoch']:.0f}/{settings.epochs}, val loss {row['val/loss']:.4g}"
-        bar.set_postfix_str(told, refresh=False)  # a bar drawn before its delay is never closed with a line's end
-        bar.n = int(row["epoch"]) * len(train_batches)
+        shown.on_epoch(row)
         if run:
             run.log_epoch(row)
         if "DVC_STAGE" in os.environ and os.getppid() != parent:
             checkpoint_note = f"training {name} stops after epoch {row['epoch']:.0f}"
             raise Interrupted(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
 
-    with bar:
+    with shown:
         progress = fit(
             model,
             train_batches,
@@ -142,7 +168,7 @@ def fit_network(
             resume=saved,
             share=share,
             on_epoch=on_epoch,
-            on_batch=bar.update,
+            on_batch=shown.on_batch,
             **options,
         )
     best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)

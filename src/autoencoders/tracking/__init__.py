@@ -8,7 +8,8 @@ exception are system metrics, which no folder keeps.
     recorder      calls in the background, and what happens when they fail
     origin        the tags that tie a run to commit, DVC stage and inputs
     launch        what started the process, and the run that it is to join
-    kfp_status    how the run of a Kubeflow pipeline ends
+    kfp_status    status of the run of a Kubeflow pipeline, while it goes on and once it has ended
+    kfp_server    asking Kubeflow how a pipeline has ended
     links         addresses of runs' pages
     store         finding and making experiments and runs
     content       what a run holds, each part logged so that logging it again changes nothing

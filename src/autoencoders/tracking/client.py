@@ -3,6 +3,8 @@
 import fcntl
 import logging
 import os
+import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
+from autoencoders.pod import kfp_run
 
 if TYPE_CHECKING:
     import requests
@@ -31,8 +34,20 @@ SQLITE = "sqlite:///"
 PAGES = "AUTOENCODERS_MLFLOW_PAGES"
 """Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
 HEALTH_TIMEOUT = 5.0
+OUTAGE = 300.0
+"""Seconds for which a task in a pod waits for a server before it fails."""
+POLL = 5.0
+"""Seconds between looks at a server that is waited for."""
 HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 """Hosted servers may have the API alone."""
+
+
+class Unavailable(UserError):
+    """The server does not answer, and may do so later; `what` says so without the advice."""
+
+    def __init__(self, what: str, advice: str) -> None:
+        super().__init__(f"{what} {advice}")
+        self.what = what
 
 
 def repository_root() -> Path:
@@ -119,13 +134,33 @@ def run_page(experiment_id: str, run_id: str) -> str | None:
 
 
 def require_server() -> None:
-    """Raise `UserError` within seconds where MLflow is on a server and that does not answer."""
+    """Raise `UserError` within seconds where MLflow is on a server and that does not answer.
+
+    In a pod, whose task Kubeflow does not try again when it fails, it has `OUTAGE` seconds to come back.
+    """
+    until, told = time.monotonic() + OUTAGE, False
+    while True:
+        try:
+            return ask_server()
+        except Unavailable as error:
+            if kfp_run() is None or time.monotonic() > until:
+                raise
+            if not told:
+                print(f"{error.what} Waiting for it, {OUTAGE / 60:.0f} min at most.", file=sys.stderr, flush=True)
+            told = True
+            time.sleep(POLL)
+
+
+def ask_server() -> None:
+    """Raise `UserError` where MLflow is on a server and that does not answer, refuses access or is no MLflow."""
     uri = tracking_uri()
     if not uri.startswith(("http://", "https://")):
         return
     import requests
 
     fix = "Start it, correct MLFLOW_TRACKING_URI, or unset the variable to use the local database."
+    if kfp_run():
+        fix = "See that it runs, and that the address in the secret is the one that pods use."
     server = f"the MLflow server at {without_password(uri)}"
     try:
         with requests.Session() as session:
@@ -135,7 +170,7 @@ def require_server() -> None:
                 if answer.status_code != 404:
                     break
     except requests.RequestException as error:
-        raise UserError(f"{server} does not answer ({type(error).__name__}). {fix}") from None
+        raise Unavailable(f"{server} does not answer ({type(error).__name__}).", fix) from None
     if answer.status_code in (401, 403):
         raise UserError(
             f"{server} refuses access (HTTP {answer.status_code}). "
@@ -145,7 +180,7 @@ def require_server() -> None:
     if answer.status_code == 404:
         raise UserError(f"there is no MLflow at {without_password(uri)}: HTTP 404 for /health and for its API. {fix}")
     if answer.status_code >= 500:
-        raise UserError(f"{server} is in trouble (HTTP {answer.status_code}). {fix}")
+        raise Unavailable(f"{server} is in trouble (HTTP {answer.status_code}).", fix)
 
 
 def _authorize(session: "requests.Session") -> None:

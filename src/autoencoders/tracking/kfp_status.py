@@ -1,16 +1,24 @@
-"""How MLflow's run of a Kubeflow pipeline ends: by its last stage, by a task that fails, or by what ran it.
+"""Status of MLflow's run of a Kubeflow pipeline: while its tasks come and go, and once it has ended.
 
-A run that Kubeflow's own plugin for MLflow injected, and what that made above it, are the plugin's to end.
+A task that fails, or is stopped, marks the run. Its own next attempt takes that back, and no other task does: others
+may go on, and finish, in a pipeline that has failed. The last task finishes the run. Who watches the pipeline from
+outside has the last word, since Kubeflow knows of what no task can tell: pods that never ran, or were lost.
+
+A run that Kubeflow's own plugin for MLflow made is the plugin's to end.
 """
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from autoencoders.pod import kfp_run
+from autoencoders.tracking import kfp_server
 from autoencoders.tracking.content import set_tags
-from autoencoders.tracking.launch import PIPELINE, injected_run, kubeflow_run
-from autoencoders.tracking.recorder import PATIENCE, Recorder
-from autoencoders.tracking.store import PARENT
+from autoencoders.tracking.launch import PIPELINE, find_kubeflow_run, injected_run, kubeflow_run
+from autoencoders.tracking.recorder import PATIENCE, Recorder, is_failure_of_mlflow
+from autoencoders.tracking.store import PARENT, tagged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,40 +28,149 @@ FAILED_TASK = "kfp_failed_task"
 """Tag of a pipeline's run: the task that failed, or was stopped."""
 ERROR = "kfp_error"
 """Tag of a pipeline's run: what that task said of it."""
+FAILURE = "kfp_failure."
+"""Beginning of tags of a pipeline's run, one for each task that failed or was stopped, and has not begun again since:
+the status, and what the task said."""
+CLOSED = "kfp_state"
+"""Tag of a pipeline's run: the status with which Kubeflow ended it."""
+ASKING = 5.0
+"""Seconds after which Kubeflow is asked of no further run: a task has something else to do."""
+BEFORE_ALL = ("download", "prepare")
+"""Stages on which all others depend: once another task begins, they have succeeded."""
 
 
-def end_pipeline(client: "MlflowClient", run_id: str, status: str, task: str = "", error: str = "") -> None:
-    """Mark a pipeline's run as ended; a success takes back what an earlier attempt of a task left of its failure."""
-    if status == "FINISHED":
-        for tag in {FAILED_TASK, ERROR} & client.get_run(run_id).data.tags.keys():
-            client.delete_tag(run_id, tag)
+def task_name(model: str = "") -> str:
+    """Return the name of this process's task: its stage's and, of those that there are of each model, the model's."""
+    stage = os.environ.get("KFP_TASK", "")
+    return f"{stage} {model}" if model else stage
+
+
+def run_above(client: "MlflowClient", experiment: str, task: str) -> str | None:
+    """Return the run below which those of `task` belong: the injected one, or the Kubeflow pipeline's, which then runs.
+
+    That of a new pipeline is made, and runs of earlier ones that nobody has ended are ended on the occasion.
+    """
+    if injected := injected_run():
+        return injected
+    if known := find_kubeflow_run(client, experiment):
+        _take_back(client, client.get_run(known), task)
+        return known
+    if made := kubeflow_run(client, experiment):
+        _end_abandoned(client, made)
+    return made
+
+
+def _end_abandoned(client: "MlflowClient", own: str) -> None:
+    """End the runs of pipelines, in the experiment of the run `own`, that still run though Kubeflow's have ended.
+
+    Pods that never ran our code, ran out of memory or over their deadline have marked nothing, and not everybody
+    watches from outside. What Kubeflow's server does not know, or does not answer for, stays as it is.
+    """
+    if kfp_run() is None:
+        return
+    until = time.monotonic() + ASKING
+    running = f"attributes.status = 'RUNNING' and tags.`{PIPELINE}` LIKE '%'"
+    try:
+        experiment = client.get_run(own).info.experiment_id
+        for run in client.search_runs([experiment], running, order_by=["attributes.start_time DESC"]):
+            if run.info.run_id == own or time.monotonic() > until:
+                continue
+            if status := kfp_server.status_of(run.data.tags[PIPELINE]):
+                close(client, run, status)
+    except Exception as error:
+        if not is_failure_of_mlflow(error):  # nor of Kubeflow's server
+            raise
+
+
+def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
+    """Have a pipeline's run go on, of which `task` begins, unless another task has failed for good."""
+    run_id, failures = run.info.run_id, _failures(run)
+    if PIPELINE not in run.data.tags or (run.info.status == "RUNNING" and not failures):
+        return
+    closed = CLOSED in run.data.tags  # Kubeflow had ended all of it, and tries all that had failed again
+    left = {} if closed else {failed: said for failed, said in failures.items() if not _puts_right(task, failed)}
+    _delete_tags(client, run, {CLOSED, *(FAILURE + failed for failed in failures.keys() - left.keys())})
+    if left:
+        _show(client, run, left)
     else:
-        set_tags(client, run_id, {tag: text for tag, text in {FAILED_TASK: task, ERROR: error}.items() if text})
-    client.set_terminated(run_id, status)
+        _delete_tags(client, run, {FAILED_TASK, ERROR})
+        client.update_run(run_id, status="RUNNING")
+        run = client.get_run(run_id)
+        if since := _failures(run):  # of another task, at this very moment
+            _show(client, run, since)
 
 
-def break_off_pipeline(experiment: str, status: str, error: str) -> None:
-    """Mark the run of the pipeline that this process is a failing task of.
+def _puts_right(task: str, failed: str) -> bool:
+    """Tell whether `task`, by beginning, shows that `failed` is tried again, or has succeeded since."""
+    return failed in (task, _stage(task), *BEFORE_ALL)
+
+
+def _stage(task: str) -> str:
+    return task.partition(" ")[0]
+
+
+def _failures(run: "Run") -> dict[str, str]:
+    """Return what tasks said that failed and were not tried again, each with its status in front."""
+    tags = run.data.tags
+    return {tag.removeprefix(FAILURE): said for tag, said in sorted(tags.items()) if tag.startswith(FAILURE)}
+
+
+def _show(client: "MlflowClient", run: "Run", failures: Mapping[str, str]) -> None:
+    """Give a pipeline's run the status and the words of the gravest of its failures."""
+    status = "FAILED" if any(said.startswith("FAILED") for said in failures.values()) else "KILLED"
+    grave = [task for task, said in failures.items() if said.startswith(status)]
+    shown = run.data.tags.get(FAILED_TASK)
+    task = shown if shown in grave else grave[0]
+    said = failures[task].partition(" ")[2]
+    set_tags(client, run.info.run_id, {tag: text for tag, text in {FAILED_TASK: task, ERROR: said}.items() if text})
+    if run.info.status != status:
+        client.set_terminated(run.info.run_id, status)
+
+
+def _delete_tags(client: "MlflowClient", run: "Run", tags: set[str]) -> None:
+    from mlflow.exceptions import MlflowException
+
+    for tag in tags & run.data.tags.keys():
+        with suppress(MlflowException):  # another task, which begins at the same time, was faster
+            client.delete_tag(run.info.run_id, tag)
+
+
+def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> None:
+    """Mark the run of the pipeline that this process is the failing `task` of, and what that left running.
 
     The task may be tried again. Where MLflow does not answer, nothing is said: the process has its own error to tell.
     """
 
     def action(client: "MlflowClient", run_id: str) -> None:
-        end_pipeline(client, run_id, status, os.environ.get("KFP_TASK", ""), error)
+        for run in _left_running(client, run_id, os.environ["KFP_RUN_ID"]):
+            tags = run.data.tags  # of a process that was killed: the others end their runs themselves
+            if task == f"{tags.get('kfp_task')} {tags.get('model')}":
+                client.set_terminated(run.info.run_id, status)
+        set_tags(client, run_id, {FAILURE + task: f"{status} {error}"})
+        run = client.get_run(run_id)
+        _show(client, run, _failures(run))
 
     _with_pipeline(experiment, action, warns=False)
+
+
+def finish_pipeline(client: "MlflowClient", run_id: str) -> None:
+    """Mark a pipeline's run as finished, whatever its tasks went through, and as lost what is left running below it."""
+    run = client.get_run(run_id)
+    if PIPELINE in run.data.tags:
+        _end(client, run, "FINISHED")
 
 
 def interrupt_pipeline(experiment: str) -> None:
     """End the run of this pipeline, which was interrupted from outside its tasks, and what these left running."""
 
     def action(client: "MlflowClient", run_id: str) -> None:
-        left = _left_running(client, run_id)
-        for run in left:
-            client.set_terminated(run.info.run_id, "KILLED")
-        if client.get_run(run_id).info.status == "RUNNING":
-            tasks = sorted({run.data.tags.get("kfp_task", "") for run in left})
-            end_pipeline(client, run_id, "KILLED", ", ".join(tasks), "interrupted")
+        left = _left_running(client, run_id, os.environ["KFP_RUN_ID"])
+        run = client.get_run(run_id)
+        tasks = ", ".join(sorted({below.data.tags.get("kfp_task", "") for below in left}))
+        if run.info.status == "RUNNING":
+            _end(client, run, "KILLED", tasks, "interrupted")
+        else:
+            _end_runs(client, left, "KILLED")
 
     _with_pipeline(experiment, action, warns=True)
 
@@ -61,16 +178,14 @@ def interrupt_pipeline(experiment: str) -> None:
 def close_pipeline(pipeline: str, experiment: str, status: str, task: str = "", error: str = "") -> str | None:
     """Mark MLflow's run of the Kubeflow run `pipeline`, which has ended, as `status`, and return its page.
 
-    For who watches a pipeline from outside; `task` failed, and said `error`. A run that has ended already keeps its
-    status. Where MLflow does not answer, nothing happens; where it has no such run, or no page, None is returned.
+    For who watches a pipeline from outside; `task` failed, and said `error`. Doing so again changes nothing.
+    Where MLflow does not answer, nothing happens; where it has no such run, or no page, None is returned.
     """
     from autoencoders.tracking.links import ABOVE, pages
-    from autoencoders.tracking.store import tagged
 
     def attempt(client: "MlflowClient") -> None:
-        run_id = tagged(client, PIPELINE, pipeline)
-        if run_id and client.get_run(run_id).info.status == "RUNNING":
-            end_pipeline(client, run_id, status, task, error)
+        if run_id := tagged(client, PIPELINE, pipeline):
+            close(client, client.get_run(run_id), status, task, error)
 
     recorder = Recorder()
     recorder.warns = False
@@ -79,13 +194,50 @@ def close_pipeline(pipeline: str, experiment: str, status: str, task: str = "", 
     return pages({}, pipeline).get(ABOVE)
 
 
+def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
+    """End a pipeline's run, and what is left running below it, as Kubeflow says that it ended.
+
+    That stands above what tasks have said, with one exception: what a task has marked as failed is not "killed". A run
+    that the last task has finished is failed after all, where Kubeflow could not keep what that task made.
+    """
+    if run.info.status == "FAILED" and status == "KILLED":
+        status = "FAILED"
+    if run.info.status != "FAILED" and status == "FAILED" and task:
+        shown = run.data.tags.get(FAILED_TASK, "")
+        if _stage(shown) != _stage(task):  # that was stopped, and tried again: another task is the reason
+            _delete_tags(client, run, {FAILED_TASK, ERROR})
+            run = client.get_run(run.info.run_id)
+    _end(client, run, status, task, error)
+    if run.data.tags.get(CLOSED) != status:
+        client.set_tag(run.info.run_id, CLOSED, status)
+
+
+def _end(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
+    """End a pipeline's run and what is left running below it; what its tags say already of a failure stays."""
+    run_id, tags = run.info.run_id, run.data.tags
+    _end_runs(client, _left_running(client, run_id, tags[PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
+    if status == "FINISHED":
+        _delete_tags(client, run, {FAILED_TASK, ERROR, *(FAILURE + failed for failed in _failures(run))})
+    else:
+        said = {FAILED_TASK: task, ERROR: error}
+        set_tags(client, run_id, {tag: text for tag, text in said.items() if text and tag not in tags})
+    if run.info.status != status:
+        client.set_terminated(run_id, status)
+
+
+def _end_runs(client: "MlflowClient", runs: list["Run"], status: str) -> None:
+    for run in runs:
+        client.set_terminated(run.info.run_id, status)
+
+
 def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None], warns: bool) -> None:
-    """Call `action` with the run of the Kubeflow pipeline that this process is a task of, where there is one."""
+    """Call `action` with the run of the Kubeflow pipeline that this process is a task of, where that is ours to end."""
     if injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
         return
 
     def attempt(client: "MlflowClient") -> None:
-        if run_id := kubeflow_run(client, experiment):
+        run_id = kubeflow_run(client, experiment)
+        if run_id and PIPELINE in client.get_run(run_id).data.tags:
             action(client, run_id)
 
     recorder = Recorder()
@@ -94,12 +246,12 @@ def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None
     recorder.finish(tell=warns, timeout=None if warns else PATIENCE)
 
 
-def _left_running(client: "MlflowClient", pipeline: str) -> list["Run"]:
+def _left_running(client: "MlflowClient", run_id: str, pipeline: str) -> list["Run"]:
     """Return the runs that belong to a pipeline's, by their place below it or by their tag, and have not ended."""
     everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
     found = {}
-    for tag, value in {PARENT: pipeline, "kfp_run": os.environ["KFP_RUN_ID"]}.items():
+    for tag, value in {PARENT: run_id, "kfp_run": pipeline}.items():
         for run in client.search_runs(everywhere, f"tags.`{tag}` = '{value}' and attributes.status = 'RUNNING'"):
             found[run.info.run_id] = run
-    found.pop(pipeline, None)
+    found.pop(run_id, None)
     return list(found.values())

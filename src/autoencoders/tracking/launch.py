@@ -1,16 +1,20 @@
 """What started this process: by itself, `mlflow run`, DVC, or Kubeflow Pipelines, and the run that it made for it."""
 
+import json
 import os
 from typing import TYPE_CHECKING
 
 from autoencoders.tracking.origin import circumstances
-from autoencoders.tracking.store import create_run, experiment_id
+from autoencoders.tracking.store import create_run, existing, experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PIPELINE = "kfp_pipeline"
 """Tag of the run of a whole Kubeflow pipeline: the pipeline run's id, as `kfp_run` is of each of its tasks' runs."""
+
+PLUGIN = "KFP_MLFLOW_CONFIG"
+"""Environment variable: JSON, what Kubeflow's plugin for MLflow knows, in all pods of a run for which it is on."""
 
 
 def injected_run() -> str | None:
@@ -36,7 +40,7 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
     pipeline = os.environ.get("KFP_RUN_ID")
     if not pipeline:
         return None
-    if found := _oldest(client, experiment, pipeline):
+    if found := find_kubeflow_run(client, experiment):
         return found
     tags = {name: value for name, value in circumstances().items() if name != "kfp_task"}
     own = create_run(client, experiment, f"kubeflow {pipeline[:8]}", {**tags, PIPELINE: pipeline})
@@ -46,17 +50,24 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
     return oldest
 
 
-def run_above(client: "MlflowClient", experiment: str) -> str | None:
-    """Return the run below which that of a training belongs, which then runs: the injected or the Kubeflow pipeline's.
+def find_kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
+    """Return that run where there is one: the one that Kubeflow's plugin made, or that a task of the pipeline made."""
+    pipeline = os.environ.get("KFP_RUN_ID")
+    return plugin_run(client) or _oldest(client, experiment, pipeline) if pipeline else None
 
-    A task that failed marks the latter's as failed, and may be tried again.
+
+def plugin_run(client: "MlflowClient") -> str | None:
+    """Return the run that Kubeflow's plugin for MLflow made for this pipeline, if the plugin records where we do.
+
+    It tells each pod of it, though it injects no variables of MLflow's there unless it is told to.
     """
-    if injected := injected_run():
-        return injected
-    above = kubeflow_run(client, experiment)
-    if above and client.get_run(above).info.status != "RUNNING":
-        client.update_run(above, status="RUNNING")
-    return above
+    try:
+        settings = json.loads(os.environ.get(PLUGIN) or "{}")
+    except ValueError:
+        return None
+    values = {key.lower(): value for key, value in settings.items()} if isinstance(settings, dict) else {}
+    run_id = values.get("parentrunid")
+    return existing(client, run_id) if isinstance(run_id, str) and run_id else None
 
 
 def _oldest(client: "MlflowClient", experiment: str, pipeline: str) -> str | None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from autoencoders.errors import UserError
-from autoencoders.tracking.client import connect, require_server, run_page
-from autoencoders.tracking.launch import PIPELINE, injected_run
+from autoencoders.tracking.client import ask_server, connect, run_page
+from autoencoders.tracking.launch import PIPELINE, injected_run, plugin_run
 from autoencoders.tracking.recorder import is_failure_of_mlflow
 from autoencoders.tracking.store import PARENT, existing, recreated, tagged
 
@@ -27,7 +27,7 @@ def pages(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[str, 
     if run_page("", "") is None:
         return {}
     try:
-        require_server()
+        ask_server()
         client = connect()
         known = {ABOVE: _run_of_pipeline(client, pipeline)}
         known |= {name: existing(client, run_id) or recreated(client, run_id) for name, run_id in run_ids.items()}
@@ -44,5 +44,7 @@ def pages(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[str, 
 def _run_of_pipeline(client: "MlflowClient", pipeline: str | None) -> str | None:
     if pipeline is None and (injected := injected_run()):
         return client.get_run(injected).data.tags.get(PARENT)
+    if pipeline is None and (of_plugin := plugin_run(client)):
+        return of_plugin
     pipeline = pipeline or os.environ.get("KFP_RUN_ID")
     return tagged(client, PIPELINE, pipeline) if pipeline else None

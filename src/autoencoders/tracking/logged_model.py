@@ -85,7 +85,8 @@ def _run_of(client: "MlflowClient", name: str, version: str) -> "Run":
 def _comparable(one: "Run", other: "Run", metric: str) -> bool:
     same_data = one.data.tags.get("data_hash") == other.data.tags.get("data_hash")
     same_likelihood = one.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
-    return same_data and (same_likelihood or metric != "val/elbo") and f"best/{metric}" in other.data.metrics
+    both_have_it = all(f"best/{metric}" in run.data.metrics for run in (one, other))
+    return same_data and (same_likelihood or metric != "val/elbo") and both_have_it
 
 
 def _is_better(one: "Run", other: "Run", metric: str) -> bool:

@@ -6,11 +6,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.errors import Interrupted, UserError, first_line, without_password
+from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.params import Params
+from autoencoders.process import drop_lost_outputs, was_stopped
 from autoencoders.tracking import content
 from autoencoders.tracking.client import tracking_uri
-from autoencoders.tracking.launch import injected_run, is_of_pipeline, run_above
+from autoencoders.tracking.kfp_status import run_above, task_name
+from autoencoders.tracking.launch import injected_run, is_of_pipeline
 from autoencoders.tracking.origin import origin_tags
 from autoencoders.tracking.recorder import PATIENCE, Recorder, is_failure_of_mlflow
 from autoencoders.tracking.runs import sync
@@ -61,9 +63,9 @@ class ModelRun(Recorder):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if kind is not None:
-            failed = issubclass(kind, Exception) and not issubclass(kind, Interrupted)
-            self._status = "FAILED" if failed else "KILLED"
+        if error is not None:
+            drop_lost_outputs()  # or the next word to them ends this before its status is told
+            self._status = "KILLED" if was_stopped(error) else "FAILED"
         self.attempt(self._close)
         try:
             self.finish(tell=kind is None, timeout=None if kind is None else PATIENCE)
@@ -91,7 +93,8 @@ class ModelRun(Recorder):
             where = without_password(tracking_uri())
             raise UserError(f"MLFLOW_RUN_ID names the run {injected}, which {where} does not have. Unset it.")
         resume = existing(client, resume) if resume else None
-        run_id, above = injected if injected and not is_of_pipeline() else resume, run_above(client, experiment)
+        run_id = injected if injected and not is_of_pipeline() else resume
+        above = run_above(client, experiment, task_name(name))
         if run_id is None:
             return create_run(client, experiment, name, self._tags, parent=above)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}

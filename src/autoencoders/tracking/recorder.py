@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from autoencoders.errors import first_line
+from autoencoders.pod import kfp_run
 from autoencoders.tracking.client import connect
 
 if TYPE_CHECKING:
@@ -95,9 +96,10 @@ class Recorder:
         self.trouble = first_line(error)
         first, self.offline = not self.offline, True
         if first and self.warns:
+            later = "a pipeline's last task, `report`," if kfp_run() else "`autoencoders publish`"
             say(
                 f"warning: MLflow does not record any more ({self.trouble}). The work goes on and nothing is lost: "
-                "`autoencoders publish` records it once MLflow answers."
+                f"{later} records it once MLflow answers."
             )
 
     def finish(self, tell: bool = True, timeout: float | None = None) -> None:

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.tracking import content, logged_model
-from autoencoders.tracking.kfp_status import end_pipeline
-from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone, run_above
+from autoencoders.tracking.kfp_status import finish_pipeline, run_above, task_name
+from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import PATIENCE, Recorder
 from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
@@ -68,17 +68,20 @@ class FolderRuns(Recorder):
         """Record the rung in `folder`: in the run that has it, with `own` the injected run, or a new one."""
 
         def action(client: "MlflowClient") -> None:
-            parent = None if own else injected_run() or kubeflow_run(client, self._experiment)
+            parent = None if own else run_above(client, self._experiment, task_name())
             log_rung(client, folder, self._experiment, injected_run() if own else None, parent)
 
         return self.attempt(action)
 
-    def name_models(self, models: Iterable[Path]) -> "Future[Any]":
-        """Name the runs of the models that a Kubeflow pipeline is about in its run: they may be of an earlier one."""
+    def name_models(self, models: Iterable[Path], of_task: str = "") -> "Future[Any]":
+        """Name the runs of the models that a Kubeflow pipeline is about in its run: they may be of another one.
+
+        `of_task` is the model that this process's task is about, if it is about one.
+        """
 
         def action(client: "MlflowClient") -> None:
             pipeline = os.environ.get("KFP_RUN_ID")
-            above = run_above(client, self._experiment) if pipeline else None
+            above = run_above(client, self._experiment, task_name(of_task)) if pipeline else None
             if above:
                 named = {f"{MODEL}{model.name}": run_of(client, model, self._experiment) for model in models}
                 content.set_tags(client, above, {"kfp_run": str(pipeline), **named})
@@ -96,13 +99,23 @@ class FolderRuns(Recorder):
             pipeline = None if injected else kubeflow_run(client, self._experiment)
             log_report(client, file, self._experiment, injected or pipeline)
             if pipeline:
-                end_pipeline(client, pipeline, "FINISHED")
+                finish_pipeline(client, pipeline)
 
         return self.attempt(action)
 
     def publish_model(self, model: Path) -> "Future[Any]":
         """Bring the run of the model in the folder `model` up to date, and mark it finished."""
         return self.attempt(lambda client: _publish(client, model, self._experiment))
+
+    def complete_model(self, model: Path) -> "Future[Any]":
+        """Do the same where the run lacks something: MLflow was away while, or when, the training ended."""
+
+        def action(client: "MlflowClient") -> None:
+            run_id = find(client, model)
+            if run_id is None or not _is_complete(client, run_id, model):
+                _publish(client, model, self._experiment)
+
+        return self.attempt(action)
 
     def register(self, name: str, model: Path, alias: str, metric: str) -> "Future[Any]":
         """Point `alias` of the registered model `name` to the model, unless the one that has it is better by `metric`.
@@ -149,6 +162,14 @@ def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     if client.get_run(run_id).info.status != "FINISHED":
         client.set_terminated(run_id, "FINISHED", end)
     return run_id
+
+
+def _is_complete(client: "MlflowClient", run_id: str, folder: Path) -> bool:
+    """Tell whether the run of the model in `folder` has ended well and holds what a training logs last."""
+    run, (description, _) = client.get_run(run_id), read_folder(folder)
+    results = {f"best/{key}" for key in description["validation"]}
+    logged = run.outputs and run.outputs.model_outputs
+    return bool(run.info.status == "FINISHED" and results <= run.data.metrics.keys() and logged)
 
 
 def sync(client: "MlflowClient", run_id: str, folder: Path) -> None:

@@ -11,31 +11,56 @@ from typing import Any
 import torch
 
 from autoencoders.errors import UserError
+from autoencoders.training.handover import Handover
 from autoencoders.training.storage import Unreachable, place
+
+POLL = 10.0
+"""Seconds between looks whether another training is done."""
+WORD = 300.0
+"""Seconds between words about waiting for it."""
 
 
 class Checkpoint:
     """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
 
     `fingerprint` names all that the weights depend on; a checkpoint with another one is not resumed.
+    `owner` is the Kubeflow run that the training is of: equal trainings of several wait for each other.
     `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
-    `warn` tells of a store that is away, which stops no training that has begun.
+    `warn` tells of a store that is away, which stops no training that has begun, and of waiting.
+    `while_waiting` is called again and again meanwhile.
     """
 
-    def __init__(self, where: Path | str, fingerprint: str) -> None:
+    def __init__(self, where: Path | str, fingerprint: str, owner: str | None = None) -> None:
         self.place = place(where)
         self.fingerprint = fingerprint
+        self.owner = owner
         self.run_id: Callable[[], str | None] = lambda: None
         self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
+        self.while_waiting: Callable[[], object] = lambda: None
+        self._handover = Handover(self.place, fingerprint, owner) if owner else None
         self._away = False
-        self._next_try = 0.0
+        self._next_try = self._next_word = 0.0
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold a folder for this process; raises `UserError` where another one trains the same model.
+        """Hold the place for this process: where another one trains the same model, wait for that.
 
-        A store is not held. Raises `Unreachable` where it cannot be written to.
+        Without an owner, raise `UserError` instead; a store is not held then.
+        Raises `Unreachable` where a store cannot be written to.
         """
-        return self.place.locked()
+        return self.place.locked(self._wait, self.owner) if self.owner else self.place.locked()
+
+    def _wait(self, holder: str) -> None:
+        assert self._handover
+        self._handover.announce()
+        if time.monotonic() >= self._next_word:
+            self.warn(f"{holder} is training the same model: waiting for it ({self.place})")
+            self._next_word = time.monotonic() + WORD
+        self.while_waiting()
+        time.sleep(POLL)
+
+    def take_model(self, out: Path) -> bool:
+        """Write the model that an equal training, which this one waited for, has trained to `out`, if it has."""
+        return self._handover is not None and self._handover.take(out)
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
@@ -73,6 +98,16 @@ class Checkpoint:
         except Exception as error:  # whatever a damaged file makes torch raise
             raise UserError(f"{self.place} is damaged ({error}). Delete it to train from the start.") from error
         return state if state.get("fingerprint") == self.fingerprint else None
+
+    def finish(self, model: Path) -> None:
+        """Remove the checkpoint: the training is complete, and stored in `model`, which those get who wait for it."""
+        try:
+            if self._handover and self._handover.is_awaited():
+                self._handover.leave(model)
+        except (UserError, OSError) as error:
+            self.warn(f"warning: whoever waits for this training goes on from its checkpoint: {error}")
+        else:
+            self.discard()
 
     def discard(self) -> None:
         """Remove the checkpoint: the training that it belonged to is complete and stored."""

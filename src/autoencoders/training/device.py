@@ -19,7 +19,10 @@ def resolve_device(name: str = "auto") -> torch.device:
     if name.startswith("cuda"):
         count = torch.cuda.device_count()
         if not torch.cuda.is_available():
-            raise UserError(f"device: {name}, but torch sees no CUDA device. Use `auto` or `cpu`.")
+            raise UserError(
+                f"device: {name}, but torch sees no CUDA device. Use `auto` or `cpu`; on a cluster, see that the "
+                "profile asks for an `accelerator`, and that its nodes have NVIDIA's driver and device plugin."
+            )
         if torch.device(name).index is not None and torch.device(name).index >= count:
             raise UserError(f"device: {name}, but there are {count} CUDA devices (cuda:0 … cuda:{count - 1}).")
     return torch.device(name)

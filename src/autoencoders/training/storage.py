@@ -1,21 +1,22 @@
 """Where a checkpoint is kept: in a folder, on this machine or a volume, or in an object store."""
 
-import fcntl
 import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 
-from autoencoders.data.files import disk_errors
 from autoencoders.errors import UserError, first_line, without_password
+from autoencoders.training.folder import Folder
+from autoencoders.training.lease import Lease
+from autoencoders.training.place import FILE, Place, Unreachable, Wait
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-FILE = "last.pt"
+PROBE = "probe"
 S3 = ("s3", "s3a")
 ANSWER = 30.0
 """Seconds within which a store must have answered."""
@@ -23,26 +24,6 @@ SLOWEST = 1e6
 """Bytes a second of an upload that is waited for."""
 DOWNLOAD = 1800.0
 """Seconds for a download."""
-
-
-class Unreachable(UserError):
-    """An object store does not take, give or remove a checkpoint: it is away, or refuses."""
-
-
-class Place(Protocol):
-    """What `Checkpoint` needs; `str` of it says where it is."""
-
-    def locked(self) -> AbstractContextManager[None]:
-        """Make the place ready, and hold it while a model is trained."""
-
-    def open(self) -> BinaryIO | None:
-        """Return what was written last, or None."""
-
-    def write(self, content: bytes) -> None:
-        """Replace what was written last; a kill at any moment leaves the old content or the new, never half of it."""
-
-    def remove(self) -> None:
-        """Remove what was written, if anything was."""
 
 
 def is_url(where: Path | str) -> TypeGuard[str]:
@@ -60,55 +41,8 @@ def place(where: Path | str) -> Place:
     return Objects(where) if is_url(where) else Folder(Path(where))
 
 
-class Folder:
-    """One file in a folder of its own, beside a lock that keeps a second process out."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / FILE
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this process; raises `UserError` where another one trains the same model."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a+") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                handle.seek(0)
-                raise UserError(
-                    f"process {handle.read().strip() or '?'} is already training {self.folder.name}. "
-                    "Wait for it to end, or stop it, then run again: training resumes where it stopped."
-                ) from None
-            handle.truncate(0)
-            handle.write(str(os.getpid()))
-            handle.flush()
-            yield
-
-    def open(self) -> BinaryIO | None:
-        """Return the file, opened, or None where there is none."""
-        return self.path.open("rb") if self.path.exists() else None
-
-    def write(self, content: bytes) -> None:
-        """Replace the file; raises `UserError` where the disk is full."""
-        partial = self.path.with_suffix(".partial")
-        try:
-            with disk_errors(self.folder):
-                partial.write_bytes(content)
-                partial.replace(self.path)
-        finally:
-            partial.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """Remove the file."""
-        self.path.unlink(missing_ok=True)
-
-
 class Objects:
-    """One object beneath a URL, such as s3://bucket/prefix: of S3, or of another store whose fsspec package is there.
+    """Objects beneath a URL, such as s3://bucket/prefix: of S3, or of another store whose fsspec package is there.
 
     A store replaces an object as a whole or not at all. What it does not do raises `Unreachable`, in one line that
     holds no password.
@@ -116,42 +50,51 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self.url = f"{_url(url)}/{FILE}"
-        self._store, self._path = _store(self.url)
+        self._store, path = _store(self.url)
+        self._prefix = path.removesuffix(FILE)
 
     def __str__(self) -> str:
         return without_password(self.url)
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """See that the store takes objects and gives them up, before hours are spent.
+    def locked(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
+        """See that the store takes objects and gives them up, before hours are spent, and hold a lease there.
 
-        Nothing is locked: a lock would outlive a process that was killed. Two trainings with one URL, if they are the
-        same, write the same; if not, each passes over the other's checkpoint, and one that is killed begins anew.
+        Without `wait` there is no lease: after a process that was killed, it would keep the next one waiting. Two
+        trainings with one URL, if they are the same, write the same; if not, each passes over the other's checkpoint,
+        and one that is killed begins anew.
         """
-        probe = f"{self._path}.probe"
         with self._asked(_what_helps(self.url)):
+            probe = self._prefix + PROBE
             self._call(ANSWER, "pipe_file", probe, b"probe")
             with suppress(FileNotFoundError):  # another training, which looks at the same time, removed it
                 self._call(ANSWER, "rm_file", probe)
-        yield
+        with Lease(self, owner).held(wait) if wait else nullcontext():
+            yield
 
-    def open(self) -> BinaryIO | None:
-        """Return the object's content, or None where there is none."""
+    def open(self, name: str = FILE) -> BinaryIO | None:
+        """Return an object's content, or None where there is none."""
         with self._asked(_what_helps(self.url)):
             try:
-                return io.BytesIO(self._call(DOWNLOAD, "cat_file", self._path))
+                return io.BytesIO(self._call(DOWNLOAD, "cat_file", self._prefix + name))
             except FileNotFoundError:
                 return None
 
-    def write(self, content: bytes) -> None:
-        """Replace the object."""
+    def write(self, content: bytes, name: str = FILE) -> None:
+        """Replace an object."""
         with self._asked():
-            self._call(ANSWER + len(content) / SLOWEST, "pipe_file", self._path, content)
+            self._call(ANSWER + len(content) / SLOWEST, "pipe_file", self._prefix + name, content)
 
-    def remove(self) -> None:
-        """Remove the object."""
+    def remove(self, name: str = FILE) -> None:
+        """Remove an object."""
         with self._asked(), suppress(FileNotFoundError):
-            self._call(ANSWER, "rm_file", self._path)
+            self._call(ANSWER, "rm_file", self._prefix + name)
+
+    def names(self) -> list[str]:
+        """Return the names of all objects."""
+        with self._asked():
+            self._store.invalidate_cache()  # of lists: others write here, too
+            return [path.removeprefix(self._prefix) for path in self._call(ANSWER, "find", self._prefix)]
 
     @contextmanager
     def _asked(self, what_helps: str = "") -> Iterator[None]:

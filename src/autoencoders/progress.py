@@ -1,0 +1,133 @@
+"""Progress on stderr: a bar on a terminal; elsewhere whole lines, which a log passes on, and not too many of them."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sized
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+EVERY = 30.0
+"""Seconds between two lines."""
+
+
+def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
+    """Return tqdm's bar, over `iterable` or to be updated, or what takes its place where stderr is no terminal."""
+    return tqdm(iterable, **options) if _is_terminal() else Lines(iterable, **options)
+
+
+class Lines:
+    """A bar that nobody sees move: a line every `EVERY` seconds. Takes tqdm's options, of which it needs two."""
+
+    def __init__(self, iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, **unused: Any):
+        self._iterable, self._name = iterable, desc
+        self._total = len(iterable) if isinstance(iterable, Sized) else total
+        self._done = 0
+        self._of = ""
+        self._began = self._last = time.monotonic()
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self._iterable or ():
+            yield item
+            self.update()
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        pass
+
+    def set_postfix_str(self, text: str) -> None:
+        """Say what is being worked on."""
+        self._of = f", {text}"
+
+    def update(self, count: int = 1) -> None:
+        """Count further work that is done, and tell of it now and then."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._last < EVERY:
+            return
+        self._last = now
+        if not self._total:
+            _print(f"{self._name}{self._of}: {self._done:,}")
+            return
+        left = (now - self._began) * (self._total - self._done) / self._done
+        _print(f"{self._name}{self._of}: {100 * self._done / self._total:.0f} %, about {_duration(left)} left")
+
+
+class EpochProgress:
+    """Progress of a training: tqdm's bar, or else a line an epoch.
+
+    Of epochs shorter than `EVERY` seconds there is one in so many seconds, the first and the last; during a longer one
+    there are lines, too.
+    """
+
+    def __init__(self, name: str, epochs: int, steps: int, *, begun: int = 0, disable: bool = False) -> None:
+        """`begun`: the epochs that an interrupted training has behind it; `steps`: those of one epoch."""
+        self._name, self._epochs, self._steps = name, epochs, steps
+        hidden = not _is_terminal()
+        self._has_lines = hidden and not disable
+        self._bar = tqdm(
+            total=epochs * steps,
+            initial=begun * steps,
+            desc=name,
+            unit="step",
+            delay=1,
+            mininterval=0.5,
+            disable=hidden or disable,
+        )
+        self._epoch, self._step = begun, 0
+        self._seconds: list[float] = []
+        self._untold = ""
+        self._began = self._last = time.monotonic()
+
+    def __enter__(self) -> "EpochProgress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._bar.close()
+        if self._untold and kind is None:  # of the last epoch, which only now is known to be that
+            _print(self._untold)
+
+    def on_batch(self) -> None:
+        """Count a step."""
+        self._bar.update()
+        self._step += 1
+        if self._has_lines and time.monotonic() - max(self._began, self._last) >= EVERY:
+            percent = f"{100 * self._step / self._steps:.0f} %"
+            self._tell(f"{self._name}: epoch {self._epoch + 1}/{self._epochs}, step {self._step:,} ({percent})")
+
+    def on_epoch(self, row: Mapping[str, float]) -> None:
+        """Count an epoch, of which `row` holds the metrics."""
+        self._epoch, self._step, self._began = int(row["epoch"]), 0, time.monotonic()
+        text = f"epoch {self._epoch}/{self._epochs}, val loss {row['val/loss']:.4g}"
+        self._bar.set_postfix_str(text, refresh=False)  # a bar drawn before its delay is never closed with a line's end
+        self._bar.n = self._epoch * self._steps
+        if not self._has_lines:
+            return
+        self._seconds.append(row["seconds"])
+        mean = sum(self._seconds) / len(self._seconds)
+        self._untold = f"{self._name}: {text}, {_duration(mean)} an epoch"
+        if len(self._seconds) == 1 or time.monotonic() - self._last >= EVERY:
+            left = (self._epochs - self._epoch) * mean
+            self._tell(f"{self._untold}, about {_duration(left)} left" if left else self._untold)
+            self._untold = ""
+
+    def _tell(self, line: str) -> None:
+        self._last = time.monotonic()
+        _print(line)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 59.5:
+        return f"{seconds:.2g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,107 @@
+"""A folder for a checkpoint, on this machine or on a volume that several share."""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from autoencoders.data.files import disk_errors
+from autoencoders.errors import UserError
+from autoencoders.training.place import FILE, Wait
+
+PARTIAL = ".partial"
+"""Ending of what is being written."""
+
+
+class Folder:
+    """Files in a folder of their own, beside a lock that keeps a second process out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = folder / "lock"
+
+    def __str__(self) -> str:
+        return str(self.folder / FILE)
+
+    @contextmanager
+    def locked(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
+        """Hold the folder for this process; it goes with the lock's end if nothing else is in it.
+
+        Raises `UserError` where another process trains the same model, and nobody will `wait` for it.
+        """
+        with self._locked(wait):
+            try:
+                yield
+            finally:
+                self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        names = [name for name in self.names() if not name.endswith(PARTIAL)]
+        if names == [self._lock.name]:
+            with suppress(OSError):  # another process has just opened a lock in it, or left word that it waits
+                for path in self.folder.iterdir():
+                    path.unlink()
+                self.folder.rmdir()
+
+    def _locked(self, wait: Wait | None) -> IO[str]:
+        while True:
+            handle = self._opened_lock()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(handle, self._lock):
+                    handle.truncate(0)
+                    handle.write(f"{os.getpid()}\n{socket.gethostname()}" if wait else str(os.getpid()))
+                    handle.flush()
+                    return handle
+                handle.close()  # whoever held it has removed it: it keeps nobody out
+            except BlockingIOError:
+                handle.seek(0)
+                process, _, host = handle.read().partition("\n")
+                handle.close()
+                if wait is None:
+                    raise UserError(
+                        f"process {process.strip() or '?'} is already training {self.folder.name}. "
+                        "Wait for it to end, or stop it, then run again: training resumes where it stopped."
+                    ) from None
+                wait(f"process {process or '?'} on {host or '?'}")
+
+    def _opened_lock(self) -> IO[str]:
+        while True:
+            with suppress(FileNotFoundError):  # another process has just removed the folder
+                self.folder.mkdir(parents=True, exist_ok=True)
+                return self._lock.open("a+")
+
+    def open(self, name: str = FILE) -> BinaryIO | None:
+        """Return a file, opened, or None where there is none."""
+        path = self.folder / name
+        return path.open("rb") if path.exists() else None
+
+    def write(self, content: bytes, name: str = FILE) -> None:
+        """Replace a file; raises `UserError` where the disk is full."""
+        partial = self.folder / f"{name}{PARTIAL}"
+        try:
+            with disk_errors(self.folder):
+                partial.write_bytes(content)
+                partial.replace(self.folder / name)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def remove(self, name: str = FILE) -> None:
+        """Remove a file, and what a kill may have left of writing it."""
+        for path in (self.folder / name, self.folder / f"{name}{PARTIAL}"):
+            path.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        """Return the names of all files, the lock's among them."""
+        return [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+
+
+def _is_at(handle: IO[str], path: Path) -> bool:
+    """Tell whether an open file is still the one at `path`."""
+    try:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except OSError:  # it is gone; on a network's file system even what was open says so
+        return False
