@@ -47,6 +47,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     def place(stage: str, task: Any) -> None:
         own = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, RUNTIME: "true"}
+        own["KUBERNETES_SERVICE_HOST"] = ""  # in a notebook of a cluster, a task is no pod all the same
         for name, value in own.items():
             task.set_env_variable(name, value)
         if image:

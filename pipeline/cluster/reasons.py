@@ -127,14 +127,14 @@ def _timeout(found: re.Match[str], place: Place) -> Reason:
 def _retries_over(found: re.Match[str], place: Place) -> Reason:
     return Reason(
         "the time for all its attempts together was over",
-        f"Raise `longest` in `retry` of `{place.stage}` in the profile.",
+        f"Raise `timeout` of `{place.stage}` in the profile, and compile the pipeline anew.",
     )
 
 
 def _two_values(found: re.Match[str], place: Place) -> Reason:
     return Reason(
         "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
-        "Set the plugin's `injectUserEnvVars` to false, or take the secret `mlflow` out of the profile.",
+        "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile.",
     )
 
 

@@ -11,6 +11,8 @@ from mlflow import MlflowClient
 from autoencoders import kubeflow
 from autoencoders.params import Params
 from autoencoders.tracking.store import tagged
+from components import COMPONENTS
+from pipeline.graph import build
 
 from cluster_fixtures import Call  # isort: skip
 from compiled import PINNED, ROOT, parse  # isort: skip
@@ -84,6 +86,25 @@ def test_an_interruption_between_tasks_ends_the_run_in_mlflow(
     code, out, _ = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
     assert code == 130
     assert ended(client, out) == ("KILLED", None)
+
+
+def test_in_a_notebook_of_a_cluster_a_local_task_is_no_pod(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One would wait for Kubernetes to kill it, and ask KFP for a run that it does not know."""
+    hosts = {}
+
+    def traced(params: Params, place: Any) -> Any:
+        def noted(stage: str, task: Any) -> None:
+            place(stage, task)
+            hosts[stage] = task.container_spec.env["KUBERNETES_SERVICE_HOST"]
+
+        build(params, noted)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.local.build", traced)
+    call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
+    assert hosts == dict.fromkeys(COMPONENTS, "")
 
 
 def ended(client: MlflowClient, out: str) -> tuple[str, str | None]:
