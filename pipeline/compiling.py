@@ -13,7 +13,7 @@ from kfp.dsl.base_component import BaseComponent
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
-from autoencoders.params import Params
+from autoencoders.params import Params, Tracking
 from autoencoders.pod import SECRETS, TRACKING_URI
 from autoencoders.words import listed
 from pipeline.graph import build
@@ -60,6 +60,8 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         elsewhere = stage == "train" and profile.trainjob
         placement = _waiting(profile) if elsewhere else profile.of(stage)
         kubernetes.set_security_context(task, run_as_non_root=True)
+        # KFP can ask for no read-only root; where a cluster's policy does, this is all that a task needs besides.
+        kubernetes.empty_dir_mount(task, "tmp", "/tmp")
         _resources(task, placement)
         _nodes(task, placement)
         _environment(task, placement, _own_variables(stage, profile, params, placement))
@@ -191,7 +193,9 @@ def _own_variables(stage: str, profile: Profile, params: Params, placement: Plac
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
     image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
     threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
-    return {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, **image, **threads}
+    experiment = params.tracking.experiment
+    chosen = {} if experiment == Tracking().experiment else {"MLFLOW_EXPERIMENT_NAME": experiment}
+    return {**chosen, **image, **threads}
 
 
 def _resources(task: dsl.PipelineTask, placement: Placement) -> None:

@@ -291,7 +291,9 @@ def _volumes(config: Json) -> tuple[list[Json], list[Json]]:
     volumes: list[Json] = []
     mounts: list[Json] = []
     for one in config.get("emptyDirMounts", []):
-        volumes.append({"name": one["volumeName"], "emptyDir": {key: one.get(key) for key in ("medium", "sizeLimit")}})
+        volumes.append(
+            {"name": one["volumeName"], "emptyDir": {key: one[key] for key in ("medium", "sizeLimit") if key in one}}
+        )
         mounts.append({"name": one["volumeName"], "mountPath": one["mountPath"]})
     for one in config.get("secretAsVolume", []):
         volumes.append({"name": one["secretName"], "secret": {"secretName": one["secretName"], "optional": True}})

@@ -79,12 +79,16 @@ def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled: Compile, s
 
 def test_processes_that_train_together_have_shared_memory(compiled: Compile) -> None:
     for stage, config in compiled("multi-gpu").kubernetes.items():
-        shared = [(one.mount_path, one.medium, one.size_limit) for one in config.empty_dir_mounts]
-        assert shared == ([("/dev/shm", "Memory", "8Gi")] if stage == "train" else []), stage
+        mounts = [(one.mount_path, one.medium, one.size_limit) for one in config.empty_dir_mounts]
+        assert mounts[1:] == ([("/dev/shm", "Memory", "8Gi")] if stage == "train" else []), stage
 
 
-def test_no_task_runs_as_root(compiled: Compile) -> None:
-    assert all(config.security_context.run_as_non_root for config in compiled("cpu").kubernetes.values())
+def test_no_task_runs_as_root_or_needs_a_root_file_system_that_it_can_write_to(compiled: Compile) -> None:
+    for config in compiled("cpu").kubernetes.values():
+        assert config.security_context.run_as_non_root
+        assert [(one.volume_name, one.mount_path, one.medium) for one in config.empty_dir_mounts] == [
+            ("tmp", "/tmp", "")
+        ]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -126,14 +130,19 @@ def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params
     assert "s3" in {one.secret_name for one in pipeline.kubernetes["train"].secret_as_volume}
 
 
-def test_every_task_knows_its_run_its_experiment_and_the_tracking_server(compiled: Compile) -> None:
-    pipeline = compiled("cpu")
+@pytest.mark.parametrize("experiment", ["autoencoders", "mine"])
+def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(
+    experiment: str, repository_params: Params
+) -> None:
+    tracking = repository_params.tracking.model_copy(update={"experiment": experiment})
+    params = repository_params.model_copy(update={"tracking": tracking})
+    pipeline = parse(compile_text(load_profile("cpu", PINNED), params))
     for stage, config in pipeline.kubernetes.items():
         assert [(one.name, one.field_path) for one in config.field_path_as_env] == [
             ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
         ]
         env = env_of(pipeline.containers[stage])
-        assert env["MLFLOW_EXPERIMENT_NAME"] == "autoencoders"
+        assert env.get("MLFLOW_EXPERIMENT_NAME") == (None if experiment == "autoencoders" else "mine")
         assert env.get("AUTOENCODERS_IMAGE") == (PINNED if stage in ("train", "ladder", "report") else None)
 
 
