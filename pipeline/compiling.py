@@ -90,7 +90,6 @@ class Pipeline:
     text: str
     """YAML of two documents, the same bytes for the same input and version of KFP."""
     size: WorkflowSize
-    models: int
     fitting: int
     """Up to how many models KFP's task list lives to the end of a run."""
 
@@ -100,8 +99,8 @@ class Pipeline:
         if self.size.total <= LIMIT:
             return ""
         return (
-            f"With {self.models} models, KFP's list of tasks will stand still before the run ends, as from "
-            f"{self.fitting + 1} models on."
+            f"KFP's list of tasks will stand still before the run ends: with more than {self.fitting} models, its "
+            "record is larger than KFP's server can read."
         )
 
 
@@ -119,7 +118,7 @@ def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pi
     _make_lean(spec, platform)
     size = check(spec, platform, {})
     text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, size, len(params.models), models_within_limit(spec, platform))
+    return Pipeline(text, size, models_within_limit(spec, platform))
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
