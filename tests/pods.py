@@ -108,13 +108,12 @@ class Cluster:
 
     def train(self, pipeline: str, gpus: int = 1, epochs: int = EPOCHS, output: int | None = None) -> Pod:
         program = PROGRAM.format(epochs=epochs, expired=self.expired)
-        return self.start(pipeline, "train", program, str(self.prepared), str(gpus), output=output)
+        return self.start(pipeline, program, str(self.prepared), str(gpus), output=output)
 
-    def start(self, pipeline: str, task: str, program: str, *arguments: str, output: int | None = None) -> Pod:
+    def start(self, pipeline: str, program: str, *arguments: str, output: int | None = None) -> Pod:
         """`output` is where the process prints, in place of the pod's log."""
         environment = {
             "KFP_RUN_ID": pipeline,
-            "KFP_TASK": task,
             "AUTOENCODERS_CHECKPOINTS": self.claim,
             "MLFLOW_TRACKING_URI": self.store,
         }

@@ -175,9 +175,10 @@ def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, clie
         "import sys, time; from pathlib import Path; from autoencoders import kubeflow\n"
         "def pause(moment):\n"
         "    if moment == sys.argv[1]: Path('ready').touch(); time.sleep(1000)\n"
-        "pause('before'); kubeflow.run(lambda params: pause('while'), {}); pause('after')"
+        "def prepare(params): pause('while')\n"
+        "pause('before'); kubeflow.run(prepare, {}); pause('after')"
     )
-    task = cluster.start("a", "prepare", program, moment)
+    task = cluster.start("a", program, moment)
     task.wait_for((task.folder / "ready").exists)
     task.stop()
     task.wait_until_stopped()
@@ -190,9 +191,10 @@ def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, clie
 def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
     program = (
         "import os, signal; from autoencoders import kubeflow, pod; pod.UNTIL_KILLED = .1\n"
-        "kubeflow.run(lambda params: os.kill(os.getpid(), signal.SIGTERM), {})"
+        "def prepare(params): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "kubeflow.run(prepare, {})"
     )
-    task = cluster.start("a", "prepare", program)
+    task = cluster.start("a", program)
     assert task.process.wait(60) == 143
     assert task.said() == [WAITING]
 
@@ -202,9 +204,10 @@ def test_outside_of_a_pod_a_task_leaves_at_once(cluster: Cluster, client: Mlflow
     """`python -m pipeline local`, where a plain kill ends all of it."""
     program = (
         "import os, signal; os.environ.pop('KUBERNETES_SERVICE_HOST'); from autoencoders import kubeflow\n"
-        "kubeflow.run(lambda params: os.kill(os.getpid(), signal.SIGTERM), {})"
+        "def prepare(params): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "kubeflow.run(prepare, {})"
     )
-    task = cluster.start("a", "prepare", program)
+    task = cluster.start("a", program)
     assert task.process.wait(60) == 128 + signal.SIGTERM
     assert task.said() == []
     assert of_pipeline(client, "a") == ("KILLED", "prepare", "exit code 143")
