@@ -240,8 +240,8 @@ def load_profile(name: str, image: str | None = None) -> Profile:
 def _describe(problem: Any) -> str:
     """One problem as `key.path: what is wrong`, with the known keys for one that is not."""
     path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden" and problem["loc"][-1] == "longest":
-        return f"{path}: remove it. How long KFP goes on trying follows from `attempts` and `timeout`."
+    if problem["type"] == "extra_forbidden" and problem["loc"][-2:] == ("retry", "longest"):
+        return f"{path}: remove it, since how long KFP goes on trying follows from `attempts` and `timeout`"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(problem["loc"])
         return f"{path}: unknown key.{suggestion(str(problem['loc'][-1]), known)} Known here: {', '.join(known)}"

@@ -39,6 +39,10 @@ def refused(folder: Path, content: Any) -> str:
             {**IMAGE, "stages": {"trian": {}}},
             "stages: there is no stage 'trian'. Did you mean 'train'? Known: download,",
         ),
+        (
+            {**IMAGE, "default": {"retry": {"attempts": 2, "longest": "15m"}}},
+            "default.retry.longest: remove it, since how long KFP goes on trying follows from `attempts` and `timeout`",
+        ),
         ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
         ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),
         ({**IMAGE, "default": {"accelerator": {"count": 0}}}, "default.accelerator.count: "),
