@@ -32,6 +32,8 @@ kubeflow.train_on_gpus(
 )
 """
 WAITING = "stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again."
+LONGEST_WAIT = 180
+"""Seconds after which a test that hangs has failed."""
 
 
 class Pod:
@@ -83,8 +85,9 @@ class Pod:
 
     def wait_for(self, what: Callable[[], object]) -> None:
         """Wait until something is so, which it must be while the process lives."""
+        given_up = time.monotonic() + LONGEST_WAIT
         while not what():
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.process.poll() is None and time.monotonic() < given_up, self.log.read_text()
             time.sleep(0.01)
 
     def wait_until_stopped(self) -> None:

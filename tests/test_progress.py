@@ -1,5 +1,6 @@
 """Progress where nobody sees a bar move: whole lines, not too many of them."""
 
+import io
 import subprocess
 import sys
 import time
@@ -135,3 +136,19 @@ def test_a_training_s_output_holds_no_carriage_return(prepared: Path, store: str
     assert first.startswith("ae: epoch 1/3, val loss ")
     assert last.startswith("ae: epoch 3/3, val loss ")
     assert last.endswith(" s an epoch")
+
+
+def test_a_line_is_written_at_once(clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between a line and its end would put the next line's text behind it."""
+    written: list[str] = []
+
+    class Output(io.StringIO):
+        def write(self, text: str) -> int:
+            written.append(text)
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Output())
+    lines = Lines(range(2), desc="reading")
+    clock(40)
+    lines.update()
+    assert written == ["reading: 50 %, about 40 s left\n"]

@@ -124,7 +124,8 @@ def _is_terminal() -> bool:
 
 
 def _print(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")  # at once: `print` writes the end by itself, and may be interrupted before
+    sys.stderr.flush()
 
 
 def _duration(seconds: float) -> str:

@@ -256,9 +256,7 @@ def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
     settings = settings_of(Profile.model_validate(PROFILE), repository_params)
     (tmp_path / "claim").mkdir()
     monkeypatch.setenv(kubeflow.TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "claim"), "interval": 1}))
-    pod = Pods(tmp_path, prepared, store, str(tmp_path / "claim")).start(
-        "a", "train", LAUNCHER, cluster.host, str(prepared)
-    )
+    pod = Pods(tmp_path, prepared, store, str(tmp_path / "claim")).start("a", LAUNCHER, cluster.host, str(prepared))
     pod.wait_for(lambda: cluster.jobs)
     try:
         pod.stop()
