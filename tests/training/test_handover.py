@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -57,6 +58,30 @@ def test_who_announced_itself_gets_the_model_and_the_last_one_removes_it(
         assert len(place(where).names()) == 3 - number
         assert one.take(tmp_path / str(number))
         assert files(tmp_path / str(number)) == files(model)
+    assert place(where).names() == []
+
+
+def test_two_that_take_the_model_at_once_leave_nothing_behind(
+    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object store's lease may be held by two."""
+    second, third = of("b"), of("c")
+    second.announce()
+    third.announce()
+    of("a").leave(model)
+    kind = type(place(where))
+    opened = kind.open
+
+    def other_takes_it_meanwhile(self: Folder, name: str) -> BinaryIO | None:
+        content = opened(self, name)
+        if name.endswith(".tar"):
+            monkeypatch.setattr(kind, "open", opened)
+            assert third.take(tmp_path / "third")
+        return content
+
+    monkeypatch.setattr(kind, "open", other_takes_it_meanwhile)
+    assert second.take(tmp_path / "second")
+    assert files(tmp_path / "second") == files(tmp_path / "third") == files(model)
     assert place(where).names() == []
 
 

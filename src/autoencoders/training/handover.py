@@ -59,13 +59,13 @@ class Handover:
 
         A model that nobody waits for any more is none: what was trained long ago is for Kubeflow's cache to know.
         """
-        waited, others = self._own in self._place.names(), self.is_awaited()
-        content = self._place.open(self._model) if waited or others else None
+        waited = self._own in self._place.names() or self.is_awaited()
+        content = self._place.open(self._model) if waited else None
         if content:
             with content, tarfile.open(fileobj=content) as archive, result_folder(out) as draft:
                 archive.extractall(draft, filter="data")
         self._place.remove(self._own)
-        if not others:
+        if not self.is_awaited():  # asked after, since two may take it at once: then each has seen the other before
             self._place.remove(self._model)
         return content is not None
 
