@@ -83,7 +83,7 @@ def _with_absolute_folder(params: Params) -> Params:
     """A container has no current folder of ours: own images are mounted under their absolute path."""
     if params.data.name != FOLDER:
         return params
-    folder = str(Path(params.data.folder).expanduser().absolute())
+    folder = str(Path(params.data.folder).absolute())
     return params.model_copy(update={"data": params.data.model_copy(update={"folder": folder})})
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params, read_params
-from autoencoders.params.file import DuplicateKeyError, read_yaml
+from autoencoders.params.file import YamlError, read_yaml
 
 
 def overridden(path: Path, settings: Sequence[str]) -> Params:
@@ -37,5 +35,5 @@ def _set(raw: dict[str, Any], keys: list[str], value: Any) -> None:
 def _value(setting: str, text: str) -> Any:
     try:
         return read_yaml(text)
-    except (yaml.YAMLError, DuplicateKeyError):
-        raise UserError(f"-S {setting}: the value is not valid YAML.") from None
+    except YamlError as error:
+        raise UserError(f"-S {setting}: the value is not valid YAML: {error}") from None

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -20,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from autoencoders.errors import UserError, suggestion
+from autoencoders.errors import UserError, shown, suggestion
+from autoencoders.params.file import YamlError, read_yaml
 from components import COMPONENTS
 
 FOLDER = Path(__file__).parent / "placement"
@@ -219,22 +219,22 @@ def load_profile(name: str, image: str | None = None) -> Profile:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
         raise UserError(
             f"there is no placement profile {name!r}.{suggestion(name, known)} Known: {', '.join(known)}, or the path "
             "of a YAML file."
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (YamlError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold `image`, `default` and `stages`, found {type(raw).__name__}.")
     try:
         return Profile.model_validate({**raw, "image": image} if image else raw)
     except ValidationError as error:
-        shown = "--image" if image and all(one["loc"] == ("image",) for one in error.errors()) else str(path)
-        raise UserError(f"{shown}: " + "; ".join(_describe(problem) for problem in error.errors())) from error
+        source = "--image" if image and all(one["loc"] == ("image",) for one in error.errors()) else str(path)
+        raise UserError(f"{source}: " + "; ".join(_describe(problem) for problem in error.errors())) from error
 
 
 def _describe(problem: Any) -> str:
@@ -249,7 +249,7 @@ def _describe(problem: Any) -> str:
         return f"{path}: missing"
     if problem["type"] == "value_error":
         return ": ".join([part for part in [path] if part] + [problem["msg"].removeprefix("Value error, ")])
-    return f"{path}: {problem['msg'].removeprefix('Input ')}, found {problem['input']!r}"
+    return f"{path}: {problem['msg'].removeprefix('Input ')}, found {shown(problem['input'])}"
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {

@@ -1,11 +1,13 @@
+import random
 import re
 from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import load_yaml
 
 from autoencoders.errors import UserError
-from autoencoders.params import Vae, load_params, parse_params
+from autoencoders.params import Vae, load_params, parse_params, read_params
 
 MODELS = {"vae": {"kind": "vae", "latent": 2}}
 
@@ -144,16 +146,16 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, said: s
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train:\n  epochs: 1\n  seed: 2\n  epochs: 3\n", "line 4: the key 'epochs' stands in line 2 already"),
-        ("models:\n  a: {kind: pca, kind: vae}\n", "line 2: the key 'kind' stands in line 2 already"),
-        ("data: {}\nmodels: {}\ndata: {}\n", "line 3: the key 'data' stands in line 1 already"),
+        ("train:\n  epochs: 1\n  seed: 2\n  epochs: 3\n", 'line 4: found duplicate key "epochs"'),
+        ("models:\n  a: {kind: pca, kind: vae}\n", 'line 2: found duplicate key "kind"'),
+        ("data: {}\nmodels: {}\ndata: {}\n", 'line 3: found duplicate key "data"'),
     ],
 )
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         load_params(tmp_path / "params.yaml")
-    assert str(caught.value) == f"{tmp_path / 'params.yaml'}: {said}"
+    assert str(caught.value) == f"{tmp_path / 'params.yaml'} is not valid YAML: {said}"
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
@@ -182,3 +184,78 @@ def test_every_default_in_the_code_that_a_section_spells_out_is_a_known_key() ->
     sections |= {"evaluate": module.Evaluate, "plots": module.Plots, "tracking": module.Tracking}
     for name, section in sections.items():
         assert set(raw[name]) == set(section.model_fields), name
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return path
+
+
+def scalars() -> list[str]:
+    """Values that YAML 1.1 and 1.2 read differently, and random ones of their characters."""
+    known = ["010", "0o10", "08", "0x1F", "0b11", "1_000", "-012", "+1", "1:30", "1:30:15", "1.5:3", "yes", "Yes", "on"]
+    known += ["off", "No", "y", "n", "true", "TRUE", "~", "null", "Null", "1e3", "1E-3", "+1e5", ".5", "5.", ".inf"]
+    known += ["-.INF", ".nan", "0.1e-2", "2026-01-01", "2026-99-99", "!!int 7", "<<", "="]
+    draw = random.Random(0)
+    return known + ["".join(draw.choices("0123456789abefxoyn:._-+!~", k=draw.randint(1, 6))) for _ in range(400)]
+
+
+def test_every_scalar_is_what_dvc_reads_or_is_refused(tmp_path: Path) -> None:
+    for text in scalars():
+        try:
+            ours = read_params(written(tmp_path, f"a: {text}\n"))
+        except UserError:
+            continue
+        assert repr(ours) == repr(load_yaml(tmp_path / "params.yaml")), text
+
+
+@pytest.mark.parametrize(("epochs", "read"), [("010", 10), ("0o10", 8), ("1_0", 10), ("0x10", 16)])
+def test_a_number_with_a_leading_zero_is_the_number_that_dvc_records(tmp_path: Path, epochs: str, read: int) -> None:
+    path = written(tmp_path, f"train: {{epochs: {epochs}}}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
+    assert load_params(path).train.epochs == read == load_yaml(path)["train"]["epochs"]
+
+
+@pytest.mark.parametrize("value", ["1:30", "yes", "2026-01-01"])
+def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path: Path, value: str) -> None:
+    path = written(tmp_path, f"train:\n  epochs: {value}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
+    with pytest.raises(UserError, match=r"train\.epochs: should be a valid integer, found "):
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 2026-99-99", "month must be in 1..12"),
+        ("a: !!int abc", "invalid literal for int() with base 10: 'abc'"),
+        (f"a: {'9' * 5000}", "Exceeds the limit (4300 digits)"),
+        ("a: !!bool maybe", "'maybe'"),
+        ("? {a: b}\n: 1", "line 1: found unhashable key"),
+        ("a: !!python/object:os.system x", "line 1: could not determine a constructor for the tag"),
+        ("a: 1\n---\nb: 2", "line 2: but found another document"),
+        ("a: \x00", "unacceptable character #x0000"),
+        ("[" * 200_000, "sections within sections, more than 100 deep"),
+        ("- " * 200_000, "sections within sections, more than 100 deep"),
+        ("a: {" * 200, "sections within sections, more than 100 deep"),
+    ],
+)
+def test_what_no_yaml_holds_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert str(caught.value).startswith(f"{path} is not valid YAML: {said}")
+    assert "\n" not in str(caught.value)
+
+
+def test_texts_that_name_each_other_are_shown_in_part(tmp_path: Path) -> None:
+    laughs = "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    path = written(tmp_path, f"b0: &b0 ha\n{laughs}train: {{epochs: *b11}}\nmodels: {{pca: *b11}}\n")
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    assert "train.epochs: should be a valid integer, found [[" in str(caught.value)
+    assert len(str(caught.value)) < 5_000
+
+
+def test_a_home_folder_must_be_written_out() -> None:
+    said = "data: `folder: ~/pics`: write the whole path, DVC does not know what ~ stands for"
+    assert said in refused({"data": {"name": "folder", "folder": "~/pics"}, "models": MODELS})

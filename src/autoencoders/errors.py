@@ -1,6 +1,7 @@
 """The one exception that the command line prints as a single line instead of a traceback, and what makes one line."""
 
 import re
+import reprlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -11,6 +12,15 @@ class UserError(Exception):
 
 class Interrupted(UserError):
     """The work was stopped from outside, and can go on."""
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 2, 4, 4, 120, 80
+
+
+def shown(value: object) -> str:
+    """Return `repr(value)`, shortened: a few lines of YAML can name each other until they are larger than memory."""
+    return _SHORT.repr(value)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

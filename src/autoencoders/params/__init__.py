@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from autoencoders.errors import UserError, suggestion
+from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
-from autoencoders.params.file import DuplicateKeyError, read_yaml
+from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
 from autoencoders.params.problems import described
 from autoencoders.params.sections import (
@@ -60,7 +59,7 @@ def _model_name(name: object) -> object:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
         raise ValueError(
             "a model's name is made of letters, digits, - and _, begins with a letter or a digit and has at most 64 "
-            f"characters, found {name!r}"
+            f"characters, found {shown(name)}"
         )
     return name
 
@@ -138,10 +137,8 @@ def read_params(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}). Name a file with --params.") from None
-    except DuplicateKeyError as error:
-        raise UserError(f"{path}: {error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (YamlError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):
         raise UserError(f"{path} must hold sections such as `data:` and `models:`, found {type(raw).__name__}.")
     return raw

@@ -1,32 +1,38 @@
-"""Reading YAML as DVC reads it: YAML 1.2's numbers, and no key twice."""
+"""Reading YAML as DVC reads it: with the same library, so that a value means the same in both."""
 
-import re
 from typing import Any
 
-import yaml
+DEEPEST = 100
+"""Sections within sections; the library's C code has no bound, and ends the process some ten thousand further down."""
 
 
-class DuplicateKeyError(ValueError):
-    """A key that stands twice in one section; the message says which and where."""
-
-
-class _Loader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                raise DuplicateKeyError(f"line {line}: the key {key.value!r} stands in line {lines[key.value]} already")
-            lines[str(key.value)] = line
-        return super().construct_mapping(node, deep)
-
-
-# PyYAML takes 1e-3, without a dot, for text
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+class YamlError(ValueError):
+    """A text that is no YAML, or that holds a key twice; the message is one line, and names the line of the text."""
 
 
 def read_yaml(text: str) -> Any:
-    """Return what `text` holds; raises `yaml.YAMLError`, or `DuplicateKeyError` where a key stands twice."""
-    return yaml.load(text, _Loader)
+    """Return what `text` holds; raises `YamlError`."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    reader = YAML(typ="safe")
+    try:
+        depth = 0
+        for event in reader.parse(text):
+            depth += type(event).__name__.endswith(("SequenceStartEvent", "MappingStartEvent"))
+            depth -= type(event).__name__.endswith(("SequenceEndEvent", "MappingEndEvent"))
+            if depth > DEEPEST:
+                raise YamlError(f"sections within sections, more than {DEEPEST} deep")
+        return reader.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}: " if mark else ""
+        raise YamlError(f"{place}{_said(error.problem or error.context)}") from None
+    # a date of no calendar, `!!int abc`, thousands of digits, `!!bool maybe`: whatever the library's constructors raise
+    except (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+        raise YamlError(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _said(problem: str) -> str:
+    """What the library says in one line; of a key that stands twice without its values, which may be whole sections."""
+    return " ".join(problem.split()) if "duplicate key" not in problem else problem.partition(" with value ")[0]

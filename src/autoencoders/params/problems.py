@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from autoencoders.errors import suggestion
+from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import Section
 from autoencoders.params.sections import Autoencoder, Pca, Vae
 
@@ -30,15 +30,15 @@ def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{path}: missing"
     if problem["type"] in _NO_SECTION:
-        return f"{path}: should be a section, `key: value` in lines of their own, found {problem['input']!r}"
+        return f"{path}: should be a section, `key: value` in lines of their own, found {shown(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").replace(" after validation", "")
     if problem["type"] == "value_error":
         return f"{path}: {message}" if path != "file" else message
     if "tag" in problem["type"]:
         kind = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
         hint = suggestion(str(kind), _MODEL_TAGS) if kind else ""
-        return f"{path}.kind: must be one of {', '.join(_MODEL_TAGS)}, found {kind!r}.{hint}"
-    return f"{path}: {message}, found {problem['input']!r}"
+        return f"{path}.kind: must be one of {', '.join(_MODEL_TAGS)}, found {shown(kind)}.{hint}"
+    return f"{path}: {message}, found {shown(problem['input'])}"
 
 
 def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
-from autoencoders.errors import suggestion
+from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import Count, Number, Rate, Section, Seed, Widths
 
 LARGEST_SIDE = 1024
@@ -18,7 +18,7 @@ def _whole(value: object) -> bool:
 
 def _device(value: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise ValueError(f"should be auto, cpu, cuda or cuda:N, found {value!r}")
+        raise ValueError(f"should be auto, cpu, cuda or cuda:N, found {shown(value)}")
     return value
 
 
@@ -26,19 +26,20 @@ def _size(value: Any) -> Any:
     sides = value if isinstance(value, list | tuple) else [value, value]
     fits = len(sides) == 2 and all(_whole(side) and 4 <= side <= LARGEST_SIDE for side in sides)
     if value is not None and not fits:
-        raise ValueError(f"should be a number from 4 to {LARGEST_SIDE}, or [height, width] of such, found {value!r}")
+        allowed = f"a number from 4 to {LARGEST_SIDE}, or [height, width] of such"
+        raise ValueError(f"should be {allowed}, found {shown(value)}")
     return tuple(value) if isinstance(value, list) else value
 
 
 def _validation(value: Any) -> Any:
     if not (_whole(value) and value >= 1) and not (isinstance(value, float) and 0 < value < 1):
-        raise ValueError(f"should be a count from 1 on, or a share between 0 and 1, found {value!r}")
+        raise ValueError(f"should be a count from 1 on, or a share between 0 and 1, found {shown(value)}")
     return value
 
 
 def _said(value: str) -> str:
     if not value.strip():
-        raise ValueError(f"should not be blank, found {value!r}")
+        raise ValueError(f"should not be blank, found {shown(value)}")
     return value
 
 
@@ -67,6 +68,8 @@ class Data(Section):
             raise ValueError(
                 f"unknown data set {self.name!r}.{suggestion(self.name, names)} Known: {', '.join(sorted(names))}"
             )
+        if self.folder.startswith("~"):
+            raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not know what ~ stands for")
         if self.name != "folder" and self.folder != OWN_IMAGES:
             raise ValueError(
                 f"`folder: {self.folder}` goes with `name: folder`, found `name: {self.name}`. "

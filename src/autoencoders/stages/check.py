@@ -15,7 +15,7 @@ def check(params: Params) -> None:
     DVC reads both before any stage does: it speaks of its templates where a model is missing, and waits for ever where
     the folder holds a pipe. Raises `UserError` where something is wrong.
     """
-    folder = Path(params.data.folder).expanduser()
+    folder = Path(params.data.folder)
     if params.data.name == FOLDER:
         scan(folder)
     for place, _, files in os.walk(folder):

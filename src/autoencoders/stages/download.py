@@ -55,7 +55,7 @@ def _get_file(file: RawFile, target: Path, kept: list[Path], sources: Sources) -
 
 
 def _list_images(data: Data, draft: Path) -> dict[str, object]:
-    folder = Path(data.folder).expanduser()
+    folder = Path(data.folder)
     found = image_folder.scan(folder)
     image_folder.write_manifest(folder, found.images, draft / "manifest.csv")
     print(f"{folder}: {len(found.images)} images, {found.ignored} other files ignored", flush=True)

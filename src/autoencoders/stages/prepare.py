@@ -36,7 +36,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
     with scratch_folder(out) as scratch, atomic_folder(card) as card_draft, atomic_folder(out) as draft:
         own = params.data.name == FOLDER
         built = (_from_folder if own else _from_named_set)(params, raw, scratch)
-        folder = Path(params.data.folder).expanduser().resolve().name if own else ""
+        folder = Path(params.data.folder).resolve().name if own else ""
         write_prepared(draft, params.data.name, built.splits, built.classes, folder)
         _write_card(PreparedData(draft), card_draft, params.prepare.seed, built.unreadable)
     info = PreparedData(out).info
@@ -68,7 +68,7 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Built:
     data, settings = params.data, params.prepare
     size = (data.image_size, data.image_size) if isinstance(data.image_size, int) else data.image_size
     decoded = decode_all(
-        Path(data.folder).expanduser(),
+        Path(data.folder),
         read_manifest(raw / "manifest.csv"),
         scratch / "all.u8",
         size,
