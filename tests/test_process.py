@@ -43,10 +43,11 @@ def test_a_command_whose_reader_is_gone_ends_without_a_word(
 def test_help_whose_reader_is_gone_ends_without_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
 ) -> None:
-    """Where nothing is buffered, argparse does not look whether anybody reads."""
+    """Where nothing is buffered, not every release of argparse looks whether anybody reads."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     done = without_reader([*COMMAND, "--help"], tmp_path, "stdout")
-    assert (done.returncode, done.stderr) == (0 if unbuffered else 141, "")
+    assert done.returncode in ({0, 141} if unbuffered else {141})
+    assert done.stderr == ""
 
 
 def test_a_mistake_is_told_though_nobody_reads_the_rest(tmp_path: Path) -> None:
@@ -100,6 +101,7 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
     child, terminal = pty.fork()
     if not child:
         os.chdir(tmp_path)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, such as nohup, may ignore it
         os.execv(training[0], training)
     process = psutil.Process(child)
     wait_for(tmp_path / "checkpoints" / "ae" / "last.pt", lambda: process.status() != psutil.STATUS_ZOMBIE)

@@ -74,7 +74,7 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
 
     def other_takes_it_meanwhile(self: Folder, name: str) -> BinaryIO | None:
         content = opened(self, name)
-        if name.endswith(".tar"):
+        if name.endswith(".zip"):
             monkeypatch.setattr(kind, "open", opened)
             assert third.take(tmp_path / "third")
         return content

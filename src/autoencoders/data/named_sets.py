@@ -134,7 +134,12 @@ def _unpack_file(source: Path, folder: Path, members: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if source.name.endswith((".tar.gz", ".tgz")):
         with tarfile.open(source) as tar:
-            tar.extractall(folder, filter="data")
+            for entry in filter(tarfile.TarInfo.isreg, tar):  # extractall has no filter before Python 3.11.4
+                file, target = tar.extractfile(entry), (folder / entry.name).resolve()
+                if file and target.is_relative_to(folder.resolve()):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with file, target.open("wb") as out:
+                        shutil.copyfileobj(file, out)
     elif source.suffix == ".zip":
         with zipfile.ZipFile(source) as archive:
             for member in archive.infolist():

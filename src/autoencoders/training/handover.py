@@ -6,8 +6,8 @@ there for those that wait; the last of them removes it.
 
 import hashlib
 import io
-import tarfile
 import time
+import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Handover:
     def __init__(self, place: Place, fingerprint: str, owner: str) -> None:
         self._place = place
         self._mark = fingerprint[:16]
-        self._model = f"{self._mark}.tar"
+        self._model = f"{self._mark}.zip"
         self._own = f"{self._mark}.{hashlib.sha256(owner.encode()).hexdigest()[:16]}{WAITING}"
 
     def announce(self) -> None:
@@ -50,8 +50,9 @@ class Handover:
     def leave(self, folder: Path) -> None:
         """Leave the trained model in `folder` to those that wait for it."""
         content = io.BytesIO()
-        with tarfile.open(fileobj=content, mode="w") as archive:
-            archive.add(folder, arcname=".")
+        with zipfile.ZipFile(content, "w") as archive:
+            for path in folder.iterdir():
+                archive.write(path, path.name)
         self._place.write(content.getvalue(), self._model)
 
     def take(self, out: Path) -> bool:
@@ -62,8 +63,8 @@ class Handover:
         waited = self._own in self._place.names() or self.is_awaited()
         content = self._place.open(self._model) if waited else None
         if content:
-            with content, tarfile.open(fileobj=content) as archive, result_folder(out) as draft:
-                archive.extractall(draft, filter="data")
+            with content, zipfile.ZipFile(content) as archive, result_folder(out) as draft:
+                archive.extractall(draft)
         self._place.remove(self._own)
         if not self.is_awaited():  # asked after, since two may take it at once: then each has seen the other before
             self._place.remove(self._model)
