@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from autoencoders.models.blocks import Shape
 
 FORMAT = 1
+CONTENTS = ("weights.safetensors", "model.json", "history.csv", "run.json")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 import errno
 import os
+import socket
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +18,7 @@ from autoencoders.data.files import (
     gather,
     is_intact,
     link_or_copy,
+    result_folder,
     spool,
     write_csv,
 )
@@ -110,3 +115,57 @@ def test_spooled_and_gathered_arrays_are_the_arrays(tmp_path, monkeypatch):
     order = np.array([7, 1, 1, 9])
     np.testing.assert_array_equal(gather(tmp_path / "some", spooled[:, :1], order), images[order][:, :1])
     assert spool(tmp_path / "none", iter(()), (2, 3, 4)).shape == (0, 2, 3, 4)
+
+
+def gone() -> int:
+    """The number of a process that was."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_drafts_of_killed_processes_go_with_the_next_one(tmp_path):
+    host, target = socket.gethostname(), tmp_path / "vae"
+    litter = tmp_path / f".vae.{gone()}-0123abcd-{host}.draft"
+    litter.mkdir()
+    (litter / "weights").write_text("half")
+    own_number = tmp_path / f".vae.{os.getpid()}-0123abcd-{host}.draft"  # a container's before, after its restart
+    own_number.write_text("half")
+    others = [
+        tmp_path / f".vae.{os.getppid()}-0123abcd-{host}.draft",  # it runs
+        tmp_path / f".ae.{gone()}-0123abcd-{host}.draft",  # of another folder
+        tmp_path / f".vae.{gone()}-0123abcd-another.machine.draft",  # who knows
+        tmp_path / ".vae.draft",  # somebody's
+    ]
+    for path in others:
+        path.write_text("")
+    with atomic_folder(target) as draft:
+        assert sorted(tmp_path.iterdir()) == sorted([*others, draft])
+    yesterday = time.time() - 86_500
+    os.utime(others[2], (yesterday, yesterday))
+    with atomic_file(target / "file") as draft:
+        draft.write_text("")
+    assert others[2].exists()  # it is beside another folder
+    with atomic_folder(target):
+        assert not others[2].exists()
+
+
+def test_a_folder_that_was_just_moved_away_when_its_process_was_killed_comes_back(tmp_path):
+    moved = tmp_path / f".vae.{gone()}-0123abcd-{socket.gethostname()}-previous.draft"
+    moved.mkdir()
+    (moved / "weights").write_text("whole")
+    with pytest.raises(RuntimeError), atomic_folder(tmp_path / "vae"):
+        raise RuntimeError
+    assert (tmp_path / "vae" / "weights").read_text() == "whole"
+    assert list(tmp_path.iterdir()) == [tmp_path / "vae"]
+
+
+def test_a_folder_behind_a_link_is_replaced_and_the_link_stays(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "a").write_text("1")
+    (tmp_path / "out").symlink_to(tmp_path / "disk")
+    with result_folder(tmp_path / "out", ["a", "b"]) as draft:
+        (draft / "b").write_text("2")
+    assert (tmp_path / "out").is_symlink()
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["b"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]

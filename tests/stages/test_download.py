@@ -87,11 +87,11 @@ def test_a_damaged_cache_is_mended(tmp_path, mirror, capsys):
 
 def test_a_failure_leaves_the_old_output_and_keeps_what_arrived(tmp_path, mirror):
     out, cache = tmp_path / "raw", tmp_path / "cache"
-    write(out, {"from before": b"x"})
+    write(out, {"manifest.csv": b"x"})
     (mirror / "MNIST/raw/t10k-images-idx3-ubyte.gz").write_bytes(b"<html>sign in</html>")
     with pytest.raises(UserError, match=r"Could not get t10k-images-idx3-ubyte.gz.*sent an HTML page"):
         run(out, mirror, cache)
-    assert tree(out) == {"from before": b"x"}
+    assert tree(out) == {"manifest.csv": b"x"}
     assert sorted(path.name for path in cache.rglob("*.gz")) == [
         "train-images-idx3-ubyte.gz",
         "train-labels-idx1-ubyte.gz",

@@ -3,12 +3,17 @@
 import csv
 import errno
 import hashlib
+import itertools
 import os
+import re
 import secrets
 import shutil
+import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +22,16 @@ from numpy.typing import NDArray
 from autoencoders.errors import UserError
 
 BLOCK_BYTES = 16 * 2**20
+
+DRAFT = ".draft"
+"""Ending of what is being written; .dvcignore has it, so that what a kill leaves is no part of a stage's folders."""
+_PREVIOUS = "-previous"
+_FORGOTTEN = 86_400
+"""Seconds after which a draft of another machine is nobody's any more."""
+_own: set[str] = set()
+"""Tokens of this process's drafts."""
+_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
+"""What file managers leave in any folder."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -49,10 +64,11 @@ def disk_errors(place: Path) -> Iterator[None]:
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Give a path beside `target` to write to; renamed to `target` on success, removed on any failure."""
-    draft = _beside(target)
+    with disk_errors(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = _draft(target)
     try:
         with disk_errors(target.parent):
-            target.parent.mkdir(parents=True, exist_ok=True)
             yield draft
             draft.replace(target)
     finally:
@@ -62,49 +78,133 @@ def atomic_file(target: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Give an empty folder beside `target`; it replaces `target` on success and is removed on any failure."""
-    draft, previous = _beside(target), _beside(target)
-    try:
-        with disk_errors(target.parent):
-            draft.mkdir(parents=True)
-            yield draft
-            if target.exists():
-                if not target.is_dir():
-                    raise UserError(f"{target} is a file. Name a folder with --out.")
-                target.rename(previous)
+    with scratch_folder(target) as draft, disk_errors(target.parent):
+        yield draft
+        previous = draft.with_name(draft.name.removesuffix(DRAFT) + _PREVIOUS + DRAFT)
+        if target.exists():
+            target.rename(previous)
+        try:
             draft.rename(target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        except BaseException:
+            if previous.exists():
+                previous.rename(target)
+            raise
         shutil.rmtree(previous, ignore_errors=True)
 
 
 @contextmanager
-def result_folder(target: Path) -> Iterator[Path]:
-    """Do what `atomic_folder` does for a stage's results, but never in place of a folder that holds other ones.
-
-    Raises `UserError` where it does: `models` in place of `models/vae` would cost all models.
-    """
-    with atomic_folder(target) as draft:
+def result_folder(target: Path, contents: Sequence[str]) -> Iterator[Path]:
+    """Do what `atomic_folder` does, in place of nothing but results of the same kind: see `replaceable`."""
+    with atomic_folder(replaceable(target, contents)) as draft:
         yield draft
-        there = {path.name for path in target.iterdir() if path.is_dir()} if target.is_dir() else set()
-        if others := sorted(there - {path.name for path in draft.iterdir()}):
-            raise UserError(f"{target} holds other folders ({', '.join(others[:3])}). Name another one with --out.")
+        replaceable(target, contents)
+
+
+def replaceable(target: Path, contents: Sequence[str]) -> Path:
+    """Return the folder that `target` names, links followed, where nothing is lost if results take its place.
+
+    All files in it have to be among `contents`, patterns of paths within it such as `codes/*.npy`: a slip, `models` in
+    place of `models/vae`, would cost all models. Raises `UserError` for anything else, before anything is touched.
+    """
+    place = target.resolve()
+    if not place.exists():
+        return place
+    if not place.is_dir():
+        raise UserError(f"{target} is a file. Name a folder.")
+    if Path.cwd().is_relative_to(place):
+        raise UserError(f"{target} holds the folder that you are in. Name another one for the results.")
+    foreign = next((path for path in _inside(place) if not _is_among(contents, path)), None)
+    if foreign:
+        raise UserError(
+            f"{target} holds {foreign}, which is no part of the results that would take its place. Name another folder "
+            "for them, or move away what is in this one."
+        )
+    return place
+
+
+def apart(*folders: Path) -> None:
+    """Raise `UserError` where one of the folders is another one, or is within it."""
+    for one, other in itertools.permutations(folders, 2):
+        if one.resolve().is_relative_to(other.resolve()):
+            raise UserError(f"{one} is {other}, or within it. Name two folders that are apart.")
+
+
+def _inside(folder: Path) -> Iterator[str]:
+    """The files beneath a folder, and what in it cannot be looked into, as paths within it."""
+
+    def unreadable(error: OSError) -> None:
+        raise UserError(f"{error.filename}: {error.strerror}. Name another folder.") from error
+
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        folders.sort()
+        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        yield from (Path(place, name).relative_to(folder).as_posix() for name in sorted(links + files))
+
+
+def _is_among(contents: Sequence[str], path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return name in _LITTER or any(fnmatchcase(path, pattern) for pattern in contents)
 
 
 @contextmanager
 def scratch_folder(beside: Path) -> Iterator[Path]:
     """Give a temporary folder on the same disk as `beside`, removed at the end."""
-    folder = _beside(beside)
+    with disk_errors(beside.parent):
+        beside.parent.mkdir(parents=True, exist_ok=True)
+        folder = _draft(beside)
+        folder.mkdir()
     try:
         with disk_errors(beside.parent):
-            folder.mkdir(parents=True)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _beside(target: Path) -> Path:
+def _draft(target: Path) -> Path:
+    """Return a new name beside `target`, after those have gone whose process was killed."""
     # not tempfile: its files are 0600 whatever the umask, and stay so after the rename
-    return target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    _tidy_up(target)
+    token = secrets.token_hex(4)
+    _own.add(token)
+    return target.with_name(f".{target.name}.{os.getpid()}-{token}-{socket.gethostname()}{DRAFT}")
+
+
+def _tidy_up(target: Path) -> None:
+    """Remove the drafts of `target` whose process is gone: one of this machine, or any that is a day old.
+
+    Where a process was killed in the moment between moving a folder away and putting the new one in its place, the
+    folder comes back.
+    """
+    name = rf"\.{re.escape(target.name)}\.(\d+)-([0-9a-f]{{8}})-(.*?)({_PREVIOUS})?\{DRAFT}"
+    for path in target.parent.iterdir():
+        if not (match := re.fullmatch(name, path.name, re.DOTALL)) or _is_alive(path, *match.group(1, 2, 3)):
+            continue
+        with suppress(OSError):
+            if match[4] and not target.exists():
+                path.rename(target)
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _is_alive(draft: Path, process: str, token: str, host: str) -> bool:
+    if host == socket.gethostname():  # a container's first process always has the same number
+        return token in _own or (int(process) != os.getpid() and _runs(int(process)))
+    with suppress(FileNotFoundError):
+        newest = max(path.lstat().st_mtime for path in (draft, *draft.rglob("*")))
+        return time.time() - newest < _FORGOTTEN
+    return False
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:

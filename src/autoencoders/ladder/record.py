@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.data.files import result_folder, write_csv
+from autoencoders.data.files import replaceable, result_folder, write_csv
 from autoencoders.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 GROUPS = ("target", "weights", "images")
 """Columns of series.csv that say whose curve a row belongs to."""
 FORMAT = 2
+CONTENTS = ("rung.json", "figure.png", "series.csv")
 Series = Sequence[Mapping[str, Any]]
 """The rows of series.csv."""
 
@@ -73,7 +74,7 @@ def save_rung(
         "ended": round(time.time(), 3),
         "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
     }
-    with result_folder(folder) as draft:
+    with result_folder(folder, CONTENTS) as draft:
         if figure is not None:
             from autoencoders.plots.style import save
 
@@ -82,6 +83,14 @@ def save_rung(
             write_csv(draft / "series.csv", series)
         text = json.dumps(described, indent=2, ensure_ascii=False)
         (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def check_place(folder: Path, name: str) -> None:
+    """Raise `UserError` where writing the rung `name` to `folder` would cost anything but an earlier one of itself."""
+    replaceable(folder, CONTENTS)
+    there = read_rung(folder)["name"] if (folder / "rung.json").exists() else name
+    if there != name:
+        raise UserError(f"{folder} holds the rung {there}. Name another folder with --out.")
 
 
 def read_rung(folder: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.ladder.auto_decoder import Vectors, store_images
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.auto_decoder import auto_decoder as draw
 from autoencoders.plots.strips import plain
@@ -25,6 +25,7 @@ BY_CHANCE = 0.95
 
 def auto_decoder(params: Params, *, data: Path, out: Path) -> None:
     """Draw the first training images from random and from learned vectors; write the rung to `out`."""
+    check_place(out, "auto-decoder")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

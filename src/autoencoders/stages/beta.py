@@ -15,7 +15,7 @@ from autoencoders import tracking
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.beta import Measured, measure, train_vae
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.models.vae import VAE
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.beta import beta_sweep
@@ -40,6 +40,7 @@ class Point(NamedTuple):
 
 def beta(params: Params, *, data: Path, out: Path) -> None:
     """Train a small VAE for each of `ladder.beta.betas`, and write what they keep and what they lose to `out`."""
+    check_place(out, "beta")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import replaceable, result_folder
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.params import Params
 from autoencoders.report.comparison import best_of
 from autoencoders.words import number
 
+CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
 # What fits a terminal; the CSV holds all. Column → (heading, number as text, is less better?)
 SHOWN: dict[str, tuple[str, Callable[[float], str], bool | None]] = {
     "mse": ("MSE", "{:.5f}".format, True),
@@ -28,6 +29,7 @@ SHOWN: dict[str, tuple[str, Callable[[float], str], bool | None]] = {
 
 def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table."""
+    replaceable(out, CONTENTS)
     metrics = {name: read_metrics(evaluation / name) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
@@ -40,7 +42,7 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     )
     page = shown.to_markdown(disable_numparse=True, stralign="right")
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
-    with result_folder(out) as draft:
+    with result_folder(out, CONTENTS) as draft:
         table.to_csv(draft / "comparison.csv")
         (draft / "comparison.md").write_text(f"{page}\n\n{note}\n", encoding="utf-8")
         (draft / "comparison.txt").write_text(f"{text}\n{note}\n", encoding="utf-8")

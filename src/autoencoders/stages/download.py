@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autoencoders.data import folder as image_folder
 from autoencoders.data.catalog import FOLDER, named_set
-from autoencoders.data.files import atomic_folder, checksum, is_intact, link_or_copy, scratch_folder
+from autoencoders.data.files import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
 from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.params import Data, Params
@@ -20,12 +20,28 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
 
     Raises `UserError` where no source can serve a file, the disk is full, or the folder holds no images.
     """
-    with atomic_folder(out) as draft:
+    if cache:
+        apart(out, cache)
+    with result_folder(out, [*_listed(out), *_files(params.data)]) as draft:
         if params.data.name == FOLDER:
             source = _list_images(params.data, draft)
         else:
             source = _get_files(params.data, draft, out, cache)
         (draft / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
+
+
+def _files(data: Data) -> list[str]:
+    """The paths of the files that the stage writes."""
+    return [] if data.name == FOLDER else [file.path for file in files_of(named_set(data.name))]
+
+
+def _listed(out: Path) -> list[str]:
+    """The paths of the files that the stage wrote before, of this set or another one."""
+    try:
+        source = json.loads((out / "source.json").read_text(encoding="utf-8"))
+        return ["source.json", "manifest.csv", *(str(file["path"]) for file in source.get("files", []))]
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return ["source.json", "manifest.csv"]
 
 
 def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[str, object]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import result_folder, write_csv
+from autoencoders.data.files import replaceable, result_folder, write_csv
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -36,6 +36,9 @@ BATCH = 1000
 Metrics = dict[str, float]
 
 
+CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv")
+
+
 @torch.inference_mode()
 def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Path) -> None:
     """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
@@ -44,6 +47,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
     """
+    replaceable(out, CONTENTS)
     device = resolve_device(params.device)
     make_deterministic(device)
     keep_freed_memory()
@@ -78,7 +82,7 @@ def _measure(
         metrics |= _bounds(network, test, settings, device)
     metrics |= _generation(network, codes["train"], pinned, settings, device)
 
-    with result_folder(out) as draft:
+    with result_folder(out, CONTENTS) as draft:
         (draft / "codes").mkdir()
         np.save(draft / "codes" / "test.npy", codes["test"])
         rows = [dict(zip(dimensions, values, strict=True)) for values in zip(*dimensions.values(), strict=True)]

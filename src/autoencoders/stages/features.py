@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import replaceable, result_folder
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.features import (
@@ -30,6 +30,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
 
     The floor is the distance of `params.features.images` training images to the test images.
     """
+    replaceable(out, CONTENTS)
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)
@@ -52,7 +53,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
         "images": params.features.images,
     }
     weights = serialised({name: value.cpu().contiguous() for name, value in extractor.state_dict().items()})
-    with result_folder(out) as draft:
+    with result_folder(out, CONTENTS) as draft:
         (draft / WEIGHTS).write_bytes(weights)
         np.savez(draft / STATISTICS, mean=reference.mean, cov=reference.cov)
         (draft / DESCRIPTION).write_text(json.dumps(described | facts, indent=2) + "\n")
@@ -60,6 +61,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
 
 
 WEIGHTS, STATISTICS, DESCRIPTION = "weights.safetensors", "test_statistics.npz", "features.json"
+CONTENTS = (WEIGHTS, STATISTICS, DESCRIPTION)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from autoencoders.evaluation.generation import fit_mixture, standard_normal
 from autoencoders.evaluation.posterior import posterior_of
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
@@ -45,6 +45,7 @@ def generation(params: Params, *, data: Path, models: Path, evaluation: Path, ou
 
     Where there is no such pair, the rung's story says so.
     """
+    check_place(out, "generation")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

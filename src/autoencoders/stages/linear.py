@@ -25,7 +25,7 @@ from autoencoders.ladder.linear_story import (
     nonlinear_told,
     verdict,
 )
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.models.blocks import Shape
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.linear import linear_and_pca
@@ -41,6 +41,7 @@ LEAST_STEPS = 1200
 
 def linear(params: Params, *, data: Path, evaluation: Path, out: Path) -> None:
     """Train linear autoencoders, compare them with PCA, and these with the nonlinear ones that are in `evaluation`."""
+    check_place(out, "linear")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

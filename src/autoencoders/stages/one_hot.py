@@ -14,7 +14,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.memory import WEIGHT_BYTES
 from autoencoders.ladder.one_hot import Capacity, counts_of, store_images
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_hot import one_hot as draw
 from autoencoders.plots.strips import plain, readable_bytes
@@ -26,6 +26,7 @@ Stored = Mapping[int, Capacity]
 
 def one_hot(params: Params, *, data: Path, out: Path) -> None:
     """Store the first 4, 16, 64, … training images in one network each time; write the rung to `out`."""
+    check_place(out, "one-hot")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

@@ -13,7 +13,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.memory import WEIGHT_BYTES
 from autoencoders.ladder.one_image import Stored, colour_image, store_image
-from autoencoders.ladder.record import Rung, Series, save_rung
+from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_image import GOOD
 from autoencoders.plots.one_image import one_image as draw
@@ -30,6 +30,7 @@ POINTS = 200
 
 def one_image(params: Params, *, data: Path, out: Path) -> None:
     """Store the first test image, and a photograph, in networks of several sizes; write the rung to `out`."""
+    check_place(out, "one-image")
     prepared = PreparedData(data)
     device = resolve_device(params.device)
     make_deterministic(device)

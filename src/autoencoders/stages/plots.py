@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import apart, replaceable, result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
@@ -27,6 +27,11 @@ from autoencoders.stages.compare import comparison_table
 from autoencoders.trained import load_trained
 
 Images = NDArray[np.float32]
+CONTENTS = (
+    *(f"{name}.png" for name in ("reconstructions", "samples", "comparison", "interpolations", "loss", "kl")),
+    *(f"{name}--*.png" for name in ("prediction", "learned_distribution")),
+)
+CURVES = ("loss/*.csv", "kl/*.csv")
 STEPS = 11
 SAMPLES = 64
 
@@ -49,8 +54,11 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Pa
 
     MLflow gets them from `report`.
     """
+    apart(out, curves)
+    for place, contents in ((out, CONTENTS), (curves, CURVES)):
+        replaceable(place, contents)
     measured = [_read(name, models / name, evaluation / name) for name in params.models]
-    with result_folder(curves) as curves_draft, result_folder(out) as draft:
+    with result_folder(curves, CURVES) as curves_draft, result_folder(out, CONTENTS) as draft:
         _write_curves(measured, curves_draft)
         _draw(params, PreparedData(data), measured, draft)
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoencoders.data.catalog import FOLDER, named_set
 from autoencoders.data.decode import decode_all
-from autoencoders.data.files import atomic_folder, gather, scratch_folder
+from autoencoders.data.files import apart, gather, result_folder, scratch_folder
 from autoencoders.data.folder import class_names, read_manifest
 from autoencoders.data.named_sets import Part, read_part, unpack
 from autoencoders.data.prepared import DatasetInfo, PreparedData, Split, write_prepared
@@ -17,6 +17,12 @@ from autoencoders.data.statistics import Statistics, sample_rows, statistics_of
 from autoencoders.params import Params
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.style import save
+
+CONTENTS = (
+    "dataset.json",
+    *(f"{split}/{name}.npy" for split in ("train", "val", "test") for name in ("images", "labels")),
+)
+CARD_CONTENTS = ("data_card.png", "data_card.json")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,12 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
     Raises `UserError` where `raw` is not what the download stage leaves, too many images cannot be read, or a
     split would be empty. Both folders appear whole or not at all.
     """
-    with scratch_folder(out) as scratch, atomic_folder(card) as card_draft, atomic_folder(out) as draft:
+    apart(raw, out, card)
+    with (
+        result_folder(card, CARD_CONTENTS) as card_draft,
+        result_folder(out, CONTENTS) as draft,
+        scratch_folder(out) as scratch,
+    ):
         own = params.data.name == FOLDER
         built = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import result_folder, write_csv
+from autoencoders.data.files import apart, replaceable, result_folder, write_csv
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -22,7 +22,7 @@ from autoencoders.params import Params, Vae
 from autoencoders.pod import kfp_run
 from autoencoders.progress import EpochProgress
 from autoencoders.tracking.recorder import say
-from autoencoders.trained import save_trained
+from autoencoders.trained import CONTENTS, save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
@@ -40,6 +40,9 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
     `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
+    replaceable(out, CONTENTS)
+    if isinstance(where := beneath(checkpoints, model), Path):
+        apart(out, where)
     with joined(resolve_device(params.device)) as (share, device):
         if share.is_first:
             tracking.require_server()
@@ -111,7 +114,7 @@ def _train_and_store(
         else:
             history, results = fit_network(network, prepared, params, name, device, share, checkpoint, saved, run)
         results["anomaly"] = _thresholds(network.to(device), prepared, device)
-        with result_folder(out) as draft:
+        with result_folder(out, CONTENTS) as draft:
             if history:
                 write_csv(draft / "history.csv", history)
             described = save_trained(draft, network, {**description, **results})

@@ -11,7 +11,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from autoencoders.data.files import result_folder
+from autoencoders.data.files import atomic_folder
 from autoencoders.training.place import Place, Unreachable
 
 WAITING = ".waiting"
@@ -63,7 +63,7 @@ class Handover:
         waited = self._own in self._place.names() or self.is_awaited()
         content = self._place.open(self._model) if waited else None
         if content:
-            with content, zipfile.ZipFile(content) as archive, result_folder(out) as draft:
+            with content, zipfile.ZipFile(content) as archive, atomic_folder(out) as draft:
                 archive.extractall(draft)
         self._place.remove(self._own)
         if not self.is_awaited():  # asked after, since two may take it at once: then each has seen the other before
