@@ -65,7 +65,7 @@ STAGE_OPTIONS = {
     "download out": "folder for the files, in place of earlier ones; what is intact in it is kept",
     "evaluate model": "folder of the trained model",
     "report card": "folder of the data card",
-    "report out": "page for the results, an HTML file, replaced if it is there",
+    "report out": "page for the results, an HTML file, in place of an earlier one",
 }
 USE_OPTIONS = {
     "images": "image files, or folders of them",

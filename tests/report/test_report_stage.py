@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_the_page_from_before(
     params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outputs["out"].parent.mkdir(parents=True, exist_ok=True)
-    outputs["out"].write_text("before")
+    outputs["out"].write_text("<title>Autoencoders on Monday")
 
     def full(path: Path, *arguments: object, **options: object) -> None:
         path.touch()
@@ -99,7 +99,7 @@ def test_a_full_disk_leaves_the_page_from_before(
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match=r"^No space left on the disk that holds "):
         report(params, **outputs)
-    assert outputs["out"].read_text() == "before"
+    assert outputs["out"].read_text() == "<title>Autoencoders on Monday"
     assert not [path for path in outputs["out"].parent.iterdir() if path.name.startswith(f".{outputs['out'].name}")]
 
 

@@ -21,6 +21,7 @@ from autoencoders.stages.one_hot import one_hot
 from autoencoders.stages.one_image import one_image
 from autoencoders.stages.plots import plots
 from autoencoders.stages.prepare import prepare
+from autoencoders.stages.report import report
 from autoencoders.stages.train import train
 
 DATA = {"name": "folder", "folder": "nowhere"}
@@ -123,6 +124,15 @@ def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project: P
             commands(Path(place))[command](PARAMS)
         assert place in str(caught.value)
         assert "\n" not in str(caught.value)
+    assert tree(project) == before
+
+
+@pytest.mark.parametrize("place", ["params.yaml", "images/cat/1.png", "models", "photos/kl.jpg"])
+def test_the_page_takes_the_place_of_no_other_file(project: Path, place: str) -> None:
+    before = tree(project)
+    folders = dict.fromkeys(("data", "card", "models", "evaluation", "figures", "comparison", "ladder"), NOWHERE)
+    with pytest.raises(UserError, match=rf"^{place} is .* Name (another|a) file with --out"):
+        report(PARAMS, **folders, out=Path(place))
     assert tree(project) == before
 
 

@@ -122,6 +122,17 @@ def replaceable(target: Path, contents: Sequence[str]) -> Path:
     return place
 
 
+def replaceable_file(target: Path, mark: bytes) -> None:
+    """Raise `UserError` where `target` is anything but a file that has `mark` near its beginning, as results have."""
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise UserError(f"{target} is {'a folder' if target.is_dir() else 'no file'}. Name a file with --out.")
+    with target.open("rb") as file:
+        if mark not in file.read(1000):
+            raise UserError(f"{target} is no earlier result of this command. Name another file with --out.")
+
+
 def apart(*folders: Path) -> None:
     """Raise `UserError` where one of the folders is another one, or is within it."""
     for one, other in itertools.permutations(folders, 2):

@@ -12,7 +12,7 @@ import yaml
 from numpy.typing import NDArray
 
 from autoencoders import tracking
-from autoencoders.data.files import atomic_file
+from autoencoders.data.files import atomic_file, replaceable_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError, without_password
 from autoencoders.ladder.record import RUNGS, read_rung
@@ -28,6 +28,10 @@ from autoencoders.stages.publish import best_models, record_results, register_be
 from autoencoders.trained import load_trained, read_description
 
 Described = Mapping[str, dict[str, Any]]
+
+
+TITLE = "<title>Autoencoders on "
+"""What the page begins with, as the template has it."""
 
 
 def report(
@@ -48,6 +52,7 @@ def report(
     MLflow costs a process more than most evaluations.
     Raises `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
     """
+    replaceable_file(out, TITLE.encode())
     tracking.require_server()
     with tracking.FolderRuns(params.tracking.experiment) as runs:
         prepared = PreparedData(data)
