@@ -9,6 +9,7 @@ import atexit
 import gc
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -104,6 +105,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _run(arguments: list[str]) -> None:
     complete_environment()
+    recorded = None
+    if address := os.environ.get("DVC_STAGE"):
+        from autoencoders.dvc_stage import Recorded
+
+        recorded = Recorded(address)  # before the modules that it looks at are imported
     parser = argparse.ArgumentParser(
         prog="autoencoders",
         usage="%(prog)s [-h] command …",
@@ -123,6 +129,8 @@ def _run(arguments: list[str]) -> None:
 
         options["params"] = load_params(options["params"])
     function(**options)
+    if recorded:
+        recorded.check()
 
 
 def stage(name: str) -> Callable[..., None]:

@@ -1,0 +1,86 @@
+"""What DVC records of a stage: it looks at parameters and dependencies when the stage has ended, not when it began."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from autoencoders.errors import UserError
+from autoencoders.params.file import YamlError, read_yaml
+
+DVC_YAML, PARAMS_YAML = Path("dvc.yaml"), Path("params.yaml")
+
+
+class Recorded:
+    """The parameters and dependencies of the stage that DVC has this process run, as they are now.
+
+    Source files count by their content, all others, which may be large, by size and time.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.stage = address.rpartition(":")[2]
+        params, dependencies = _of_stage(self.stage)
+        self._params, self._dependencies = params, dependencies
+        self._before = self._now()
+
+    def check(self) -> None:
+        """Raise `UserError` where something is no longer what it was: DVC would record what was not used."""
+        now = self._now()
+        if changed := [name for name, value in self._before.items() if now.get(name) != value]:
+            raise UserError(
+                f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
+                f"DVC records nothing. `dvc repro` makes it anew; to keep it instead, put back what was there before and "
+                f"`dvc commit -f {self.stage}`."
+            )
+
+    def _now(self) -> dict[str, object]:
+        raw = _read(PARAMS_YAML)
+        params = {f"{PARAMS_YAML}: {key}": _value(raw, key) for key in self._params}
+        return params | {path: sorted(_signatures(Path(path))) for path in self._dependencies}
+
+
+def _of_stage(stage: str) -> tuple[list[str], list[str]]:
+    """Return the keys of params.yaml and the paths that dvc.yaml says a stage depends on."""
+    name, _, item = stage.partition("@")
+    described = _value(_read(DVC_YAML), f"stages.{name}") or {}
+    values = {"item.model": item, "data.folder": _value(_read(PARAMS_YAML), "data.folder")}
+
+    def filled(text: object) -> str:
+        return re.sub(r"\$\{(.+?)\}", lambda match: str(values.get(match[1].strip(), match[0])), str(text))
+
+    return [filled(key) for key in described.get("params", [])], [filled(path) for path in described.get("deps", [])]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, YamlError, UnicodeDecodeError):
+        return None  # it is in order when a stage begins; later on, it has changed
+
+
+def _value(raw: Any, key: str) -> Any:
+    for part in key.split("."):
+        raw = raw.get(part) if isinstance(raw, Mapping) else None
+    return raw
+
+
+def _signatures(path: Path) -> Iterator[tuple[str, object, object]]:
+    if path.is_dir():
+        for place, folders, files in os.walk(path):
+            folders[:] = [name for name in folders if name != "__pycache__"]
+            for name in files:
+                yield _signature(Path(place, name))
+    else:
+        yield _signature(path)
+
+
+def _signature(path: Path) -> tuple[str, object, object]:
+    try:
+        if path.is_relative_to("src") and path.is_file():
+            return str(path), hashlib.sha256(path.read_bytes()).hexdigest(), None
+        found = path.stat()
+        return str(path), found.st_size, found.st_mtime_ns
+    except OSError as error:
+        return str(path), error.errno, None
