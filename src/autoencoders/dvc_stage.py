@@ -31,8 +31,8 @@ class Recorded:
         if changed := [name for name, value in self._before.items() if now.get(name) != value]:
             raise UserError(
                 f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
-                f"DVC records nothing. `dvc repro` makes it anew; to keep it instead, put back what was there before and "
-                f"`dvc commit -f {self.stage}`."
+                "DVC records nothing. `dvc repro` makes it anew; to keep it instead, put back what was there before "
+                f"and `dvc commit -f {self.stage}`."
             )
 
     def _now(self) -> dict[str, object]:
