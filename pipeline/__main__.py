@@ -14,6 +14,7 @@ import yaml
 
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import arguments
+from autoencoders.process import show_any_name
 from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
 
@@ -29,6 +30,7 @@ CLOSED_PIPE = 128 + signal.SIGPIPE
 
 def main(given: Sequence[str] | None = None) -> NoReturn:
     """Run a command; a user's mistake ends in one line on stderr and exit code 2, a failed run in 1."""
+    show_any_name()
     options = _parser().parse_args(given)
     try:
         code = COMMANDS[options.command](options)

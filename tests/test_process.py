@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 
 from autoencoders.params import Params
 from autoencoders.process import STOPPED, exit_code
@@ -163,3 +164,54 @@ def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path: 
     assert parent.wait() == 143
     grandchild = int((tmp_path / "child").read_text())
     assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_an_interruption_that_an_import_made_an_error_of_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    def call() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise ImportError("numpy's C extensions") from None
+
+    with pytest.raises(SystemExit) as ended:
+        exit_code(call)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "interrupted: run the same command again to go on\n"
+
+
+def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path: Path) -> None:
+    """From the first moment on, and where a library makes another error of it, as numpy does."""
+    module = [sys.executable, "-X", "importtime", "-m", "autoencoders", "features", "--data", "none", "--out", "out"]
+    for after in ("argparse", "autoencoders.pod", "numpy.version", "numpy.exceptions", "numpy.linalg", "torch.version"):
+        process = subprocess.Popen(module, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        assert process.stderr
+        for line in process.stderr:
+            if line.rpartition("|")[2].strip() == after:
+                break
+        process.send_signal(signal.SIGINT)
+        said = [line for line in process.stderr.read().splitlines() if not line.startswith("import time:")]
+        assert process.wait() == 130, after
+        assert said in ([], ["interrupted: run the same command again to go on"]), after
+
+
+def test_what_a_terminal_cannot_show_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("models: {ä: {kind: pca, latent: 2}}", encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, "check"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: params.yaml: models.?: a model's name is made of letters")
+    (tmp_path / "params.yaml").write_text("data: {name: folder, folder: bÿlder}\nmodels: {a: {kind: pca, latent: 2}}")
+    (tmp_path / "bÿlder").mkdir()
+    Image.new("L", (4, 4)).save(tmp_path / "bÿlder" / "犬.png")
+    done = subprocess.run(
+        [*COMMAND, "download", "--out", "raw"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "b?lder: 1 images, 0 other files ignored\n")

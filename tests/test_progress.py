@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from tqdm import tqdm
 
+from autoencoders.errors import UserError
+from autoencoders.process import exit_code
 from autoencoders.progress import EpochProgress, Lines, progress
 
 
@@ -152,3 +154,35 @@ def test_a_line_is_written_at_once(clock: Callable[[float], None], monkeypatch: 
     clock(40)
     lines.update()
     assert written == ["reading: 50 %, about 40 s left\n"]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("leave", [True, False])
+def test_an_error_stands_in_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, leave: bool) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+
+    def work() -> None:
+        bar = progress(total=9, desc="beta", delay=0, mininterval=0, leave=leave)
+        bar.set_postfix_str("β = 4")
+        for _ in range(3):
+            bar.update()
+        raise UserError("No space left.")
+
+    assert exit_code(work) == 2
+    *bars, error = terminal.getvalue().replace("\r", "\n").splitlines()
+    assert error == "error: No space left."
+    assert any("33%" in bar for bar in bars)
+
+
+def test_a_bar_says_what_is_worked_on_only_when_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress(total=9, desc="beta", delay=60) as bar:
+        bar.set_postfix_str("β = 4")
+        bar.update()
+    assert terminal.getvalue() == ""

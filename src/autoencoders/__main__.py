@@ -1,5 +1,16 @@
-"""`python -m autoencoders` is the command `autoencoders`."""
+"""The command `autoencoders`, which `python -m autoencoders` is, too."""
 
-from autoencoders.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; an interruption while its modules are imported is one as well."""
+    try:
+        from autoencoders import cli
+    except KeyboardInterrupt:
+        sys.exit(130)
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import io
 import os
 import select
 import signal
@@ -19,7 +20,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """Exit code where nobody reads what is printed any more, as in `… | head`: a shell's for what SIGPIPE ends."""
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
+INTERRUPTED = 128 + signal.SIGINT
+GO_ON = "interrupted: run the same command again to go on"
+STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
 """Exit codes of a process that was stopped from outside."""
 
 CHILD_PATIENCE = 17.0
@@ -36,18 +39,24 @@ def exit_code(call: Callable[[], object]) -> int:
     """Return the exit code of the process whose work is `call`: a user's mistake is one line on stderr, and 2.
 
     SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) raise `SystemExit` where the work is, and whatever else
-    comes out of it then, that is what ended it.
+    comes out of it then, that is what ended it. So does SIGINT with `KeyboardInterrupt`: numpy, in its import, makes an
+    `ImportError` of that.
     """
     global _stop_code
+    show_any_name()
     signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _stop)
     try:
         return _code(call)
     except Exception:
-        if _stop_code:
-            sys.exit(_stop_code)
-        raise
+        if not _stop_code:
+            raise
+        if _stop_code == INTERRUPTED:
+            tell(GO_ON)
+        sys.exit(_stop_code)
     finally:
         _stop_code = 0
 
@@ -61,8 +70,8 @@ def _code(call: Callable[[], object]) -> int:
         tell(f"error: {error}")
         return 2
     except KeyboardInterrupt:
-        tell("interrupted: run the same command again to go on")
-        return 128 + signal.SIGINT
+        tell(GO_ON)
+        return INTERRUPTED
     except BrokenPipeError:
         if not drop_lost_outputs():
             raise
@@ -79,6 +88,13 @@ def _code(call: Callable[[], object]) -> int:
     return 0
 
 
+def show_any_name() -> None:
+    """Have what a terminal or a log cannot show, such as a name in another script, replaced by question marks."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")
+
+
 def _flushed(call: Callable[[], object]) -> None:
     """Call, and print what is left in the buffer: the interpreter's own end is noisy where its reader is gone."""
     try:
@@ -91,10 +107,18 @@ def _flushed(call: Callable[[], object]) -> None:
 
 def tell(line: str) -> None:
     """Print a line on stderr, if anybody reads that."""
+    if "autoencoders.progress" in sys.modules:
+        sys.modules["autoencoders.progress"].close_bars()
     try:
         print(line, file=sys.stderr, flush=True)
     except BrokenPipeError:
         drop_lost_outputs()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _stop_code
+    _stop_code = INTERRUPTED
+    raise KeyboardInterrupt
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

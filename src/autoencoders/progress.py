@@ -14,7 +14,19 @@ EVERY = 30.0
 
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     """Return tqdm's bar, over `iterable` or to be updated, or what takes its place where stderr is no terminal."""
-    return tqdm(iterable, **options) if _is_terminal() else Lines(iterable, **options)
+    return _Bar(iterable, **options) if _is_terminal() else Lines(iterable, **options)
+
+
+def close_bars() -> None:
+    """Close the bars whose work has failed, so that what is told of it has a line of its own."""
+    for bar in list(getattr(tqdm, "_instances", ())):
+        bar.close()
+
+
+class _Bar(tqdm):
+    def set_postfix_str(self, text: str = "", refresh: bool = False) -> None:
+        """Draw nothing at once: a bar drawn before its delay is never closed with a line's end."""
+        super().set_postfix_str(text, refresh=refresh)
 
 
 class Lines:
@@ -68,7 +80,7 @@ class EpochProgress:
         self._name, self._epochs, self._steps = name, epochs, steps
         hidden = not _is_terminal()
         self._has_lines = hidden and not disable
-        self._bar = tqdm(
+        self._bar = _Bar(
             total=epochs * steps,
             initial=begun * steps,
             desc=name,
@@ -102,7 +114,7 @@ class EpochProgress:
         """Count an epoch, of which `row` holds the metrics."""
         self._epoch, self._step, self._began = int(row["epoch"]), 0, time.monotonic()
         text = f"epoch {self._epoch}/{self._epochs}, val loss {row['val/loss']:.4g}"
-        self._bar.set_postfix_str(text, refresh=False)  # a bar drawn before its delay is never closed with a line's end
+        self._bar.set_postfix_str(text)
         self._bar.n = self._epoch * self._steps
         if not self._has_lines:
             return
