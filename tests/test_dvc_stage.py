@@ -100,3 +100,50 @@ def test_a_stage_by_hand_may_be_edited_beside(
 ) -> None:
     monkeypatch.delenv("DVC_STAGE")
     assert stage(write("params.yaml", "{")) == 0
+
+
+def test_a_model_taken_out_of_params_yaml_is_no_part_of_what_dvc_records(
+    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("dvc.yaml").write_text("stages: {plots: {params: [models], deps: [models, evaluation]}}")
+    for name in (
+        "models/vae/model.json",
+        "models/ae/model.json",
+        "models/ae/weights.safetensors",
+        "models/notes/a.txt",
+    ):
+        write_beneath(name)
+    for name in ("evaluation/vae/metrics.json", "evaluation/ae/metrics.json", "evaluation/ae/codes/test.npy"):
+        write_beneath(name)
+    write_beneath(".cache/unlisted/models/ae/history.csv")  # of the time before
+    monkeypatch.setenv("DVC_STAGE", "plots")
+    assert stage(lambda: None) == 0
+    assert sorted(path.name for path in Path("models").iterdir()) == ["notes", "vae"]
+    assert [path.name for path in Path("evaluation").iterdir()] == ["vae"]
+    kept = sorted(path.as_posix() for path in Path(".cache/unlisted").rglob("*") if path.is_file())
+    assert kept == [
+        f".cache/unlisted/{name}"
+        for name in (
+            "evaluation/ae/codes/test.npy", "evaluation/ae/metrics.json", "models/ae/model.json",
+            "models/ae/weights.safetensors",
+        )
+    ]  # fmt: skip
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "params.yaml has no model ae: models/ae is now .cache/unlisted/models/ae\n" in said.out
+
+
+def test_nothing_is_moved_where_params_yaml_cannot_be_read(
+    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("dvc.yaml").write_text("stages: {plots: {params: [models], deps: [models, evaluation]}}")
+    Path("params.yaml").write_text("models: {")
+    write_beneath("models/ae/model.json")
+    monkeypatch.setenv("DVC_STAGE", "plots")
+    stage(lambda: None)
+    assert Path("models/ae/model.json").exists()
+
+
+def write_beneath(name: str) -> None:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("{}")

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from autoencoders.errors import UserError
 from autoencoders.params.file import YamlError, read_yaml
 
 DVC_YAML, PARAMS_YAML = Path("dvc.yaml"), Path("params.yaml")
+ASIDE = Path(".cache/unlisted")
+RESULTS = ("model.json", "metrics.json", "codes")
+"""What tells a folder of results of one model, by the stages `train` and `evaluate`."""
 
 
 class Recorded:
@@ -23,6 +27,8 @@ class Recorded:
         self.stage = address.rpartition(":")[2]
         params, dependencies = _of_stage(self.stage)
         self._params, self._dependencies = params, dependencies
+        for path in {"models", "evaluation"} & set(dependencies):
+            _set_aside(Path(path))
         self._before = self._now()
 
     def check(self) -> None:
@@ -51,6 +57,23 @@ def _of_stage(stage: str) -> tuple[list[str], list[str]]:
         return re.sub(r"\$\{(.+?)\}", lambda match: str(values.get(match[1].strip(), match[0])), str(text))
 
     return [filled(key) for key in described.get("params", [])], [filled(path) for path in described.get("deps", [])]
+
+
+def _set_aside(folder: Path) -> None:
+    """Move results of models that params.yaml no longer has out of a folder that a stage depends on as a whole.
+
+    With them in it, DVC would record a state of the folder that no other clone can have: no stage makes them any more.
+    """
+    listed = _value(_read(PARAMS_YAML), "models")
+    if not isinstance(listed, Mapping) or not folder.is_dir():
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and any((path / name).exists() for name in RESULTS):
+            place = ASIDE / folder / path.name
+            shutil.rmtree(place, ignore_errors=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, place)
+            print(f"params.yaml has no model {path.name}: {path} is now {place}", flush=True)
 
 
 def _read(path: Path) -> Any:
