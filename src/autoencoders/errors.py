@@ -1,6 +1,7 @@
 """The one exception that the command line prints as a single line instead of a traceback, and what makes one line."""
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -17,6 +18,24 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the known name nearest to `name`, or an empty string."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def printable(text: str) -> str:
+    """Return `text` in one line without what would steer a terminal: control characters stand there as ``\\x1b``.
+
+    So do halves of characters, which bytes that are no UTF-8 become in the names of files, and marks that turn the
+    direction of what follows.
+    """
+    return "".join(_escaped(letter) if unicodedata.category(letter) in _STEERING else letter for letter in text)
+
+
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
+"""Of letters, in Persian and Hindi, and of emoji."""
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter in _JOINERS else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def without_password(text: str) -> str:

@@ -1,6 +1,6 @@
 """The models, one file per idea. A new kind is a class and a line in `KINDS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -35,3 +35,14 @@ def build(params: Mapping[str, Any], shape: Shape, generator: torch.Generator | 
     if generator is not None and params["kind"] != "pca":
         options["generator"] = generator
     return KINDS[params["kind"]](shape, **options)
+
+
+def parameter_shapes(params: Mapping[str, Any], shape: Shape) -> dict[str, list[int]]:
+    """Return the shapes of all that `build` would make by name, without making it. Raises what `build` raises."""
+    with torch.device("meta"):
+        return {name: list(value.shape) for name, value in build(params, shape).state_dict().items()}
+
+
+def count_numbers(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return how many numbers arrays of these shapes hold."""
+    return sum(prod(sides) for sides in shapes.values())
