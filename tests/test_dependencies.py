@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 WITHOUT_EFFECT = ("description", "errors", "memory", "params", "pod", "process", "progress", "reading", "tracking")
-"""What may change without an output changing: it refuses at most. Values of parameters are dependencies of their own."""
+"""What may change without an output changing: at most it refuses. Values of parameters are their own dependencies."""
 
 
 def module(name: str) -> str | None:

@@ -46,3 +46,13 @@ def parameter_shapes(params: Mapping[str, Any], shape: Shape) -> dict[str, list[
 def count_numbers(shapes: Mapping[str, Sequence[int]]) -> int:
     """Return how many numbers arrays of these shapes hold."""
     return sum(prod(sides) for sides in shapes.values())
+
+
+def all_finite(values: torch.Tensor, what: str) -> torch.Tensor:
+    """Return `values`, what a model computed of images; raises `UserError` where one is NaN or infinite."""
+    if not values.isfinite().all():
+        raise UserError(
+            f"the model's {what} of these images are NaN or infinite: its weights are too large. "
+            "Train it again, with a lower learning rate."
+        )
+    return values
