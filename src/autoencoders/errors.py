@@ -46,4 +46,4 @@ def without_password(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """Return what went wrong in one line that holds no password."""
     lines = str(error).strip().splitlines()
-    return without_password(lines[0][:300] if lines else type(error).__name__)
+    return printable(without_password(lines[0][:300] if lines else type(error).__name__))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from autoencoders.errors import Interrupted, UserError
+from autoencoders.errors import Interrupted, UserError, printable
 
 # How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
 # down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
@@ -58,7 +58,7 @@ def _code(call: Callable[[], object]) -> int:
     except UserError as error:
         if _stop_code:
             raise
-        tell(f"error: {error}")
+        tell(f"error: {printable(str(error))}")
         return 2
     except KeyboardInterrupt:
         tell("interrupted: run the same command again to go on")
@@ -69,11 +69,11 @@ def _code(call: Callable[[], object]) -> int:
         return BROKEN_PIPE
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
-            tell(f"error: {error.filename}: {error.strerror}.")
+            tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
             return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        place = f" ({error.filename})" if error.filename else ""
+        place = f" ({printable(str(error.filename))})" if error.filename else ""
         tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
         return 2
     return 0

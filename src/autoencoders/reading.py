@@ -1,6 +1,7 @@
 """Reading a file that anybody may have damaged: no more of it than there can be, and in one line what is wrong."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -28,10 +29,10 @@ def open_file(path: Path) -> BinaryIO:
 def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
     """Return what a file holds; raises `ValueError` where that is more than `most` bytes."""
     with open_file(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it is larger than {most / 2**20:g} MiB")
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise ValueError(f"it is larger than {most / 2**20:g} MiB")
+        return file.read(size)
 
 
 def read_json(path: Path) -> Any:
