@@ -21,7 +21,8 @@ import hashlib, json, pathlib, re, resource, signal, sys
 import numpy, torch
 from autoencoders import load_model
 from autoencoders.errors import UserError
-from autoencoders.trained import read_history, read_reference
+from autoencoders.history import read_history
+from autoencoders.trained import read_reference
 
 def uses(folder):
     model = load_model(folder, "cpu")

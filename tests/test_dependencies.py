@@ -10,7 +10,9 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-WITHOUT_EFFECT = ("description", "errors", "memory", "params", "pod", "process", "progress", "reading", "tracking")
+WITHOUT_EFFECT = (
+    "description", "errors", "history", "memory", "params", "pod", "process", "progress", "reading", "tracking",
+)  # fmt: skip
 """What may change without an output changing: at most it refuses. Values of parameters are their own dependencies."""
 
 

@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load, save
 
 from autoencoders.errors import UserError
-from autoencoders.trained import load_trained, read_history, read_reference
+from autoencoders.history import read_history
+from autoencoders.trained import load_trained, read_reference
 
 
 def flip_a_byte(folder: Path) -> None:
@@ -190,17 +191,20 @@ def test_a_damaged_reference_to_the_run_is_named(trained: Path, content: bytes, 
     assert "\n" not in str(caught.value)
 
 
+COLUMNS = b"epoch,seconds,timestamp,val/loss,val/recon,train/recon"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"\xff", "codec can't decode"),
         (b"", "it has no epoch"),
-        (b"epoch,seconds,timestamp,val/loss\n1,1,1,x\n", "could not convert string to float: 'x'"),
-        (b"epoch,seconds,timestamp,val/loss\n1,1,1,1,1\n", "a line has more cells than the first"),
-        (b"epoch,seconds,timestamp,val/loss\n2,1,1,1\n", "epoch 1 is missing, or incomplete"),
-        (b"epoch,seconds,timestamp,val/loss\n1,1,1\n", "epoch 1 is missing, or incomplete"),
-        (b"epoch,seconds,timestamp,val/loss\n1,1,1,nan\n", "a number of epoch 1 is none that a training has"),
-        (b"epoch,seconds,timestamp,val/loss\n1,1,1e300,1\n", "a number of epoch 1 is none that a training has"),
+        (COLUMNS + b"\n1,1,1,x,1,1\n", "could not convert string to float: 'x'"),
+        (COLUMNS + b"\n1,1,1,1,1,1,1\n", "a line has more cells than the first"),
+        (COLUMNS + b"\n2,1,1,1,1,1\n", "epoch 1 is missing, or incomplete"),
+        (COLUMNS + b"\n1,1,1\n", "epoch 1 is missing, or incomplete"),
+        (COLUMNS + b"\n1,1,1,nan,1,1\n", "a number of epoch 1 is none that a training has"),
+        (COLUMNS + b"\n1,1,1e300,1,1,1\n", "a number of epoch 1 is none that a training has"),
         (b"\0", "it has no epoch"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What `model.json` and `run.json` of a trained model hold: as much of it as anything reads, of every version."""
+"""What `model.json` and `run.json` of a trained model hold, and a rung's `rung.json`: what is read of them, no more."""
 
 from typing import Annotated, Any
 
@@ -25,6 +25,8 @@ Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
 """Finite, as a float32 is: it may go into MLflow, a table or a figure."""
+Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]
+"""Of a run in MLflow."""
 
 
 class Part(BaseModel):
@@ -82,4 +84,27 @@ class Reference(Part):
     """What `run.json` holds: the MLflow run that recorded the training, and its tags."""
 
     run_id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
-    tags: dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]] = {}
+    tags: Tags = {}
+
+
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+"""Since 1970, or how long something took."""
+Story = Annotated[str, Field(max_length=100_000)]
+
+
+class RungDescription(Part):
+    """What `rung.json` of a rung of the ladder holds."""
+
+    name: Name
+    title: Text
+    claim: Story
+    story: list[Story]
+    alt: Story
+    params: dict[Name, Any]
+    metrics: dict[Name, Value]
+    dataset: Dataset
+    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    hardware: Text
+    seconds: Seconds
+    ended: Seconds
+    tags: Tags

@@ -6,11 +6,8 @@ history.csv           one row an epoch (networks only)
 run.json              the MLflow run that recorded the training
 """
 
-import csv
 import hashlib
-import io
 import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, printable
 from autoencoders.memory import memory_for
-from autoencoders.reading import DAMAGE, check, numbers, open_file, read_bytes, read_checked, read_json, reason
+from autoencoders.reading import DAMAGE, check, open_file, read_bytes, read_checked, read_json, reason
 
 if TYPE_CHECKING:
     import torch
@@ -34,10 +31,6 @@ METADATA = "__metadata__"
 """Entry of that file's header that is no array."""
 MOST_HEADER = 2**20
 """Bytes of the JSON that begins a file of weights; a model's has two thousand."""
-MOST_HISTORY = 64 * 2**20
-"""Bytes of a history: those of a hundred thousand epochs."""
-MOST_SECONDS = 1e11
-"""Since 1970, or of an epoch: three thousand years."""
 RESTORE = "Train the model again, or `dvc pull` it."
 
 
@@ -111,26 +104,6 @@ def read_reference(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is damaged ({reason(error)}). Delete it, `dvc pull` it, or train the model again."
         ) from error
-
-
-def read_history(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`; none where the model was not trained in epochs, or came without it."""
-    path = folder / "history.csv"
-    try:
-        text = read_bytes(path, MOST_HISTORY).decode("utf-8")
-        rows = [numbers(row) for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)]
-        if not rows:
-            raise ValueError("it has no epoch")
-        for epoch, row in enumerate(rows, 1):
-            if row.get("epoch") != epoch or not {"seconds", "timestamp", "val/loss"} <= row.keys():
-                raise ValueError(f"epoch {epoch} is missing, or incomplete")
-            if not all(map(math.isfinite, row.values())) or not 0 <= row["timestamp"] < MOST_SECONDS > row["seconds"]:
-                raise ValueError(f"a number of epoch {epoch} is none that a training has")
-    except FileNotFoundError:
-        return []
-    except (*DAMAGE, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}). `dvc pull` it, or train the model again.") from error
-    return rows
 
 
 def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
