@@ -182,3 +182,16 @@ def test_every_default_in_the_code_that_a_section_spells_out_is_a_known_key() ->
     sections |= {"evaluate": module.Evaluate, "plots": module.Plots, "tracking": module.Tracking}
     for name, section in sections.items():
         assert set(raw[name]) == set(section.model_fields), name
+
+
+@pytest.mark.parametrize("place", ["train.batch_size", "models.vae.train.batch_size", "ladder.beta.batch_size"])
+def test_a_batch_has_a_bound(place: str) -> None:
+    raw: dict = {"models": {"vae": {"kind": "vae", "latent": 2}}}
+    *sections, key = place.split(".")
+    inner = raw
+    for section in sections:
+        inner = inner.setdefault(section, {})
+    inner[key] = 1_000_000
+    parse_params(raw)
+    inner[key] = 10**21
+    assert f"{place}: should be less than or equal to 1000000, found {10**21}" in refused(raw)

@@ -42,4 +42,6 @@ def machine_memory() -> int:
 
 def size_text(size: int) -> str:
     """Return a number of bytes such as ``17.2 GB`` or ``340 MB``."""
-    return f"{size / 1e9:,.3g} GB" if size >= 1e9 else f"{max(1, round(size / 1e6))} MB"
+    if size < 1e9:
+        return f"{max(1, round(size / 1e6))} MB"
+    return f"{size / 1e9:,.{0 if size >= 1e11 else 1}f} GB"

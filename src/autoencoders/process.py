@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from autoencoders.errors import Interrupted, UserError, printable
+from autoencoders.errors import Interrupted, UserError, first_line, printable
+from autoencoders.memory import is_out_of_memory
 
 # How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
 # down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
@@ -67,6 +68,11 @@ def _code(call: Callable[[], object]) -> int:
         if not drop_lost_outputs():
             raise
         return BROKEN_PIPE
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        tell(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
+        return 2
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
             tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
