@@ -101,6 +101,28 @@ def test_what_a_model_says_of_itself(vae: TrainedModel) -> None:
     assert untrained({"kind": "pca", "latent": 2}, (3, 5, 6)).takes_any_size
 
 
+def overflowing(kind: str) -> TrainedModel:
+    """A model whose weights are finite, and whose products are not."""
+    entry = {"kind": kind, "latent": 2} | ({} if kind == "pca" else {"arch": "mlp", "hidden": [4]})
+    model = untrained(entry, SHAPE)
+    with torch.no_grad():
+        for values in model.network.state_dict().values():
+            values.fill_(3e38)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["pca", "autoencoder", "vae"])
+def test_what_is_not_finite_is_never_a_result(kind: str) -> None:
+    model, message = overflowing(kind), "NaN or infin"
+    with pytest.raises(UserError, match=f"untrained gives {message}"):
+        model.encode(images(3))
+    for use in (model.anomaly_scores, model.anomalies, model.reconstruct):
+        with pytest.raises(UserError, match=message):
+            use(images(3))
+    with pytest.raises(UserError, match=message):
+        model.decode(torch.tensor([[-3e38, 3e38]]))
+
+
 # The same tomorrow, and on another device
 
 

@@ -10,8 +10,10 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-WITHOUT_EFFECT = ("errors", "params", "pod", "process", "progress", "tracking")
-"""What may change without an output changing: values of parameters are dependencies of their own."""
+WITHOUT_EFFECT = (
+    "description", "errors", "history", "memory", "params", "pod", "process", "progress", "reading", "tracking",
+)  # fmt: skip
+"""What may change without an output changing: at most it refuses. Values of parameters are their own dependencies."""
 
 
 def module(name: str) -> str | None:

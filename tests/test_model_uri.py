@@ -160,4 +160,5 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, 
         (ask_text(json.dumps({"inputs": [[[[float("inf")] * 8] * 8]]})), "found values from inf to inf"),
     ):
         assert wrong.status_code == 400
-        assert told in wrong.text
+        assert told in wrong.json()["message"]
+        assert "stack_trace" not in wrong.json()

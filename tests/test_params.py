@@ -259,3 +259,16 @@ def test_texts_that_name_each_other_are_shown_in_part(tmp_path: Path) -> None:
 def test_a_home_folder_must_be_written_out() -> None:
     said = "data: `folder: ~/pics`: write the whole path, DVC does not know what ~ stands for"
     assert said in refused({"data": {"name": "folder", "folder": "~/pics"}, "models": MODELS})
+
+
+@pytest.mark.parametrize("place", ["train.batch_size", "models.vae.train.batch_size", "ladder.beta.batch_size"])
+def test_a_batch_has_a_bound(place: str) -> None:
+    raw: dict = {"models": {"vae": {"kind": "vae", "latent": 2}}}
+    *sections, key = place.split(".")
+    inner = raw
+    for section in sections:
+        inner = inner.setdefault(section, {})
+    inner[key] = 1_000_000
+    parse_params(raw)
+    inner[key] = 10**21
+    assert f"{place}: should be less than or equal to 1000000, found {10**21}" in refused(raw)

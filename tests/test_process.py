@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import torch
 from mlflow import MlflowClient
 from PIL import Image
 
+from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.process import STOPPED, exit_code
 
@@ -215,3 +218,30 @@ def test_what_a_terminal_cannot_show_stops_nothing(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "b?lder: 1 images, 0 other files ignored\n")
+
+
+@pytest.mark.parametrize("call", [lambda: torch.empty(10**15), lambda: np.empty(10**15), lambda: bytearray(2**60)])
+def test_work_that_is_larger_than_the_memory_ends_in_a_line(
+    call: Callable[[], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(call) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: not enough memory (")
+    assert told.endswith("). Use smaller sizes, or a machine with more of it.\n")
+    assert told.count("\n") == 1
+
+
+def test_another_runtime_error_is_a_mistake_with_a_traceback() -> None:
+    def call() -> None:
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        exit_code(call)
+
+
+def test_a_message_that_would_steer_the_terminal_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    def call() -> None:
+        raise UserError("a\x1b]0;x\x07\nb \udcff 犬 cannot be read")
+
+    assert exit_code(call) == 2
+    assert capsys.readouterr().err == "error: a\\x1b]0;x\\x07\\nb \\udcff 犬 cannot be read\n"

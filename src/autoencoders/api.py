@@ -17,7 +17,7 @@ from torch import Tensor
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, joined
-from autoencoders.models import VAE
+from autoencoders.models import VAE, all_finite
 from autoencoders.models.blocks import Shape
 from autoencoders.trained import Trained, load_trained
 from autoencoders.training.device import resolve_device
@@ -101,7 +101,7 @@ class TrainedModel:
 
     def decode(self, z: Floats) -> Tensor:
         """Codes (N, latent), any finite numbers → images (N, C, H, W) in [0, 1]; what PCA draws outside is clipped."""
-        return self._blockwise(lambda part: self.network.decode(part).clamp(0, 1), self._codes(z))
+        return self._blockwise(self.network.decode, self._codes(z)).clamp_(0, 1)
 
     def reconstruct(self, images: Floats) -> Tensor:
         """Images (N, C, H, W) → what the decoder makes of their codes, the same shape."""
@@ -144,7 +144,7 @@ class TrainedModel:
             raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count!r}.")
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
         rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
-        found = [torch.topk(row, count, largest=False) for row in rows]
+        found = [torch.topk(all_finite(row, "distances"), count, largest=False) for row in rows]
         return Neighbours(torch.cat([one.indices for one in found]), torch.cat([one.values for one in found]))
 
     def anomaly_scores(self, images: Floats) -> AnomalyScores:
@@ -161,7 +161,10 @@ class TrainedModel:
 
     def _blockwise(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         with torch.no_grad(), _full_precision(self.device):
-            return torch.cat([function(part.to(self.device)).cpu() for part in values.split(BLOCK)])
+            made = torch.cat([function(part.to(self.device)).cpu() for part in values.split(BLOCK)])
+        if not made.isfinite().all():
+            raise UserError(f"{self.name} gives NaN or infinity here: its weights, or the codes, are too large.")
+        return made
 
     def _images(self, images: Floats) -> Tensor:
         expected = f"expected images (N, {', '.join(map(str, self.shape))}), floats in [0, 1],"

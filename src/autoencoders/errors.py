@@ -2,6 +2,7 @@
 
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -29,6 +30,24 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def printable(text: str) -> str:
+    """Return `text` in one line without what would steer a terminal: control characters stand there as ``\\x1b``.
+
+    So do halves of characters, which bytes that are no UTF-8 become in the names of files, and marks that turn the
+    direction of what follows.
+    """
+    return "".join(_escaped(letter) if unicodedata.category(letter) in _STEERING else letter for letter in text)
+
+
+_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_JOINERS = "\u200c\u200d"
+"""Of letters, in Persian and Hindi, and of emoji."""
+
+
+def _escaped(letter: str) -> str:
+    return letter if letter in _JOINERS else letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
 def without_password(text: str) -> str:
     """Return `text` with the user and password of every URL in it left out."""
     return re.sub(r"://[^/\s]*@", "://", text)
@@ -37,4 +56,4 @@ def without_password(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """Return what went wrong in one line that holds no password."""
     lines = str(error).strip().splitlines()
-    return without_password(lines[0][:300] if lines else type(error).__name__)
+    return printable(without_password(lines[0][:300] if lines else type(error).__name__))

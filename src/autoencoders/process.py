@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
 
-from autoencoders.errors import Interrupted, UserError
+from autoencoders.errors import Interrupted, UserError, first_line, printable
+from autoencoders.memory import is_out_of_memory
 
 # How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
 # down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
@@ -67,7 +68,7 @@ def _code(call: Callable[[], object]) -> int:
     except UserError as error:
         if _stop_code:
             raise
-        tell(f"error: {error}")
+        tell(f"error: {printable(str(error))}")
         return 2
     except KeyboardInterrupt:
         tell(GO_ON)
@@ -76,13 +77,18 @@ def _code(call: Callable[[], object]) -> int:
         if not drop_lost_outputs():
             raise
         return BROKEN_PIPE
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        tell(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
+        return 2
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
-            tell(f"error: {error.filename}: {error.strerror}.")
+            tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
             return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        place = f" ({error.filename})" if error.filename else ""
+        place = f" ({printable(str(error.filename))})" if error.filename else ""
         tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
         return 2
     return 0

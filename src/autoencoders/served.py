@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoders.errors import UserError
 from autoencoders.trained import load_trained
 
 BATCH = 1000
@@ -25,18 +24,30 @@ class Reconstructor:
     def predict(self, images: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
         """Images float32 (N, C, H, W) in [0, 1] → their reconstructions, same shape; a VAE decodes the mean.
 
-        With `params={"output": "codes"}` → their codes (N, latent). Raises `UserError`, which MLflow's server answers
-        with HTTP 400, for any other output and for images with values outside [0, 1], NaN among them.
+        With `params={"output": "codes"}` → their codes (N, latent). Raises `MlflowException`, which MLflow's server
+        answers with HTTP 400 and its message, for any other output and for images with values outside [0, 1], NaN among
+        them; with 500 where the result would not be finite.
         """
         output = (params or {}).get("output", OUTPUTS[0])
         if output not in OUTPUTS:
-            raise UserError(f"params.output must be one of {', '.join(OUTPUTS)}, found {output!r}.")
+            raise _refusal(f"params.output must be one of {', '.join(OUTPUTS)}, found {output!r}.")
         x = torch.from_numpy(np.array(images, dtype=np.float32))
         if len(x) and not (x.min() >= 0 and x.max() <= 1):  # NaN compares false
             low, high = x.min().item(), x.max().item()
-            raise UserError(f"images must be floats in [0, 1], found values from {low:.4g} to {high:.4g}.")
-        codes = (self._model.encode(part) for part in x.split(BATCH))
-        return torch.cat([z if output == "codes" else self._model.decode(z) for z in codes]).numpy()
+            raise _refusal(f"images must be floats in [0, 1], found values from {low:.4g} to {high:.4g}.")
+        codes = torch.cat([self._model.encode(part) for part in x.split(BATCH)])
+        made = codes if output == "codes" else torch.cat([self._model.decode(z) for z in codes.split(BATCH)])
+        if not (codes.isfinite().all() and made.isfinite().all()):
+            raise _refusal("the model gives NaN or infinity: its weights are too large.", "INTERNAL_ERROR")
+        return made.numpy()
+
+
+def _refusal(message: str, code: str = "INVALID_PARAMETER_VALUE") -> Exception:
+    """Return the only kind of exception of which MLflow's server answers the message."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+
+    return MlflowException(message, error_code=ErrorCode.Value(code))
 
 
 def _load_pyfunc(data_path: str) -> Reconstructor:

@@ -8,20 +8,31 @@ run.json              the MLflow run that recorded the training
 
 import hashlib
 import json
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
+from autoencoders.memory import memory_for
+from autoencoders.reading import DAMAGE, check, open_file, read_bytes, read_checked, read_json, reason
 
 if TYPE_CHECKING:
     import torch
 
     from autoencoders.models import Model
-    from autoencoders.models.blocks import Shape
 
 FORMAT = 1
 CONTENTS = ("weights.safetensors", "model.json", "history.csv", "run.json")
+WEIGHTS = "weights.safetensors"
+BYTES = 4
+"""Of a number: all are float32."""
+METADATA = "__metadata__"
+"""Entry of that file's header that is no array."""
+MOST_HEADER = 2**20
+"""Bytes of the JSON that begins a file of weights; a model's has two thousand."""
+RESTORE = "Train the model again, or `dvc pull` it."
 
 
 @dataclass(frozen=True)
@@ -38,7 +49,7 @@ def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> d
 
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
-    (folder / "weights.safetensors").write_bytes(weights)
+    (folder / WEIGHTS).write_bytes(weights)
     described = {
         "format": FORMAT,
         **description,
@@ -51,64 +62,125 @@ def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> d
 
 def read_description(folder: Path) -> dict[str, Any]:
     """Return what `model.json` says; raises `UserError` where the folder is no trained model."""
+    from autoencoders.description import Description
+
+    path = folder / "model.json"
     try:
-        description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        description = read_json(path)
+        if isinstance(description, dict) and description.get("format") == FORMAT:
+            check(Description, description)
+            return description
     except (FileNotFoundError, NotADirectoryError):
         if folder.is_file():
             raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.") from None
         raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'model.json'} is damaged ({error}). Train the model again.") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise UserError(f"{folder / 'model.json'} is not of format {FORMAT}. Train the model with this version.")
-    return description
+    except DAMAGE as error:
+        raise _damaged_description(folder, reason(error)) from error
+    raise UserError(f"{path} is not of format {FORMAT}. Train the model with this version.")
+
+
+def _damaged_description(folder: Path, why: str) -> UserError:
+    return UserError(f"{folder / 'model.json'} is damaged ({why}). Train the model again.")
+
+
+def _of_another_training(folder: Path, why: str) -> UserError:
+    return UserError(
+        f"{folder / WEIGHTS} is damaged, or of another training than {folder / 'model.json'}: {why}. {RESTORE}"
+    )
+
+
+def read_reference(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` says; where there is none, the weights name the run. Raises `UserError` for a damaged one.
+
+    A model that was trained elsewhere may have come without it.
+    """
+    from autoencoders.description import Reference
+
+    path = folder / "run.json"
+    try:
+        return read_checked(path, Reference)
+    except FileNotFoundError:
+        return {"run_id": read_description(folder)["weights_sha256"][:32]}
+    except DAMAGE as error:
+        raise UserError(
+            f"{path} is damaged ({reason(error)}). Delete it, `dvc pull` it, or train the model again."
+        ) from error
 
 
 def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> Trained:
     """Rebuild the model stored in `folder` on `device`; raises `UserError` where a file is missing or damaged.
 
-    The weights must be the very bytes that `model.json` names by their hash.
+    The weights must be the very bytes that `model.json` names by their hash, and finite. What they must be is known
+    before any of them is read: a model takes no more memory than its file has bytes, times three.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from autoencoders.models import build
+    from autoencoders.models import build, parameter_shapes
 
     description = read_description(folder)
-    path = folder / "weights.safetensors"
+    entry, (channels, height, width) = description["model"], description["shape"]
+    shape = (channels, height, width)
     try:
-        weights = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}). Train the model again, or `dvc pull` it.") from None
-    try:
-        if hashlib.sha256(weights).hexdigest() != description["weights_sha256"]:
-            raise UserError(
-                f"{path} is damaged, or of another training than {folder / 'model.json'}: its SHA-256 is not the one "
-                "written there. Train the model again, or `dvc pull` it."
-            )
-        model = build(description["model"], _shape(description)).to(device)
+        expected = parameter_shapes(entry, shape)
     except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
-        raise UserError(f"{folder / 'model.json'} is damaged ({error!r}). Train the model again.") from error
-    try:
-        model.load_state_dict(load(weights))
-    except SafetensorError as error:
-        raise UserError(f"{path} is no file of weights ({error}). Train the model again, or `dvc pull` it.") from error
-    except RuntimeError as error:
-        raise UserError(
-            f"{path} holds the weights of another model than {folder / 'model.json'} describes "
-            f"({_first_mismatch(error)}). Train the model again, or restore the matching file."
-        ) from error
-    model.eval()
+        raise _damaged_description(folder, reason(error)) from error
+    whole = _checked_size(folder, expected)
+    with memory_for(f"{folder}: the model", 2 * whole, "Use a machine with more of it, or a smaller model."):
+        content = read_bytes(folder / WEIGHTS, whole)
+        if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
+            raise _of_another_training(folder, "its SHA-256 is not the one written there")
+        try:
+            weights = load(content)
+        except SafetensorError as error:
+            raise _no_weights(folder / WEIGHTS, error) from error
+        for name, values in weights.items():
+            if not values.isfinite().all():
+                raise UserError(f"{folder / WEIGHTS}: {name} holds NaN or infinity. Train the model again.")
+        model = build(entry, shape)
+        model.load_state_dict(weights)
+        model.to(device).eval()
     return Trained(model, description)
 
 
-def _shape(description: dict[str, Any]) -> "Shape":
-    channels, height, width = description["shape"]
-    if not all(isinstance(side, int) and side > 0 for side in (channels, height, width)):
-        raise ValueError(f"shape {description['shape']}")
-    return channels, height, width
+def _checked_size(folder: Path, expected: Mapping[str, Sequence[int]]) -> int:
+    """Return how many bytes `weights.safetensors` has, once its beginning says that it holds what is `expected`.
+
+    That is 8 bytes with the length of the JSON that follows, which gives type, shape and place of each array.
+    """
+    from autoencoders.models import count_numbers
+
+    path = folder / WEIGHTS
+    try:
+        with open_file(path) as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > MOST_HEADER:
+                raise ValueError(f"its header would have {length:,} bytes")
+            header = json.loads(file.read(length).decode("utf-8"))
+            _compare(
+                folder, {key: f"{of['dtype']} {of['shape']}" for key, of in header.items() if key != METADATA}, expected
+            )
+            whole = 8 + length + BYTES * count_numbers(expected)
+            if os.fstat(file.fileno()).st_size != whole:
+                raise _of_another_training(folder, f"it should have {whole:,} bytes")
+            return whole
+    except FileNotFoundError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}). {RESTORE}") from None
+    except (*DAMAGE, TypeError, KeyError, AttributeError) as error:
+        raise _no_weights(path, error) from error
 
 
-def _first_mismatch(error: RuntimeError) -> str:
-    lines = [line.strip() for line in str(error).splitlines()[1:]]
-    return lines[0].rstrip(".") if lines else str(error)
+def _compare(folder: Path, found: Mapping[str, str], expected: Mapping[str, Sequence[int]]) -> None:
+    """Raise `UserError` where the arrays of a file, type and shape by name, are not the `expected` ones."""
+    wanted = {name: f"F32 {list(shape)}" for name, shape in expected.items()}
+    for name in sorted({*found, *wanted}):
+        if found.get(name) != wanted.get(name):
+            raise UserError(
+                f"{folder / WEIGHTS} holds the weights of another model than {folder / 'model.json'} describes: "
+                f"{printable(name)[:100]} is {printable(found.get(name, 'missing'))[:100]}, expected "
+                f"{wanted.get(name, 'none')}. Train the model again, or restore the matching file."
+            )
+
+
+def _no_weights(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is damaged: it is no file of weights ({reason(error)}). {RESTORE}")

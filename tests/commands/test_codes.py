@@ -1,3 +1,6 @@
+import os
+import random
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +57,28 @@ def flipped(path: Path) -> None:
     path.write_bytes(content)
 
 
+def compressed(path: Path) -> None:
+    """A few bytes that would become gigabytes."""
+    with path.open("wb") as file:
+        np.savez_compressed(file, codes=np.zeros((10**6, 2), np.float32), files=np.array(FILES))
+
+
+def claims_more(path: Path) -> None:
+    """The header of the codes says a billion of them."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"(3, 2), }         ", b"(3000000000, 2), }"))
+
+
+def bytes_for_names(path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, codes=Z, files=np.array([b"a", b"b", b"c"]), model="vae", weights_sha256="a" * 64, format=1)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 def fewer_files(path: Path) -> None:
     write_codes(path, Z, FILES[:2], "vae", "a" * 64)
 
@@ -61,7 +86,7 @@ def fewer_files(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        other_keys, an_array, pickled, flipped, fewer_files,
+        other_keys, an_array, pickled, flipped, fewer_files, compressed, claims_more, bytes_for_names, pipe,
         lambda path: path.write_bytes(b""),
         lambda path: path.write_text("codes"),
         lambda path: path.write_bytes(path.read_bytes()[:-30]),
@@ -83,3 +108,24 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         read_codes(tmp_path / "none.npz", "vae", "")
     with pytest.raises(UserError, match="is no file of codes"):
         read_codes(tmp_path, "vae", "")
+
+
+def test_a_codes_file_changed_at_random_is_read_or_refused_in_a_line(stored: Path) -> None:
+    content, chance, read = stored.read_bytes(), random.Random(0), 0
+    tracemalloc.start()
+    for _ in range(400):
+        changed = bytearray(content)
+        for _ in range(chance.choice([1, 1, 4])):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        stored.write_bytes(changed[: chance.choice([len(changed), chance.randrange(len(changed))])])
+        try:
+            found = read_codes(stored, "vae", "a" * 64)
+            assert found.z.shape == (len(found.files), 2)
+            read += 1
+        except UserError as error:
+            assert "codes.npz" in str(error)
+            assert len(str(error).splitlines()) == 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < read < 200
+    assert peak < 5e6

@@ -1,6 +1,7 @@
 """The commands from end to end: files in, files and a table out."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,10 @@ def test_codes_of_today_are_the_reconstructions_of_tomorrow(
 
     done = run("decode", "codes.npz", "--model", trained / kind, "--out", "decoded")
     assert (done.code, done.out) == (0, "decoded: 6 images and overview.png\n")
-    singles = [f"{i}-number-{i}.png" for i in range(COUNT)]
-    assert names(tmp_path / "decoded") == [*singles, "overview.png"]
+    singles = [f"{i}-{'a' if i < 3 else 'b'}-number-{i}.png" for i in range(COUNT)]
+    assert names(tmp_path / "decoded") == [*singles, "overview.png", "pictures.csv"]
+    table = pd.read_csv(tmp_path / "decoded" / "pictures.csv")
+    assert dict(zip(table["picture"], table["image"], strict=True)) == dict(zip(singles, stored.files, strict=True))
     expected = as_pixels(model.reconstruct(floats(pixels)))
     found = np.stack([read(tmp_path / "decoded" / name) for name in singles])
     assert np.abs(found.astype(int) - expected).max() <= 1  # a grey level, where rounding meets rounding
@@ -55,6 +58,7 @@ def test_codes_of_today_are_the_reconstructions_of_tomorrow(
     assert (done.code, done.out) == (0, f"redrawn: 6 reconstructions by {kind} and overview.png\n")
     for name in singles:
         np.testing.assert_array_equal(read(tmp_path / "redrawn" / name), read(tmp_path / "decoded" / name))
+    assert pd.read_csv(tmp_path / "redrawn" / "pictures.csv").equals(table)
 
 
 def test_reconstructions_keep_their_names_over_several_blocks(
@@ -64,7 +68,7 @@ def test_reconstructions_keep_their_names_over_several_blocks(
     monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 4)
     assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "parts").code == 0
     assert names(tmp_path / "parts") == names(tmp_path / "whole")
-    for name in names(tmp_path / "parts")[:-1]:
+    for name in names(tmp_path / "parts")[:-2]:
         np.testing.assert_array_equal(read(tmp_path / "parts" / name), read(tmp_path / "whole" / name))
 
 
@@ -214,7 +218,7 @@ def test_a_model_without_thresholds_is_told_to_be_trained_again(run: Run, traine
 
 
 def test_a_model_of_a_folder_s_images_takes_any_size(run: Run, trained: Path, tmp_path: Path) -> None:
-    edit(trained / "vae", dataset={"name": "folder", "content_hash": ""})
+    edit(trained / "vae", dataset={"name": "folder", "content_hash": "00"})
     Image.fromarray(np.full((30, 20, 3), 77, np.uint8)).save(tmp_path / "photo.jpg")
     assert run("reconstruct", "photo.jpg", "--model", trained / "vae", "--out", "out").code == 0
     assert read(tmp_path / "out" / "0-photo.png").shape == (8, 8)
@@ -313,6 +317,55 @@ def test_steps_out_of_range(run: Run, trained: Path, pictures: Path, steps: int)
     ends = (pictures / "a" / "number-0.png", pictures / "b" / "number-4.png")
     done = run("interpolate", *ends, "--model", trained / "vae", "--steps", steps, "--out", "line")
     assert (done.code, done.err) == (2, f"error: --steps must be from 2 to 200, found {steps}.\n")
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct", "neighbours", "anomalies"])
+def test_all_broken_files_of_a_folder_are_named_and_nothing_is_written(
+    run: Run, trained: Path, prepared: Path, pictures: Path, tmp_path: Path, command: str
+) -> None:
+    (pictures / "a" / "number-1.png").write_bytes(b"")
+    (pictures / "b" / "number-4.png").write_bytes((pictures / "b" / "number-4.png").read_bytes()[:40])
+    more = ["--data", prepared] if command == "neighbours" else []
+    before = set(tmp_path.iterdir())
+    done = run(command, pictures, "--model", trained / "vae", "--out", "out", *more)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert "2 of 6 images cannot be used" in done.err
+    assert "a/number-1.png cannot be read (" in done.err
+    assert "b/number-4.png cannot be read (" in done.err
+    assert set(tmp_path.iterdir()) == before
+
+
+STEERING = "\x1b]0;owned\x07\x1b[2J\n\u202e\x9b"
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct", "neighbours", "anomalies", "interpolate"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_steers_a_terminal_is_shown_and_not_sent(
+    run: Run, trained: Path, prepared: Path, pictures: Path, command: str, broken: bool
+) -> None:
+    """In names of files and of folders, in tables and in messages."""
+    shutil.copytree(pictures / "a", pictures / f"f{STEERING}")
+    file = Path(shutil.copy(pictures / "a" / "number-0.png", pictures / f"f{STEERING}" / f"i{STEERING}.png"))
+    if broken:
+        file.write_bytes(b"")
+    more = ["--data", prepared] if command == "neighbours" else []
+    given = [file, file] if command == "interpolate" else [file.parent]
+    done = run(command, *given, "--model", trained / "vae", "--out", f"o{STEERING}", *more)
+    assert done.code == (2 if broken else 0)
+    shown = (done.err if broken else done.out).splitlines()
+    assert any(r"\x1b]0;owned\x07\x1b[2J\n\u202e\x9b" in line for line in shown)
+    assert not set(STEERING) - {"\n", *"]0;owned[2J"} & set(done.out + done.err)
+    if broken:
+        assert len(shown) == 1
+
+
+def test_a_damaged_model_steers_no_terminal(run: Run, trained: Path, pictures: Path) -> None:
+    for name, value in (("name", STEERING), (STEERING, STEERING), ("hardware", STEERING)):
+        shutil.copytree(trained / "vae", trained / "x", dirs_exist_ok=True)
+        edit(trained / "x", **{name: value}, shape=0 if name == STEERING else [1, 8, 8])
+        done = run("encode", pictures, "--model", trained / "x", "--out", "codes.npz")
+        assert (done.code, done.err.count("\n")) == (2, 1)
+        assert "\x1b" not in done.err
 
 
 def test_a_model_in_a_folder_needs_no_mlflow_and_no_params_yaml(trained: Path, pictures: Path, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_places_without_pictures_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"empty holds no images. Image files end in .avif .bmp"):
         list_pictures([tmp_path / "empty"])
     with pytest.raises(UserError, match=r"none.png does not exist. Name image files, or folders of them"):
-        list_pictures([tmp_path / "none.png"])
+        list(read_pictures(list_pictures([tmp_path / "none.png"]), model((1, 6, 5))))
 
 
 def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
@@ -165,13 +165,49 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "own" / "pipe.png")
     (tmp_path / "own" / "dead.png").symlink_to("none.png")
     assert list_pictures([tmp_path / "own"]) == [good]
-    with pytest.raises(UserError, match=r"pipe.png is no file. Name an image file"):
+    with pytest.raises(UserError, match=r"pipe.png cannot be read \(it is no file\)\. Name image files"):
         list(read_pictures([good, tmp_path / "own" / "pipe.png"], model((1, 6, 5))))
+
+
+def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [picture(tmp_path / f"{i}.png") for i in range(6)]
+    files[1].write_bytes(b"")
+    picture(files[2], size=(5, 6))
+    files[4].write_bytes(broken())
+    files += [tmp_path / "none.png", Path(os.fsdecode(bytes(tmp_path / "a") + b"\xff.png"))]
+    monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 2)
+    with pytest.raises(UserError, match=r"^5 of 8 images cannot be used: [^\n]*$") as caught:
+        list(read_pictures(files, model((1, 6, 5))))
+    told = str(caught.value)
+    for reason in ("1.png cannot be read (", "2.png is 5×6", "4.png cannot be read (", "none.png does not exist;"):
+        assert reason in told
+    assert ".png has a name that is not UTF-8. Repair it, or leave it out. Convert it, or leave it out. Name" in told
+    assert "0.png" not in told
+
+
+def test_of_very_many_files_that_cannot_be_used_a_hundred_are_named(tmp_path: Path) -> None:
+    files = [tmp_path / f"{i:03}.png" for i in range(250)]
+    with pytest.raises(UserError, match=r"250 of 250 .*099.png does not exist; and 150 more\. Name image files"):
+        list(read_pictures(files, model((1, 6, 5))))
 
 
 def test_numbered_names_differ_sort_and_stay_in_their_folder() -> None:
     found = numbered(["x/cat.png", "y/cat.jpg", "../../etc/passwd", *[""] * 8])
-    assert found[:3] == ["00-cat.png", "01-cat.png", "02-passwd.png"]
+    assert found[:3] == ["00-x-cat.png", "01-y-cat.png", "02-etc-passwd.png"]
     assert found[-1] == "10.png"
     assert sorted(found) == found
     assert numbered([""]) == ["0.png"]
+
+
+def test_pictures_of_one_folder_have_the_names_of_its_images() -> None:
+    assert numbered(["/a/b/cat.png", "/a/b/dog.tar.png"]) == ["0-cat.png", "1-dog.tar.png"]
+    assert numbered(["/a/b/1.png", "/a/c/d/1.png"]) == ["0-b-1.png", "1-c-d-1.png"]
+    assert numbered(["a/1.png", "/a/1.png"]) == ["0-a-1.png", "1-a-1.png"]
+    assert numbered(["only/1.png"]) == ["0-1.png"]
+
+
+def test_names_that_no_file_can_have_become_names_that_one_can() -> None:
+    assert numbered(["a\0b\x1b\n.png", "\udcff.png", "犬.png"]) == ["0-a_b__.png", "1-_.png", "2-犬.png"]
+    [long] = numbered(["犬" * 400])
+    assert len(long.encode()) < 200
+    assert long.endswith("犬.png")

@@ -111,8 +111,8 @@ def test_a_comparison_of_other_models_is_refused(params: Params, outputs: Output
 
 
 def test_codes_of_another_size_are_refused(params: Params, outputs: Outputs) -> None:
-    np.save(outputs["evaluation"] / "vae" / "codes" / "test.npy", np.zeros((7, 2)))
-    with pytest.raises(UserError, match=r"holds \(7, 2\) numbers, expected \(20, 2\)"):
+    np.save(outputs["evaluation"] / "vae" / "codes" / "test.npy", np.zeros((7, 2), np.float32))
+    with pytest.raises(UserError, match=r"it holds float32 \(7, 2\), expected float32 \(20, 2\)"):
         report(params, **outputs)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
+from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
@@ -44,6 +46,59 @@ def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_pat
     other = params.model_copy(update={"train": params.train.model_copy(update={"seed": 1})})
     train(other, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "other")
     assert sha256(tmp_path / "first") == sha256(tmp_path / "second") != sha256(tmp_path / "other")
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(
+    params: Params, prepared: Path, tmp_path: Path
+) -> None:
+    huge = params.models["ae"].model_copy(update={"hidden": [65_536] * 8})
+    with pytest.raises(
+        UserError, match=r"^models.ae: training it needs 1,20\d GB of memory, there are .* GB\. Choose smaller `hidden`"
+    ):
+        train(
+            params.model_copy(update={"models": {"ae": huge}}),
+            model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "ae",
+        )  # fmt: skip
+    assert not (tmp_path / "ae").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has a total of 79 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
+def test_a_training_that_runs_out_of_memory_ends_in_a_line_with_the_cure(
+    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: MlflowClient,
+    error: Exception,
+) -> None:  # fmt: skip
+    def fit(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("autoencoders.stages.train.fit", fit)
+    with pytest.raises(
+        UserError, match=r"^not enough memory: models.ae: training it needs 1 MB or more\. Choose small"
+    ):
+        train(params, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "ae")
+    [run] = client.search_runs([client.get_experiment_by_name("autoencoders").experiment_id])
+    assert run.info.status == "FAILED"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_training_larger_than_a_gpu_ends_in_a_line(params: Params, prepared: Path, tmp_path: Path) -> None:
+    torch.cuda.set_per_process_memory_fraction(0.01)
+    wide = params.models["ae"].model_copy(update={"hidden": [16_384, 16_384]})
+    try:
+        with pytest.raises(UserError, match=r"^not enough memory: models.ae: training it needs 2.2 GB or more"):
+            train(
+                params.model_copy(update={"device": "cuda", "models": {"ae": wide}}),
+                model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "ae",
+            )  # fmt: skip
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 def test_an_object_store_changes_no_weight_and_is_left_empty(params: Params, prepared: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pandas as pd
 from autoencoders.api import TrainedModel, load_model
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
+from autoencoders.errors import printable
 from autoencoders.evaluation.anomaly import joined
 
 MOST_LINES = 20
@@ -34,12 +35,12 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
             table.to_csv(draft, index=False)
     print(_shown(table, trained))
     if out:
-        print(f"{out}: all {len(table)} images")
+        print(printable(f"{out}: all {len(table)} images"))
 
 
 def _shown(table: pd.DataFrame, trained: TrainedModel) -> str:
     """Return the table for a terminal, scores above their threshold marked with an asterisk."""
-    columns = {"image": table["image"][:MOST_LINES]}
+    columns = {"image": table["image"][:MOST_LINES].map(printable)}
     limits, counts = [], []
     for name, (heading, digits) in SCORES.items():
         if name in table:

@@ -3,16 +3,22 @@
 codes.npz   codes (float32, (N, latent)), files (the N images they came from), model, weights_sha256, format
 """
 
+import math
+import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
+from autoencoders.reading import open_file, reason
 
 FORMAT = 1
+MOST_BYTES = 2**31
+"""Of a file of codes: those of a few million images."""
 
 
 class StoredCodes(NamedTuple):
@@ -31,21 +37,44 @@ def write_codes(path: Path, z: NDArray[np.float32], files: Sequence[str], model:
 
 
 def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
-    """Return the codes in `path`; raises `UserError` where it holds none, or those of other weights than `model`'s."""
+    """Return the codes in `path`; raises `UserError` where it holds none, or those of other weights than `model`'s.
+
+    It takes no more memory than the file has bytes, whatever that says of itself.
+    """
     try:
-        with np.load(path) as stored:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise ValueError("it is larger than any file of codes")
             codes, files, by, made_by, form = (
-                stored[name] for name in ("codes", "files", "model", "weights_sha256", "format")
+                _read_array(archive, name) for name in ("codes", "files", "model", "weights_sha256", "format")
             )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist. `autoencoders encode` writes such a file.") from None
     except Exception as error:  # reading what is no archive, or a damaged one, may raise anything
-        raise UserError(f"{path} is no file of codes, or damaged. `autoencoders encode` writes one.") from error
-    if str(form) != str(FORMAT) or codes.ndim != 2 or codes.dtype != np.float32 or files.shape != codes.shape[:1]:
+        raise UserError(
+            f"{path} is no file of codes, or damaged ({reason(error)}). `autoencoders encode` writes one."
+        ) from error
+    fits = codes.ndim == 2 and codes.dtype == np.float32 and files.shape == codes.shape[:1] and files.dtype.kind == "U"
+    if str(form) != str(FORMAT) or not fits:
         raise UserError(f"{path} is no file of codes of format {FORMAT}. `autoencoders encode` writes one.")
     if str(made_by) != weights_sha256:
         raise UserError(
-            f"{path} holds codes by other weights ({by}, {str(made_by)[:12]}…) than those given ({model}, "
-            f"{weights_sha256[:12]}…). Decode it with the model that encoded it."
+            f"{path} holds codes by other weights ({printable(str(by)[:200])}, {printable(str(made_by)[:12])}…) than "
+            f"those given ({model}, {weights_sha256[:12]}…). Decode it with the model that encoded it."
         )
     return StoredCodes(codes, [str(name) for name in files])
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """Return an array of the archive; raises `ValueError` where it is compressed, or has not the bytes of its shape."""
+    entry = archive.getinfo(f"{name}.npy")
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("it is compressed")  # a few bytes of it could be gigabytes
+    with archive.open(entry) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, is_fortran, dtype = read_header(file)
+        content = file.read()
+    if dtype.hasobject or len(content) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"its array {name} has {len(content):,} bytes")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")

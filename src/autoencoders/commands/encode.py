@@ -8,6 +8,7 @@ from autoencoders.api import load_model
 from autoencoders.commands.codes import write_codes
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
+from autoencoders.errors import printable
 
 
 def encode(images: list[Path], *, model: str, out: Path) -> None:
@@ -21,4 +22,4 @@ def encode(images: list[Path], *, model: str, out: Path) -> None:
         z = torch.cat([trained.encode(x) for x in read_pictures(files, trained)])
         names = [file.as_posix() for file in files]
         write_codes(draft, z.numpy(), names, trained.name, trained.weights_sha256)
-    print(f"{out}: {len(z)} codes of {trained.latent} numbers, by {trained.name}")
+    print(printable(f"{out}: {len(z)} codes of {trained.latent} numbers, by {trained.name}"))

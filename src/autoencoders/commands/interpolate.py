@@ -5,7 +5,7 @@ from pathlib import Path
 from autoencoders.api import load_model
 from autoencoders.commands.pictures import numbered, read_pictures, write_picture
 from autoencoders.commands.results import new_folder
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
 
@@ -27,5 +27,8 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
         images = trained.interpolate(ends[0], ends[1], steps)
         for name, image in zip(numbered([""] * steps), images, strict=True):
             write_picture(draft / name, image)
-        save(transition(ends.numpy(), images.numpy(), (a.name, b.name), trained.name), draft / "overview.png")
-    print(f"{out}: {steps} images from {a.name} to {b.name} by {trained.name}, and overview.png")
+        save(
+            transition(ends.numpy(), images.numpy(), (printable(a.name), printable(b.name)), trained.name),
+            draft / "overview.png",
+        )
+    print(printable(f"{out}: {steps} images from {a.name} to {b.name} by {trained.name}, and overview.png"))

@@ -1,5 +1,6 @@
 """What a trained model came from."""
 
+from autoencoders.errors import printable
 from autoencoders.tracking.lineage import origins
 
 
@@ -10,4 +11,8 @@ def lineage(what: str) -> None:
     """
     found = origins(what)
     width = max(len(key) for origin in found for key in origin)
-    print("\n\n".join("\n".join(f"{key:{width}}  {value}" for key, value in origin.items()) for origin in found))
+    print(
+        "\n\n".join(
+            "\n".join(f"{key:{width}}  {printable(value)}" for key, value in origin.items()) for origin in found
+        )
+    )

@@ -11,7 +11,7 @@ from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import new_folder
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData, Split
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.plots.sheets import MOST_QUERIES, retrieved
 from autoencoders.plots.style import save
 
@@ -30,9 +30,9 @@ def neighbours(
     trained, files, prepared = load_model(model), list_pictures(images), PreparedData(data)
     if prepared.info.shape != trained.shape:
         raise UserError(f"{data} holds images {prepared.info.shape}, {trained.name} takes {trained.shape}.")
+    x = torch.cat(list(read_pictures(files, trained)))
     test = prepared.split("test")
     codes = torch.cat([trained.encode(x) for x in Batches(test.images, BLOCK, torch.device("cpu")).in_order()])
-    x = torch.cat(list(read_pictures(files, trained)))
     found = trained.neighbours(x, codes, count)
     table = _table(files, found, test, prepared.info.classes)
     if out:
@@ -45,7 +45,7 @@ def neighbours(
             save(figure, draft / "overview.png")
     print(_shown(table, count))
     if out:
-        print(f"{out}: neighbours.csv and overview.png")
+        print(printable(f"{out}: neighbours.csv and overview.png"))
 
 
 def _table(files: Sequence[Path], found: Neighbours, test: Split, classes: list[str] | None) -> pd.DataFrame:
@@ -68,8 +68,11 @@ def _table(files: Sequence[Path], found: Neighbours, test: Split, classes: list[
 
 def _shown(table: pd.DataFrame, count: int) -> str:
     """Return the table for a terminal: a line for each image, its neighbours side by side."""
-    cells = [f"{row['class']} {row['distance']:.2f} #{row['test_index']}".strip() for row in table.to_dict("records")]
-    lines = [[table["image"][start], *cells[start : start + count]] for start in range(0, len(cells), count)]
+    cells = [
+        f"{printable(row['class'])} {row['distance']:.2f} #{row['test_index']}".strip()
+        for row in table.to_dict("records")
+    ]
+    lines = [[printable(table["image"][start]), *cells[start : start + count]] for start in range(0, len(cells), count)]
     wide = pd.DataFrame(lines[:MOST_LINES], columns=["image", *(str(rank + 1) for rank in range(count))])
     text = wide.to_markdown(tablefmt="simple", index=False, disable_numparse=True)
     more = f"… and {len(lines) - MOST_LINES} more images\n" if len(lines) > MOST_LINES else ""

@@ -1,7 +1,8 @@
 """Image files that somebody gives to a trained model, and those that it draws."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
@@ -11,20 +12,36 @@ from torch import Tensor
 
 from autoencoders.api import BLOCK, TrainedModel
 from autoencoders.data.decode import bombs_refused, decode, stored_shape, unreadable_because
+from autoencoders.data.files import write_csv
 from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError
+from autoencoders.reading import DAMAGE, read_bytes, reason
+
+MOST_BYTES = 2**30
+"""Of an image file."""
+MOST_NAMED = 100
+"""Files in one message."""
+LONGEST_WORD = 150
+"""Bytes of an image's name in that of a picture."""
+REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
+
+
+class _UnusableError(Exception):
+    """Why a file is none that the model takes, and what to do about it."""
+
+    def __init__(self, reason: str, cure: str = "Name image files, or folders of them.") -> None:
+        super().__init__(reason)
+        self.cure = cure
 
 
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
     """Return files as they are given, and in place of a folder the images beneath it, by name, as `prepare` finds them.
 
-    Raises `UserError` where a path does not exist or a folder holds no image.
+    Raises `UserError` where a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
         if not path.is_dir():
-            if not path.exists():
-                raise UserError(f"{path} does not exist. Name image files, or folders of them.")
             found.append(path)
             continue
         inside = find_images(path).images
@@ -38,12 +55,32 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
     """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `BLOCK`.
 
     They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
-    where a file cannot be read or, for other models, has another size or number of channels.
+    where files cannot be read or, for other models, have another size or number of channels: once all files were
+    looked at, so that it names all of those. What comes after the first of them is not yielded.
     """
+    unusable: dict[Path, _UnusableError] = {}
     for start in range(0, len(files), BLOCK):
+        pixels = []
         with bombs_refused():
-            pixels = [_read(file, model.shape, model.takes_any_size) for file in files[start : start + BLOCK]]
-        yield torch.from_numpy(np.stack(pixels)).float() / 255
+            for file in files[start : start + BLOCK]:
+                try:
+                    pixels.append(_read(file, model.shape, model.takes_any_size))
+                except _UnusableError as error:
+                    unusable[file] = error
+        if not unusable:
+            yield torch.from_numpy(np.stack(pixels)).float() / 255
+    if unusable:
+        raise UserError(_told(unusable, len(files)))
+
+
+def _told(unusable: Mapping[Path, _UnusableError], files: int) -> str:
+    """Return one line about all files that cannot be used, of which there are `files` with the others."""
+    lines = [f"{file} {error}" for file, error in list(unusable.items())[:MOST_NAMED]]
+    if len(unusable) == 1:
+        return f"{lines[0]}. {next(iter(unusable.values())).cure}"
+    more = f"; and {len(unusable) - MOST_NAMED:,} more" if len(unusable) > MOST_NAMED else ""
+    cures = " ".join(dict.fromkeys(error.cure for error in unusable.values()))
+    return f"{len(unusable):,} of {files:,} images cannot be used: {'; '.join(lines)}{more}. {cures}"
 
 
 def write_picture(path: Path, image: Tensor) -> None:
@@ -52,27 +89,54 @@ def write_picture(path: Path, image: Tensor) -> None:
     Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(path, "PNG")
 
 
+def write_list(folder: Path, pictures: Sequence[str], images: Sequence[str]) -> None:
+    """Write to `folder` which picture was made from which image: equal names of images may be in several folders."""
+    rows = [{"picture": picture, "image": image} for picture, image in zip(pictures, images, strict=True)]
+    write_csv(folder / "pictures.csv", rows)
+
+
 def numbered(names: Sequence[str]) -> list[str]:
-    """Return names of files that differ and sort in this order: from `cat.jpg`, the eighth of twenty, `07-cat.png`."""
+    """Return names of files that differ and sort in this order: from `cat.jpg`, the eighth of twenty, `07-cat.png`.
+
+    Of paths in several folders they have what follows the folder that all are in: from `pets/cat/1.jpg` and
+    `pets/dog/1.jpg`, `0-cat-1.png` and `1-dog-1.png`.
+    """
     digits = len(str(len(names) - 1))
-    return [f"{i:0{digits}}{'-' if name else ''}{Path(name).stem}.png" for i, name in enumerate(names)]
+    words = [_word(name) for name in _below_shared(names)]
+    return [f"{i:0{digits}}{'-' if word else ''}{word}.png" for i, word in enumerate(words)]
+
+
+def _below_shared(names: Sequence[str]) -> list[str]:
+    """Return paths without the folder that all are in, and without their endings."""
+    paths = [PurePosixPath(name) for name in names]
+    levels = zip(*{path.parent.parts for path in paths}, strict=False)
+    shared = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))
+    return ["/".join([*path.parts[shared:-1], path.stem]) for path in paths]
+
+
+def _word(name: str) -> str:
+    """Return a path as part of a file's name, of any alphabet, but not longer than a file system takes."""
+    parts = [part for part in name.split("/") if part not in ("", "..")]
+    plain = "".join(letter if letter.isprintable() else "_" for letter in "-".join(parts))
+    return plain.encode()[-LONGEST_WORD:].decode(errors="ignore")
 
 
 def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.uint8]:
-    if file.exists() and not file.is_file():  # opening a pipe would wait for its other end
-        raise UserError(f"{file} is no file. Name an image file.")
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
-        raise UserError(f"{file} {reason}. Name an image file.") from None
+        str(file).encode()
+        content = read_bytes(file, MOST_BYTES)
+    except UnicodeEncodeError:
+        raise _UnusableError("has a name that is not UTF-8", "Rename it.") from None
+    except DAMAGE as error:
+        why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({reason(error)})"
+        raise _UnusableError(why) from None
     try:
         found = stored_shape(content)
         if found == shape or fitted:
             return decode(content, shape[1:], shape[0])
     except Exception as error:  # a decoder fed with broken bytes may raise anything
-        raise UserError(f"{file} cannot be read ({unreadable_because(error)}). Repair it, or leave it out.") from error
-    raise UserError(f"{file} is {_words(found)}; the model takes {_words(shape)}. Convert it, or leave it out.")
+        raise _UnusableError(f"cannot be read ({unreadable_because(error)})", REPAIR) from error
+    raise _UnusableError(f"is {_words(found)}; the model takes {_words(shape)}", CONVERT)
 
 
 def _words(shape: tuple[int, int, int]) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 from torch import Tensor
 
 from autoencoders.api import load_model
-from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
+from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_list, write_picture
 from autoencoders.commands.results import new_folder
+from autoencoders.errors import printable
 from autoencoders.plots.sheets import pairs
 from autoencoders.plots.style import save
 
@@ -14,11 +15,13 @@ from autoencoders.plots.style import save
 def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
     """Write the reconstructions of images (files, or folders of them) to the folder `out`: one PNG each.
 
-    overview.png there shows them below their originals. `model` is the folder of a trained model, or an MLflow URI such
-    as models:/mnist-autoencoders@best-vae.
+    overview.png there shows them below their originals, and pictures.csv says which is of which image. `model` is the
+    folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
     trained, files = load_model(model), list_pictures(images)
-    names = iter(numbered([file.name for file in files]))
+    given = [file.as_posix() for file in files]
+    pictures = numbered(given)
+    names = iter(pictures)
     first: tuple[Tensor, Tensor] | None = None
     with new_folder(out) as draft:
         for x in read_pictures(files, trained):
@@ -27,5 +30,6 @@ def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
             for image, name in zip(redrawn, names, strict=False):
                 write_picture(draft / name, image)
         assert first
+        write_list(draft, pictures, given)
         save(pairs(first[0].numpy(), first[1].numpy(), trained.name, len(files)), draft / "overview.png")
-    print(f"{out}: {len(files)} reconstructions by {trained.name} and overview.png")
+    print(printable(f"{out}: {len(files)} reconstructions by {trained.name} and overview.png"))

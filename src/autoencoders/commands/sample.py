@@ -7,7 +7,7 @@ import torch
 from autoencoders.api import BLOCK, load_model
 from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.commands.results import new_folder
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 from autoencoders.progress import progress
@@ -36,4 +36,4 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
                 write_picture(draft / name, image)
         assert first is not None
         save(sheet(first.numpy(), f"Samples of {trained.name}, seed {seed}", n), draft / "overview.png")
-    print(f"{out}: {n} samples of {trained.name}, seed {seed}, and overview.png")
+    print(printable(f"{out}: {n} samples of {trained.name}, seed {seed}, and overview.png"))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.models import VAE, Model
+from autoencoders.models import VAE, Model, all_finite
 from autoencoders.models.vae import kl_to_standard_normal
 
 QUANTILE = 0.99
@@ -35,10 +35,11 @@ def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
     """Score images (N, C, H, W) in [0, 1]; call under `torch.no_grad`.
 
     Every image meets the same draws of noise: its score does not depend on the images beside it, nor on the device.
+    Raises `UserError` where a code is NaN or infinite.
     """
     if not isinstance(model, VAE):
-        return AnomalyScores(_squared_error(x, model.decode(model.encode(x))), None)
-    mu, logvar = model.posterior(x)
+        return AnomalyScores(_squared_error(x, model.decode(all_finite(model.encode(x), "codes"))), None)
+    mu, logvar = (all_finite(part, "codes") for part in model.posterior(x))
     sigma = torch.exp(0.5 * logvar)
     noise = torch.randn(DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
     log_likelihood = torch.stack([model.log_likelihood(x, mu + one * sigma) for one in noise]).mean(0)
@@ -56,9 +57,11 @@ def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
 
 
 def joined(parts: Iterable[AnomalyScores]) -> AnomalyScores:
-    """Return the scores of several batches as those of one."""
+    """Return the scores of several batches as those of one; raises `UserError` where one is NaN or infinite."""
     mse, neg_elbo = zip(*parts, strict=True)
-    return AnomalyScores(torch.cat(mse), None if neg_elbo[0] is None else torch.cat(neg_elbo))
+    return AnomalyScores(
+        all_finite(torch.cat(mse), "scores"), None if neg_elbo[0] is None else all_finite(torch.cat(neg_elbo), "scores")
+    )
 
 
 def _squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import Split
-from autoencoders.models import VAE, Model
+from autoencoders.models import VAE, Model, all_finite
 
 BATCH = 1000
 
@@ -20,9 +20,9 @@ class Posterior(NamedTuple):
 
 
 def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
-    """Return where the model puts a split's images."""
+    """Return where the model puts a split's images; raises `UserError` where that is nowhere: NaN or infinity."""
     batches = Batches(split.images, BATCH, device).in_order()
     if not isinstance(model, VAE):
-        return Posterior(torch.cat([model.encode(x) for x in batches]), None)
-    means, logvars = zip(*(model.posterior(x) for x in batches), strict=True)
-    return Posterior(torch.cat(means), torch.cat(logvars))
+        return Posterior(all_finite(torch.cat([model.encode(x) for x in batches]), "codes"), None)
+    means, logvars = (torch.cat(parts) for parts in zip(*(model.posterior(x) for x in batches), strict=True))
+    return Posterior(all_finite(means, "codes"), all_finite(logvars, "codes"))

@@ -1,14 +1,85 @@
-"""What the stage `evaluate` left of a model."""
+"""What the stage `evaluate` left of a model, and tables of numbers: read whole, or refused in a line."""
 
-import json
+import io
+import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from autoencoders.errors import UserError
+from autoencoders.reading import DAMAGE, open_file, read_bytes, read_json, reason
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURED = ("mse", "frechet/prior", "frechet/floor")
+"""What is measured of every model."""
+LARGEST = 3e38
+"""About the largest float32: what is larger was not computed here."""
+MOST_TABLE = 64 * 2**20
+"""Bytes."""
 
 
 def read_metrics(folder: Path) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it is missing."""
+    """Return what the evaluation of a model measured; raises `UserError` where it is missing or damaged."""
+    path = folder / "metrics.json"
     try:
-        return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{folder}/metrics.json is missing or damaged ({error}). Run the `evaluate` stage.") from error
+        metrics = read_json(path)
+        if not isinstance(metrics, dict):
+            raise ValueError("it holds no metrics by name")
+        for name, value in metrics.items():
+            if not isinstance(value, float | int) or isinstance(value, bool) or abs(value) > LARGEST:
+                raise ValueError(f"{name}: {value!r} is not finite, or no number")
+        for name in MEASURED:
+            if math.isnan(metrics.get(name, math.nan)):
+                raise ValueError(f"{name}: missing")
+    except DAMAGE as error:
+        raise _damaged(path, error, "evaluate") from error
+    return metrics
+
+
+def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the codes of the test images, (N, latent) as `shape` says; raises `UserError` where they are others."""
+    path = folder / "codes" / "test.npy"
+    try:
+        with open_file(path):  # never a pipe
+            stored = np.lib.format.open_memmap(path, mode="r")  # nothing in memory yet
+        if stored.dtype != np.float32 or stored.shape != shape:
+            raise ValueError(f"it holds {stored.dtype} {stored.shape}, expected float32 {shape}")
+        codes = np.array(stored)
+        if not np.isfinite(codes).all():
+            raise ValueError("it holds NaN or infinity")
+    except Exception as error:  # numpy's reading of a damaged header may raise anything
+        raise _damaged(path, error, "evaluate") from error
+    return codes
+
+
+def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.DataFrame":
+    """Return what was measured of each latent dimension, `columns` at least; raises `UserError` for a damaged file."""
+    import pandas as pd
+
+    path = folder / "codes" / "dimensions.csv"
+    try:
+        table = pd.read_csv(io.BytesIO(read_bytes(path, MOST_TABLE)))
+        check_numbers(table, ["dimension", *columns])
+        if table["dimension"].tolist() != list(range(1, latent + 1)) or table[list(columns)].isna().any(axis=None):
+            raise ValueError(f"it should hold the dimensions 1 to {latent}")
+    except DAMAGE as error:
+        raise _damaged(path, error, "evaluate") from error
+    return table
+
+
+def check_numbers(table: "pd.DataFrame", columns: Sequence[str]) -> None:
+    """Raise `ValueError` where one of the columns is missing, or holds anything but finite numbers and empty cells."""
+    for column in columns:
+        if column not in table or table[column].dtype.kind not in "iuf":
+            raise ValueError(f"{column}: no column of numbers")
+        if (table[column].abs() > LARGEST).any():
+            raise ValueError(f"{column}: {table[column].abs().max()} is too large")
+
+
+def _damaged(path: Path, error: Exception, stage: str) -> UserError:
+    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `{stage}` stage.")

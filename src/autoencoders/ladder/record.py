@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.data.files import replaceable, result_folder, write_csv
 from autoencoders.errors import UserError
+from autoencoders.reading import DAMAGE, check, read_json, reason
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,12 +95,15 @@ def check_place(folder: Path, name: str) -> None:
 
 
 def read_rung(folder: Path) -> dict[str, Any]:
-    """Return what `rung.json` says; raises `UserError` where the folder holds no rung."""
+    """Return what `rung.json` says; raises `UserError` where the folder holds no rung, or a damaged one."""
+    from autoencoders.description import RungDescription
+
     path = folder / "rung.json"
     try:
-        described = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the stage `{folder.name}`.") from error
-    if not isinstance(described, dict) or described.get("format") != FORMAT:
-        raise UserError(f"{path} is not of format {FORMAT}. Run the stage `{folder.name}` with this version.")
-    return described
+        described = read_json(path)
+        if isinstance(described, dict) and described.get("format") == FORMAT:
+            check(RungDescription, described)
+            return described
+    except DAMAGE as error:
+        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the stage `{folder.name}`.") from error
+    raise UserError(f"{path} is not of format {FORMAT}. Run the stage `{folder.name}` with this version.")

@@ -1,6 +1,6 @@
 """The models, one file per idea. A new kind is a class and a line in `KINDS`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -35,3 +35,24 @@ def build(params: Mapping[str, Any], shape: Shape, generator: torch.Generator | 
     if generator is not None and params["kind"] != "pca":
         options["generator"] = generator
     return KINDS[params["kind"]](shape, **options)
+
+
+def parameter_shapes(params: Mapping[str, Any], shape: Shape) -> dict[str, list[int]]:
+    """Return the shapes of all that `build` would make by name, without making it. Raises what `build` raises."""
+    with torch.device("meta"):
+        return {name: list(value.shape) for name, value in build(params, shape).state_dict().items()}
+
+
+def count_numbers(shapes: Mapping[str, Sequence[int]]) -> int:
+    """Return how many numbers arrays of these shapes hold."""
+    return sum(prod(sides) for sides in shapes.values())
+
+
+def all_finite(values: torch.Tensor, what: str) -> torch.Tensor:
+    """Return `values`, what a model computed of images; raises `UserError` where one is NaN or infinite."""
+    if not values.isfinite().all():
+        raise UserError(
+            f"the model's {what} of these images are NaN or infinite: its weights are too large. "
+            "Train it again, with a lower learning rate."
+        )
+    return values

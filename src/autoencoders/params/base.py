@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 Number = Annotated[float, Field(strict=True)]
 """Whole or not; no text, and no true or false."""
 Count = Annotated[int, Field(strict=True, ge=1)]
+BatchSize = Annotated[Count, Field(le=1_000_000)]
+"""Images in a step."""
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Rate = Annotated[Number, Field(gt=0, le=1)]
 """A learning rate."""

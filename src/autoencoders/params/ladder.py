@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autoencoders.params.base import Count, Number, Rate, Section, Seed, Widths
+from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed, Widths
 
 
 class OneImageRung(Section):
@@ -32,7 +32,7 @@ class AutoDecoderRung(Section):
     latent: Count = 16
     channels: Widths = [32, 16]
     epochs: Count = 40
-    batch_size: Count = 64
+    batch_size: BatchSize = 64
     learning_rate: Rate = 0.03
 
 
@@ -41,7 +41,7 @@ class LinearRung(Section):
 
     latents: Widths = [2, 16]
     epochs: Count = 6
-    batch_size: Count = 256
+    batch_size: BatchSize = 256
     learning_rate: Rate = 0.01
 
 
@@ -62,7 +62,7 @@ class BetaRung(Section):
     decoder_hidden: Widths = [256]
     images: Count = 8_000
     epochs: Count = 5
-    batch_size: Count = 128
+    batch_size: BatchSize = 128
     learning_rate: Rate = 5e-3
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from autoencoders.errors import shown, suggestion
-from autoencoders.params.base import Count, Number, Rate, Section, Seed, Widths
+from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed, Widths
 
 LARGEST_SIDE = 1024
 """Pixels."""
@@ -92,7 +92,7 @@ class TrainOverrides(Section):
     """Training settings that one model may set differently; None means: as in `train`."""
 
     epochs: Count | None = None
-    batch_size: Count | None = None
+    batch_size: BatchSize | None = None
     learning_rate: Rate | None = None
 
 
@@ -101,7 +101,7 @@ class Train(Section):
 
     seed: Seed = 0
     epochs: Count = 20
-    batch_size: Count = 256
+    batch_size: BatchSize = 256
     learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"
     warmup: Annotated[Number, Field(ge=0, lt=1)] = 0.0

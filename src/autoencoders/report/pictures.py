@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from autoencoders.errors import UserError
 from autoencoders.plots.style import DPI
+from autoencoders.reading import open_file, reason
 from autoencoders.report.comparison import KINDS
 
 CSS_DPI = 96
@@ -83,11 +84,13 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
     A chart has at most 256 colours, which halves it; of other figures every pixel is as it was.
     """
     try:
-        with Image.open(path) as image:
+        with open_file(path) as file, Image.open(file) as image:
             image.load()
             (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the stage that draws it again.") from error
+    except Exception as error:  # a decoder fed with broken bytes may raise anything
+        raise UserError(
+            f"{path} is missing or damaged ({reason(error)}). Run the stage that draws it again."
+        ) from error
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
     return Picture(address, max(width, 1), max(height, 1), alt, caption)

@@ -1,5 +1,6 @@
 """Write the comparison table."""
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pandas as pd
 
 from autoencoders.data.files import replaceable, result_folder
 from autoencoders.errors import UserError
-from autoencoders.evaluation.results import read_metrics
+from autoencoders.evaluation.results import MEASURED, check_numbers, read_metrics
+from autoencoders.history import read_history_table
 from autoencoders.params import Params
-from autoencoders.report.comparison import best_of
+from autoencoders.reading import DAMAGE, read_bytes, reason
+from autoencoders.report.comparison import KINDS, best_of
 from autoencoders.words import number
 
 CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
@@ -52,9 +55,14 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
 def read_comparison(path: Path) -> pd.DataFrame:
     """Return the rows of `comparison.csv` by model; raises `UserError` where it is missing or damaged."""
     try:
-        return pd.read_csv(path, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the `compare` stage.") from error
+        text = io.BytesIO(read_bytes(path))
+        table = pd.read_csv(text, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
+        check_numbers(table, ["latent", *MEASURED, *(name for name in SHOWN if name in table)])
+        if not set(table["kind"]) <= KINDS.keys() or table[["latent", *MEASURED]].isna().any(axis=None):
+            raise ValueError("a kind of model or a number is missing")
+    except (*DAMAGE, KeyError) as error:
+        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the `compare` stage.") from error
+    return table
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
@@ -85,5 +93,5 @@ def _cell(value: float, written: Callable[[float], str], is_best: bool) -> str:
 
 
 def _seconds(folder: Path) -> float | None:
-    history = folder / "history.csv"
-    return float(pd.read_csv(history)["seconds"].sum()) if history.exists() else None
+    history = read_history_table(folder)
+    return None if history is None else float(history["seconds"].sum())

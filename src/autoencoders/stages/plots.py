@@ -1,6 +1,5 @@
 """Draw the figures of all models, always of the same test images."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from torch import Tensor
 
 from autoencoders.data.files import apart, replaceable, result_folder
 from autoencoders.data.prepared import PreparedData, Split
+from autoencoders.evaluation.results import read_codes, read_dimensions, read_metrics
+from autoencoders.history import read_history_table
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
 from autoencoders.plots.comparison import comparison
@@ -41,8 +42,8 @@ class Measured:
     """A model with what the evaluation stored of it."""
 
     name: str
-    folder: Path
     model: Model
+    history: pd.DataFrame | None
     metrics: dict[str, float]
     codes: NDArray[np.float32]
     dimensions: pd.DataFrame
@@ -57,10 +58,12 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, out: Pa
     apart(out, curves)
     for place, contents in ((out, CONTENTS), (curves, CURVES)):
         replaceable(place, contents)
-    measured = [_read(name, models / name, evaluation / name) for name in params.models]
+    prepared = PreparedData(data)
+    images = prepared.info.counts["test"]
+    measured = [_read(name, models / name, evaluation / name, images) for name in params.models]
     with result_folder(curves, CURVES) as curves_draft, result_folder(out, CONTENTS) as draft:
         _write_curves(measured, curves_draft)
-        _draw(params, PreparedData(data), measured, draft)
+        _draw(params, prepared, measured, draft)
     print(f"plots: {len(list(out.glob('*.png')))} figures in {out}")
 
 
@@ -68,9 +71,9 @@ def _write_curves(measured: list[Measured], folder: Path) -> None:
     for kind in ("loss", "kl"):
         (folder / kind).mkdir(parents=True, exist_ok=True)
     for one in measured:
-        if (one.folder / "history.csv").exists():
-            history = pd.read_csv(one.folder / "history.csv")
-            history.drop(columns=["seconds", "timestamp"]).to_csv(folder / "loss" / f"{one.name}.csv", index=False)
+        if one.history is not None:
+            history = one.history.drop(columns=["seconds", "timestamp"])
+            history.to_csv(folder / "loss" / f"{one.name}.csv", index=False)
         if "kl" in one.dimensions:
             named = [f"z{dimension:02}" for dimension in one.dimensions["dimension"]]  # DVC sorts them as text
             kl = one.dimensions[["dimension", "kl"]].assign(dimension=named)
@@ -86,14 +89,17 @@ def _draw(params: Params, prepared: PreparedData, measured: list[Measured], out:
         save(figure, out / f"{name}.png")
 
 
-def _read(name: str, folder: Path, evaluation: Path) -> Measured:
+def _read(name: str, folder: Path, evaluation: Path, images: int) -> Measured:
+    """Read what there is of a model and its evaluation on so many test images."""
+    model = load_trained(folder).model
+    columns = ["variance", "kl"] if isinstance(model, VAE) else ["variance"]
     return Measured(
         name,
-        folder,
-        load_trained(folder).model,
-        json.loads((evaluation / "metrics.json").read_text(encoding="utf-8")),
-        np.load(evaluation / "codes" / "test.npy"),
-        pd.read_csv(evaluation / "codes" / "dimensions.csv"),
+        model,
+        read_history_table(folder),
+        read_metrics(evaluation),
+        read_codes(evaluation, (images, model.latent)),
+        read_dimensions(evaluation, model.latent, columns),
     )
 
 
@@ -125,7 +131,7 @@ def _shared(params: Params, measured: list[Measured], test: Split) -> dict[str, 
     if len(x) > 1:
         ends = torch.stack([x[len(x) // 4], x[-len(x) // 4]])
         figures["interpolations"] = interpolations({one.name: _line(one.model, ends) for one in measured}, ends.numpy())
-    if any((one.folder / "history.csv").exists() for one in measured):
+    if any(one.history is not None for one in measured):
         figures["loss"] = _curves(measured)
     if vaes := {one.name: one.dimensions for one in measured if "kl" in one.dimensions}:
         kl, variance = ({name: of[key].to_numpy() for name, of in vaes.items()} for key in ("kl", "variance"))
@@ -173,8 +179,8 @@ def _line(model: Model, ends: Tensor) -> Images:
 def _curves(measured: list[Measured]) -> Figure:
     histories, units = {}, {}
     for one in measured:
-        if (one.folder / "history.csv").exists():
-            histories[one.name] = pd.read_csv(one.folder / "history.csv")
+        if one.history is not None:
+            histories[one.name] = one.history
             units[one.name] = _unit(one.model)
     return loss_curves(histories, units)
 

@@ -1,6 +1,6 @@
 """Bring MLflow up to date from the folders on disk: after an outage, or where models arrived without their runs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
-from autoencoders.ladder.record import RUNGS
+from autoencoders.history import read_history
+from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.params import Params, Vae
-from autoencoders.trained import read_description
+from autoencoders.trained import read_description, read_reference
 
 
 def publish(
@@ -27,6 +28,7 @@ def publish(
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")
+    _check(names, models, evaluation, ladder)
     with tracking.FolderRuns(params.tracking.experiment, warns=False) as runs:
         for name in names:
             runs.publish_model(models / name)
@@ -35,6 +37,19 @@ def publish(
         _publish_reports(runs, ladder, report)
         if len(names) == len(params.models):
             register_best(runs, params, models)
+
+
+def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -> None:
+    """Raise `UserError` where a file is damaged: before anything is logged, so that nothing is logged in part."""
+    for name in names:
+        read_description(models / name)
+        read_reference(models / name)
+        read_history(models / name)
+        if (evaluation / name / "metrics.json").exists():
+            read_metrics(evaluation / name)
+    for name in RUNGS:
+        if (ladder / name / "rung.json").exists():
+            read_rung(ladder / name)
 
 
 def _publish_reports(runs: tracking.FolderRuns, ladder: Path, report: Path) -> None:

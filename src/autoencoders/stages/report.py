@@ -1,20 +1,18 @@
 """Write the report, one page with everything that was run, and record in MLflow what is not there yet."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
-from numpy.typing import NDArray
 
 from autoencoders import tracking
 from autoencoders.data.files import atomic_file, replaceable_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError, without_password
+from autoencoders.evaluation.results import read_codes
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.params import Params, Vae
 from autoencoders.report import comparison as table
@@ -25,7 +23,7 @@ from autoencoders.report.provenance import Part, leading_sentences, part
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import SHOWN, read_comparison
 from autoencoders.stages.publish import best_models, record_results, register_best
-from autoencoders.trained import load_trained, read_description
+from autoencoders.trained import load_trained, read_description, read_reference
 
 Described = Mapping[str, dict[str, Any]]
 
@@ -115,16 +113,11 @@ def _durations(
 ) -> list[tuple[str, list[Part]]]:
     seconds = measured.get("train_seconds", pd.Series(dtype=float))
     trainings = [
-        part(name, seconds.get(name), one["hardware"], _tags(models / name / "run.json"))
+        part(name, seconds.get(name), one["hardware"], read_reference(models / name).get("tags", {}))
         for name, one in descriptions.items()
     ]
     climbed = [part(name, one["seconds"], one["hardware"], one["tags"]) for name, one in rungs.items()]
     return [("Trainings", trainings), ("Rungs of the ladder", climbed)]
-
-
-def _tags(path: Path) -> dict[str, str]:
-    """Return the tags of a model's run; none where it arrived without."""
-    return json.loads(path.read_text(encoding="utf-8")).get("tags", {}) if path.exists() else {}
 
 
 def _as_yaml(params: Params) -> str:
@@ -163,19 +156,9 @@ def _planes(params: Params, prepared: PreparedData, models: Path, evaluation: Pa
             used -= count_weights(model)
             left_out.append(name)
             continue
-        codes = _codes(evaluation / name / "codes" / "test.npy", prepared.info.counts["test"])
+        codes = read_codes(evaluation / name, (prepared.info.counts["test"], 2))
         shown.append(plane(name, model, codes, labels, prepared.info.classes))
     return shown, left_out
-
-
-def _codes(path: Path, count: int) -> NDArray[np.float32]:
-    try:
-        codes = np.load(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the `evaluate` stage.") from error
-    if codes.shape != (count, 2):
-        raise UserError(f"{path} holds {codes.shape} numbers, expected {(count, 2)}. Run the `evaluate` stage.")
-    return codes
 
 
 def _rung(folder: Path, described: Mapping[str, Any]) -> RungSection:

@@ -17,18 +17,22 @@ from autoencoders.data.files import apart, replaceable, result_folder, write_csv
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
-from autoencoders.models import PCA, Autoencoder, Model, build
+from autoencoders.memory import memory_for
+from autoencoders.models import PCA, Autoencoder, Model, build, count_numbers, parameter_shapes
 from autoencoders.params import Params, Vae
 from autoencoders.pod import kfp_run
 from autoencoders.progress import EpochProgress
 from autoencoders.tracking.recorder import say
-from autoencoders.trained import CONTENTS, save_trained
+from autoencoders.trained import BYTES, CONTENTS, save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
 from autoencoders.training.share import Share, joined
 from autoencoders.training.storage import beneath
 
+COPIES = 5
+"""Of a network's weights while it is trained: they, their gradients, Adam's two averages, and the best so far."""
+SMALLER = "Choose smaller `hidden` or `latent`, a smaller train.batch_size, or a machine with more memory."
 WAITS, TRAINS, HAS_MODEL = "waits", "trains", "has the model"
 """What the first of several processes is about."""
 
@@ -50,6 +54,22 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
 
 
 def _train(
+    params: Params,
+    model: str,
+    prepared: PreparedData,
+    checkpoints: Path | str,
+    out: Path,
+    share: Share,
+    device: torch.device,
+) -> None:
+    entry = params.model(model)
+    size = BYTES * count_numbers(parameter_shapes(entry.model_dump(), prepared.info.shape))
+    copies = COPIES if entry.kind != "pca" and device.type == "cpu" else 1  # a GPU has its own memory
+    with memory_for(f"models.{model}: training it", copies * size, SMALLER):
+        _train_one(params, model, prepared, checkpoints, out, share, device)
+
+
+def _train_one(
     params: Params,
     model: str,
     prepared: PreparedData,

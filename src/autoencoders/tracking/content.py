@@ -1,18 +1,25 @@
 """What a run holds. Everything here may be logged twice: the second time changes nothing."""
 
 import csv
+import io
 import json
 import math
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from autoencoders.errors import UserError
+from autoencoders.history import read_history
+from autoencoders.reading import DAMAGE, read_bytes, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 Row = Mapping[str, float]
+MOST_SERIES = 64 * 2**20
+"""Bytes of the curves of a rung."""
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
@@ -73,17 +80,20 @@ def log_curves(client: "MlflowClient", run_id: str, series: Path, groups: Collec
     """
     from mlflow.entities import Metric
 
-    with series.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
-    metrics = []
-    for row in rows if along else ():
-        of = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in groups]
-        metrics += [
-            Metric("/".join([f"by_{along}", *of, key]), float(value), at, int(row[str(along)]))
-            for key, value in row.items()
-            if key not in groups and key != along and value
-        ]
+    try:
+        text = read_bytes(series, MOST_SERIES).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
+        metrics = []
+        for row in rows if along else ():
+            of = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in groups]
+            metrics += [
+                Metric("/".join([f"by_{along}", *of, key]), float(value), at, int(row[str(along)]))
+                for key, value in row.items()
+                if key not in groups and key != along and value
+            ]
+    except (*DAMAGE, TypeError, csv.Error) as error:
+        raise UserError(f"{series} is damaged ({reason(error)}). Run its rung's stage again.") from error
     _log_all(client, run_id, metrics)
 
 
@@ -117,16 +127,7 @@ def log_training(client: "MlflowClient", run_id: str, folder: Path, description:
     set_tags(client, run_id, {name: description[name] for name in facts if name in description})
 
 
-def read_history(folder: Path) -> list[Row]:
-    """Return the rows of `history.csv`; none where the model was not trained in epochs."""
-    path = folder / "history.csv"
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-
-
-def times(rows: list[Row]) -> tuple[int | None, int | None]:
+def times(rows: Sequence[Row]) -> tuple[int | None, int | None]:
     """Return when a training began and ended, in milliseconds since 1970; None where nobody knows."""
     if not rows:
         return None, None

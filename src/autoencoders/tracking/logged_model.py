@@ -1,6 +1,7 @@
 """The model as MLflow stores it, loads it (`mlflow.pyfunc.load_model`) and registers it."""
 
-import shutil
+import hashlib
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,8 +21,14 @@ SELECTED_BY = "selected_by"
 """Tag of a model version that has an alias: the metric that chose it."""
 NAME = "model"
 """Name of the logged model in its run: `runs:/<run id>/model`."""
-CODE = ("__init__.py", "errors.py", "models", "served.py", "trained.py")
+CODE = (
+    "description.py", "errors.py", "memory.py", "models/*.py", "params/base.py", "params/sections.py", "reading.py",
+    "served.py", "trained.py",
+)  # fmt: skip
 """What of this package a logged model needs and takes along."""
+
+IMPORT = re.compile(rf"^( *(?:from|import) ){autoencoders.__name__}\b", re.MULTILINE)
+"""The part of a line that takes something from this package."""
 
 
 def registered_name(description: Mapping[str, Any]) -> str:
@@ -113,21 +120,14 @@ def save_pyfunc(
     from mlflow.pyfunc import save_model
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    package = Path(autoencoders.__file__).parent
-    for name in CODE:
-        target = scratch / "code" / package.name / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if (package / name).is_dir():
-            shutil.copytree(package / name, target, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(package / name, target)
+    package = write_code(scratch)
     output = ParamSpec("output", "string", "reconstructions")
     spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
     save_model(
         str(scratch / "model"),
-        loader_module="autoencoders.served",
+        loader_module=f"{package.name}.served",
         data_path=str(folder),
-        code_paths=[str(scratch / "code" / package.name)],
+        code_paths=[str(package)],
         mlflow_model=Model(
             artifact_path=logged.artifact_location,
             model_uuid=logged.model_id,
@@ -139,9 +139,33 @@ def save_pyfunc(
         pip_requirements=[
             f"torch=={torch.__version__.split('+')[0]}",
             f"numpy=={np.__version__}",
+            "pydantic>=2.10",
             "safetensors",
         ],
     )
+
+
+def write_code(folder: Path) -> Path:
+    """Write what a logged model needs of this package to `folder`, as a package of another name; returns its place.
+
+    The name is the code's own, by a hash of it: MLflow puts it first in `sys.path` of whoever loads the model, where it
+    must stand in the way neither of this package nor of what another version logged.
+    """
+    source = Path(autoencoders.__file__).parent
+    texts = {
+        path.relative_to(source): path.read_text(encoding="utf-8")
+        for pattern in CODE
+        for path in sorted(source.glob(pattern))
+    }
+    digest = hashlib.sha256("\0".join(f"{path}\0{text}" for path, text in texts.items()).encode()).hexdigest()
+    package = folder / f"{source.name}_{digest[:12]}"
+    for path, text in texts.items():
+        target = package / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(IMPORT.sub(rf"\1{package.name}", text), encoding="utf-8")
+    for place in (package, *filter(Path.is_dir, package.iterdir())):
+        (place / "__init__.py").touch()
+    return package
 
 
 def _link(client: "MlflowClient", run_id: str, model_id: str) -> None:

@@ -6,13 +6,17 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoencoders.ladder.record import GROUPS
+from autoencoders.errors import UserError
+from autoencoders.ladder.record import GROUPS, read_rung
+from autoencoders.reading import DAMAGE, read_bytes, reason
 from autoencoders.tracking import content
 from autoencoders.tracking.store import SOURCE_RUN, create_run, recreated, tagged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+MOST_PAGE = 2**30
+"""Bytes of the report."""
 REPORT = "autoencoders.report_sha256"
 """Tag of the run that has a report: the page's hash."""
 
@@ -24,7 +28,7 @@ def identity(folder: Path) -> str:
 
 def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
     """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`."""
-    described = json.loads((folder / "rung.json").read_text(encoding="utf-8"))
+    described = read_rung(folder)
     ended = int(1000 * described["ended"])
     tags = {**described["tags"], SOURCE_RUN: identity(folder)}
     run_id = recreated(client, tags[SOURCE_RUN])
@@ -53,19 +57,27 @@ def log_report(client: "MlflowClient", file: Path, experiment: str, injected: st
 
     Its own gets the tags that the page holds: it may have been made elsewhere, and long ago.
     """
-    text = file.read_text(encoding="utf-8")
-    mark = {REPORT: hashlib.sha256(text.encode()).hexdigest()[:32]}
+    page, tags = _read_page(file)
+    mark = {REPORT: hashlib.sha256(page).hexdigest()[:32]}
     run_id = tagged(client, REPORT, mark[REPORT])
     if run_id is None and injected:
         run_id = injected
         content.set_tags(client, run_id, mark)
     elif run_id is None:
-        run_id = create_run(client, experiment, "report", {**_origin(text), **mark}, ladder=True)
+        run_id = create_run(client, experiment, "report", {**tags, **mark}, ladder=True)
     content.log_files(client, run_id, [file], "report")
     if run_id != injected:
         client.set_terminated(run_id, "FINISHED")
 
 
-def _origin(page: str) -> dict[str, str]:
-    found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', page)
-    return json.loads(found[1]) if found else {}
+def _read_page(file: Path) -> tuple[bytes, dict[str, str]]:
+    """Return a page and the tags that it holds; raises `UserError` where it is damaged."""
+    try:
+        page = read_bytes(file, MOST_PAGE)
+        found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', page.decode("utf-8"))
+        tags = json.loads(found[1]) if found else {}
+        if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+            raise ValueError("its origin is no list of tags")
+    except DAMAGE as error:
+        raise UserError(f"{file} is damaged ({reason(error)}). Run the `report` stage.") from error
+    return page, tags

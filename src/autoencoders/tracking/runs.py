@@ -1,6 +1,5 @@
 """The runs of what is a folder already: trained models, rungs, the report."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
@@ -10,12 +9,14 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from autoencoders.history import read_history
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.kfp_status import finish_pipeline, run_above, task_name
 from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import PATIENCE, Recorder
 from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
+from autoencoders.trained import read_description, read_reference
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -152,7 +153,7 @@ def find(client: "MlflowClient", folder: Path) -> str | None:
 def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Bring the run of the model in `folder` up to date, whatever of it there is, and return its id."""
     description, reference = read_folder(folder)
-    start, end = content.times(content.read_history(folder))
+    start, end = content.times(read_history(folder))
     run_id = find(client, folder)
     if run_id is None:
         tags = {**reference.get("tags", {}), SOURCE_RUN: reference["run_id"]}
@@ -181,11 +182,7 @@ def sync(client: "MlflowClient", run_id: str, folder: Path) -> None:
 
 def read_folder(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what `model.json` and `run.json` of a trained model say; without the latter, the weights name the run."""
-    description = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    path = folder / "run.json"
-    return description, json.loads(path.read_text("utf-8")) if path.exists() else {
-        "run_id": description["weights_sha256"][:32]
-    }
+    return read_description(folder), read_reference(folder)
 
 
 def figures_of(folder: Path, model: str) -> dict[str, Path]:

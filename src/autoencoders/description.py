@@ -1,0 +1,110 @@
+"""What `model.json` and `run.json` of a trained model hold, and a rung's `rung.json`: what is read of them, no more."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from autoencoders.params.sections import LARGEST_SIDE, ModelParams
+
+
+def _without_training(entry: Any) -> Any:
+    """Leave out what trained the weights: its limits have been others."""
+    return {key: value for key, value in entry.items() if key != "train"} if isinstance(entry, dict) else entry
+
+
+def _visible(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("should hold no control characters")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+Value = Annotated[float, Field(ge=-3e38, le=3e38)]
+"""Finite, as a float32 is: it may go into MLflow, a table or a figure."""
+Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]
+"""Of a run in MLflow."""
+
+
+class Part(BaseModel):
+    """A part of a file in which further keys may stand: a later version's."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+
+
+class Dataset(Part):
+    """Which images the model learned from."""
+
+    name: Name
+    content_hash: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+
+
+class Anomaly(Part):
+    """The thresholds of scores."""
+
+    quantile: Annotated[float, Field(gt=0, lt=1)]
+    mse: Annotated[Value, Field(ge=0)]
+    neg_elbo: Value | None = None
+
+
+class Description(Part):
+    """What `model.json` holds."""
+
+    name: Name
+    model: Annotated[ModelParams, BeforeValidator(_without_training)]
+    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    """Channels, height, width."""
+    dataset: Dataset
+    train: dict[Name, Text | bool | Whole | Value | None] | None
+    """None where the model was not trained in epochs."""
+    hardware: Text
+    precision: Text | None = None
+    best_epoch: Whole | None = None
+    validation: dict[Name, Value]
+    anomaly: Anomaly | None = None
+    """None in what early versions stored."""
+    parameters: Whole
+    weights_sha256: Hash
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Description":
+        is_vae = self.model.kind == "vae"
+        for metric in ("val/mse", *(["val/elbo"] if is_vae else [])):
+            if metric not in self.validation:
+                raise ValueError(f"validation.{metric}: missing")
+        if self.anomaly and is_vae and self.anomaly.neg_elbo is None:
+            raise ValueError("anomaly.neg_elbo: missing")
+        return self
+
+
+class Reference(Part):
+    """What `run.json` holds: the MLflow run that recorded the training, and its tags."""
+
+    run_id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
+    tags: Tags = {}
+
+
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+"""Since 1970, or how long something took."""
+Story = Annotated[str, Field(max_length=100_000)]
+
+
+class RungDescription(Part):
+    """What `rung.json` of a rung of the ladder holds."""
+
+    name: Name
+    title: Text
+    claim: Story
+    story: list[Story]
+    alt: Story
+    params: dict[Name, Any]
+    metrics: dict[Name, Value]
+    dataset: Dataset
+    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    hardware: Text
+    seconds: Seconds
+    ended: Seconds
+    tags: Tags
