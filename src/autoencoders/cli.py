@@ -81,8 +81,8 @@ USE_OPTIONS = {
     "count": "how many neighbours of each image",
     "what": "folder of a trained model, id of an MLflow run, or id of a Kubeflow run",
     "out": "folder for the results: a new or an empty one",
-    "encode out": "file for the codes, such as codes.npz, replaced if it is there",
-    "anomalies out": "CSV file for all images, replaced if it is there; none is written without",
+    "encode out": "file for the codes, such as codes.npz, in place of an earlier one",
+    "anomalies out": "CSV file for all images, in place of an earlier one; none is written without",
     "neighbours out": "folder for a table and a picture: a new or an empty one; none is written without",
 }
 """What an option means: of any command, or of `command option`."""

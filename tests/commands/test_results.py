@@ -1,10 +1,15 @@
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
 from autoencoders.commands.results import new_folder, result_file
 from autoencoders.errors import UserError
+
+
+def marked_file(out: Path) -> AbstractContextManager[Path]:
+    return result_file(out, b"mark")
 
 
 @pytest.mark.parametrize("before", ["nothing", "an empty folder"])
@@ -20,7 +25,7 @@ def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
-    for place in (new_folder, result_file):
+    for place in (new_folder, marked_file):
         with pytest.raises(RuntimeError), place(tmp_path / "out") as draft:
             ((draft / "a") if place is new_folder else draft).touch()
             raise RuntimeError
@@ -34,19 +39,32 @@ def test_somebody_s_files_are_left_alone(tmp_path: Path) -> None:
     for out in (tmp_path / "out", tmp_path / "file"):
         with pytest.raises(UserError, match=r"exists already. Name another folder with --out"), new_folder(out):
             pass
-    with pytest.raises(UserError, match=r"out is a folder. Name a file with --out"), result_file(tmp_path / "out"):
+    with (
+        pytest.raises(UserError, match=r"out is a folder. Name a file with --out"),
+        result_file(tmp_path / "out", b"mark"),
+    ):
         pass
     assert (tmp_path / "out" / "mine").exists()
 
 
 def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    (tmp_path / "codes").write_text("before")
-    with result_file(tmp_path / "codes") as draft:
+    (tmp_path / "codes").write_text("mark before")
+    with result_file(tmp_path / "codes", b"mark") as draft:
         draft.write_text("after")
     assert (tmp_path / "codes").read_text() == "after"
 
 
-@pytest.mark.parametrize("place", [result_file, new_folder])
+def test_a_file_takes_the_place_of_no_other(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("image,label\n")
+    with (
+        pytest.raises(UserError, match=r"labels\.csv is no earlier result of this command\. Name another file"),
+        result_file(tmp_path / "labels.csv", b"image,mse,"),
+    ):
+        pass
+    assert (tmp_path / "labels.csv").read_text() == "image,label\n"
+
+
+@pytest.mark.parametrize("place", [marked_file, new_folder])
 @pytest.mark.parametrize("beneath", ["out", "deep/out"])
 def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> None:
     (tmp_path / "file").touch()
@@ -57,7 +75,7 @@ def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> 
         pass
 
 
-@pytest.mark.parametrize("place", [result_file, new_folder])
+@pytest.mark.parametrize("place", [marked_file, new_folder])
 @pytest.mark.parametrize("out", ["/proc/none/out", f"{'long' * 100}", "/proc/out"])
 def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place, out) -> None:
     monkeypatch.chdir(tmp_path)
@@ -71,6 +89,9 @@ def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
 
 def test_a_device_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")  # as /dev/null, which root could replace
-    with pytest.raises(UserError, match=r"pipe is no file. Name a file with --out"), result_file(tmp_path / "pipe"):
+    with (
+        pytest.raises(UserError, match=r"pipe is no file. Name a file with --out"),
+        result_file(tmp_path / "pipe", b"mark"),
+    ):
         pass
     assert (tmp_path / "pipe").is_fifo()

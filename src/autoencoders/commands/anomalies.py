@@ -7,9 +7,12 @@ import pandas as pd
 from autoencoders.api import TrainedModel, load_model
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
+from autoencoders.data.files import replaceable_file
 from autoencoders.errors import printable
 from autoencoders.evaluation.anomaly import joined
 
+MARK = b"image,mse,"
+"""What the CSV begins with."""
 MOST_LINES = 20
 """Images printed; the CSV holds all."""
 SCORES = {"mse": ("MSE", ".5f"), "neg_elbo": ("−ELBO", ".1f")}
@@ -23,6 +26,8 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
     threshold, the 99 % quantile of its validation images, is flagged. `model` is the folder of a trained model, or an
     MLflow URI such as models:/mnist-autoencoders@best-vae. With `out`, all go to that CSV file.
     """
+    if out:
+        replaceable_file(out, MARK)
     trained, files = load_model(model), list_pictures(images)
     scores = joined(trained.anomaly_scores(x) for x in read_pictures(files, trained))
     table = pd.DataFrame({"image": [file.as_posix() for file in files]})
@@ -31,7 +36,7 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
         table[f"{name}_flagged"] = table[name] > trained.thresholds[name]
     table = table.sort_values("mse", ascending=False, kind="stable", ignore_index=True)
     if out:
-        with result_file(out) as draft:
+        with result_file(out, MARK) as draft:
             table.to_csv(draft, index=False)
     print(_shown(table, trained))
     if out:

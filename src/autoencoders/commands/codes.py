@@ -17,6 +17,8 @@ from autoencoders.errors import UserError, printable
 from autoencoders.reading import open_file, reason
 
 FORMAT = 1
+MARK = b"codes.npy"
+"""What a file of codes has near its beginning, the name of the first of its arrays."""
 MOST_BYTES = 2**31
 """Of a file of codes: those of a few million images."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from autoencoders.api import load_model
-from autoencoders.commands.codes import write_codes
+from autoencoders.commands.codes import MARK, write_codes
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
 from autoencoders.errors import printable
@@ -18,7 +18,7 @@ def encode(images: list[Path], *, model: str, out: Path) -> None:
     The file also holds the images' names and the hash of the model's weights: only that model decodes it.
     """
     trained, files = load_model(model), list_pictures(images)
-    with result_file(out) as draft:
+    with result_file(out, MARK) as draft:
         z = torch.cat([trained.encode(x) for x in read_pictures(files, trained)])
         names = [file.as_posix() for file in files]
         write_codes(draft, z.numpy(), names, trained.name, trained.weights_sha256)

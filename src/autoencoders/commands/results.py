@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoencoders.data.files import atomic_file, atomic_folder
+from autoencoders.data.files import atomic_file, atomic_folder, replaceable_file
 from autoencoders.errors import UserError
 
 
@@ -21,12 +21,12 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def result_file(out: Path) -> Iterator[Path]:
-    """Give a file to write to, which becomes `out` on success, in place of one that was there."""
-    with _writing(out), atomic_file(out.absolute()) as draft:
-        if out.exists() and not out.is_file():
-            raise UserError(f"{out} is {'a folder' if out.is_dir() else 'no file'}. Name a file with --out.")
-        yield draft
+def result_file(out: Path, mark: bytes) -> Iterator[Path]:
+    """Give a file to write to, which becomes `out` on success, in place of an earlier result that has `mark`."""
+    with _writing(out):
+        replaceable_file(out, mark)
+        with atomic_file(out.absolute()) as draft:
+            yield draft
 
 
 @contextmanager

@@ -9,6 +9,7 @@ series.csv    what the picture draws, one row a measurement (likewise); where it
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,10 @@ def save_rung(
 def check_place(folder: Path, name: str) -> None:
     """Raise `UserError` where writing the rung `name` to `folder` would cost anything but an earlier one of itself."""
     replaceable(folder, CONTENTS)
-    there = read_rung(folder)["name"] if (folder / "rung.json").exists() else name
+    there = None
+    with suppress(*DAMAGE):  # none, or one that nobody can read
+        there = read_json(folder / "rung.json")
+    there = there.get("name", name) if isinstance(there, dict) else name
     if there != name:
         raise UserError(f"{folder} holds the rung {there}. Name another folder with --out.")
 
