@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from autoencoders.api import BLOCK, TrainedModel
-from autoencoders.data.decode import bombs_refused, decode, stored_shape, unreadable_because
+from autoencoders.data.decode import Remarks, bombs_refused, decode_picture, stored_shape, unreadable_because
 from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError
+from autoencoders.process import tell
 
 
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -40,10 +41,13 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
     They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
     where a file cannot be read or, for other models, has another size or number of channels.
     """
+    remarks = Remarks()
     for start in range(0, len(files), BLOCK):
         with bombs_refused():
-            pixels = [_read(file, model.shape, model.takes_any_size) for file in files[start : start + BLOCK]]
+            pixels = [_read(file, model, remarks) for file in files[start : start + BLOCK]]
         yield torch.from_numpy(np.stack(pixels)).float() / 255
+    for line in remarks.lines(model.full_scale):
+        tell(line)
 
 
 def write_picture(path: Path, image: Tensor) -> None:
@@ -58,7 +62,8 @@ def numbered(names: Sequence[str]) -> list[str]:
     return [f"{i:0{digits}}{'-' if name else ''}{Path(name).stem}.png" for i, name in enumerate(names)]
 
 
-def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.uint8]:
+def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8]:
+    shape = model.shape
     if file.exists() and not file.is_file():  # opening a pipe would wait for its other end
         raise UserError(f"{file} is no file. Name an image file.")
     try:
@@ -68,8 +73,10 @@ def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.u
         raise UserError(f"{file} {reason}. Name an image file.") from None
     try:
         found = stored_shape(content)
-        if found == shape or fitted:
-            return decode(content, shape[1:], shape[0])
+        if found == shape or model.takes_any_size:
+            picture = decode_picture(content, shape[1:], shape[0], lambda: model.full_scale)
+            remarks.note(file.as_posix(), picture)
+            return picture.pixels
     except Exception as error:  # a decoder fed with broken bytes may raise anything
         raise UserError(f"{file} cannot be read ({unreadable_because(error)}). Repair it, or leave it out.") from error
     raise UserError(f"{file} is {_words(found)}; the model takes {_words(shape)}. Convert it, or leave it out.")

@@ -23,12 +23,22 @@ from autoencoders.errors import UserError
 SPLITS = ("train", "val", "test")
 LARGEST_SIDE = 1024
 """As far as `data.image_size` goes, in pixels."""
+FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+"""The largest values of the depths that cameras and other devices have."""
+FULL_SCALE = FULL_SCALES[-1]
+"""What is white in a file of 16 bits, where nothing is known of its set."""
 
 
 def _of_images(shape: tuple[int, int, int]) -> tuple[int, int, int]:
     if shape[0] not in (1, 3) or not all(1 <= side <= LARGEST_SIDE for side in shape[1:]):
         raise ValueError(f"should be 1 or 3 channels, height and width, found {list(shape)}")
     return shape
+
+
+def _of_a_depth(full_scale: int) -> int:
+    if full_scale not in FULL_SCALES:
+        raise ValueError(f"should be one of {', '.join(map(str, FULL_SCALES))}")
+    return full_scale
 
 
 def _of_all_splits(counts: dict[str, int]) -> dict[str, int]:
@@ -52,6 +62,14 @@ class DatasetInfo:
     """SHA-256 over the arrays of all splits: equal hashes mean equal data."""
     folder: str = ""
     """The name of the user's own folder, where the images are from one."""
+    full_scale: Annotated[int, AfterValidator(_of_a_depth)] | None = None
+    """The value that is white in image files of 16 bits, where the images are from such."""
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What a model says of the data that it was trained on."""
+        named: dict[str, str | int] = {"name": self.name, "content_hash": self.content_hash}
+        return named if self.full_scale is None else {**named, "full_scale": self.full_scale}
 
     @property
     def title(self) -> str:
@@ -126,7 +144,12 @@ def _few_words(error: Exception) -> str:
 
 
 def write_prepared(
-    root: Path, name: str, splits: Mapping[str, Split], classes: list[str] | None, folder: str = ""
+    root: Path,
+    name: str,
+    splits: Mapping[str, Split],
+    classes: list[str] | None,
+    folder: str = "",
+    full_scale: int | None = None,
 ) -> DatasetInfo:
     """Write `splits` (all of train, val, test) under `root` and return what `dataset.json` says of them."""
     digest = hashlib.sha256()
@@ -147,6 +170,10 @@ def write_prepared(
         classes=classes,
         content_hash=digest.hexdigest(),
         folder=folder,
+        full_scale=full_scale,
     )
-    (root / "dataset.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+    described = asdict(info)
+    if full_scale is None:
+        del described["full_scale"]
+    (root / "dataset.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return info

@@ -21,11 +21,13 @@ LONGEST_NAME = 18
 
 
 @styled
-def data_card(info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]]) -> Figure:
+def data_card(
+    info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]], notes: Sequence[str] = ()
+) -> Figure:
     """Draw the mean training image and the numbers, sample images, and the count of each class.
 
     `samples` holds one array (n, C, H, W) per row: one row per class in label order, or rows of any images where
-    there are no labels. A note says where there are more classes than rows.
+    there are no labels. A note says where there are more classes than rows, and `notes` what is odd about the files.
     """
     rows, columns = len(samples), max(1, max(len(row) for row in samples))
     _, height, width = info.shape
@@ -35,7 +37,7 @@ def data_card(info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArr
     size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
     figure = Figure(figsize=size)
     place = _Placer(figure, size)
-    _title(figure, info)
+    _title(figure, info, notes)
     scale = LEFT / max(height, width)
     _mean(place(0, scale * width, scale * height), statistics)
     _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), statistics, info)
@@ -57,13 +59,15 @@ class _Placer:
         return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def _title(figure: Figure, info: DatasetInfo) -> None:
+def _title(figure: Figure, info: DatasetInfo, notes: Sequence[str]) -> None:
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
     figure.text(0, 1, info.title, size=16, weight="bold", va="top", parse_math=False)
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
+    if notes:
+        figure.text(0, 1 - 0.5 / up, "; ".join(notes), size=8, color=MUTED, va="top", parse_math=False)
 
 
 def _mean(axes: Axes, statistics: Statistics) -> None:
