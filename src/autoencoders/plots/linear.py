@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from autoencoders.plots.image_table import image_table
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, shortened, styled
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
 
 LEAST_ANGLE = 1e-3
 """Degrees below which angles are drawn at this one: the scale is logarithmic."""
@@ -70,7 +71,7 @@ def _errors(axes: Axes, pca: Array, linear: Mapping[int, float], nonlinear: Mapp
         change = f"{100 * (value / pca[latent] - 1):+.0f} %".replace("-", "−") if pca[latent] > 0 else ""
         near_end = latent > 0.75 * len(pca)
         axes.annotate(
-            f"{shortened(name)}: {change}", (latent, value), xytext=(-8 if near_end else 8, 0),
+            f"{drawn(name)}: {change}", (latent, value), xytext=(-8 if near_end else 8, 0),
             textcoords="offset points", ha="right" if near_end else "left", va="center", fontsize=8,
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
