@@ -70,7 +70,7 @@ def _title(figure: Figure, info: DatasetInfo, notes: Sequence[str]) -> None:
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
     if notes:
         figure.text(
-            0, 1 - 0.5 / up, "; ".join(drawn(note, LONGEST_NOTE) for note in notes), size=8, color=MUTED, va="top"
+            0, 1 - 0.5 / up, "; ".join(drawn(note, LONGEST_NOTE) for note in notes), size=7.5, color=MUTED, va="top"
         )
 
 
