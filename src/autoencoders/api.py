@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoders.data.catalog import FOLDER
+from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, joined
 from autoencoders.models import VAE, all_finite
@@ -81,6 +82,14 @@ class TrainedModel:
     def takes_any_size(self) -> bool:
         """Whether image files are scaled and cropped to its shape, as `prepare` did with those it was trained on."""
         return self.description["dataset"]["name"] == FOLDER
+
+    @property
+    def full_scale(self) -> int:
+        """The value that is white in image files of 16 bits: 4095, say, where those it was trained on have 12."""
+        full_scale = self.description["dataset"].get("full_scale", FULL_SCALE)
+        if full_scale not in FULL_SCALES:
+            raise UserError(f"{self.name}: model.json is damaged (dataset.full_scale). Train the model again.")
+        return full_scale
 
     @property
     def thresholds(self) -> dict[str, float]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoencoders.data.decode import decode, decode_all, infer_size
+from autoencoders.data.decode import decode
+from autoencoders.data.decode_folder import decode_all, infer_size
 from autoencoders.data.folder import ManifestRow
 from autoencoders.errors import UserError
 

@@ -84,6 +84,53 @@ def test_a_trickle_ends(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("trickles headers", "does not answer (timed out)"),
+        ("trickles many headers", "does not answer (timed out)"),
+        ("trickles sizes of chunks", "does not answer (timed out)"),
+        ("is fast and then trickles", "bytes a second"),
+    ],
+)
+def test_one_deadline_covers_headers_and_body(tmp_path, monkeypatch, behaviour, reason):
+    monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
+    monkeypatch.setattr(fetch, "SLOWEST", 100_000)
+    with pytest.raises(UnreachableError) as caught:
+        attempt(behaviour, tmp_path)
+    assert reason in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("behaviour", ["never ends", "never ends, in chunks", "claims much"])
+def test_a_file_without_end_is_given_up(tmp_path, behaviour):
+    with (
+        serving({"file.gz": BODY}, behaviour) as mirror,
+        pytest.raises(FetchError, match="sends more than 1,000,000 by"),
+    ):
+        download_file(f"{mirror.url}/file.gz", tmp_path / "file.gz", DIGEST, largest=1_000_000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_written_of_a_file_that_claims_to_be_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch, "_chunks", lambda raw: pytest.fail("read"))
+    with pytest.raises(FetchError, match="sends more than 1,073,741,824 bytes: another file"):
+        attempt("claims much", tmp_path)
+
+
+def test_a_redirection_s_own_body_is_not_read(tmp_path):
+    with serving({"elsewhere": BODY}, "never ends a redirection") as mirror:
+        download_file(f"{mirror.url}/file.gz", tmp_path / "file.gz", DIGEST)
+    assert (tmp_path / "file.gz").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("behaviour", ["never ends", "claims much"])
+def test_a_page_without_end_is_given_up(monkeypatch, behaviour):
+    monkeypatch.setattr(fetch, "LARGEST_PAGE", 1_000_000)
+    with serving({}, behaviour) as server, pytest.raises(FetchError, match="sends more than 1,000,000 bytes"):
+        fetch.download_page(server.url, "text/html")
+
+
 def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
     (tmp_path / "file.gz").write_bytes(b"what was there before")
 
@@ -100,3 +147,5 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
 
 def test_addresses_are_shown_without_secrets():
     assert shown("https://me:secret@host:8080/a/b.gz?token=1") == "https://host:8080/a/b.gz"
+    assert shown("https://me:sec/r@et@[::1/a?token=1") == "https://[::1/a"
+    assert shown("https://host/a\nb\x1b") == "https://host/ab?"

@@ -1,16 +1,17 @@
 import hashlib
 import io
+import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
-import pypi_simple
 import pytest
-from serving import refused_url, serving
+from serving import Mirror, refused_url, serving
 
 from autoencoders.data import fetch, sources
-from autoencoders.data.catalog import IndexArchive
+from autoencoders.data.catalog import CATALOG, IndexArchive
 from autoencoders.data.files import Digest
-from autoencoders.data.named_sets import RawFile
+from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import UserError
 
@@ -40,27 +41,18 @@ def archive(body: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def index(monkeypatch):
-    """Stands in for the package index: lists one source archive at an address of ours."""
+    """Makes a server the package index, whose page of a project lists two source archives and a wheel."""
 
-    def listing(url: str) -> None:
-        class Client:
-            def __init__(self, endpoint: str = "the default") -> None:
-                pass
-
-            def __enter__(self):
-                return self
-
-            def __exit__(self, *error: object) -> None:
-                pass
-
-            def get_project_page(self, project: str, timeout: object) -> SimpleNamespace:
-                wheel = SimpleNamespace(version="1.0", package_type="wheel", url=f"{url}/no.whl")
-                old = SimpleNamespace(version="0.9", package_type="sdist", url=f"{url}/old.zip")
-                wanted = SimpleNamespace(version="1.0", package_type="sdist", url=f"{url}/digits-1.0.zip")
-                return SimpleNamespace(packages=[old, wheel, wanted] if project == "digits" else [])
-
-        monkeypatch.setattr(pypi_simple, "PyPISimple", Client)
-        monkeypatch.setattr(sources, "configured_index", lambda: None)
+    def listing(server: Mirror, kind: str = "html") -> None:
+        names = ("digits-0.9.zip", "digits-1.0-py3-none-any.whl", "digits-1.0.zip")
+        if kind == "html":
+            page = "".join(f'<a href="../../{name}#sha256=00">{name}</a>' for name in names)
+        else:
+            files = [{"filename": name, "url": f"../../{name}", "hashes": {}} for name in names]
+            page = json.dumps({"name": "digits", "files": files, "meta": {"api-version": "1.0"}})
+            server.kind = "application/vnd.pypi.simple.v1+json"
+        server.files["simple/digits/"] = page.encode()
+        monkeypatch.setattr(sources, "configured_index", lambda: f"{server.url}/simple")
 
     return listing
 
@@ -125,17 +117,117 @@ def test_a_server_that_hangs_is_asked_once_for_all_files(tmp_path, capsys):
     assert capsys.readouterr().out.count("does not answer") == 1
 
 
-def test_files_come_out_of_the_package_indexs_archive(tmp_path, index):
+@pytest.mark.parametrize("kind", ["html", "json"])
+def test_files_come_out_of_the_package_indexs_archive(tmp_path, index, kind):
     packed = archive(BODIES)
     entry = IndexArchive("digits", "1.0", hashlib.sha256(packed).hexdigest(), "digits-1.0/data")
     (tmp_path / "scratch").mkdir()
     with serving({"digits-1.0.zip": packed}) as server:
-        index(server.url)
+        index(server, kind)
         chain = Sources(None, entry, tmp_path / "scratch")
         for name, body in BODIES.items():
             assert chain.fetch(raw_file(name), tmp_path / name) == "the package index"
             assert (tmp_path / name).read_bytes() == body
-    assert server.asked == ["digits-1.0.zip"]
+    assert server.asked == ["simple/digits/", "digits-1.0.zip"]
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "reason"),
+    [
+        (None, "text/html", "the package index: has no page of digits (has no such file (HTTP 404))"),
+        (b"{", "application/json", "the package index: has no page of digits (JSONDecodeError)"),
+        (b"[]", "application/json", "the package index: has no page of digits (ValidationError)"),
+        (b"\xff\x00<a", "text/html", "the package index: has no source archive of digits 1.0"),
+        (
+            b'<a href="http://[::1">digits-1.0.zip</a>',
+            "text/html",
+            "the package index: has no page of digits (ValueError)",
+        ),
+        (
+            b'<a href="http://a:b/digits-1.0.zip">digits-1.0.zip</a>',
+            "text/html",
+            "the package index: failed (InvalidURL)",
+        ),
+    ],
+)
+def test_an_index_s_page_may_hold_anything(tmp_path, monkeypatch, page, kind, reason):
+    entry = IndexArchive("digits", "1.0", "0" * 64, "digits-1.0/data")
+    with serving({} if page is None else {"simple/digits/": page}) as server:
+        server.kind = kind
+        monkeypatch.setattr(sources, "configured_index", lambda: f"{server.url}/simple")
+        with pytest.raises(UserError) as caught:
+            Sources(None, entry, tmp_path / "scratch").fetch(raw_file("images.gz"), tmp_path / "images.gz")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize("behaviour", ["trickles headers", "never ends", "claims much"])
+def test_after_a_source_without_end_the_next_is_tried(tmp_path, monkeypatch, behaviour):
+    monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
+    with serving({}, behaviour) as endless, serving(BODIES) as good:
+        file = replace(raw_file("images.gz", good.url), largest=1_000_000)
+        assert Sources(endless.url, None, tmp_path).fetch(file, tmp_path / "images.gz") == good.url
+    assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
+
+
+def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    with (tmp_path / "mirror/images.gz").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(UserError, match="has a file of more than 1,073,741,824 bytes: another one"):
+        Sources(str(tmp_path / "mirror"), None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+
+
+def test_mnist_s_files_have_a_narrower_bound():
+    assert {file.largest for file in files_of(CATALOG["mnist"])} == {2**26}
+
+
+MALFORMED = [
+    "http://[::1", "http://[::1/a", "https://[a]/", "http://]/", "http://", "https://", "http:///path", "http://:80/",
+    "http://host:port/", "http://host:99999/", "http://host:-1", "http://host:0/", "http://a b/", "http://a\tb/",
+    "http://a\nb", "http://.", "http://a..b/", "http://" + "a" * 300 + ".org", "http://*/", "http://\udc80/", "http://@",
+    "http://me:secret@", "http://me:secret@[::1", "HTTP://host/", "http:/host", "http://%zz/", "http://\x00", "s3://[::1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", MALFORMED)
+@pytest.mark.parametrize("parameter", [True, False])
+def test_a_malformed_mirror_is_one_line(tmp_path, monkeypatch, address, parameter):
+    """Refused at once, or a source that fails as others do: never a traceback, and never a password."""
+    if "\0" not in address:
+        monkeypatch.setenv("AUTOENCODERS_MIRROR", address)
+    with pytest.raises(UserError) as caught:
+        mirror = chosen_mirror(address if parameter or "\0" in address else None)
+        Sources(mirror, None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+    message = str(caught.value)
+    assert "is an address that cannot be read" in message or "Could not get images.gz. mirror http" in message
+    assert "\n" not in message and "secret" not in message
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://", "http://host:port/", "http://:80/"])
+def test_an_address_that_no_request_can_be_sent_to_is_refused_at_once(address):
+    with pytest.raises(UserError, match=r"^data\.mirror: .* is an address that cannot be read\. A mirror is a folder"):
+        chosen_mirror(address)
+
+
+@pytest.mark.parametrize("address", ["http://[::1]:8080/a", "https://me:secret@host/a%20b", "http://bücher.example/"])
+def test_a_well_formed_address_is_taken(address):
+    assert chosen_mirror(address) == address
+
+
+@pytest.mark.parametrize("place", ["~nobody-of-this-name/x", "a\0b", "x" * 5000, "file://[::1", "file://", "http:x"])
+def test_a_folder_that_cannot_be_is_a_source_that_fails(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"Could not get images\.gz\. mirror "):
+        Sources(chosen_mirror(place), None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+
+
+def test_a_mirror_s_address_may_have_escapes(tmp_path):
+    (tmp_path / "my digits").mkdir()
+    (tmp_path / "my digits/images.gz").write_bytes(BODIES["images.gz"])
+    address = (tmp_path / "my digits").as_uri()
+    assert "%20" in address
+    Sources(address, None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+    assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +246,7 @@ def test_another_archive_on_the_index_is_refused(tmp_path, index, change, reason
     }  # fmt: skip
     (tmp_path / "scratch").mkdir()
     with serving({"digits-1.0.zip": packed}) as server:
-        index(server.url)
+        index(server)
         chain = Sources(None, IndexArchive(**{**pinned, **change}), tmp_path / "scratch")
         with pytest.raises(UserError) as error:
             chain.fetch(raw_file("images.gz"), tmp_path / "images.gz")

@@ -65,3 +65,41 @@ def test_bending_is_praised_only_where_it_helped() -> None:
         "bending."
     )
     assert "Bending gains nothing by itself" in nonlinear_told({"ae": (2, 0.031)}, curve())
+
+
+NO_ERROR = PcaCurve(np.zeros((4, 3)), np.array([1e-12, 3e-17, 2e-17, 0.0]), np.array([1e-12, 3e-17, 2e-17, 0.0]))
+"""What PCA leaves of pictures that are all the same."""
+
+
+def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares() -> None:
+    alike = fit(4e-10, 0.0)
+    nonlinear = nonlinear_told({"ae": (2, 0.012)}, NO_ERROR)
+    story = " ".join([errors_told(alike, NO_ERROR, 24), angles_told(alike, NO_ERROR), conclusion(alike, NO_ERROR)])
+    assert "0.00000 with 2 numbers (PCA 0.00000: the same)" in story
+    assert "differ in nothing, so there is no direction to compare" in story
+    assert "cannot tell a linear autoencoder from PCA: they are all alike" in story
+    assert nonlinear.endswith(
+        "ae, with 2 numbers, has a test error of 0.01200, more than PCA with as many. PCA leaves no error here that "
+        "bending could take away."
+    )
+    for word in ("less", "1°", "leans", "within 0.1 %"):
+        assert word not in story.partition("Trained by its squared error")[2].replace("nothing", "")
+    assert TITLES[verdict(alike, NO_ERROR)] == "Images that are all alike leave an autoencoder nothing to learn"
+
+
+def test_an_error_beside_none_is_told_as_it_is() -> None:
+    few = PcaCurve(np.zeros((4, 3)), np.array([0.04, 0.01, 0.0, 0.0]), np.array([0.04, 0.01, 0.0, 0.0]))
+    short = fit(0.0002, 0.5)
+    assert conclusion(short, few).endswith("its error is still higher, by 0.0002 per pixel with 2 numbers.")
+    assert "0.00020 with 2 numbers (PCA 0.00000: more than that)" in errors_told(short, few, 3)
+
+
+def test_directions_in_which_the_images_do_not_differ_are_not_compared() -> None:
+    few = PcaCurve(np.zeros((4, 3)), np.array([0.04, 0.0, 0.0, 0.0]), np.array([0.04, 0.0, 0.0, 0.0]))
+    two = {2: Fit(0.0, 0.0, np.array([0.2]), np.zeros((4, 2)))}
+    assert few.found(2) == 1
+    assert angles_told(two, few).endswith(
+        "Of the 2 directions that 2 numbers allow, PCA finds 1 in which these images differ; the others are arbitrary, "
+        "and are not compared. The largest angle is 0.2° with 2 numbers."
+    )
+    assert verdict(two, few) == "same"

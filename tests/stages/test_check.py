@@ -49,6 +49,17 @@ def test_a_pipe_that_dvc_would_wait_for_is_told(tmp_path: Path, capsys: pytest.C
         check(params)
 
 
+@pytest.mark.parametrize("name", ["a.png", ".hidden.png", "notes.txt"])
+def test_a_link_to_nothing_has_to_go_whatever_its_name_as_the_docs_say(tmp_path: Path, name: str) -> None:
+    params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
+    (tmp_path / "picture.png").touch()
+    (tmp_path / name).symlink_to("/nowhere")
+    with pytest.raises(UserError, match=rf"/{name} is a link to nothing, a pipe or a socket. Remove it"):
+        check(params)
+    told = " ".join((ROOT / "docs/data.md").read_text(encoding="utf-8").split())
+    assert "Links to nothing, pipes and sockets have to go, whatever their names" in told
+
+
 def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -86,6 +86,25 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
     assert (out / "figure.png").exists()
 
 
+@pytest.mark.parametrize("kinds", [1, 2])
+def test_linear_says_something_true_of_pictures_that_are_all_the_same(
+    settings: Params, evaluation: Path, tmp_path: Path, kinds: int
+) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (kinds, 1, 8, 8), dtype=np.uint8)
+    splits = {name: Split(pictures[np.arange(count) % kinds], None) for name, count in (("train", 40), ("test", 9))}
+    write_prepared(tmp_path / "alike", "alike", {**splits, "val": splits["test"]}, None)
+    linear(settings, data=tmp_path / "alike", evaluation=evaluation, out=tmp_path / "linear")
+    rung = read_rung(tmp_path / "linear")
+    story, metrics = " ".join(rung["story"]), rung["metrics"]
+    assert all(-100 <= value <= 100 for value in metrics.values())
+    assert "nonlinear/ae/less_than_pca_percent" not in metrics
+    assert "PCA leaves no error here that bending could take away." in story
+    assert max(metrics["k-1/largest_angle"], metrics["k-3/largest_angle"]) < 0.1
+    alike = "The training images differ in nothing, so there is no direction to compare"
+    one = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
+    assert (alike if kinds == 1 else one) in story
+
+
 def test_equal_parameters_give_equal_numbers(
     settings: Params, prepared: Path, evaluation: Path, tmp_path: Path
 ) -> None:

@@ -41,7 +41,8 @@ def neighbours(
             nearest = torch.from_numpy(test.images[found.indices[:MOST_QUERIES].numpy()]).float() / 255
             classes = table["class"][: MOST_QUERIES * count].tolist() if table["class"].any() else []
             distances = found.distances[:MOST_QUERIES].numpy()
-            figure = retrieved(x[:MOST_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name)
+            labels = [] if test.labels is None else test.labels[found.indices[:MOST_QUERIES].flatten().numpy()].tolist()
+            figure = retrieved(x[:MOST_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name, labels)
             save(figure, draft / "overview.png")
     print(_shown(table, count))
     if out:

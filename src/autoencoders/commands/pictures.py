@@ -11,10 +11,11 @@ from PIL import Image
 from torch import Tensor
 
 from autoencoders.api import BLOCK, TrainedModel
-from autoencoders.data.decode import bombs_refused, decode, stored_shape, unreadable_because
+from autoencoders.data.decode import Remarks, bombs_refused, decode_picture, stored_shape, unreadable_because
 from autoencoders.data.files import write_csv
 from autoencoders.data.folder import ENDINGS, find_images
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
+from autoencoders.process import tell
 from autoencoders.reading import DAMAGE, read_bytes, reason
 
 MOST_BYTES = 2**30
@@ -59,18 +60,21 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
     looked at, so that it names all of those. What comes after the first of them is not yielded.
     """
     unusable: dict[Path, _UnusableError] = {}
+    remarks = Remarks()
     for start in range(0, len(files), BLOCK):
         pixels = []
         with bombs_refused():
             for file in files[start : start + BLOCK]:
                 try:
-                    pixels.append(_read(file, model.shape, model.takes_any_size))
+                    pixels.append(_read(file, model, remarks))
                 except _UnusableError as error:
                     unusable[file] = error
         if not unusable:
             yield torch.from_numpy(np.stack(pixels)).float() / 255
     if unusable:
         raise UserError(_told(unusable, len(files)))
+    for line in remarks.lines(model.full_scale):
+        tell(printable(line))
 
 
 def _told(unusable: Mapping[Path, _UnusableError], files: int) -> str:
@@ -121,7 +125,8 @@ def _word(name: str) -> str:
     return plain.encode()[-LONGEST_WORD:].decode(errors="ignore")
 
 
-def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.uint8]:
+def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8]:
+    shape = model.shape
     try:
         str(file).encode()
         content = read_bytes(file, MOST_BYTES)
@@ -132,8 +137,10 @@ def _read(file: Path, shape: tuple[int, int, int], fitted: bool) -> NDArray[np.u
         raise _UnusableError(why) from None
     try:
         found = stored_shape(content)
-        if found == shape or fitted:
-            return decode(content, shape[1:], shape[0])
+        if found == shape or model.takes_any_size:
+            picture = decode_picture(content, shape[1:], shape[0], lambda: model.full_scale)
+            remarks.note(file.as_posix(), picture)
+            return picture.pixels
     except Exception as error:  # a decoder fed with broken bytes may raise anything
         raise _UnusableError(f"cannot be read ({unreadable_because(error)})", REPAIR) from error
     raise _UnusableError(f"is {_words(found)}; the model takes {_words(shape)}", CONVERT)

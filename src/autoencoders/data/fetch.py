@@ -1,9 +1,12 @@
-"""One verified download: bounded in time, retried, and never half-written."""
+"""One verified download: bounded in time and size, retried, and never half-written."""
 
 import re
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from io import BytesIO
 from pathlib import Path
+from typing import IO, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -18,8 +21,12 @@ SILENCE_SECONDS = 10.0
 TRIES = 2
 WAIT_SECONDS = 1.0
 SLOWEST = 2000.0
-"""Bytes a second, averaged from the first `SLOW_AFTER` seconds on, below which a server counts as hanging."""
+"""Bytes a second, over any `SLOW_AFTER` seconds, below which a server counts as hanging."""
 SLOW_AFTER = 20.0
+LOOK_EVERY = 0.1
+LARGEST_FILE = 2**30
+"""Bytes of a file of which nothing better is known."""
+LARGEST_PAGE = 2**24
 
 
 class FetchError(Exception):
@@ -42,12 +49,26 @@ class _HungUpError(_PassingError):
     """Closed the connection without an answer, as firewalls do."""
 
 
-def download_file(url: str, target: Path, digest: Digest) -> None:
-    """Download `url` to `target`; raises `FetchError` with a short reason, `UserError` where the disk is full."""
+class Page(NamedTuple):
+    """What a server answered to a request for a page."""
+
+    url: str
+    """After redirections."""
+    kind: str
+    """Its content type."""
+    content: bytes
+
+
+def download_file(url: str, target: Path, digest: Digest, largest: int = LARGEST_FILE) -> None:
+    """Download `url`, of at most `largest` bytes, to `target`.
+
+    Raises `FetchError` with a short reason, `UserError` where the disk is full.
+    """
     for attempt in range(1, TRIES + 1):
         try:
             with atomic_file(target) as draft:
-                _receive(url, draft, name=target.name)
+                with draft.open("wb") as file:
+                    _receive(url, file, largest, name=target.name)
                 verify(draft, digest)
             return
         except _PassingError as error:
@@ -55,6 +76,13 @@ def download_file(url: str, target: Path, digest: Digest) -> None:
                 final = UnreachableError if isinstance(error, _HungUpError) else FetchError
                 raise final(f"{error} ({TRIES} tries)") from error
             time.sleep(WAIT_SECONDS * attempt)
+
+
+def download_page(url: str, accept: str) -> Page:
+    """Return the page at `url`; raises `FetchError` with a short reason."""
+    body = BytesIO()
+    transfer = _receive(url, body, LARGEST_PAGE, name=shown(url), headers={"Accept": accept})
+    return Page(transfer.url, transfer.kind, body.getvalue())
 
 
 def verify(path: Path, digest: Digest) -> None:
@@ -76,37 +104,130 @@ def verify(path: Path, digest: Digest) -> None:
 
 
 def shown(url: str) -> str:
-    """Return `url` without the user name, password and query that it may hold, for messages."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
-def _receive(url: str, draft: Path, name: str) -> None:
+    """Return `url` without the user name, password and query that it may hold, in one line, for messages."""
     try:
+        parts = urlsplit(url)
+        if parts.port == 0:  # reading it fails where it is no number
+            raise ValueError("no port")
+        plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:  # no well-formed address: a password may be anywhere before the last @
+        plain = re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL)
+    return re.sub(r"[^ -\uffff]", "?", plain)
+
+
+def is_address(url: str) -> bool:
+    """Tell whether a request could be sent to `url`."""
+    try:
+        parts = urlsplit(requests.Request("GET", url).prepare().url or "")
+        return bool(parts.hostname) and parts.port != 0  # reading a port that is no number fails
+    except ValueError:
+        return False
+
+
+def _receive(
+    url: str, file: IO[bytes], largest: int, name: str, headers: Mapping[str, str] | None = None
+) -> "_Transfer":
+    """Write what `url` serves to `file`; raises `FetchError` where it fails, or is slower or larger than may be."""
+    transfer = _Transfer(url, file, largest, headers or {})
+    transfer.start()
+    looks = _looks(transfer)
+    while transfer.size is None and next(looks, None) is not None:
+        pass
+    counted = 0
+    with progress(total=transfer.size or None, unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
+        for received in looks:
+            if received > counted:
+                bar.update(received - counted)
+            counted = received
+    if transfer.error:
+        raise _explained(transfer.error, transfer.received) from transfer.error
+    return transfer
+
+
+def _looks(transfer: "_Transfer") -> Iterator[int]:
+    """Yield now and then how many bytes have come, until all have; raises `UnreachableError` where too few do."""
+    began, before = time.monotonic(), 0
+    while transfer.is_alive():
+        transfer.join(LOOK_EVERY)
+        received, spent = transfer.received, time.monotonic() - began
+        if transfer.is_alive() and spent > SLOW_AFTER:
+            if received - before < SLOWEST * SLOW_AFTER:
+                pace = f"sends only {(received - before) / spent:,.0f} bytes a second"
+                raise UnreachableError(pace if received else "does not answer (timed out)")
+            began, before = time.monotonic(), received
+        yield received
+
+
+class _Transfer(threading.Thread):
+    """A request in a thread of its own: neither a socket nor `requests` has a deadline for all of it, headers too.
+
+    One that takes too long is left behind. It has nothing to write to any more, and ends with the process.
+    """
+
+    def __init__(self, url: str, file: IO[bytes], largest: int, headers: Mapping[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.url, self.kind = url, ""
+        self.received = 0
+        self.size: int | None = None
+        """What the server says that it sends, 0 where it does not; None before its answer."""
+        self.error: Exception | None = None
+        self._file, self._largest = file, largest
         # identity: a server that compresses on the fly would change the bytes that the checksum is about
-        headers = {"Accept-Encoding": "identity"}
+        self._headers = {"Accept-Encoding": "identity", **headers}
+
+    def run(self) -> None:
+        try:
+            self._request()
+        except Exception as error:
+            self.error = error
+
+    def _request(self) -> None:
         timeout = (CONNECT_SECONDS, SILENCE_SECONDS)
-        with requests.get(url, stream=True, timeout=timeout, headers=headers) as response:
+        hooks = {"response": _leave_redirect}
+        with requests.get(self.url, stream=True, timeout=timeout, headers=self._headers, hooks=hooks) as response:
             _check_status(response.status_code)
+            self.url, self.kind = response.url, response.headers.get("Content-Type", "")
             length = response.headers.get("Content-Length", "")
-            total = int(length) if length.isdecimal() else None
-            bar = progress(total=total, unit="B", unit_scale=True, desc=name, delay=2, leave=False)
-            with bar, draft.open("wb") as file:
-                for chunk in _chunks(response.raw):
-                    file.write(chunk)
-                    bar.update(len(chunk))
-    except (requests.ConnectTimeout, requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError) as error:
-        raise UnreachableError("does not answer (timed out)") from error
-    except requests.exceptions.SSLError as error:
-        raise UnreachableError("its certificate could not be verified") from error
-    except requests.ConnectionError as error:
-        if "NewConnectionError" in repr(error) or isinstance(error, requests.exceptions.ProxyError):
-            raise UnreachableError(f"cannot be reached ({_cause(error)})") from error
-        raise _HungUpError("closed the connection") from error
-    except urllib3.exceptions.ProtocolError as error:
-        raise _PassingError(f"cut the download short after {draft.stat().st_size:,} bytes") from error
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _PassingError(f"failed ({type(error).__name__})") from error
+            self.size = int(length) if length.isdecimal() else 0
+            self._check_size(self.size)
+            for chunk in _chunks(response.raw):
+                self.received += len(chunk)
+                self._check_size(self.received)
+                self._file.write(chunk)
+
+    def _check_size(self, size: int) -> None:
+        if size > self._largest:
+            raise FetchError(f"sends more than {self._largest:,} bytes: another file")
+
+
+def _leave_redirect(response: requests.Response, *unused: object, **ignored: object) -> None:
+    """Close an answer that names another address: `requests` would read its body to the end, which may have none."""
+    if response.is_redirect:
+        response.close()
+
+
+def _explained(error: Exception, received: int) -> Exception:
+    """Return a `FetchError` that says why a transfer failed, or the error itself where that is not the network's."""
+    match error:
+        case FetchError():
+            return error
+        case requests.ConnectTimeout() | requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
+            return UnreachableError("does not answer (timed out)")
+        case requests.exceptions.SSLError():
+            return UnreachableError("its certificate could not be verified")
+        case requests.exceptions.ProxyError():
+            return UnreachableError(f"cannot be reached ({_cause(error)})")
+        case requests.ConnectionError():
+            if "NewConnectionError" in repr(error):
+                return UnreachableError(f"cannot be reached ({_cause(error)})")
+            return _HungUpError("closed the connection")
+        case urllib3.exceptions.ProtocolError():
+            return _PassingError(f"cut the download short after {received:,} bytes")
+        case (
+            requests.RequestException() | urllib3.exceptions.HTTPError() | ValueError()
+        ):  # such as a redirect to nowhere
+            return _PassingError(f"failed ({type(error).__name__})")
+    return error
 
 
 def _check_status(status: int) -> None:
@@ -119,13 +240,8 @@ def _check_status(status: int) -> None:
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The body as sent, whatever `Content-Encoding` claims; ends a download that only trickles."""
-    began, received = time.monotonic(), 0
-    while chunk := raw.read1(64 * 1024, decode_content=False):  # at most one receive: a trickle must not block
-        received += len(chunk)
-        spent = time.monotonic() - began
-        if spent > SLOW_AFTER and received / spent < SLOWEST:
-            raise UnreachableError(f"sends only {received / spent:,.0f} bytes a second")
+    """The body as sent, whatever `Content-Encoding` claims."""
+    while chunk := raw.read1(64 * 1024, decode_content=False):  # at most one receive, so that the pace can be seen
         yield chunk
 
 

@@ -6,12 +6,17 @@ their suffix, links to nothing, pipes and sockets are left out and counted.
 """
 
 import csv
+import errno
+import hashlib
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import NoReturn
 
-from autoencoders.data.files import checksum
 from autoencoders.errors import UserError
 from autoencoders.progress import progress
 
@@ -20,6 +25,8 @@ SUFFIXES = frozenset(
 )
 
 ENDINGS = " ".join(sorted(SUFFIXES))
+
+NO_FILE = "a folder, pipe or device"
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,22 @@ def find_images(folder: Path) -> Scan:
     return Scan(sorted(images), ignored)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedReader]:
+    """Open a file to read; raises OSError for anything else, at once: a pipe's other end may never come.
+
+    What was a file when the folder was listed need not be one any more.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, NO_FILE, str(path))
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
+
+
 def _unreadable(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename} cannot be read ({error.strerror}). Run again once it can be.") from None
 
@@ -91,9 +114,10 @@ def write_manifest(folder: Path, images: list[str], target: Path) -> None:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["path", "size", "sha256"])
         for name in progress(images, desc="checksums", unit="image", delay=2, leave=False):
-            path = folder / name
             try:
-                rows.writerow([name, path.stat().st_size, checksum(path, "sha256")])
+                with opened(folder / name) as image:
+                    digest = hashlib.file_digest(image, "sha256").hexdigest()
+                    rows.writerow([name, os.fstat(image.fileno()).st_size, digest])
             except OSError as error:
                 _unreadable(error)
 
@@ -101,6 +125,8 @@ def write_manifest(folder: Path, images: list[str], target: Path) -> None:
 def read_manifest(path: Path) -> list[ManifestRow]:
     """Return the rows of a manifest; raises `UserError` where it is missing or damaged."""
     try:
+        if not path.is_file():
+            raise ValueError("no file is there")
         with path.open(newline="", encoding="utf-8") as file:
             rows = [ManifestRow(row["path"], int(row["size"]), row["sha256"]) for row in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
@@ -112,6 +138,18 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 def class_names(paths: list[str]) -> list[str] | None:
     """Return the sorted names of the first-level subfolders, or None where they do not sort all images into classes."""
-    first = [path.partition("/")[0] if "/" in path else "" for path in paths]
-    names = sorted(set(first))
-    return names if "" not in names and len(names) > 1 else None
+    names = _subfolders(paths)
+    return names if len(names) > 1 and not _at_top(paths) else None
+
+
+def strays(paths: list[str]) -> list[str]:
+    """Return the images beside what would be the folders of classes: for them, no image has one."""
+    return _at_top(paths) if len(_subfolders(paths)) > 1 else []
+
+
+def _subfolders(paths: list[str]) -> list[str]:
+    return sorted({path.partition("/")[0] for path in paths if "/" in path})
+
+
+def _at_top(paths: list[str]) -> list[str]:
+    return [path for path in paths if "/" not in path]

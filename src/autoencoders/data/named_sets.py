@@ -21,6 +21,9 @@ from autoencoders.data.catalog import IDX_FILES, NamedSet
 from autoencoders.data.files import Digest, is_intact, link_or_copy
 from autoencoders.errors import UserError
 
+LARGEST_IDX_FILE = 2**26
+"""Bytes: the images of a set in MNIST's format have 47 million uncompressed."""
+
 
 @dataclass(frozen=True)
 class RawFile:
@@ -31,6 +34,8 @@ class RawFile:
     digest: Digest
     urls: tuple[str, ...]
     """torchvision's mirrors of the file, in order."""
+    largest: int = 2**30
+    """Bytes that it can have at most."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,9 @@ def files_of(entry: NamedSet) -> list[RawFile]:
     if entry.idx:
         mirrors = entry.idx.mirrors
         return [
-            _raw_file(_beneath(entry, name), md5, [mirror + name for mirror in mirrors])
+            RawFile(
+                _beneath(entry, name), Digest("md5", md5), tuple(mirror + name for mirror in mirrors), LARGEST_IDX_FILE
+            )
             for name, md5 in zip(IDX_FILES, entry.idx.md5, strict=True)
         ]
     cls = _class(entry)

@@ -7,33 +7,69 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.lib.format import open_memmap
+from numpy.typing import DTypeLike, NDArray
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from autoencoders.errors import UserError
 
 SPLITS = ("train", "val", "test")
+LARGEST_SIDE = 1024
+"""As far as `data.image_size` goes, in pixels."""
+FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
+"""The largest values of the depths that cameras and other devices have."""
+FULL_SCALE = FULL_SCALES[-1]
+"""What is white in a file of 16 bits, where nothing is known of its set."""
+
+
+def _of_images(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if shape[0] not in (1, 3) or not all(1 <= side <= LARGEST_SIDE for side in shape[1:]):
+        raise ValueError(f"should be 1 or 3 channels, height and width, found {list(shape)}")
+    return shape
+
+
+def _of_a_depth(full_scale: int) -> int:
+    if full_scale not in FULL_SCALES:
+        raise ValueError(f"should be one of {', '.join(map(str, FULL_SCALES))}")
+    return full_scale
+
+
+def _of_all_splits(counts: dict[str, int]) -> dict[str, int]:
+    if set(counts) != set(SPLITS):
+        raise ValueError(f"should be of {', '.join(SPLITS)}")
+    return counts
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` holds."""
+    """What `dataset.json` holds; read from there, it is checked against these types."""
 
     name: str
-    shape: tuple[int, int, int]
+    shape: Annotated[tuple[int, int, int], AfterValidator(_of_images)]
     """Channels, height, width."""
-    counts: dict[str, int]
+    counts: Annotated[dict[str, Annotated[int, Field(ge=1)]], AfterValidator(_of_all_splits)]
     """Images per split."""
-    classes: list[str] | None
+    classes: Annotated[list[str], Field(min_length=1)] | None
     """Class names in label order; None where the set has no labels."""
     content_hash: str
     """SHA-256 over the arrays of all splits: equal hashes mean equal data."""
     folder: str = ""
     """The name of the user's own folder, where the images are from one."""
+    full_scale: Annotated[int, AfterValidator(_of_a_depth)] | None = None
+    """The value that is white in image files of 16 bits, where the images are from such."""
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What a model says of the data that it was trained on."""
+        named: dict[str, str | int] = {"name": self.name, "content_hash": self.content_hash}
+        return named if self.full_scale is None else {**named, "full_scale": self.full_scale}
 
     @property
     def title(self) -> str:
@@ -57,33 +93,63 @@ class PreparedData:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        try:
-            raw = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
-            self.info = DatasetInfo(**{**raw, "shape": tuple(raw["shape"])})
-        except FileNotFoundError:
-            raise UserError(
-                f"{root} holds no prepared data (dataset.json is missing). Run the `prepare` stage first."
-            ) from None
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(
-                f"{root / 'dataset.json'} is damaged ({error}). Delete {root} and run the `prepare` stage."
-            ) from error
+        described = root / "dataset.json"
+        if not described.exists():
+            raise UserError(f"{root} holds no prepared data (dataset.json is missing). Run the `prepare` stage first.")
+        with self._whole(described):
+            self.info = TypeAdapter(DatasetInfo).validate_json(described.read_bytes(), strict=True)
 
     def split(self, name: str) -> Split:
-        """Return the split `name` (train, val or test)."""
-        folder = self.root / name
-        try:
-            images = np.load(folder / "images.npy", mmap_mode="r")
-            labels = np.load(folder / "labels.npy") if self.info.classes is not None else None
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"{folder} is missing or damaged ({error}). Delete {self.root} and run the `prepare` stage."
-            ) from error
+        """Return the split `name` (train, val or test); raises `UserError` where it is not as `dataset.json` says."""
+        folder, count, classes = self.root / name, self.info.counts[name], self.info.classes
+        images = self._array(folder / "images.npy", np.uint8, (count, *self.info.shape))
+        if classes is None:
+            return Split(images, None)
+        labels = np.array(self._array(folder / "labels.npy", np.int64, (count,)))
+        with self._whole(folder / "labels.npy"):
+            if labels.min() < 0 or labels.max() >= len(classes):
+                raise ValueError(f"labels from {labels.min()} to {labels.max()} of {len(classes)} classes")
         return Split(images, labels)
+
+    def _array(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Return the array in `path` as a memory map: nothing is read, or allocated, before its header is checked."""
+        with self._whole(path):
+            array = open_memmap(path, mode="r")
+            if array.dtype != dtype or array.shape != shape:
+                raise ValueError(f"{array.dtype} {array.shape} instead of {np.dtype(dtype)} {shape}")
+            if array.offset + array.nbytes != path.stat().st_size:
+                raise ValueError("longer than its header says")
+            if not array.flags.c_contiguous:
+                raise ValueError("column by column instead of row by row")
+        return array
+
+    @contextmanager
+    def _whole(self, path: Path) -> Iterator[None]:
+        """Say of a file that cannot be read, or holds something else, that it is damaged, and what mends it."""
+        try:
+            if not path.is_file():  # opening a pipe would wait for its other end
+                raise ValueError("no file is there")
+            yield
+        except Exception as error:  # a damaged header may raise anything
+            raise UserError(
+                f"{path} is damaged ({_few_words(error)}). Delete {self.root} and run the `prepare` stage."
+            ) from error
+
+
+def _few_words(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        problem = error.errors()[0]
+        return f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def write_prepared(
-    root: Path, name: str, splits: Mapping[str, Split], classes: list[str] | None, folder: str = ""
+    root: Path,
+    name: str,
+    splits: Mapping[str, Split],
+    classes: list[str] | None,
+    folder: str = "",
+    full_scale: int | None = None,
 ) -> DatasetInfo:
     """Write `splits` (all of train, val, test) under `root` and return what `dataset.json` says of them."""
     digest = hashlib.sha256()
@@ -104,6 +170,10 @@ def write_prepared(
         classes=classes,
         content_hash=digest.hexdigest(),
         folder=folder,
+        full_scale=full_scale,
     )
-    (root / "dataset.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+    described = asdict(info)
+    if full_scale is None:
+        del described["full_scale"]
+    (root / "dataset.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return info

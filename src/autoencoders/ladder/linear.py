@@ -88,6 +88,15 @@ def mean_error(model: Autoencoder, images: Batches) -> float:
     return errors.double().mean().item()
 
 
+NOTHING = 1e-8
+"""Squared error per pixel that counts as none, a fortieth of a grey level: shares of it mean nothing."""
+
+
+def share_above(value: float, reference: float) -> float:
+    """Return by what share an error is above another; 0 where both are none."""
+    return 0.0 if max(value, reference) <= NOTHING else value / max(reference, NOTHING) - 1
+
+
 @dataclass(frozen=True)
 class Fit:
     """A linear autoencoder, measured."""
@@ -96,9 +105,14 @@ class Fit:
     """Per pixel, on the test images"""
     train_mse: float
     angles: "Floats"
-    """(k,), degrees between its space and PCA's, smallest first"""
+    """Degrees between its space and PCA's, smallest first: of k, those of the components that PCA finds"""
     basis: "Floats"
     """(C·H·W, k), the decoder's columns"""
+
+    @property
+    def largest_angle(self) -> float:
+        """0° where there is nothing to compare."""
+        return float(self.angles.max(initial=0))
 
 
 @dataclass(frozen=True)
@@ -111,6 +125,10 @@ class PcaCurve:
     """(K + 1,): error per pixel on the test images with 0 … K components"""
     train_mse: "Floats"
     """(K + 1,): the same on the images that it was made from, where no linear code has less"""
+
+    def found(self, latent: int) -> int:
+        """Return how many of the first `latent` components lower the error: any others are arbitrary directions."""
+        return int((-np.diff(self.train_mse[: latent + 1]) > NOTHING).sum())
 
 
 @torch.inference_mode()
@@ -139,7 +157,7 @@ def _left_by(components: Tensor, mean: Tensor, images: Batches) -> "Floats":
 
 
 def principal_angles(a: "Floats", b: "Floats") -> "Floats":
-    """Return the angles (k,) between the column spaces of `a` and `b`, both (D, k), in degrees, smallest first.
+    """Return the angles, min(k, n), between the column spaces of `a` (D, k) and `b` (D, n), in degrees, smallest first.
 
     0° throughout: one space; 90°: a direction of one that is orthogonal to all of the other (Björck & Golub 1973).
     """

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from autoencoders.ladder.linear import Fit, PcaCurve
+from autoencoders.ladder.linear import NOTHING, Fit, PcaCurve, share_above
 from autoencoders.words import compared, listed
 
 CLOSE = 1e-3
@@ -12,6 +12,7 @@ CLOSE = 1e-3
 TILT = 1.0
 """Degrees within which its space counts as PCA's."""
 TITLES = {
+    "alike": "Images that are all alike leave an autoencoder nothing to learn",
     "same": "An autoencoder without bends is PCA",
     "error": "An autoencoder without bends has PCA's error",
     "apart": "An autoencoder without bends, and PCA",
@@ -23,7 +24,12 @@ Nonlinear = Mapping[str, tuple[int, float]]
 
 def excess(fit: Fit, curve: PcaCurve, latent: int) -> float:
     """Return by what share of PCA's error the linear autoencoder's is above it, on the images both were made from."""
-    return fit.train_mse / max(float(curve.train_mse[latent]), 1e-12) - 1
+    return share_above(fit.train_mse, float(curve.train_mse[latent]))
+
+
+def _are_alike(curve: PcaCurve) -> bool:
+    """Tell whether the mean image alone draws all of the images that PCA is made from."""
+    return bool(curve.train_mse[0] <= NOTHING)
 
 
 def _apart(fits: Mapping[int, Fit], curve: PcaCurve) -> list[int]:
@@ -32,9 +38,11 @@ def _apart(fits: Mapping[int, Fit], curve: PcaCurve) -> list[int]:
 
 def verdict(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
     """Return the key of `TITLES` that the measured errors and angles allow."""
+    if _are_alike(curve):
+        return "alike"
     if _apart(fits, curve):
         return "apart"
-    return "same" if all(fit.angles[-1] <= TILT for fit in fits.values()) else "error"
+    return "same" if all(fit.largest_angle <= TILT for fit in fits.values()) else "error"
 
 
 def errors_told(fits: Mapping[int, Fit], curve: PcaCurve, images: int) -> str:
@@ -67,7 +75,9 @@ def errors_told(fits: Mapping[int, Fit], curve: PcaCurve, images: int) -> str:
 
 def _unsettled(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
     """Say why test errors differ where those on the training images do not, if so."""
-    if _apart(fits, curve) or all(fit.mse <= (1 + CLOSE) * curve.mse[latent] for latent, fit in fits.items()):
+    if _apart(fits, curve) or all(
+        share_above(fit.mse, float(curve.mse[latent])) <= CLOSE for latent, fit in fits.items()
+    ):
         return ""
     return (
         " What the two make of new images differs more than that: so few images leave open what the encoder does "
@@ -75,8 +85,15 @@ def _unsettled(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
     )
 
 
+def _compared(value: float, reference: float) -> str:
+    """Return how an error compares with PCA's, without shares of none."""
+    if value > NOTHING >= reference:
+        return "more"
+    return "the same" if max(value, reference) <= NOTHING else compared(value, reference)
+
+
 def _than_pca(value: float, reference: float) -> str:
-    change = compared(value, reference)
+    change = _compared(value, reference)
     return change if change == "the same" else f"{change} than that"
 
 
@@ -91,10 +108,19 @@ def angles_told(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
         "images span. Principal angles say how far two such spaces are tilted against each other: 0° is no tilt, "
         "90° a direction that the other lacks altogether."
     ]
-    largest = [f"{_degrees(fit.angles[-1])} with {_numbers(latent)}" for latent, fit in fits.items()]
+    if _are_alike(curve):
+        return f"{told[0]} The training images differ in nothing, so there is no direction to compare."
+    found = {latent: curve.found(latent) for latent in fits}
+    told += [
+        f"Of the {latent} directions that {latent} numbers allow, PCA finds {found[latent]} in which these images "
+        "differ; the others are arbitrary, and are not compared."
+        for latent in fits
+        if found[latent] < latent
+    ][-1:]
+    largest = [f"{_degrees(fit.largest_angle)} with {_numbers(latent)}" for latent, fit in fits.items()]
     told.append(f"The largest angle is {listed(largest)}.")
     close = {k: fit for k, fit in fits.items() if excess(fit, curve, k) <= CLOSE}
-    for latent in [k for k, fit in close.items() if fit.angles[-1] > TILT][-1:]:
+    for latent in [k for k, fit in close.items() if fit.largest_angle > TILT][-1:]:
         gain, next_gain = -np.diff(curve.train_mse[latent - 1 : latent + 2])
         if next_gain > 0.5 * gain > 0:
             told.append(
@@ -112,17 +138,29 @@ def _degrees(angle: float) -> str:
 
 def conclusion(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
     """Say whether linear autoencoders are PCA, as far as errors and angles allow."""
+    if _are_alike(curve):
+        return (
+            "So the training images cannot tell a linear autoencoder from PCA: they are all alike, and their mean "
+            "alone draws each of them."
+        )
     apart = _apart(fits, curve)
     if apart:
-        above = [f"{100 * excess(fits[k], curve, k):.2g} % with {_numbers(k)}" for k in apart]
+        above = [f"{_amount(fits[k].train_mse, float(curve.train_mse[k]))} with {_numbers(k)}" for k in apart]
         return f"So here the linear autoencoder is not PCA yet: its error is still higher, by {listed(above)}."
-    leaning = [f"{_degrees(fit.angles[-1])} with {_numbers(k)}" for k, fit in fits.items() if fit.angles[-1] > TILT]
+    leaning = [
+        f"{_degrees(fit.largest_angle)} with {_numbers(k)}" for k, fit in fits.items() if fit.largest_angle > TILT
+    ]
     if leaning:
         return (
             "So a linear autoencoder does just as well as PCA: its error is the same within 0.1 %. Its space is not "
             f"quite PCA's: it leans by {listed(leaning)}."
         )
     return "So a linear autoencoder is PCA: the same error within 0.1 %, the same space within 1°."
+
+
+def _amount(value: float, reference: float) -> str:
+    """Return by how much an error is above PCA's: in percent, unless that is none."""
+    return f"{100 * share_above(value, reference):.2g} %" if reference > NOTHING else f"{value:.2g} per pixel"
 
 
 def nonlinear_told(nonlinear: Nonlinear, curve: PcaCurve) -> str:
@@ -132,15 +170,16 @@ def nonlinear_told(nonlinear: Nonlinear, curve: PcaCurve) -> str:
             "A nonlinear autoencoder has hidden layers that bend: add an entry of kind autoencoder to the models of "
             "params.yaml to see what that changes."
         )
+    changes = {name: _compared(mse, float(curve.mse[latent])) for name, (latent, mse) in nonlinear.items()}
     results = listed([
-        f"{name}, with {_numbers(latent)}, has a test error of {mse:.5f}, {compared(mse, curve.mse[latent])} "
-        f"{'as' if compared(mse, curve.mse[latent]) == 'the same' else 'than'} PCA with as many"
+        f"{name}, with {_numbers(latent)}, has a test error of {mse:.5f}, {changes[name]} "
+        f"{'as' if changes[name] == 'the same' else 'than'} PCA with as many"
         for name, (latent, mse) in nonlinear.items()
     ])  # fmt: skip
-    better = [name for name, (latent, mse) in nonlinear.items() if mse < curve.mse[latent]]
-    gained = (
-        "What it gains, it gains by bending."
-        if len(better) == len(nonlinear)
-        else "Bending gains nothing by itself: it must be trained."
-    )
+    if all(curve.mse[latent] <= NOTHING for latent, _ in nonlinear.values()):
+        gained = "PCA leaves no error here that bending could take away."
+    elif all(change.endswith("less") for change in changes.values()):
+        gained = "What it gains, it gains by bending."
+    else:
+        gained = "Bending gains nothing by itself: it must be trained."
     return f"A nonlinear autoencoder has hidden layers that bend: {results}. {gained}"

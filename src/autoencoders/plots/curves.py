@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from autoencoders.plots.labels import spread
-from autoencoders.plots.style import MUTED, Array, colours, log_scale, new_figure, panel_grid, shortened, styled
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import MUTED, Array, colours, log_scale, new_figure, panel_grid, styled
 
 KL_UNIT = "nats per image"
 PANEL = (4.6, 3.3)  # inches, without the names at its right
@@ -34,7 +35,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
     if not panels:
         raise ValueError("no history holds a loss")
     rows, columns = panel_grid(len(panels), most=3 if len(panels) == 3 else 2)
-    name_width = 0.075 * max(len(shortened(name)) for name in histories) + 0.2
+    name_width = 0.075 * max(len(drawn(name)) for name in histories) + 0.2
     height = max(PANEL[1], LINE * len(histories) + 0.9)
     longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
     figure = new_figure(columns * (PANEL[0] + name_width), rows * height + 0.8, "Training and validation losses")
@@ -128,6 +129,6 @@ def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colour: Map
             transform=axes.transAxes, clip_on=False, gid="leader",
         )  # fmt: skip
         axes.annotate(
-            shortened(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
+            drawn(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
             va="center", fontsize=8, annotation_clip=False,
         )  # fmt: skip

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.data.statistics import Statistics
-from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, shortened, show, styled
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, show, styled
 from autoencoders.words import number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
@@ -17,29 +18,32 @@ LEFT = 1.8
 """Inches of the column with the mean image and the numbers."""
 BARS = 2.6
 """Inches of the column with the counts."""
-LONGEST_NAME = 18
+LONGEST_NAME, LONGEST_TITLE, LONGEST_NOTE = 18, 60, 120
 
 
 @styled
-def data_card(info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]]) -> Figure:
+def data_card(
+    info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]], notes: Sequence[str] = ()
+) -> Figure:
     """Draw the mean training image and the numbers, sample images, and the count of each class.
 
     `samples` holds one array (n, C, H, W) per row: one row per class in label order, or rows of any images where
-    there are no labels. A note says where there are more classes than rows.
+    there are no labels. A note says where there are more classes than rows, and `notes` what is odd about the files.
     """
     rows, columns = len(samples), max(1, max(len(row) for row in samples))
+    classes = [drawn(name, LONGEST_NAME, instead=str(label)) for label, name in enumerate(info.classes or ())]
     _, height, width = info.shape
     tile = 0.4 if rows <= 30 else 0.27
     sheet = (columns * tile * width / height, rows * tile)
-    names = 0.35 + 0.08 * max((len(shortened(name, LONGEST_NAME)) for name in info.classes or ()), default=0)
+    names = 0.35 + 0.08 * max(map(len, classes), default=0)
     size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
     figure = Figure(figsize=size)
     place = _Placer(figure, size)
-    _title(figure, info)
+    _title(figure, info, notes)
     scale = LEFT / max(height, width)
     _mean(place(0, scale * width, scale * height), statistics)
     _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), statistics, info)
-    _samples(place(LEFT + names, *sheet), samples, columns, info)
+    _samples(place(LEFT + names, *sheet), samples, columns, classes)
     if info.classes is not None:
         _counts(place(LEFT + names + sheet[0] + 0.2, BARS, sheet[1]), statistics, rows)
     return figure
@@ -57,13 +61,17 @@ class _Placer:
         return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def _title(figure: Figure, info: DatasetInfo) -> None:
+def _title(figure: Figure, info: DatasetInfo, notes: Sequence[str]) -> None:
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
-    figure.text(0, 1, info.title, size=16, weight="bold", va="top", parse_math=False)
+    figure.text(0, 1, drawn(info.title, LONGEST_TITLE, instead=info.name), size=16, weight="bold", va="top")
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
+    if notes:
+        figure.text(
+            0, 1 - 0.5 / up, "; ".join(drawn(note, LONGEST_NOTE) for note in notes), size=7.5, color=MUTED, va="top"
+        )
 
 
 def _mean(axes: Axes, statistics: Statistics) -> None:
@@ -87,9 +95,9 @@ def _numbers(values: Sequence[float]) -> str:
     return " ".join(number(value) if len(values) == 1 else f"{value:.2f}" for value in values)
 
 
-def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, info: DatasetInfo) -> None:
+def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, classes: Sequence[str]) -> None:
     """One picture of all samples; a row is one unit high, so that the bars beside it line up."""
-    rows, (channels, height, width) = len(samples), info.shape
+    rows, (channels, height, width) = len(samples), samples[0].shape[1:]
     gap = max(1, round(0.08 * min(height, width)))
     sheet = np.ones((rows * (height + gap), columns * (width + gap), channels))
     for row, images in enumerate(samples):
@@ -99,10 +107,10 @@ def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, inf
     show(axes, sheet, extent=(0, columns, rows - 0.5, -0.5))
     axes.set_aspect("auto")  # the axes already have the picture's proportions
     axes.set_title("training images", size=9)
-    for row, name in enumerate(info.classes[:rows] if info.classes else ()):
-        row_label(axes, row, shortened(name, LONGEST_NAME).replace("$", r"\$"))  # folders may be named like formulas
-    if info.classes and rows < len(info.classes):
-        axes.set_xlabel(f"the first {rows} of {len(info.classes)} classes", size=8, color=MUTED, loc="left")
+    for row, name in enumerate(classes[:rows]):
+        row_label(axes, row, name)
+    if classes and rows < len(classes):
+        axes.set_xlabel(f"the first {rows} of {len(classes)} classes", size=8, color=MUTED, loc="left")
 
 
 def _counts(axes: Axes, statistics: Statistics, rows: int) -> None:

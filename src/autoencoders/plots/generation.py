@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from autoencoders.plots.names import drawn
 from autoencoders.plots.style import (
     DETAIL_SIZE,
     MUTED,
@@ -15,7 +16,6 @@ from autoencoders.plots.style import (
     RULE,
     Array,
     new_figure,
-    shortened,
     show,
     styled,
     subscripted,
@@ -41,7 +41,7 @@ def generation(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, tup
     for axes, (name, detail, images) in zip(above.subplots(1, len(panels)), panels, strict=True):
         columns = round(np.ceil(np.sqrt(len(images))))
         show(axes, tiled(images, columns, gap=max(1, round(0.04 * width))))
-        axes.set_title(shortened(name), pad=16, fontsize=9)
+        axes.set_title(drawn(name), pad=16, fontsize=9)
         axes.annotate(
             detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
             fontsize=DETAIL_SIZE + 0.5, color=MUTED, annotation_clip=False,
@@ -73,7 +73,7 @@ def _codes(panels: Sequence[Axes], codes: Mapping[str, tuple[Array, Array, Array
         axes.vlines(dimension, low, high, color=PALETTE[0], linewidth=max(1.0, min(6.0, 90 / len(mean))))
         axes.plot(dimension, mean, "o", color=PALETTE[2], markersize=3.5)
         axes.set_xlim(0.3, len(mean) + 0.7)
-        axes.set_title(f"Codes of the test images: {shortened(name)}")
+        axes.set_title(f"Codes of the test images: {drawn(name)}")
         axes.set_xlabel("latent dimension")
         if len(mean) <= NAMED:
             axes.set_xticks(dimension, [subscripted("z", int(j)) for j in dimension])

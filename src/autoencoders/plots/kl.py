@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, shortened, styled, subscripted
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, styled, subscripted
 
 NAMED = 20  # up to as many bars carry their dimension's name
 
@@ -31,7 +32,7 @@ def kl_per_dimension(
         active = np.asarray(variance_by_model[name]) > threshold
         _bars(axes, np.asarray(kl), active)
         axes.set_ylim(0, 1.05 * top)
-        axes.set_title(f"{shortened(name)}: {int(active.sum())} of {len(kl)} active")
+        axes.set_title(f"{drawn(name)}: {int(active.sum())} of {len(kl)} active")
         if i % columns == 0:
             axes.set_ylabel("KL (nats)")
         else:

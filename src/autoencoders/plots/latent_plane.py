@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
 from autoencoders.plots.labels import repel
+from autoencoders.plots.names import drawn
 from autoencoders.plots.style import (
     INK,
     MUTED,
@@ -19,7 +20,6 @@ from autoencoders.plots.style import (
     Array,
     marked,
     new_figure,
-    shortened,
     show,
     styled,
     subscripted,
@@ -54,7 +54,7 @@ def prediction(
     circles = unit_gaussian and codes.shape[1] == 2 and projection is None
     names = _class_names(labels, classes)
     short = all(len(name) <= 3 for name in names.values())
-    entries = {c: name if short else f"{c}  {name}" for c, name in names.items()}
+    entries = {c: name if short or name == str(c) else f"{c}  {name}" for c, name in names.items()}
     columns = -(-len(names) // LEGEND_ROWS)
     legend_width = columns * (0.5 + 0.075 * max(map(len, entries.values()), default=0))
     note = "Circles: 1σ and 2σ of the prior N(0, I)." if circles else ""
@@ -110,7 +110,8 @@ def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, s
     """The names of the classes that occur, by label."""
     if labels is None:
         return {}
-    return {int(c): shortened(classes[int(c)], 16) if classes else str(int(c)) for c in np.unique(labels)}
+    found = [int(label) for label in np.unique(labels)]
+    return {label: drawn(classes[label], 16, instead=str(label)) if classes else str(label) for label in found}
 
 
 def _frame(axes: Axes, points: Array, at_least: float) -> tuple[Array, float]:

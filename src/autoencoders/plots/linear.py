@@ -8,10 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from autoencoders.plots.image_table import image_table
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, shortened, styled
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
 
 LEAST_ANGLE = 1e-3
 """Degrees below which angles are drawn at this one: the scale is logarithmic."""
+LEAST_ERROR = 1e-8
+"""Squared error per pixel of which no share is told."""
 MARKERS = "osD^vP*X"
 
 
@@ -67,10 +70,10 @@ def _errors(axes: Axes, pca: Array, linear: Mapping[int, float], nonlinear: Mapp
     if 0 < 4 * low < pca[1]:
         log_scale(axes, "y")
     for name, (latent, value) in nonlinear.items():
-        change = f"{100 * (value / pca[latent] - 1):+.0f} %".replace("-", "−") if pca[latent] > 0 else ""
+        change = f": {100 * (value / pca[latent] - 1):+.0f} %".replace("-", "−") if pca[latent] > LEAST_ERROR else ""
         near_end = latent > 0.75 * len(pca)
         axes.annotate(
-            f"{shortened(name)}: {change}", (latent, value), xytext=(-8 if near_end else 8, 0),
+            f"{drawn(name)}{change}", (latent, value), xytext=(-8 if near_end else 8, 0),
             textcoords="offset points", ha="right" if near_end else "left", va="center", fontsize=8,
         )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -87,7 +90,7 @@ def _angles(axes: Axes, angles: Mapping[int, Array]) -> None:
             markersize=5, linewidth=1, color=PALETTE[(4, 0, 2, 6)[i % 4]], label=f"k = {latent}",
         )  # fmt: skip
     axes.axhline(1, color=MUTED, linestyle="--", linewidth=0.8, label="1°")
-    least = max(min(float(values.min()) for values in angles.values()), LEAST_ANGLE)
+    least = max(min(float(values.min(initial=90)) for values in angles.values()), LEAST_ANGLE)
     axes.set_ylim(min(0.1, 0.8 * least), 90)  # 90°: nothing in common
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

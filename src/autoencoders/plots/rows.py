@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from autoencoders.plots.names import drawn
 from autoencoders.plots.style import (
     DETAIL_SIZE,
     NAME_SIZE,
@@ -13,7 +14,6 @@ from autoencoders.plots.style import (
     Array,
     new_figure,
     row_label,
-    shortened,
     show,
     text_width,
     tiled,
@@ -33,7 +33,7 @@ def image_rows(title: str, rows: Sequence[tuple[str, str, Array]]) -> tuple[Figu
     gap = max(1, round(0.06 * width))
     strip_width, strip_height = (count * (width + gap) - gap) * inch, height * inch
     pitch = max(strip_height + 0.06, LABEL_HEIGHT)
-    labels = [(shortened(name), NAME_SIZE) for name, _, _ in rows] + [(detail, DETAIL_SIZE) for _, detail, _ in rows]
+    labels = [(drawn(name), NAME_SIZE) for name, _, _ in rows] + [(detail, DETAIL_SIZE) for _, detail, _ in rows]
     left = 0.25 + max(text_width(text, size) for text, size in labels if text)
     body = len(rows) * pitch + 0.12
     figure = new_figure(left + strip_width + MARGIN, TITLE + body + BELOW, title)

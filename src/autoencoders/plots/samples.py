@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from autoencoders.plots.style import MUTED, Array, new_figure, panel_grid, shortened, show, styled, tiled
+from autoencoders.plots.names import drawn
+from autoencoders.plots.style import MUTED, Array, new_figure, panel_grid, show, styled, tiled
 from autoencoders.words import number
 
 PANEL = 2.7  # inches
@@ -28,7 +29,7 @@ def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float] | 
         across = math.ceil(math.sqrt(len(images)))
         show(axes, tiled(images, across, gap=max(1, round(0.04 * width))))
         detail = f"Fréchet distance {number(frechet[name])}" if frechet and name in frechet else ""
-        axes.set_title(shortened(name), pad=16 if detail else 5)
+        axes.set_title(drawn(name), pad=16 if detail else 5)
         if detail:
             axes.annotate(
                 detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.plots.names import drawn
 from autoencoders.plots.rows import image_rows
 from autoencoders.plots.style import (
     MUTED,
@@ -14,7 +16,6 @@ from autoencoders.plots.style import (
     marked,
     new_figure,
     row_label,
-    shortened,
     show,
     styled,
     text_width,
@@ -28,6 +29,7 @@ MOST_QUERIES = 10
 ACROSS = 10
 """Columns of pairs."""
 TILE = 0.75  # inches, of an image's longer side
+LONGEST_TITLE = 100
 CAPTION_SIZE = 7  # points
 TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 
@@ -42,7 +44,10 @@ def sheet(images: Array, title: str, total: int) -> Figure:
     picture = tiled(shown, across, gap)
     inch = TILE / max(height, width)
     figure = new_figure(
-        picture.shape[1] * inch + 0.2, picture.shape[0] * inch + TITLE + NOTE, title, _note(len(shown), total)
+        picture.shape[1] * inch + 0.2,
+        picture.shape[0] * inch + TITLE + NOTE,
+        drawn(title, LONGEST_TITLE),
+        _note(len(shown), total),
     )
     show(figure.add_subplot(), picture)
     return figure
@@ -64,7 +69,7 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     strip, pitch = (columns * (width + gap) - gap) * inch, height * inch + 0.05
     groups = math.ceil(count / ACROSS)
     body = groups * (2 * pitch + GAP) - GAP
-    title = f"Reconstructions by {shortened(name)}"
+    title = f"Reconstructions by {drawn(name)}"
     figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, title, _note(count, total))
     figure.set_layout_engine("none")  # all is placed by hand: data units are inches
     across, up = figure.get_size_inches()
@@ -86,7 +91,7 @@ def transition(ends: Array, images: Array, names: tuple[str, str], model: str) -
     t = np.linspace(0, 1, len(images))
     blend = (1 - t)[:, None, None, None] * ends[0] + t[:, None, None, None] * ends[1]
     rows = [("pixel blend", "the files at the ends", blend), (model, "", images)]
-    figure, (axes, centres) = image_rows(f"From {shortened(names[0])} to {shortened(names[1])}", rows)
+    figure, (axes, centres) = image_rows(f"From {drawn(names[0])} to {drawn(names[1])}", rows)
     ticks = marked(len(t), most=11)
     axes.set_xticks(centres[ticks], [f"{value:.2f}".rstrip("0").rstrip(".") for value in t[ticks]])
     axes.tick_params(axis="x", length=0)
@@ -95,23 +100,25 @@ def transition(ends: Array, images: Array, names: tuple[str, str], model: str) -
 
 
 @styled
-def retrieved(queries: Array, found: Array, distances: Array, classes: Sequence[str], name: str) -> Figure:
+def retrieved(
+    queries: Array, found: Array, distances: Array, classes: Sequence[str], name: str, labels: Sequence[int] = ()
+) -> Figure:
     """Draw each of `queries` (q, C, H, W) beside its nearest images `found` (q, count, C, H, W), nearest first.
 
     Below each stands its class, of `classes` (q · count, row by row; empty where there are none), and its distance,
-    of `distances` (q, count).
+    of `distances` (q, count). `labels` number the `classes`, for those whose names cannot be drawn.
     """
     rows, count, _, height, width = found.shape
     captions = [
-        f"{shortened(class_, 16)}\n{distance:.2f}".strip()
-        for class_, distance in zip(classes or [""] * distances.size, distances.flat, strict=True)
+        f"{drawn(class_, 16, instead=label)}\n{distance:.2f}".strip()
+        for class_, label, distance in zip_longest(classes, map(str, labels), distances.flat, fillvalue="")
     ]
     inch = TILE / max(height, width)
     high, wide = height * inch, width * inch
     cell = max(wide, *(text_width(line, CAPTION_SIZE) for caption in captions for line in caption.split("\n"))) + 0.1
     start, pitch = wide + 0.3, high + (0.42 if classes else 0.28)
     across = start + count * cell
-    title = f"Nearest test images by {shortened(name)}"
+    title = f"Nearest test images by {drawn(name)}"
     note = f"Left of the line: as given. Below: {'class and ' if classes else ''}distance of the codes"
     figure = new_figure(max(across, text_width(note, 8)) + 2 * MARGIN, TITLE + rows * pitch + NOTE, title, note)
     figure.set_layout_engine("none")  # all is placed by hand: data units are inches

@@ -20,6 +20,8 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
+from autoencoders.plots.names import drawn, families, tell_undrawn
+
 Array = NDArray[Any]
 P = ParamSpec("P")
 
@@ -31,13 +33,12 @@ PALETTE = (
     "#1b4f72", "#2e7d32",
 )  # fmt: skip
 DPI = 150
-FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
 
 NAME_SIZE, DETAIL_SIZE = 9, 7.5  # points, of row labels
 
 RC = {
-    "font.family": FONT,
     "font.size": 9,
+    "text.parse_math": False,  # names may have dollars, which are no formulas
     "text.color": INK,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -67,7 +68,7 @@ RC = {
 
 def look() -> AbstractContextManager[None]:
     """Return a context in which matplotlib's settings are this project's, whatever matplotlibrc says."""
-    return matplotlib.style.context(RC, after_reset=True)
+    return matplotlib.style.context({**RC, "font.family": list(families)}, after_reset=True)
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -100,6 +101,7 @@ def save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with look():
         figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.12)
+    tell_undrawn()
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -110,11 +112,6 @@ def colours(names: Iterable[str]) -> dict[str, str]:
 def subscripted(symbol: str, index: int) -> str:
     """Return e.g. ``z₁``."""
     return symbol + str(index).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉"))
-
-
-def shortened(name: str, length: int = 24) -> str:
-    """Return `name`, its end cut off and replaced by an ellipsis where it is longer than `length` characters."""
-    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def pixels(images: Array) -> Array:
@@ -167,7 +164,7 @@ def row_label(axes: Axes, y: float, name: str, detail: str = "") -> None:
         "ha": "right", "annotation_clip": False,
     }  # fmt: skip
     axes.annotate(
-        shortened(name),
+        drawn(name),
         fontsize=NAME_SIZE,
         xytext=(-7, 1 if detail else 0),
         va="bottom" if detail else "center",
@@ -197,7 +194,7 @@ def marked(count: int, most: int) -> Array:
 
 def text_width(text: str, size: float) -> float:
     """Return the width in inches of `text` set in the figures' font at `size` points."""
-    return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=FONT)).get_extents().width) / 72
+    return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=families)).get_extents().width) / 72
 
 
 def panel_grid(count: int, most: int) -> tuple[int, int]:

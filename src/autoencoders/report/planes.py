@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from autoencoders.models import PCA, VAE, Model
 from autoencoders.plots.labels import repel
 from autoencoders.plots.latent_plane import TAGGED
-from autoencoders.plots.style import PALETTE, shortened
+from autoencoders.plots.names import shortened
+from autoencoders.plots.style import PALETTE
 
 MOST_CODES = 5000
 MOST_WEIGHTS = 1_200_000

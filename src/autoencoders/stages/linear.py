@@ -14,14 +14,23 @@ from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
-from autoencoders.ladder.linear import Fit, PcaCurve, mean_error, pca_curve, principal_angles, train_linear, turned_to
+from autoencoders.ladder.linear import (
+    NOTHING,
+    Fit,
+    PcaCurve,
+    mean_error,
+    pca_curve,
+    principal_angles,
+    share_above,
+    train_linear,
+    turned_to,
+)
 from autoencoders.ladder.linear_story import (
     TITLES,
     Nonlinear,
     angles_told,
     conclusion,
     errors_told,
-    excess,
     nonlinear_told,
     verdict,
 )
@@ -99,7 +108,7 @@ def _measure(
     with progress(total=steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
         for latent in latents:
             model = train_linear(train, kept_by, mean, latent, training, on_batch=bar.update)
-            angles = principal_angles(model.basis(), curve.components[:, :latent])
+            angles = principal_angles(model.basis(), curve.components[:, : curve.found(latent)])
             fits[latent] = Fit(mean_error(model, test), mean_error(model, train), angles, model.basis())
     return fits, curve
 
@@ -111,14 +120,15 @@ def _rung(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear, traini
         metrics |= {
             f"k-{latent}/pca_mse": pca,
             f"k-{latent}/linear_mse": fit.mse,
-            f"k-{latent}/excess_percent": 100 * (fit.mse / max(pca, 1e-12) - 1),
-            f"k-{latent}/train_excess_percent": 100 * excess(fit, curve, latent),
-            f"k-{latent}/largest_angle": float(fit.angles[-1]),
+            **_percent(f"k-{latent}/excess_percent", fit.mse, pca),
+            **_percent(f"k-{latent}/train_excess_percent", fit.train_mse, float(curve.train_mse[latent])),
+            f"k-{latent}/largest_angle": fit.largest_angle,
         }
     for name, (latent, mse) in nonlinear.items():
         pca = float(curve.mse[latent])
         metrics |= {f"nonlinear/{name}/mse": mse, f"nonlinear/{name}/pca_mse": pca}
-        metrics[f"nonlinear/{name}/less_than_pca_percent"] = 100 * (1 - mse / max(pca, 1e-12))
+        for key, percent in _percent(f"nonlinear/{name}/less_than_pca_percent", mse, pca).items():
+            metrics[key] = 0.0 - percent
     return Rung(
         name="linear",
         title=TITLES[verdict(fits, curve)],
@@ -139,6 +149,11 @@ def _rung(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear, traini
         },
         metrics=metrics,
     )
+
+
+def _percent(key: str, value: float, reference: float) -> dict[str, float]:
+    """Return by how much an error is above another, in percent; nothing where it is above none."""
+    return {} if value > NOTHING >= reference else {key: 100 * share_above(value, reference)}
 
 
 def _series(fits: Mapping[int, Fit], curve: PcaCurve, nonlinear: Nonlinear) -> Series:

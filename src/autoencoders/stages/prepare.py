@@ -1,15 +1,16 @@
 """Prepare: original files or a folder of images to train, val and test arrays, and the data card."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from autoencoders.data.catalog import FOLDER, named_set
-from autoencoders.data.decode import decode_all
+from autoencoders.data.decode_folder import Decoded, decode_all
 from autoencoders.data.files import apart, gather, result_folder, scratch_folder
-from autoencoders.data.folder import class_names, read_manifest
+from autoencoders.data.folder import class_names, read_manifest, strays
 from autoencoders.data.named_sets import Part, read_part, unpack
 from autoencoders.data.prepared import DatasetInfo, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation
@@ -29,6 +30,10 @@ CARD_CONTENTS = ("data_card.png", "data_card.json")
 class _Built:
     splits: dict[str, Split]
     classes: list[str] | None
+    full_scale: int | None = None
+    """Of images of 16 bits: the value that is white."""
+    remarks: dict[str, int | str] = field(default_factory=dict)
+    """What the data card says besides, where there is something to say."""
     unreadable: int = 0
     """Images left out."""
 
@@ -48,8 +53,8 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         own = params.data.name == FOLDER
         built = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""
-        write_prepared(draft, params.data.name, built.splits, built.classes, folder)
-        _write_card(PreparedData(draft), card_draft, params.prepare.seed, built.unreadable)
+        write_prepared(draft, params.data.name, built.splits, built.classes, folder, built.full_scale)
+        _write_card(PreparedData(draft), card_draft, params.prepare.seed, built)
     info = PreparedData(out).info
     print(f"{info.title}: {', '.join(f'{split} {count:,}' for split, count in info.counts.items())}, {info.shape}")
 
@@ -97,16 +102,45 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Built:
         name: Split(gather(scratch / f"{name}.u8", decoded.images, order), None if labels is None else labels[order])
         for name, order in (("train", train), ("val", val), ("test", test))
     }
-    return _Built(splits, classes, len(decoded.unreadable))
+    remarks = _remarks(Path(data.folder), decoded)
+    return _Built(splits, classes, decoded.full_scale, remarks, len(decoded.unreadable))
 
 
-def _write_card(data: PreparedData, folder: Path, seed: int, unreadable: int) -> None:
+def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
+    """Return what the data card says of odd files, and say in the log what costs the classes."""
+    remarks: dict[str, int | str] = {}
+    if decoded.several:
+        remarks["several_pictures"] = len(decoded.several)
+    if decoded.full_scale:
+        remarks["full_scale"] = decoded.full_scale
+    if beside := strays(decoded.paths):
+        shown = f"{', '.join(beside[:3])}{', …' if len(beside) > 3 else ''}"
+        lie = "lie" if len(beside) > 1 else "lies"
+        remarks["in_no_subfolder"] = shown
+        print(
+            f"no class labels: {len(beside)} of {len(decoded.paths)} images ({shown}) {lie} in no subfolder. For the "
+            f"subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
+        )
+    return remarks
+
+
+def _write_card(data: PreparedData, folder: Path, seed: int, built: _Built) -> None:
     statistics = statistics_of(data)
-    figure = data_card(data.info, statistics, sample_rows(data, seed))
+    figure = data_card(data.info, statistics, sample_rows(data, seed), _notes(built.remarks))
     save(figure, folder / "data_card.png")
-    numbers = {**_card_numbers(data.info, statistics), "unreadable": unreadable}
+    numbers = {**_card_numbers(data.info, statistics), "unreadable": built.unreadable, **built.remarks}
     text = json.dumps(numbers, indent=2, ensure_ascii=False)
     (folder / "data_card.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _notes(remarks: Mapping[str, int | str]) -> list[str]:
+    """Return the remarks in words, for the figure."""
+    words = {
+        "several_pictures": "of {} files with several pictures the first is taken",
+        "full_scale": "{} is white in files of 16 bits",
+        "in_no_subfolder": "no classes: {} in no subfolder",
+    }
+    return [words[key].format(value) for key, value in remarks.items()]
 
 
 def _card_numbers(info: DatasetInfo, statistics: Statistics) -> dict[str, object]:

@@ -85,7 +85,7 @@ def _train_one(
         "name": model,
         "model": entry.model_dump(),
         "shape": prepared.info.shape,
-        "dataset": {"name": prepared.info.name, "content_hash": prepared.info.content_hash},
+        "dataset": prepared.info.identity,
         "train": None if isinstance(network, PCA) else settings.model_dump(),
         "hardware": describe(device, share.size),
     }
