@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # A machine that asks for no bytecode would compile every import anew: 10 s a stage.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test test-cluster test-image check lock image figures clean help
+.PHONY: run test test-cluster test-faults test-image check lock image figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
 	@autoencoders check
@@ -26,10 +26,13 @@ run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report
 	@echo "  2. compare the runs: $(if $(MLFLOW_TRACKING_URI),on your MLflow server,$(BIN)/mlflow ui and open $(RUNS))"
 
 test: $(INSTALLED)  ## install and run the tests
-	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not image"
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not faults and not image"
 
 test-cluster: $(INSTALLED)  ## test what only a cluster needs: torchrun, TrainJob, MLflow server with S3, KFP against DVC
 	@pytest -n 2 --no-loadscope-reorder -m cluster
+
+test-faults: $(INSTALLED)  ## kill every stage at random times, and see that `dvc repro` ends as though nothing had happened
+	@pytest -m faults
 
 test-image: $(INSTALLED)  ## test the image that `make image` built: what is in it, and the whole pipeline in its containers
 	@pytest -m image

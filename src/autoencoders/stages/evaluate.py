@@ -36,7 +36,8 @@ BATCH = 1000
 Metrics = dict[str, float]
 
 
-CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv")
+CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv", ".gitignore")
+"""The last is DVC's, where no other such file names the codes."""
 
 
 @torch.inference_mode()

@@ -1,0 +1,141 @@
+"""Every stage is killed at random times, by every signal, and `dvc repro` then ends as though nothing had happened."""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.faults
+
+ROOT = Path(__file__).parents[1]
+SHOTS = 4
+"""Kills of each stage."""
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+STAGES = (
+    *("download", "prepare", "features", "train@pca", "train@ae", "train@vae"),
+    *("evaluate@pca", "evaluate@ae", "evaluate@vae", "plots", "compare"),
+    *("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta", "report"),
+)
+PARAMS = """
+device: cpu
+data: {name: folder, folder: images, max_unreadable: 0.05}
+prepare: {validation: 0.2, test: 0.2}
+train: {epochs: 60, batch_size: 16, learning_rate: 0.005, precision: fp32}
+models:
+  pca: {kind: pca, latent: 2}
+  ae: {kind: autoencoder, arch: mlp, hidden: [32], latent: 2, loss: mse}
+  vae: {kind: vae, arch: mlp, hidden: [32], latent: 2, likelihood: bernoulli}
+features: {epochs: 1, images: 100}
+evaluate: {importance_samples: 5, importance_images: 10, mixture_components: 2}
+plots: {images: 4, grid: 5}
+ladder:
+  seed: 0
+  one_image: {networks: [[2, 2]], steps: 10}
+  one_hot: {counts: [4], steps: 10}
+  auto_decoder: {images: 16, epochs: 1}
+  linear: {latents: [2], epochs: 1}
+  generation: {images: 4}
+  beta: {betas: [0.1, 1.0], hidden: [8], decoder_hidden: [8], images: 32, epochs: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project in which everything has run once."""
+    root = tmp_path_factory.mktemp("faults")
+    shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / "dvc.yaml", root)
+    (root / "params.yaml").write_text(PARAMS)
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / "images" / name).mkdir(parents=True)
+        for i in range(40):
+            pixels = generator.integers(0, 255, (16, 16), np.uint8)
+            Image.fromarray(pixels).save(root / "images" / name / f"{i}.png")
+    for command in ("git init -q", "dvc init -q", "dvc config core.analytics false"):
+        subprocess.run(command.split(), cwd=root, check=True)
+    shutil.copy(ROOT / ".dvcignore", root)
+    run(root)
+    yield root
+    shutil.rmtree(root)
+
+
+def run(root: Path) -> None:
+    done = subprocess.run(
+        ["dvc", "repro", "--no-run-cache"], cwd=root, env=environment(root), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def environment(root: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    return {**kept, "PYTHONPATH": str(root / "src")}
+
+
+def weights(root: Path) -> dict[str, str]:
+    return {
+        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.glob("models/*/weights.safetensors"))
+    }
+
+
+def killed(root: Path, stage: str, after: float, number: signal.Signals) -> str:
+    """Run a stage, kill it and the `dvc` that runs it after so many seconds, and return what they printed."""
+    output = root / "output"
+    with output.open("w") as file:
+        process = subprocess.Popen(
+            ["dvc", "repro", "--single-item", "--force", stage],
+            cwd=root,
+            env=environment(root),
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+        try:
+            process.wait(after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, number)
+            process.wait()
+    while group_runs(process.pid):  # the stage, which ends its own way where it can
+        time.sleep(0.05)
+    said = output.read_text()
+    output.unlink()
+    return said
+
+
+def group_runs(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project: Path, stage: str) -> None:
+    before, chance = weights(project), random.Random(stage)
+    begun = time.monotonic()
+    killed(project, stage, 600, signal.SIGKILL)  # it ends by itself: so long it takes
+    duration = time.monotonic() - begun
+    for shot in range(SHOTS):
+        said = killed(project, stage, chance.uniform(0, duration), SIGNALS[shot % len(SIGNALS)])
+        own = said.partition(f"> autoencoders {stage.partition('@')[0]}")[2]
+        assert "Traceback" not in own, own
+    run(project)
+    assert weights(project) == before
+    assert [path for path in project.rglob("*.draft") if ".git" not in path.parts] == []
+    assert not list(project.glob(".cache/checkpoints/*/*"))
+    with sqlite3.connect(project / "mlflow.db") as store:
+        assert store.execute("SELECT name, status FROM runs WHERE status = 'RUNNING'").fetchall() == []
+    status = subprocess.run(["dvc", "status"], cwd=project, env=environment(project), capture_output=True, text=True)
+    assert status.stdout == "Data and pipelines are up to date.\n"
