@@ -44,7 +44,7 @@ class Checkpoint:
         self.run_id: Callable[[], str | None] = lambda: None
         self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
         self.while_waiting: Callable[[], object] = lambda: None
-        self.runs = LeftRuns(self.place, alone=bool(owner) or isinstance(self.place, Folder))
+        self.runs = LeftRuns(self.place, self.fingerprint[:16], alone=bool(owner) or isinstance(self.place, Folder))
         self._handover = Handover(self.place, self.fingerprint, owner) if owner else None
         self._own = [self.name]
         self._away = False
