@@ -48,7 +48,7 @@ def report(
     MLflow costs a process more than most evaluations.
     Raises `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
     """
-    tracking.require_server()
+    tracking.require_store(params.tracking.experiment)
     with tracking.FolderRuns(params.tracking.experiment) as runs:
         prepared = PreparedData(data)
         descriptions = {name: _read(read_description, models / name, prepared.info) for name in params.models}
