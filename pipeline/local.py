@@ -58,25 +58,29 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     before = set(root.glob("*/report/report"))
     local.init(runner=runner, pipeline_root=str(root))
+    named = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
+    named["MLFLOW_TRACKING_URI"] = _tracking_uri(root) if image else tracking_uri()
     try:
         build(params, place)()
-    except RuntimeError as error:
+    except Exception as error:
         plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
-        raise UserError(f"{plain}. Its output is above.") from None
-    except KeyboardInterrupt:
-        _interrupted(
-            {"KFP_RUN_ID": run_id, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()}, params
-        )
+        found = re.search(r"Inner task failed: '([\w-]+)'", plain)
+        task = found[1] if found else ""
+        _end_run(named, f"failed({task!r}, {plain!r})")  # a task that was killed has not said so
+        if isinstance(error, RuntimeError):
+            raise UserError(f"{plain}. Its output is above.") from None
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        _end_run(named, "interrupted()")
         raise
     [report] = set(root.glob("*/report/report")) - before
     return Path(shutil.copy(report, root / "index.html"))
 
 
-def _interrupted(environment: dict[str, str], params: Params) -> None:
-    """End the pipeline's run in MLflow after an interruption, which no task tells it of."""
-    command = [sys.executable, "-c", "from autoencoders.kubeflow import interrupted; interrupted()"]
-    named = {"MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
-    subprocess.run(command, env={**os.environ, **environment, **named}, check=False)
+def _end_run(environment: dict[str, str], call: str) -> None:
+    """End the pipeline's run in MLflow after what no task tells it of, by a call of a function for that."""
+    program = f"from autoencoders.kubeflow import failed, interrupted; {call}"
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
 
 
 def _with_absolute_folder(params: Params) -> Params:

@@ -135,7 +135,7 @@ class Cluster:
         return [one["Key"] for one in client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
 
     def has_checkpoint(self) -> bool:
-        return any(name.endswith("/vae/last.pt") for name in self.kept())
+        return any(name.endswith(".pt") for name in self.kept())
 
 
 def runs(client: MlflowClient, pipeline: str = "") -> list[Run]:

@@ -93,6 +93,13 @@ def wait_for(path: Path, is_alive: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def wait_for_checkpoint(folder: Path, is_alive: Callable[[], bool]) -> list[Path]:
+    while not (found := list(folder.glob("*.pt"))):
+        assert is_alive()
+        time.sleep(0.02)
+    return found
+
+
 def test_a_training_whose_reader_is_gone_is_stopped(training: list[str], client: MlflowClient, tmp_path: Path) -> None:
     done = without_reader(training, tmp_path, "stdout", "stderr")
     assert done.returncode == 141
@@ -108,7 +115,7 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, such as nohup, may ignore it
         os.execv(training[0], training)
     process = psutil.Process(child)
-    wait_for(tmp_path / "checkpoints" / "ae" / "last.pt", lambda: process.status() != psutil.STATUS_ZOMBIE)
+    wait_for_checkpoint(tmp_path / "checkpoints" / "ae", lambda: process.status() != psutil.STATUS_ZOMBIE)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
     assert status(client) == "KILLED"
@@ -117,13 +124,13 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
 def test_a_training_that_is_told_of_no_closed_terminal_goes_on(
     training: list[str], client: MlflowClient, tmp_path: Path
 ) -> None:
-    checkpoint = tmp_path / "checkpoints" / "ae" / "last.pt"
+    folder = tmp_path / "checkpoints" / "ae"
     process = subprocess.Popen(["nohup", *training], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(checkpoint, lambda: process.poll() is None)
+    [checkpoint] = wait_for_checkpoint(folder, lambda: process.poll() is None)
     process.send_signal(signal.SIGHUP)
     for _ in range(2):  # it writes checkpoints after the signal, too
         checkpoint.unlink()
-        wait_for(checkpoint, lambda: process.poll() is None)
+        wait_for_checkpoint(folder, lambda: process.poll() is None)
     assert status(client) == "RUNNING"
     process.terminate()
     process.terminate()

@@ -84,7 +84,7 @@ def test_the_second_has_the_model_of_the_first(claim: Cluster, whole: str, clien
         [told] = [line for line in pod.said() if "is training the same model" in line]
         assert [line for line in pod.said() if "epoch" in line] == []
         assert pod.said()[-1] == f"vae: trained by another process meanwhile, stored in {Path('out/vae')}"
-    assert told.endswith(f" is training the same model: waiting for it ({claim.claim}/{identity()}/vae/last.pt)")
+    assert told.endswith(f" is training the same model: waiting for it ({claim.claim}/{identity()}/vae)")
 
 
 def identity() -> str:

@@ -54,6 +54,16 @@ def without_password(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what went wrong in one line that holds no password."""
-    lines = str(error).strip().splitlines()
+    """Return what went wrong in one line that holds no password; of a database, in the database's own words."""
+    lines = str(_of_database(error) or error).strip().splitlines()
     return printable(without_password(lines[0][:300] if lines else type(error).__name__))
+
+
+def _of_database(error: BaseException) -> BaseException | None:
+    """Return the database's own error, which SQLAlchemy keeps as `orig` and MLflow has as a cause."""
+    if isinstance(error, UserError):
+        return None
+    if isinstance(own := getattr(error, "orig", None), BaseException):
+        return own
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return _of_database(before) if before else None

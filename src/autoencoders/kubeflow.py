@@ -144,6 +144,13 @@ def interrupted() -> None:
     interrupt_pipeline(Tracking().experiment)
 
 
+def failed(task: str, said: str) -> None:
+    """End MLflow's run of the pipeline one of whose tasks failed, in case the task was killed and could not say so."""
+    from autoencoders.tracking.kfp_status import fail_pipeline
+
+    fail_pipeline(Tracking().experiment, task, said)
+
+
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
     """Call the stage `train`, in a process for each of the pod's GPUs, or on the nodes that the profile asks for."""
     pod.complete_environment()

@@ -1,5 +1,6 @@
 """The commands that need no cluster: what they print and write, and one line for each mistake."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from mlflow import MlflowClient
 
 from autoencoders import kubeflow
 from autoencoders.params import Params
-from autoencoders.tracking.store import tagged
+from autoencoders.tracking.launch import kubeflow_run
+from autoencoders.tracking.store import create_run, tagged
 from components import COMPONENTS
 from pipeline.graph import build
 
@@ -76,15 +78,54 @@ def test_a_task_that_fails_on_this_machine_fails_the_command(call: Call, tmp_pat
     assert ended(client, out) == ("FAILED", "download")
 
 
-def test_an_interruption_between_tasks_ends_the_run_in_mlflow(
-    call: Call, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("said", "task"),
+    [
+        (
+            "Pipeline 'autoencoders' finished with status FAILURE. Inner task failed: 'train' inside 'for-loop-1'.",
+            "train vae",
+        ),
+        ("Pipeline 'autoencoders' finished with status FAILURE. Inner task failed: 'compare'.", "compare"),
+    ],
+)
+def test_a_task_that_is_killed_ends_the_run_in_mlflow_as_failed(
+    call: Call, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, said: str, task: str
 ) -> None:
-    def build(params: Params, place: Any) -> Any:
-        raise KeyboardInterrupt
+    """It has said nothing itself, and neither has its own run."""
+    begun = []
 
-    monkeypatch.setattr("pipeline.local.build", build)
+    def building(params: Params, place: Any) -> Any:
+        def noted(stage: str, task: Any) -> None:
+            place(stage, task)
+            monkeypatch.setenv("KFP_RUN_ID", task.container_spec.env["KFP_RUN_ID"])
+
+        def killed() -> None:
+            above = kubeflow_run(client, "autoencoders")
+            tags = {"kfp_run": os.environ["KFP_RUN_ID"], "kfp_task": "train", "model": "vae"}
+            begun.append(create_run(client, "autoencoders", "vae", tags, parent=above))
+            monkeypatch.delenv("KFP_RUN_ID")
+            raise RuntimeError(said)
+
+        build(params, noted)
+        return killed
+
+    monkeypatch.setattr("pipeline.local.build", building)
+    code, out, err = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
+    assert (code, err.splitlines()[-1]) == (2, f"error: {said} Its output is above.")
+    assert ended(client, out) == ("FAILED", task)
+    assert [client.get_run(run).info.status for run in begun] == ["FAILED"]
+
+
+@pytest.mark.parametrize("end", [SystemExit(143), KeyboardInterrupt()], ids=["killed", "Ctrl-C"])
+def test_a_local_pipeline_that_is_stopped_is_killed_in_mlflow(
+    call: Call, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, end: BaseException
+) -> None:
+    def building(params: Params, place: Any) -> Any:
+        raise end
+
+    monkeypatch.setattr("pipeline.local.build", building)
     code, out, _ = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
-    assert code == 130
+    assert code in (130, 143)
     assert ended(client, out) == ("KILLED", None)
 
 

@@ -1,8 +1,12 @@
 import errno
+import io
 import os
+import pickle
+import random
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,15 +16,74 @@ from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.storage import Unreachable
 
 
-def test_a_damaged_checkpoint_is_named(where: Path | str) -> None:
+def state(epoch: int, **more: Any) -> dict[str, Any]:
+    return {"progress": {"epoch": epoch}, **more}
+
+
+def epoch(loaded: dict[str, Any] | None) -> int | None:
+    return loaded["progress"]["epoch"] if loaded else None
+
+
+def as_bytes(value: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+DAMAGED = {
+    "empty": b"",
+    "cut": as_bytes(state(1))[:100],
+    "random": bytes(random.Random(0).randrange(256) for _ in range(999)),
+    "text": b"not a checkpoint\n",
+    "a list": as_bytes([1]),
+    "without a fingerprint": as_bytes(state(1)),
+    "without progress": as_bytes({"fingerprint": "x"}),
+    "a strange epoch": as_bytes({"fingerprint": "x", "progress": {"epoch": "many"}}),
+    "a program": pickle.dumps(print),
+}
+
+
+@pytest.mark.parametrize("name", [None, "last.pt"], ids=["own", "former"])
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, content: bytes, name: str | None) -> None:
     checkpoint = Checkpoint(where, "x")
     with checkpoint.locked():
-        checkpoint.save({"epoch": 1})
-        content = checkpoint.place.open()
-        assert content is not None
-        checkpoint.place.write(content.read(100))
-        with pytest.raises(UserError, match=rf"{where}/last\.pt is damaged.*Delete it"):
+        checkpoint.place.write(content, name or checkpoint.name)
+        with pytest.raises(UserError) as caught:
             checkpoint.load()
+    said = str(caught.value)
+    assert said.startswith(f"{where}/{name or checkpoint.name} is damaged")
+    assert said.endswith(". Delete it to train from the start.")
+    assert "\n" not in said
+    assert "weights_only" not in said
+
+
+def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path, "x")
+    (tmp_path / checkpoint.name).mkdir()
+    with pytest.raises(UserError, match=r"\.pt is damaged \(it is a folder\)\. Delete it"):
+        checkpoint.load()
+    (tmp_path / checkpoint.name).rmdir()
+    os.mkfifo(tmp_path / checkpoint.name)
+    with pytest.raises(UserError, match=r"\.pt is damaged \(it is no file\)\. Delete it"):
+        checkpoint.load()
+
+
+def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> None:
+    checkpoint = Checkpoint(where, "x", limit=1_000_000)
+    with checkpoint.locked():
+        checkpoint.place.write(bytes(2_000_000), checkpoint.name)
+        with pytest.raises(UserError, match=r"\.pt is too large \(it has 2 MB, where 1 MB are the most\)\. Delete it"):
+            checkpoint.load()
+
+
+def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "vae").touch()
+    with pytest.raises(UserError, match=r"vae is in the way\. Remove it\."), Checkpoint(tmp_path / "vae", "x").locked():
+        pass
+    (tmp_path / "ae" / "lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"lock is in the way\. Remove it\."), Checkpoint(tmp_path / "ae", "x").locked():
+        pass
 
 
 def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path | str) -> None:
@@ -31,10 +94,10 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
         assert checkpoint.load() is None
         checkpoint.discard()
         for epoch in (1, 2):
-            checkpoint.save({"epoch": epoch, "values": values * epoch})
+            checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
     assert loaded is not None
-    assert (loaded["epoch"], loaded["run_id"]) == (2, "abc")
+    assert (loaded["progress"]["epoch"], loaded["run_id"]) == (2, "abc")
     assert torch.equal(loaded["values"], values * 2)
     assert Checkpoint(where, "other").load() is None
     checkpoint.discard()
@@ -46,7 +109,7 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
 ) -> None:
     checkpoint = Checkpoint(tmp_path, "x")
-    checkpoint.save({"epoch": 1})
+    checkpoint.save(state(1))
 
     write = Path.write_bytes
 
@@ -56,13 +119,11 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
 
     monkeypatch.setattr(Path, "write_bytes", dies)
     with pytest.raises(UserError if isinstance(problem, OSError) else KeyboardInterrupt) as caught:
-        checkpoint.save({"epoch": 2})
+        checkpoint.save(state(2))
     if isinstance(problem, OSError):
         assert str(caught.value).startswith(f"No space left on the disk that holds {tmp_path}")
-    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
-    loaded = checkpoint.load()
-    assert loaded is not None
-    assert loaded["epoch"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
+    assert epoch(checkpoint.load()) == 1
 
 
 def test_a_second_process_is_kept_out_and_told_who_is_in(tmp_path: Path) -> None:
@@ -82,24 +143,24 @@ def test_an_outage_stops_no_training_that_has_begun_and_is_told_once(
     monkeypatch.setattr("time.monotonic", lambda: 0.0)  # however slow the machine, the store fails at once
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
 
-    def saved(epoch: int) -> object:
-        checkpoint.save({"epoch": epoch})
+    def saved(number: int) -> object:
+        checkpoint.save(state(number))
         assert not capsys.readouterr().out
         flaky.clear()
-        return (Checkpoint("flaky://bucket/vae", "x").load() or {}).get("epoch")
+        return epoch(Checkpoint("flaky://bucket/vae", "x").load())
 
     said = []
-    for epoch, away in ((1, False), (2, True), (3, True), (4, False), (5, True)):
+    for number, away in ((1, False), (2, True), (3, True), (4, False), (5, True)):
         flaky.update({"pipe_file"} if away else {})
         checkpoint.warn = said.append
-        assert saved(epoch) == (epoch if not away else {2: 1, 3: 1, 5: 4}[epoch])
+        assert saved(number) == (number if not away else {2: 1, 3: 1, 5: 4}[number])
     assert said == 2 * [
-        "warning: no checkpoint: flaky://bucket/vae/last.pt: the pipe_file was refused at http://host. "
+        "warning: no checkpoint: flaky://bucket/vae: the pipe_file was refused at http://host. "
         "The training goes on, and will try again."
     ]
     flaky.add("rm_file")
     checkpoint.discard()
-    assert said[2].startswith("warning: the checkpoint is left, though no longer needed: flaky://bucket/vae/last.pt: ")
+    assert said[2].startswith("warning: the checkpoint is left, though no longer needed: flaky://bucket/vae: ")
 
 
 def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
@@ -107,7 +168,7 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
 ) -> None:
     now, asked = 0.0, []
 
-    def fails(content: bytes) -> None:
+    def fails(content: bytes, name: str) -> None:
         nonlocal now
         asked.append(now)
         now += 30
@@ -116,8 +177,8 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
     monkeypatch.setattr(checkpoint.place, "write", fails)
     monkeypatch.setattr("time.monotonic", lambda: now)
-    for epoch in range(100):
-        checkpoint.save({"epoch": epoch})
+    for number in range(100):
+        checkpoint.save(state(number))
         now += 60
     assert asked[:3] == [0, 330, 660]
     assert 30 * len(asked) <= 0.1 * now
@@ -126,11 +187,12 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
 
 @pytest.mark.parametrize("method", ["pipe_file", "rm_file", "cat_file"])
 def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], method: str) -> None:
-    flaky.add(method)
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
+    checkpoint.save(state(1))
+    flaky.add(method)
     with pytest.raises(Unreachable) as caught, checkpoint.locked():
         checkpoint.load()
     assert str(caught.value) == (
-        f"flaky://bucket/vae/last.pt: the {method} was refused at http://host. "
+        f"flaky://bucket/vae: the {method} was refused at http://host. "
         "See that the store answers, and lets objects be read, written and deleted there."
     )

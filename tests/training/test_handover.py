@@ -140,8 +140,8 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
     training = Checkpoint(tmp_path / "vae", FINGERPRINT, "a")
     training.warn = said.append
     with training.locked():
-        training.save({"epoch": 9})
-        Handover(training.place, FINGERPRINT, "b").announce()
+        training.save({"progress": {"epoch": 9}})
+        Handover(training.place, training.fingerprint, "b").announce()
 
         def full(path: Path, content: bytes) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -149,7 +149,7 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_bytes", full)
             training.finish(model)
-    assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["epoch"] == 9
+    assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["progress"]["epoch"] == 9
     [line] = said
     assert line.startswith("warning: whoever waits for this training goes on from its checkpoint: No space left")
 
@@ -160,11 +160,11 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
 def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) -> None:
     training = Checkpoint(tmp_path / "vae", FINGERPRINT)
     with training.locked():
-        training.save({"epoch": 1})
+        training.save({"progress": {"epoch": 1}})
         assert (tmp_path / "vae" / "lock").exists()
-    assert {path.name for path in (tmp_path / "vae").iterdir()} == {"last.pt", "lock"}
+    assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
     with training.locked():
-        (tmp_path / "vae" / "last.pt.partial").touch()  # of a process that was killed while it wrote
+        (tmp_path / "vae" / f"{training.name}.partial").touch()  # of a process that was killed while it wrote
         training.discard()
     assert list(tmp_path.iterdir()) == []
 
@@ -216,7 +216,7 @@ def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minute
     holding.__enter__()
     with second.locked():
         pass
-    where = tmp_path / "vae" / "last.pt"
+    where = tmp_path / "vae"
     assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2
 
 

@@ -75,11 +75,12 @@ def test_two_processes_train_the_weights_of_one_also_across_a_kill(
     assert len(columns) >= 4
     pd.testing.assert_frame_equal(histories[0][columns], histories[1][columns], rtol=1e-4)
 
-    process, checkpoint = torchrun(killed, params, "vae", prepared), killed / "checkpoints" / "vae" / "last.pt"
-    while not checkpoint.exists():
+    process, kept = torchrun(killed, params, "vae", prepared), killed / "checkpoints" / "vae"
+    while not (found := list(kept.glob("*.pt"))):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.002)
-    os.kill(int((checkpoint.parent / "lock").read_text()), signal.SIGKILL)
+    [checkpoint] = found
+    os.kill(int((kept / "lock").read_text()), signal.SIGKILL)
     process.communicate()
     assert process.returncode != 0
     assert torch.load(checkpoint, weights_only=True)["progress"]["epoch"] < settings.epochs

@@ -38,12 +38,12 @@ def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypat
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     for url, said in (
-        ("s3://b/x", "s3://b/x/last.pt needs a package that is missing: Install s3fs to access S3."),
+        ("s3://b/x", "s3://b/x needs a package that is missing: Install s3fs to access S3."),
         (
             "gs://b/x",
-            "gs://b/x/last.pt needs a package that is missing: Please install gcsfs to access Google Storage.",
+            "gs://b/x needs a package that is missing: Please install gcsfs to access Google Storage.",
         ),
-        ("abc://me:pw@b/x", "abc://b/x/last.pt is no URL of an object store: Protocol not known: abc."),
+        ("abc://me:pw@b/x", "abc://b/x is no URL of an object store: Protocol not known: abc."),
     ):
         with pytest.raises(UserError) as caught:
             place(url)
@@ -53,8 +53,9 @@ def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypat
 def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
-        f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).locked(): checkpoint.save({{}})\n"
-        "print(checkpoint.load()['fingerprint'], {'fsspec', 's3fs', 'aiobotocore'} & set(sys.modules))"
+        f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).locked():\n"
+        "    checkpoint.save({'progress': {'epoch': 1}})\n"
+        "print(checkpoint.load()['identity'], {'fsspec', 's3fs', 'aiobotocore'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "x set()\n"
@@ -97,8 +98,12 @@ def test_a_store_that_never_answers_is_given_up(silent: None, monkeypatch: pytes
     """Its client waits for ever: it wants to be told to go on before it sends an object."""
     monkeypatch.setattr(storage, "ANSWER", 0.5)
     objects = place("s3://bucket/vae")
-    for ask in (lambda: objects.write(b"content"), lambda: objects.remove(), lambda: objects.locked().__enter__()):
-        with pytest.raises(Unreachable, match=r"^s3://bucket/vae/last\.pt: no answer in time\.") as caught:
+    for ask in (
+        lambda: objects.write(b"content", "a.pt"),
+        lambda: objects.remove("a.pt"),
+        lambda: objects.locked().__enter__(),
+    ):
+        with pytest.raises(Unreachable, match=r"^s3://bucket/vae: no answer in time\.") as caught:
             ask()
         assert "the-" not in str(caught.value)
     assert "MLFLOW_S3_ENDPOINT_URL or AWS_ENDPOINT_URL" in str(caught.value)

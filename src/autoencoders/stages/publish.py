@@ -24,7 +24,7 @@ def publish(
     report: Path = Path("reports/index.html"),
 ) -> None:
     """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raises `UserError` on failure."""
-    tracking.require_server()
+    tracking.require_store(params.tracking.experiment)
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")

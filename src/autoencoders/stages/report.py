@@ -51,7 +51,7 @@ def report(
     Raises `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
     """
     replaceable_file(out, TITLE.encode())
-    tracking.require_server()
+    tracking.require_store(params.tracking.experiment)
     with tracking.FolderRuns(params.tracking.experiment) as runs:
         prepared = PreparedData(data)
         descriptions = {name: _read(read_description, models / name, prepared.info) for name in params.models}

@@ -1,6 +1,5 @@
 """Train one model of `params.yaml` and store it as a folder."""
 
-import hashlib
 import json
 import os
 import sys
@@ -35,12 +34,15 @@ COPIES = 5
 SMALLER = "Choose smaller `hidden` or `latent`, a smaller train.batch_size, or a machine with more memory."
 WAITS, TRAINS, HAS_MODEL = "waits", "trains", "has the model"
 """What the first of several processes is about."""
+CHECKPOINT_SIZE = 8
+"""Weights, the best ones, and two moments of each are 4 times a model; 1 GiB holds any history beside them."""
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
-    Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there.
+    Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there; one of
+    other parameters is told of, and kept.
     `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
@@ -49,7 +51,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
         apart(out, where)
     with joined(resolve_device(params.device)) as (share, device):
         if share.is_first:
-            tracking.require_server()
+            tracking.require_store(params.tracking.experiment)
         _train(params, model, PreparedData(data), checkpoints, out, share, device)
 
 
@@ -94,7 +96,8 @@ def _train_one(
         if together.size > 1 and _first_trains(together):
             fit_network(network, prepared, params, model, device, share)
         return
-    checkpoint = Checkpoint(beneath(checkpoints, model), _fingerprint(description), owner=kfp_run())
+    limit = CHECKPOINT_SIZE * sum(value.nbytes for value in network.state_dict().values()) + 2**30
+    checkpoint = Checkpoint(beneath(checkpoints, model), _identity(description), owner=kfp_run(), limit=limit)
     checkpoint.warn = say
     checkpoint.while_waiting = lambda: together.same(WAITS)
     with checkpoint.locked():
@@ -126,7 +129,8 @@ def _train_and_store(
     out: Path,
 ) -> None:
     name, saved = description["name"], checkpoint.load()
-    with tracking.ModelRun(params, description, prepared, resume=(saved or {}).get("run_id")) as run:
+    resume = (saved or {}).get("run_id")
+    with tracking.ModelRun(params, description, prepared, resume=resume, marks=checkpoint.runs) as run:
         checkpoint.run_id = lambda: run.run_id
         history: list[Row] = []
         if isinstance(network, PCA):
@@ -181,6 +185,11 @@ def fit_network(
             checkpoint_note = f"training {name} stops after epoch {row['epoch']:.0f}"
             raise Interrupted(f"{checkpoint_note}: the `dvc` that started it is gone. `dvc repro` resumes it.")
 
+    def on_batch() -> None:
+        shown.on_batch()
+        if run:
+            run.raise_if_not_open()
+
     with shown:
         progress = fit(
             model,
@@ -191,7 +200,7 @@ def fit_network(
             resume=saved,
             share=share,
             on_epoch=on_epoch,
-            on_batch=shown.on_batch,
+            on_batch=on_batch,
             **options,
         )
     best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
@@ -207,11 +216,10 @@ def _thresholds(model: Model, prepared: PreparedData, device: torch.device) -> d
     return thresholds(model, Batches(prepared.split("val").images, 1000, device).in_order())
 
 
-def _fingerprint(description: dict[str, Any]) -> str:
-    """Hash of all that the weights depend on."""
+def _identity(description: dict[str, Any]) -> str:
+    """Return all that the weights depend on; a checkpoint keeps it, and is known by its hash."""
     relevant = {key: description[key] for key in ("model", "shape", "dataset", "train", "hardware")}
-    text = json.dumps([relevant, torch.__version__, sys.platform], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return json.dumps([relevant, torch.__version__, sys.platform], sort_keys=True)
 
 
 def _summary(results: dict[str, Any]) -> str:

@@ -5,6 +5,9 @@ A run never holds anything that the model's folder does not hold first, so a ser
 exception are system metrics, which no folder keeps.
 
     client        where MLflow is, whether it answers, and keeping it quiet
+    database      the local database: whether it can be opened and written
+    moved         a local database whose files are elsewhere than it says
+    experiments   what is looked at before a stage works for hours
     recorder      calls in the background, and what happens when they fail
     origin        the tags that tie a run to commit, DVC stage and inputs
     launch        what started the process, and the run that it is to join
@@ -21,6 +24,7 @@ exception are system metrics, which no folder keeps.
 """
 
 from autoencoders.tracking.client import connect, repository_root, require_server, server_address, tracking_uri
+from autoencoders.tracking.experiments import require_store
 from autoencoders.tracking.launch import injected_run, launched_alone
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.model_run import ModelRun
@@ -41,6 +45,7 @@ __all__ = [
     "registered_name",
     "repository_root",
     "require_server",
+    "require_store",
     "server_address",
     "tracking_uri",
 ]

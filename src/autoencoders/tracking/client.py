@@ -1,19 +1,23 @@
 """Where MLflow is, whether it answers, and keeping it quiet."""
 
-import fcntl
 import logging
 import os
+import re
 import sys
+import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
 from autoencoders.pod import kfp_run
+from autoencoders.tracking.database import SQLITE, held, is_known, newer, older, require, split_uri, uri_of
+from autoencoders.tracking.moved import follow_move
 
 if TYPE_CHECKING:
     import requests
@@ -30,9 +34,9 @@ for variable, value in {
     os.environ.setdefault(variable, value)
 warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
 
-SQLITE = "sqlite:///"
 PAGES = "AUTOENCODERS_MLFLOW_PAGES"
 """Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
+T = TypeVar("T")
 HEALTH_TIMEOUT = 5.0
 OUTAGE = 300.0
 """Seconds for which a task in a pod waits for a server before it fails."""
@@ -59,17 +63,20 @@ def repository_root() -> Path:
 
 
 def tracking_uri() -> str:
-    """Return `MLFLOW_TRACKING_URI`, by default the database `mlflow.db` in the repository root; files as absolute."""
+    """Return `MLFLOW_TRACKING_URI`, by default the database `mlflow.db` in the repository root; files as absolute.
+
+    Raises `UserError` where MLflow could not name such a file.
+    """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return f"{SQLITE}{repository_root() / 'mlflow.db'}"
-    return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}" if uri.startswith(SQLITE) else uri
+        return uri_of(repository_root() / "mlflow.db")
+    return uri_of(*split_uri(uri)) if uri.startswith(SQLITE) else uri
 
 
 def database() -> Path | None:
     """Return the file that holds the runs, or None where a server does."""
     uri = tracking_uri()
-    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    return split_uri(uri)[0] if uri.startswith(SQLITE) else None
 
 
 def artifact_root() -> Path | None:
@@ -85,13 +92,20 @@ def connect() -> "MlflowClient":
         print(f"creating MLflow's database {file} (once, about 10 s)", flush=True)
     import mlflow
 
-    for name, level in {"mlflow": logging.ERROR, "alembic": logging.ERROR, "urllib3": logging.ERROR}.items():
-        logging.getLogger(name).setLevel(level)
-    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)  # it complains of outages in its own way
+    for name in ("mlflow", "alembic", "urllib3"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for name in ("mlflow.system_metrics", "mlflow.store"):  # they complain of outages in their own way
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(tracking_uri())
-    with _making_tables(file):
-        client = mlflow.MlflowClient()
-        client.get_experiment_by_name("Default")
+    try:
+        with _making_tables(file):
+            client = mlflow.MlflowClient()
+            client.get_experiment_by_name("Default")
+    except mlflow.MlflowException as error:
+        if found := re.search(r"found version (\w+), but expected", str(error)):
+            where = without_password(tracking_uri())
+            raise UserError(older(where) if is_known(found[1]) else newer(where)) from None
+        raise
     return client
 
 
@@ -104,8 +118,9 @@ def _making_tables(file: Path | None) -> Iterator[None]:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     place = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(file.with_name(f"{file.name}.lock")):
+        if file.exists():
+            follow_move(file, root)
         os.environ[place] = str(root)
         try:
             yield
@@ -134,7 +149,7 @@ def run_page(experiment_id: str, run_id: str) -> str | None:
 
 
 def require_server() -> None:
-    """Raise `UserError` within seconds where MLflow is on a server and that does not answer.
+    """Raise `UserError` within seconds where MLflow does not answer, or its database cannot be opened.
 
     In a pod, whose task Kubeflow does not try again when it fails, it has `OUTAGE` seconds to come back.
     """
@@ -152,8 +167,11 @@ def require_server() -> None:
 
 
 def ask_server() -> None:
-    """Raise `UserError` where MLflow is on a server and that does not answer, refuses access or is no MLflow."""
+    """Raise `UserError` where MLflow's database cannot be opened, or its server does not answer, refuses access or is
+    no MLflow."""
     uri = tracking_uri()
+    if (file := database()) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
+        require(file, writes=False)
     if not uri.startswith(("http://", "https://")):
         return
     import requests
@@ -163,12 +181,10 @@ def ask_server() -> None:
         fix = "See that it runs, and that the address in the secret is the one that pods use."
     server = f"the MLflow server at {without_password(uri)}"
     try:
-        with requests.Session() as session:
-            _authorize(session)
-            for path in HEALTH_PATHS:
-                answer = session.get(f"{uri.rstrip('/')}{path}", timeout=HEALTH_TIMEOUT)
-                if answer.status_code != 404:
-                    break
+        for path in HEALTH_PATHS:
+            answer = get(path)
+            if answer.status_code != 404:
+                break
     except requests.RequestException as error:
         raise Unavailable(f"{server} does not answer ({type(error).__name__}).", fix) from None
     if answer.status_code in (401, 403):
@@ -183,8 +199,39 @@ def ask_server() -> None:
         raise Unavailable(f"{server} is in trouble (HTTP {answer.status_code}).", fix)
 
 
+def get(path: str) -> "requests.Response":
+    """Return the server's answer to a GET of `path`, asked as MLflow's own client would; raises what `requests` raises.
+
+    The deadline holds for all of it: one that `requests` is given begins anew with each byte that comes.
+    """
+    import requests
+
+    def ask() -> requests.Response:
+        with requests.Session() as session:
+            _authorize(session)
+            return session.get(f"{tracking_uri().rstrip('/')}{path}", timeout=HEALTH_TIMEOUT)
+
+    try:
+        return within(2 * HEALTH_TIMEOUT, ask)
+    except TimeoutError:
+        raise requests.Timeout from None
+
+
+def within(seconds: float, call: Callable[[], T]) -> T:
+    """Return what `call` returns, from a thread that is left behind after `seconds`; then raise `TimeoutError`."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer.result(seconds)
+
+
 def _authorize(session: "requests.Session") -> None:
-    """Ask as MLflow's own client would."""
     environ = os.environ.get
     if (user := environ("MLFLOW_TRACKING_USERNAME")) and (password := environ("MLFLOW_TRACKING_PASSWORD")):
         session.auth = (user, password)

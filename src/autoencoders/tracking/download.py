@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking.client import connect, database, require_server, tracking_uri
+from autoencoders.tracking.moved import missing_folder
 
 
 @contextmanager
@@ -24,6 +25,8 @@ def downloaded(uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         _download(uri, scratch)
         found = [path.parent for path in Path(scratch).rglob("model.json")]
+        if not found and (missing := missing_folder(uri, tracking_uri())):
+            raise UserError(f"the files of {uri} are missing: there are none in {missing}. Restore that folder.")
         if len(found) != 1:
             raise UserError(f"{uri} is no model that this package logged (it holds {len(found)} files model.json).")
         yield found[0]

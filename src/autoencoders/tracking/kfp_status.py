@@ -160,6 +160,18 @@ def finish_pipeline(client: "MlflowClient", run_id: str) -> None:
         _end(client, run, "FINISHED")
 
 
+def fail_pipeline(experiment: str, task: str, error: str) -> None:
+    """End the run of this pipeline, whose `task` failed; what that has said itself stays."""
+
+    def action(client: "MlflowClient", run_id: str) -> None:
+        left = [run.data.tags for run in _left_running(client, run_id, os.environ["KFP_RUN_ID"])]
+        models = {tags.get("model", "") for tags in left if tags.get("kfp_task") == task}
+        of = f"{task} {models.pop()}" if len(models) == 1 else task
+        close(client, client.get_run(run_id), "FAILED", of, error)
+
+    _with_pipeline(experiment, action, warns=True)
+
+
 def interrupt_pipeline(experiment: str) -> None:
     """End the run of this pipeline, which was interrupted from outside its tasks, and what these left running."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError, first_line, without_password
@@ -25,19 +25,40 @@ RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
 
 
+class Marks(Protocol):
+    """Where it is kept which runs are of trainings that go on, for who comes after a kill."""
+
+    def mark(self, run_id: str) -> None:
+        """Keep that this training reports to a run."""
+
+    def unmark(self, run_id: str) -> None:
+        """Keep that a run has ended."""
+
+    def left(self) -> list[str]:
+        """Return the runs whose trainings are no more."""
+
+
 class ModelRun(Recorder):
     """The MLflow run of one model's training; as a context manager it marks the run finished, failed or killed.
 
     It is the injected run, the run to `resume`, or a new one. Under `mlflow run -e train`, MLflow injects
     `MLFLOW_RUN_ID`: that run is the model's. Where DVC runs the stage, an injected run is the whole pipeline's: the
     model's run becomes its child, and the pipeline's is left as it is.
+
+    `marks` hold the run's id from its beginning to its end; runs whose trainings were killed before theirs are ended.
     """
 
     def __init__(
-        self, params: Params, description: Mapping[str, Any], data: PreparedData, resume: str | None = None
+        self,
+        params: Params,
+        description: Mapping[str, Any],
+        data: PreparedData,
+        resume: str | None = None,
+        marks: Marks | None = None,
     ) -> None:
         super().__init__()
         self._monitor: Any = None
+        self._marks = marks
         self._status = "FINISHED"
         self._tags = origin_tags(description)
         self._opened = self._worker.submit(lambda: self._open(params.tracking.experiment, description, data, resume))
@@ -50,6 +71,11 @@ class ModelRun(Recorder):
     def reference(self) -> dict[str, Any]:
         """Return what `run.json` holds: the run's id, and the tags with which `publish` can re-create it."""
         return {"run_id": self.run_id, "tags": self._tags}
+
+    def raise_if_not_open(self) -> None:
+        """Raise `UserError` where MLflow could not open the run, as far as that is known; waits for nothing."""
+        if self._opened.done():
+            self._opened.result()
 
     def log_epoch(self, row: content.Row) -> None:
         """Log the metrics of one epoch."""
@@ -78,9 +104,11 @@ class ModelRun(Recorder):
         try:
             client = self._client.result()
             run_id = self._find_or_create(client, experiment, description["name"], resume)
+            self._mark(client, run_id, resume)
             content.describe(client, run_id, description, str(data.root.resolve()))
             self._monitor = _system_monitor(run_id, goes_on=bool(resume))
         except Exception as error:
+            self.warns, self.offline = False, True  # the training ends with this error: no work goes on
             if is_failure_of_mlflow(error):
                 where = without_password(tracking_uri())
                 raise UserError(f"MLflow at {where} cannot open a run: {first_line(error)}") from None
@@ -104,12 +132,27 @@ class ModelRun(Recorder):
             client.update_run(run_id, status="RUNNING")
         return run_id
 
+    def _mark(self, client: "MlflowClient", run_id: str, resumed: str | None) -> None:
+        """Mark this training's run as running, and end those that a kill has left so."""
+        if self._marks is None:
+            return
+        self._marks.mark(run_id)
+        if resumed and resumed != run_id and not existing(client, resumed):
+            self._marks.unmark(resumed)  # of another store
+        for left in self._marks.left():
+            if left != run_id and existing(client, left):
+                if client.get_run(left).info.status == "RUNNING":
+                    client.set_terminated(left, "KILLED")
+                self._marks.unmark(left)
+
     def _close(self, client: "MlflowClient") -> None:
         if self._monitor:
             self._monitor.finish()
             if self._status == "FINISHED" and self._monitor.mlflow_logger.previous_training_timestamp is None:
                 _sample(self._monitor)
         client.set_terminated(self.run_id, self._status)
+        if self._marks:
+            self._marks.unmark(self.run_id)
 
 
 def _system_monitor(run_id: str, goes_on: bool) -> Any:

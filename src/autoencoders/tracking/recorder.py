@@ -3,13 +3,15 @@
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from autoencoders.errors import first_line
+from autoencoders.errors import UserError, first_line
 from autoencoders.pod import kfp_run
 from autoencoders.tracking.client import connect
 
@@ -18,7 +20,22 @@ if TYPE_CHECKING:
 
 PATIENCE = 15.0
 """Seconds that a program which is interrupted, or has failed, waits for MLflow before it ends."""
+DEADLINE = 1800.0
+"""Seconds for one call to MLflow, such as the upload of a model."""
 Action = Callable[["MlflowClient"], Any]
+
+
+class Answer(Future[Any]):
+    """What a call to MLflow returns, later; waiting for it has a deadline."""
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Return it, or raise what the call raised; `UserError` where it is not there in time."""
+        try:
+            return super().result(DEADLINE if timeout is None else timeout)
+        except TimeoutError:
+            if self.done():  # the call's own
+                raise
+            raise UserError("MLflow did not answer in time. See that its server and its files' place do.") from None
 
 
 class Worker:
@@ -26,28 +43,34 @@ class Worker:
 
     def __init__(self) -> None:
         self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._since = inf
+        """When the call began that goes on."""
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
     def submit(self, call: Callable[[], Any]) -> "Future[Any]":
         """Run `call` after all that was submitted before."""
-        future: Future[Any] = Future()
+        future: Future[Any] = Answer()
         self._work.put((future, call))
         return future
 
     def finish(self, timeout: float | None = None) -> bool:
-        """Wait until everything is done, at most `timeout` seconds; returns whether it is."""
+        """Wait until everything is done, at most `timeout` seconds, or `DEADLINE` for one call; tells whether it is."""
         self._work.put(None)
-        self._thread.join(timeout)
+        until = time.monotonic() + (inf if timeout is None else timeout)
+        while self._thread.is_alive() and (now := time.monotonic()) < min(until, self._since + DEADLINE):
+            self._thread.join(min(1.0, until - now))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (item := self._work.get()) is not None:
+            self._since = time.monotonic()
             future, call = item
             try:
                 future.set_result(call())
             except BaseException as error:
                 future.set_exception(error)
+            self._since = inf
 
 
 class Recorder:

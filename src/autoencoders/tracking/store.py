@@ -94,11 +94,16 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":
-        raise UserError(
-            f"the MLflow experiment {name!r} is deleted. Restore it with "
-            f"`mlflow experiments restore -x {found.experiment_id}`, or set tracking.experiment to another name."
-        )
+        raise deleted_experiment(name, found.experiment_id)
     return found.experiment_id
+
+
+def deleted_experiment(name: str, number: str) -> UserError:
+    """Return what is said of an experiment that somebody deleted in MLflow."""
+    return UserError(
+        f"the MLflow experiment {name!r} is deleted. Restore it with `mlflow experiments restore -x {number}`, or set "
+        "tracking.experiment to another name."
+    )
 
 
 def _user() -> str:

@@ -1,5 +1,6 @@
 """Checkpoints: everything needed to go on as though nothing had happened, replaced atomically after each epoch."""
 
+import hashlib
 import io
 import sys
 import time
@@ -12,7 +13,9 @@ import torch
 
 from autoencoders.errors import UserError
 from autoencoders.training.handover import Handover
-from autoencoders.training.storage import Unreachable, place
+from autoencoders.training.kept import FORMER, Damaged, read, remove_old, tell_others
+from autoencoders.training.left import LeftRuns
+from autoencoders.training.storage import Folder, Unreachable, place
 
 POLL = 10.0
 """Seconds between looks whether another training is done."""
@@ -23,23 +26,32 @@ WORD = 300.0
 class Checkpoint:
     """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
 
-    `fingerprint` names all that the weights depend on; a checkpoint with another one is not resumed.
+    `identity`, a text, is all that the weights depend on; each has a checkpoint of its own, and resumes no other.
     `owner` is the Kubeflow run that the training is of: equal trainings of several wait for each other.
+    `limit`: bytes that no checkpoint of this training exceeds.
     `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
-    `warn` tells of a store that is away, which stops no training that has begun, and of waiting.
+    `warn` tells of a store that is away, which stops no training that has begun, of waiting, and of other checkpoints.
     `while_waiting` is called again and again meanwhile.
     """
 
-    def __init__(self, where: Path | str, fingerprint: str, owner: str | None = None) -> None:
+    def __init__(self, where: Path | str, identity: str, owner: str | None = None, limit: int | None = None) -> None:
         self.place = place(where)
-        self.fingerprint = fingerprint
+        self.identity = identity
+        self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
+        self.name = f"{self.fingerprint[:16]}.pt"
         self.owner = owner
+        self.limit = limit
         self.run_id: Callable[[], str | None] = lambda: None
         self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
         self.while_waiting: Callable[[], object] = lambda: None
-        self._handover = Handover(self.place, fingerprint, owner) if owner else None
+        self.runs = LeftRuns(self.place, self.fingerprint[:16], alone=bool(owner) or isinstance(self.place, Folder))
+        self._handover = Handover(self.place, self.fingerprint, owner) if owner else None
+        self._own = [self.name]
         self._away = False
         self._next_try = self._next_word = 0.0
+
+    def __str__(self) -> str:
+        return f"{self.place}/{self.name}"
 
     def locked(self) -> AbstractContextManager[None]:
         """Hold the place for this process: where another one trains the same model, wait for that.
@@ -71,10 +83,13 @@ class Checkpoint:
         if time.monotonic() < self._next_try:
             return
         content = io.BytesIO()  # torch's own writing to a full disk ends in an error that does not say so
-        torch.save({**state, "fingerprint": self.fingerprint, "run_id": self.run_id()}, content)
+        about = {"fingerprint": self.fingerprint, "identity": self.identity, "saved": time.time()}
+        torch.save({**state, **about, "run_id": self.run_id()}, content)
         begun = time.monotonic()
         try:
-            self.place.write(content.getvalue())
+            self.place.write(content.getvalue(), self.name)
+            while len(self._own) > 1:  # it went on from an earlier version's, whose name others may need
+                self.place.remove(self._own.pop())
         except Unreachable as error:  # hours of training are worth more than a checkpoint
             if not self._away:
                 self.warn(f"warning: no checkpoint: {error} The training goes on, and will try again.")
@@ -85,19 +100,21 @@ class Checkpoint:
             self._away = False
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state, its tensors in the CPU's memory, or None where there is none of this fingerprint.
+        """Return the saved state, its tensors in the CPU's memory, or None where there is none of this training.
 
+        Then those of other parameters are told, which stay for who goes back to them.
         Raises `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
-        content = self.place.open()
-        if content is None:
-            return None
-        try:
-            with content:
-                state = torch.load(content, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever a damaged file makes torch raise
-            raise UserError(f"{self.place} is damaged ({error}). Delete it to train from the start.") from error
-        return state if state.get("fingerprint") == self.fingerprint else None
+        for name in (self.name, FORMER):
+            try:
+                state = read(self.place, name, self.limit)
+            except Damaged as error:
+                raise UserError(f"{error} Delete it to train from the start.") from None
+            if state and state["fingerprint"] == self.fingerprint:
+                self._own = [self.name] if name == self.name else [self.name, name]
+                return state
+        tell_others(self.place, self.name, self.identity, self.warn)
+        return None
 
     def finish(self, model: Path) -> None:
         """Remove the checkpoint: the training is complete, and stored in `model`, which those get who wait for it."""
@@ -112,6 +129,9 @@ class Checkpoint:
     def discard(self) -> None:
         """Remove the checkpoint: the training that it belonged to is complete and stored."""
         try:
-            self.place.remove()
+            for name in self._own:
+                self.place.remove(name)
+            self.runs.forget()
+            remove_old(self.place, self.warn, everything=self.owner is not None)
         except Unreachable as error:
             self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")

@@ -10,7 +10,7 @@ from typing import IO, BinaryIO
 
 from autoencoders.data.files import disk_errors
 from autoencoders.errors import UserError
-from autoencoders.training.place import FILE, Wait
+from autoencoders.training.place import TooLarge, Wait
 
 PARTIAL = ".partial"
 """Ending of what is being written."""
@@ -21,10 +21,11 @@ class Folder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.name = folder.name
         self._lock = folder / "lock"
 
     def __str__(self) -> str:
-        return str(self.folder / FILE)
+        return str(self.folder)
 
     @contextmanager
     def locked(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
@@ -71,15 +72,26 @@ class Folder:
     def _opened_lock(self) -> IO[str]:
         while True:
             with suppress(FileNotFoundError):  # another process has just removed the folder
-                self.folder.mkdir(parents=True, exist_ok=True)
-                return self._lock.open("a+")
+                try:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    return self._lock.open("a+")
+                except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                    raise UserError(
+                        f"checkpoints cannot be kept in {self.folder}: {error.filename} is in the way. Remove it."
+                    ) from None
 
-    def open(self, name: str = FILE) -> BinaryIO | None:
-        """Return a file, opened, or None where there is none."""
+    def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
+        """Return a file, opened, or None where there is none; raises `OSError` where it is something else."""
         path = self.folder / name
-        return path.open("rb") if path.exists() else None
+        if not path.exists():
+            return None
+        if not path.is_file():
+            raise OSError("it is a folder" if path.is_dir() else "it is no file")
+        if limit is not None and (size := path.stat().st_size) > limit:
+            raise TooLarge(size, limit)
+        return path.open("rb")
 
-    def write(self, content: bytes, name: str = FILE) -> None:
+    def write(self, content: bytes, name: str) -> None:
         """Replace a file; raises `UserError` where the disk is full."""
         partial = self.folder / f"{name}{PARTIAL}"
         try:
@@ -89,7 +101,7 @@ class Folder:
         finally:
             partial.unlink(missing_ok=True)
 
-    def remove(self, name: str = FILE) -> None:
+    def remove(self, name: str) -> None:
         """Remove a file, and what a kill may have left of writing it."""
         for path in (self.folder / name, self.folder / f"{name}{PARTIAL}"):
             path.unlink(missing_ok=True)

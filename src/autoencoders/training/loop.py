@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoencoders.data.batches import Batches
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, first_line
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
@@ -73,7 +73,11 @@ def fit(
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
     if state := share.same(resume):
-        progress = _restore(state, model, optimizer, best, shuffle, noise)
+        try:
+            progress = _restore(state, model, optimizer, best, shuffle, noise)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            where = f"{checkpoint} is damaged" if checkpoint else "the checkpoint is damaged"
+            raise UserError(f"{where} ({first_line(error)}). Delete it to train from the start.") from None
     run = share.shared(model, compiled_loss(model, settings, device))
     steps = len(train)
 

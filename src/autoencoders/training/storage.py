@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeGuard
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.training.folder import Folder
 from autoencoders.training.lease import Lease
-from autoencoders.training.place import FILE, Place, Unreachable, Wait
+from autoencoders.training.place import Place, TooLarge, Unreachable, Wait
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -49,9 +49,10 @@ class Objects:
     """
 
     def __init__(self, url: str) -> None:
-        self.url = f"{_url(url)}/{FILE}"
+        self.url = _url(url)
+        self.name = self.url.rpartition("/")[2]
         self._store, path = _store(self.url)
-        self._prefix = path.removesuffix(FILE)
+        self._prefix = f"{path}/"
 
     def __str__(self) -> str:
         return without_password(self.url)
@@ -61,8 +62,7 @@ class Objects:
         """See that the store takes objects and gives them up, before hours are spent, and hold a lease there.
 
         Without `wait` there is no lease: after a process that was killed, it would keep the next one waiting. Two
-        trainings with one URL, if they are the same, write the same; if not, each passes over the other's checkpoint,
-        and one that is killed begins anew.
+        trainings with one URL, if they are the same, write the same; if not, each has a checkpoint of its own.
         """
         with self._asked(_what_helps(self.url)):
             probe = self._prefix + PROBE
@@ -72,20 +72,22 @@ class Objects:
         with Lease(self, owner).held(wait) if wait else nullcontext():
             yield
 
-    def open(self, name: str = FILE) -> BinaryIO | None:
+    def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
         """Return an object's content, or None where there is none."""
         with self._asked(_what_helps(self.url)):
             try:
+                if limit is not None and (size := self._size(name)) > limit:
+                    raise TooLarge(size, limit)
                 return io.BytesIO(self._call(DOWNLOAD, "cat_file", self._prefix + name))
             except FileNotFoundError:
                 return None
 
-    def write(self, content: bytes, name: str = FILE) -> None:
+    def write(self, content: bytes, name: str) -> None:
         """Replace an object."""
         with self._asked():
             self._call(ANSWER + len(content) / SLOWEST, "pipe_file", self._prefix + name, content)
 
-    def remove(self, name: str = FILE) -> None:
+    def remove(self, name: str) -> None:
         """Remove an object."""
         with self._asked(), suppress(FileNotFoundError):
             self._call(ANSWER, "rm_file", self._prefix + name)
@@ -96,10 +98,16 @@ class Objects:
             self._store.invalidate_cache()  # of lists: others write here, too
             return [path.removeprefix(self._prefix) for path in self._call(ANSWER, "find", self._prefix)]
 
+    def _size(self, name: str) -> int:
+        self._store.invalidate_cache()
+        return int(self._call(ANSWER, "info", self._prefix + name)["size"] or 0)
+
     @contextmanager
     def _asked(self, what_helps: str = "") -> Iterator[None]:
         try:
             yield
+        except TooLarge:
+            raise
         except Exception as error:  # the clients of the many stores have no error in common
             late = isinstance(error, TimeoutError) and not str(error)
             reason = "no answer in time" if late else first_line(error).rstrip(".")

@@ -1,0 +1,147 @@
+"""Checkpoints of other parameters than those of the training that is about to begin: read, told of, and cleaned up."""
+
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+from typing import Any
+
+import torch
+
+from autoencoders.errors import UserError
+from autoencoders.training.handover import WAITING
+from autoencoders.training.place import Place, TooLarge, Unreachable
+
+FORMER = "last.pt"
+"""Name under which earlier versions kept a model's only checkpoint."""
+ENDING = ".pt"
+MAX_KEPT = 3
+MAX_DAYS = 30
+"""Of the checkpoints of other parameters, how many stay when a training is complete, and for how long."""
+MAX_BYTES = 2**32
+"""Size up to which one is read just to tell of it."""
+MAX_TOLD = 5
+"""Differences that are told."""
+State = dict[str, Any]
+
+
+class Damaged(UserError):
+    """A checkpoint cannot be read, or is none."""
+
+
+def read(place: Place, name: str, limit: int | None = None) -> State | None:
+    """Return the checkpoint `name`, its tensors in the CPU's memory, or None where there is none.
+
+    Raises `Damaged` where it is none, or has more than `limit` bytes; `Unreachable` where a store does not answer.
+    """
+    try:
+        content = place.open(name, limit)
+        if content is None:
+            return None
+        with content, warnings.catch_warnings(action="ignore"):
+            state = torch.load(content, map_location="cpu", weights_only=True)
+    except Unreachable:
+        raise
+    except TooLarge as error:
+        raise Damaged(f"{place}/{name} is too large ({error}).") from None
+    except OSError as error:
+        raise Damaged(f"{place}/{name} is damaged ({error}).") from None
+    except Exception:  # whatever torch raises: its own words are several lines, and advise to trust the file
+        raise Damaged(f"{place}/{name} is damaged.") from None
+    if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), str) or _epoch(state) is None:
+        raise Damaged(f"{place}/{name} is damaged (it holds no training's state).")
+    return state
+
+
+def _epoch(state: State) -> int | None:
+    progress = state.get("progress")
+    epoch = progress.get("epoch") if isinstance(progress, dict) else None
+    return epoch if isinstance(epoch, int) and epoch >= 0 else None
+
+
+def tell_others(place: Place, own: str, identity: str, tell: Callable[[str], object]) -> None:
+    """Tell of each checkpoint but `own`: its epoch, and how its identity differs from this training's `identity`."""
+    for name, state in _others(place, own):
+        if isinstance(state, Damaged):
+            tell(f"{state} It is of other parameters, and not used.")
+            continue
+        differs = _differences(str(state.get("identity", "")), identity, place.name)
+        tell(
+            f"a checkpoint at epoch {_epoch(state)} is there ({place}/{name}), which {differs}, and is not used. "
+            "It is kept: with the values it was made with, training goes on from it."
+        )
+
+
+def remove_old(place: Place, tell: Callable[[str], object], everything: bool = False) -> None:
+    """Remove checkpoints of other parameters, but for the newest `MAX_KEPT` if no older than `MAX_DAYS`, and say so.
+
+    `everything`: all but those of trainings that wait. In a cluster nobody goes back: results are in Kubeflow's cache.
+    """
+    others = sorted(_others(place), key=lambda other: _saved(other[1]), reverse=True)
+    waiting = [name for name in place.names() if name.endswith(WAITING)] if everything and others else []
+    for number, (name, state) in enumerate(others):
+        days = (time.time() - _saved(state)) / 86400
+        if everything:
+            why = "" if any(one.startswith(PurePath(name).stem) for one in waiting) else "the training is complete"
+        else:
+            old = f"it is older than {MAX_DAYS} days" if _saved(state) > 0 and days > MAX_DAYS else ""
+            why = old or (f"the newest {MAX_KEPT} are kept" if number >= MAX_KEPT else "")
+        if why:
+            place.remove(name)
+            tell(f"removed {place}/{name}, a checkpoint of other parameters: {why}")
+
+
+def _others(place: Place, own: str = "") -> Iterator[tuple[str, State | Damaged]]:
+    """Yield the checkpoints but `own`; none of a store that does not list them, or does not answer."""
+    try:
+        names = sorted(name for name in place.names() if name.endswith(ENDING) and name != own)
+    except Unreachable:
+        return
+    for name in names:
+        try:
+            if state := read(place, name, MAX_BYTES):
+                yield name, state
+        except Damaged as error:
+            yield name, error
+        except Unreachable:
+            continue
+
+
+def _saved(state: State | Damaged) -> float:
+    saved = state.get("saved") if isinstance(state, dict) else None
+    return float(saved) if isinstance(saved, int | float) else 0.0
+
+
+def _differences(other: str, own: str, model: str) -> str:
+    """Return how two identities differ: `differs in train.epochs (3000, now 4000)`."""
+    try:
+        then, now = (_flat(json.loads(text), model) for text in (other, own))
+    except (ValueError, TypeError, KeyError):
+        return "does not say with which parameters it was made"
+    found = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+    if not found:
+        return "differs in what its parameters are written as"
+    shown = [f"{key} ({_value(then.get(key))}, now {_value(now.get(key))})" for key in found[:MAX_TOLD]]
+    more = [f"{len(found) - MAX_TOLD} more"] if len(found) > MAX_TOLD else []
+    return f"differs in {', '.join([*shown, *more])}"
+
+
+def _flat(identity: Any, model: str) -> dict[str, Any]:
+    """Return an identity by the names under which a user knows its parts; `train` holds what a model's own one says."""
+    relevant, torch_version, platform = identity
+    data = relevant["dataset"]
+    return {
+        **{f"models.{model}.{key}": value for key, value in relevant["model"].items() if key != "train"},
+        **{f"train.{key}": value for key, value in (relevant["train"] or {}).items()},
+        "data.name": data["name"],
+        "the images' hash": data["content_hash"][:12],
+        "the images' shape": relevant["shape"],
+        "hardware": relevant["hardware"],
+        "torch": torch_version,
+        "platform": platform,
+    }
+
+
+def _value(value: Any) -> str:
+    return "none" if value is None else str(value)

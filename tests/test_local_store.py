@@ -1,0 +1,383 @@
+"""MLflow's local database: what is said of one that cannot be used, and at once; and a project that was moved."""
+
+import fcntl
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+from mlflow import MlflowClient
+
+from autoencoders import tracking
+from autoencoders.commands.sample import sample
+from autoencoders.errors import UserError
+from autoencoders.params import Params
+from autoencoders.stages.check import check
+from autoencoders.tracking import database
+from autoencoders.tracking.client import artifact_root
+from autoencoders.tracking.store import create_run, experiment_id
+
+MALFORMED = "database disk image is malformed"
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_nothing(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/nowhere/mlflow.db")
+
+
+def sql(*statements: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with sqlite3.connect(path) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    return change
+
+
+def of_another_program(path: Path) -> None:
+    path.unlink()
+    sql("CREATE TABLE notes (text)")(path)
+
+
+def overwritten(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+
+
+BROKEN = {
+    "a folder": (folder, "is a folder"),
+    "a pipe": (pipe, "is no file"),
+    "a link to nothing": (link_to_nothing, "is no file"),
+    "random": (lambda path: path.write_bytes(bytes(range(256)) * 400), "file is not a database"),
+    "text": (lambda path: path.write_text("hello\n" * 99), "file is not a database"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[:100_000]), MALFORMED),
+    "overwritten": (overwritten, MALFORMED),
+    "another program's": (of_another_program, "is the database of another program than MLflow"),
+    "a newer MLflow's": (
+        sql("UPDATE alembic_version SET version_num = 'ffffffffffff'"),
+        "is of a newer MLflow than the",
+    ),
+}
+
+
+@pytest.mark.parametrize(("break_it", "said"), BROKEN.values(), ids=BROKEN)
+def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
+    store: str, tmp_path: Path, break_it: Callable[[Path], None], said: str
+) -> None:
+    break_it(tmp_path / "mlflow.db")
+    code = (
+        "import sys\nfrom autoencoders import tracking\nfrom autoencoders.errors import UserError\n"
+        "try: tracking.require_store('autoencoders')\n"
+        "except UserError as error: print(error, 'mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stderr == ""
+    [line] = done.stdout.splitlines()
+    assert said in line
+    assert str(tmp_path / "mlflow.db") in line
+    assert line.endswith("MLFLOW_TRACKING_URI. False")
+
+
+def test_a_store_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file' / 'sub' / 'mlflow.db'}")
+    with pytest.raises(UserError, match=r"cannot be in .*/file/sub: .*/file is no folder\."):
+        tracking.require_store("autoencoders")
+
+
+def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCKED", 0.01)
+    with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other:
+        for lock in ("EXCLUSIVE", "IMMEDIATE"):
+            other.execute(f"BEGIN {lock}")
+            with pytest.raises(UserError, match=r"mlflow.db: database is locked\. Another program has held it for"):
+                tracking.require_store("autoencoders")
+            if lock == "IMMEDIATE":  # who only reads needs no more
+                tracking.require_server()
+            other.execute("ROLLBACK")
+    tracking.require_store("autoencoders")
+
+
+def test_a_lock_beside_the_store_is_not_waited_for_without_end(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MAKING", 0.01)
+    with (tmp_path / "mlflow.db.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another process has held .*mlflow\.db\.lock"):
+            tracking.connect()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("PRAGMA query_only = 1", "attempt to write a readonly database. Make the file and its folder writable"),
+        ("PRAGMA max_page_count = 1", "database or disk is full. Free some space"),
+    ],
+    ids=["read-only", "full"],
+)
+def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
+    store: str, monkeypatch: pytest.MonkeyPatch, statement: str, said: str
+) -> None:
+    """A superuser may write whatever the mode says: the database is told to refuse."""
+    opened = database.opened
+
+    def refusing(file: Path) -> sqlite3.Connection:
+        connection = opened(file)
+        connection.execute(statement)
+        return connection
+
+    def try_writing(connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("CREATE TABLE more AS SELECT * FROM experiments")
+
+    monkeypatch.setattr(database, "opened", refusing)
+    monkeypatch.setattr(database, "_try_writing", try_writing)
+    with pytest.raises(UserError) as caught:
+        tracking.require_store("autoencoders")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_path: Path) -> None:
+    before = (tmp_path / "mlflow.db").read_bytes()
+    tracking.require_store("autoencoders")
+    assert (tmp_path / "mlflow.db").read_bytes() == before
+    assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
+
+
+def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_told_once(
+    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from autoencoders.stages import train
+
+    monkeypatch.setattr(tracking, "require_store", lambda experiment: None)
+    overwritten(tmp_path / "mlflow.db")
+    with pytest.raises(UserError) as caught:
+        train.train(params, model="ae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "ae")
+    assert str(caught.value).endswith(f"cannot open a run: {MALFORMED}")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "a:b", "a&b=c;d", "a%b", "ä 犬", "a'b", "a\\b", "file:x"])
+def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(
+    migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    (root / "dvc.yaml").touch()
+    (root / "note.txt").write_text("hello")
+    shutil.copy(migrated, root / "mlflow.db")
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    client = tracking.connect()
+    run_id = create_run(client, "autoencoders", "x", {})
+    client.log_artifact(run_id, "note.txt")
+    assert [file.path for file in client.list_artifacts(run_id)] == ["note.txt"]
+    assert (root / "mlartifacts" / run_id / "artifacts" / "note.txt").read_text() == "hello"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a?b", "what?", "a%20b", "%3F", os.fsdecode(b"a\xffb")])
+def test_a_checkout_whose_name_mlflow_takes_for_another_is_refused_before_anything_is_made(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    root = tmp_path / "in" / name
+    root.mkdir(parents=True)
+    (root / "dvc.yaml").touch()
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for ask in (lambda: check(params), tracking.tracking_uri, tracking.connect):
+        with pytest.raises(UserError, match=r"^MLflow cannot keep its database at '.*\. Rename the folder, or set"):
+            ask()
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [name]
+    assert [path.name for path in root.iterdir()] == ["dvc.yaml"]
+
+
+def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20b/m.db?timeout=30")
+    assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/a b/m.db?timeout=30"
+    assert artifact_root() == tmp_path / "a b" / "mlartifacts"
+
+
+# A project that was moved
+
+
+@pytest.fixture
+def project(trained: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose models are in its own store."""
+    root = tmp_path / "b"
+    root.mkdir()
+    shutil.move(tmp_path / "mlflow.db", root / "mlflow.db")
+    (root / "dvc.yaml").touch()
+    stand_in(root, monkeypatch)
+    with tracking.FolderRuns("autoencoders") as runs:
+        runs.publish_model(trained / "vae")
+        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo")
+    return root
+
+
+def stand_in(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
+
+
+def sampled(out: Path) -> int:
+    sample(model="models:/tiny-autoencoders@best-vae", n=2, out=out)
+    return len(list(out.glob("*.png")))
+
+
+def places(root: Path) -> set[str]:
+    """Beginnings, up to the folder of files, of all that a store says of places."""
+    columns = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location"}
+    with sqlite3.connect(root / "mlflow.db") as connection:
+        asked = [f"SELECT {column} FROM {table}" for table, column in columns.items()]
+        asked += [f"SELECT {column} FROM model_versions" for column in ("source", "storage_location")]
+        said = [value for statement in asked for (value,) in connection.execute(statement)]
+    found = {unquote(value.partition("/mlartifacts")[0]) for value in said if "/mlartifacts" in value}
+    return {place.removeprefix("file://") for place in found}
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it_was(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    moved = project.rename(tmp_path / "c")
+    stand_in(moved, monkeypatch)
+    capsys.readouterr()
+    assert sampled(tmp_path / "s") == 3
+    told = f"MLflow's files are in {moved}/mlartifacts from now on, not in {project}/mlartifacts\n"
+    assert capsys.readouterr().out.startswith(told)
+    assert places(moved) == {str(moved)}
+    assert not project.exists()
+    tracking.connect()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_copied_project_and_its_original_are_apart(
+    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
+    before = contents(project)
+    stand_in(copy, monkeypatch)
+    with tracking.FolderRuns("autoencoders") as runs:
+        runs.publish_model(trained / "ae")
+        runs.log_figures(trained / "vae", {"model.json": trained / "vae" / "model.json"})
+    assert contents(project) == before
+    assert places(copy) == {str(copy)}
+    assert sum(name.endswith("weights.safetensors") for name in contents(copy)) == 2
+
+
+def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new_ones_beside_it(
+    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(project / "mlflow.db", alone)
+    stand_in(alone, monkeypatch)
+    before = contents(project)
+    assert sampled(tmp_path / "s") == 3
+    assert f"not in {project}/mlartifacts; those of earlier ones stay there\n" in capsys.readouterr().out
+    with tracking.FolderRuns("autoencoders") as runs:
+        runs.publish_model(trained / "ae")
+    assert contents(project) == before
+    assert sum(name.endswith("weights.safetensors") for name in contents(alone)) == 1
+
+
+def test_a_place_that_somebody_chose_is_left_alone(
+    project: Path, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = {"a": (tmp_path / "else").as_uri(), "b": "s3://bucket/mlartifacts"}
+    client = tracking.connect()
+    for name, place in chosen.items():
+        client.create_experiment(name, artifact_location=place)
+    stand_in(project.rename(tmp_path / "c"), monkeypatch)
+    client = tracking.connect()
+    assert {name: client.get_experiment(experiment_id(client, name)).artifact_location for name in chosen} == chosen
+
+
+def test_a_missing_model_says_which_folder_is_missing(project: Path, tmp_path: Path) -> None:
+    shutil.rmtree(project / "mlartifacts" / "models")
+    with pytest.raises(UserError) as caught:
+        sampled(tmp_path / "s")
+    said = str(caught.value)
+    assert said.startswith("the files of models:/tiny-autoencoders@best-vae are missing: there are none in ")
+    assert f" {project}/mlartifacts/models/m-" in said
+
+
+# Experiments that were deleted
+
+
+@pytest.mark.parametrize("name", ["autoencoders", "autoencoders-ladder"])
+def test_a_deleted_experiment_is_refused_with_the_cure_before_the_work(
+    params: Params, prepared: Path, client: MlflowClient, tmp_path: Path, name: str
+) -> None:
+    from autoencoders.stages.train import train
+
+    number = client.create_experiment(name, artifact_location=(tmp_path / "mlartifacts").as_uri())
+    client.delete_experiment(number)
+    work = {
+        "check": lambda: check(params),
+        "train": lambda: train(params, model="ae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "ae"),
+    }
+    for begin in work.values():
+        with pytest.raises(
+            UserError, match=rf"'{name}' is deleted\. Restore it with `mlflow experiments restore -x {number}`"
+        ):
+            begin()
+    assert not (tmp_path / "ae").exists()
+    client.restore_experiment(number)
+    check(params)
+
+
+def test_the_ladder_s_experiment_matters_only_where_its_runs_go_there(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.delete_experiment(client.create_experiment("x-ladder", artifact_location=tmp_path.as_uri()))
+    with pytest.raises(UserError, match="'x-ladder' is deleted"):
+        tracking.require_store("x")
+    tracking.require_store("y")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x")
+    with pytest.raises(UserError, match="'x-ladder' is deleted"):
+        tracking.require_store("y")
+    monkeypatch.setenv("KFP_RUN_ID", "a-run")  # all are below the pipeline's run
+    tracking.require_store("y")
+
+
+def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from threading import Event
+
+    from autoencoders.tracking import recorder
+
+    monkeypatch.setattr(recorder, "DEADLINE", 0.05)
+    hanging, began = tracking.Recorder(), time.monotonic()
+    hanging._client.result(30)
+    for _ in range(2):
+        with pytest.raises(UserError, match="MLflow did not answer in time"):
+            hanging.attempt(lambda client: Event().wait(30)).result()
+    hanging.finish()
+    assert time.monotonic() - began < 30

@@ -1,0 +1,87 @@
+"""Runs of MLflow that a killed training has left running, and who ends them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from autoencoders.training.left import LeftRuns
+from autoencoders.training.storage import place
+
+KILLED_PROCESS = "2147483646"
+
+
+def test_where_a_place_is_held_every_other_mark_is_of_a_training_that_is_no_more(where: Path | str) -> None:
+    if isinstance(where, Path):
+        where.mkdir()
+    LeftRuns(place(where), "same", alone=True).mark("a")
+    following = LeftRuns(place(where), "same", alone=True)
+    following.mark("b")
+    assert sorted(following.left()) == ["a", "b"]
+    following.unmark("a")
+    following.forget()
+    assert place(where).names() == []
+
+
+def test_where_it_is_not_held_only_a_process_that_is_gone_is_known_to_be(memory: str) -> None:
+    store = place(f"{memory}/vae")
+    runs = LeftRuns(store, "same", alone=False)
+    runs.mark("mine")
+    marked = store.open("same.mine.run")
+    assert marked
+    content = marked.read().decode()
+    store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
+    store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
+    store.write(b"damaged", "same.damaged.run")
+    assert runs.left() == ["killed"]
+    runs.unmark("killed")
+    runs.forget()
+    assert store.names() == ["other.elsewhere.run"]
+
+
+def test_a_store_that_is_away_costs_no_training(flaky: set[str]) -> None:
+    runs = LeftRuns(place("flaky://bucket/vae"), "same", alone=False)
+    flaky.update({"pipe_file", "rm_file", "cat_file"})
+    runs.mark("a")
+    runs.unmark("a")
+    assert runs.left() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
+    prepared: Path, store: str, client: MlflowClient, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Each with other parameters, so that none goes on with the one before."""
+
+    def start(seed: int, batch: int, epochs: int) -> "subprocess.Popen[bytes]":
+        models = {"ae": {"kind": "autoencoder", "arch": "mlp", "hidden": [8], "latent": 2}}
+        train = {"epochs": epochs, "batch_size": batch, "seed": seed}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", "train": train, "models": models}))
+        folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]
+        slow = "from autoencoders.stages import train; from time import sleep\n"
+        slow += f"fit = train.fit; train.fit = lambda *a, **k: (sleep({600 if epochs > 2 else 0}), fit(*a, **k))[1]\n"
+        program = f"{slow}from autoencoders.cli import main; main()"
+        return subprocess.Popen([sys.executable, "-c", program, "train", "--model", "ae", *folders], cwd=tmp_path)
+
+    def statuses() -> list[str]:
+        experiment = client.get_experiment_by_name("autoencoders")
+        assert experiment
+        found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
+        return [run.info.status for run in found]
+
+    killed = start(0, 20, 1000)
+    while not list((tmp_path / "checkpoints" / "ae").glob("*.run")):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    killed.send_signal(number)
+    assert killed.wait() == {signal.SIGKILL: -9, signal.SIGHUP: 129}[number]
+    assert statuses() == (["RUNNING"] if number == signal.SIGKILL else ["KILLED"])
+    assert start(1, 20, 1).wait() == 0
+    assert statuses() == ["KILLED", "FINISHED"]
+    assert not (tmp_path / "checkpoints" / "ae").exists()

@@ -1,0 +1,153 @@
+"""Checkpoints of other parameters: each has its own file, is told of, found again, and cleaned up."""
+
+import hashlib
+import io
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from autoencoders.training import kept
+from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.handover import Handover
+
+MODEL = {"kind": "vae", "latent": 2, "beta": 1.0, "train": None}
+TRAIN = {"epochs": 4000, "batch_size": 16}
+DATA = {"name": "folder", "content_hash": "0123456789abcdef"}
+
+
+def identity(torch_version: str = "2.14.1", **changes: Any) -> str:
+    """What `train` hashes."""
+    relevant: dict[str, Any] = {
+        "model": MODEL, "shape": [1, 16, 16], "dataset": DATA, "train": TRAIN, "hardware": "cpu, 2 threads",
+    }  # fmt: skip
+    return json.dumps([{**relevant, **changes}, torch_version, "linux"], sort_keys=True)
+
+
+def stopped(where: Path | str, of: str, epoch: int) -> Checkpoint:
+    """The checkpoint of a training that was stopped after `epoch`."""
+    checkpoint = Checkpoint(where, of)
+    with checkpoint.locked():
+        checkpoint.save({"progress": {"epoch": epoch}})
+    return checkpoint
+
+
+def begun(where: Path | str, of: str) -> tuple[int, list[str]]:
+    """The epoch from which a training goes on, and what it said."""
+    checkpoint, said = Checkpoint(where, of), list[str]()
+    checkpoint.warn = said.append
+    with checkpoint.locked():
+        loaded = checkpoint.load()
+    return (loaded["progress"]["epoch"] if loaded else 0), said
+
+
+CHANGES = {
+    "epochs": ({"train": {**TRAIN, "epochs": 4001}}, "train.epochs (4000, now 4001)"),
+    "beta": ({"model": {**MODEL, "beta": 4.0}}, "models.vae.beta (1.0, now 4.0)"),
+    "new key": ({"model": {**MODEL, "hidden": [8]}}, "models.vae.hidden (none, now [8])"),
+    "hardware": ({"hardware": "NVIDIA H100"}, "hardware (cpu, 2 threads, now NVIDIA H100)"),
+    "processes": ({"hardware": "2 × cpu, 2 threads"}, "hardware (cpu, 2 threads, now 2 × cpu, 2 threads)"),
+    "torch": ({"torch_version": "2.15.0"}, "torch (2.14.1, now 2.15.0)"),
+    "data": ({"dataset": {**DATA, "content_hash": "f" * 64}}, "the images' hash (0123456789ab, now ffffffffffff)"),
+    "size": ({"shape": [3, 16, 16]}, "the images' shape ([1, 16, 16], now [3, 16, 16])"),
+    "two": (
+        {"train": {**TRAIN, "epochs": 9}, "hardware": "cuda"},
+        "train.epochs (4000, now 9), hardware (cpu, 2 threads, now cuda)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "told"), CHANGES.values(), ids=CHANGES)
+def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_back(
+    where: Path | str, changes: dict[str, Any], told: str
+) -> None:
+    first = stopped(where, identity(), 812)
+    assert begun(where, identity(**changes)) == (
+        0,
+        [
+            f"a checkpoint at epoch 812 is there ({first}), which differs in {told}, and is not used. "
+            "It is kept: with the values it was made with, training goes on from it."
+        ],
+    )
+    stopped(where, identity(**changes), 5)
+    assert begun(where, identity()) == (812, [])
+    assert begun(where, identity(**changes)) == (5, [])
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -> None:
+    former = Checkpoint(where, identity())
+    content = io.BytesIO()
+    fingerprint = hashlib.sha256(identity().encode()).hexdigest()
+    torch.save({"progress": {"epoch": 7}, "fingerprint": fingerprint, "run_id": None}, content)
+    with former.locked():
+        former.place.write(content.getvalue(), "last.pt")
+    other = identity(hardware="cuda")
+    assert begun(where, other) == (
+        0,
+        [
+            f"a checkpoint at epoch 7 is there ({where}/last.pt), which does not say with which parameters it was "
+            "made, and is not used. It is kept: with the values it was made with, training goes on from it."
+        ],
+    )
+    assert begun(where, identity()) == (7, [])
+    with former.locked():
+        former.load()
+        former.save({"progress": {"epoch": 8}})
+        assert begun_epoch(former) == 8
+        former.discard()
+    assert former.place.names() == []
+
+
+def begun_epoch(checkpoint: Checkpoint) -> int:
+    loaded = checkpoint.load()
+    assert loaded
+    return int(loaded["progress"]["epoch"])
+
+
+def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where: Path | str) -> None:
+    other = stopped(where, identity(hardware="cuda"), 3)
+    other.place.write(b"damaged", other.name)
+    assert begun(where, identity()) == (0, [f"{other} is damaged. It is of other parameters, and not used."])
+
+
+def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_told(
+    where: Path | str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, day = time.time(), 86400
+    ages = {"a": 31, "b": 29, "c": 3, "d": 2, "e": 1}
+    others = {}
+    for name, days in ages.items():
+        monkeypatch.setattr(time, "time", lambda days=days: now - days * day)
+        others[name] = stopped(where, identity(hardware=name), 1)
+    monkeypatch.setattr(time, "time", lambda: now)
+    complete, said = stopped(where, identity(), 9), list[str]()
+    complete.warn = said.append
+    with complete.locked():
+        complete.discard()
+    assert {name for name in complete.place.names() if name != "lock"} == {others[name].name for name in "cde"}
+    assert sorted(said) == sorted(
+        [
+            f"removed {others['a']}, a checkpoint of other parameters: it is older than 30 days",
+            f"removed {others['b']}, a checkpoint of other parameters: the newest 3 are kept",
+        ]
+    )
+
+
+def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_from(where: Path | str) -> None:
+    gone, awaited = (stopped(where, identity(hardware=name), 1) for name in ("cuda", "cpu"))
+    Handover(awaited.place, awaited.fingerprint, "b").announce()
+    complete = Checkpoint(where, identity(), owner="a")
+    complete.warn = lambda message: None
+    complete.save({"progress": {"epoch": 9}})
+    complete.discard()
+    assert gone.name not in complete.place.names()
+    assert awaited.name in complete.place.names()
+
+
+def test_many_differences_are_told_in_one_line() -> None:
+    more = {f"key{number}": number for number in range(9)}
+    told = kept._differences(identity(), identity(train={**TRAIN, **more}), "vae")
+    assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + ", 4 more"
