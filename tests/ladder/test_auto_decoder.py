@@ -74,4 +74,8 @@ def test_likeness_is_zero_for_equal_neighbours_and_one_by_chance() -> None:
     assert likeness(twins, np.roll(np.arange(80), 40)) == 0
     shifts = [likeness(images, np.roll(np.arange(40), shift)) for shift in range(1, 40)]  # every pair, once each way
     assert np.mean(shifts) == pytest.approx(1, rel=1e-5)
-    assert likeness(np.zeros((3, 1, 4, 4), dtype=np.uint8), np.array([1, 0, 0])) == 0
+
+
+def test_of_pictures_that_are_all_the_same_no_two_are_more_alike() -> None:
+    same = np.tile(np.random.default_rng(0).integers(0, 256, (1, 1, 9, 9), dtype=np.uint8), (16, 1, 1, 1))
+    assert likeness(same, np.roll(np.arange(16), 1)) == 1.0

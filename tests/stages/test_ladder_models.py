@@ -231,6 +231,11 @@ def test_the_story_of_beta_tells_whether_dimensions_collapsed() -> None:
     assert "The others have collapsed" in some
     assert "posterior collapse" not in some
     assert "no dimension falls silent" in _collapse_told([point(0.1, 3, 2), point(1, 2, 2)], 2)
+    none = _collapse_told([point(0.1, 0, 0), point(1, 0, 0)], 2)
+    assert none.endswith(
+        "none at β = 0.1 and none at β = 1. So at none of these β does the code say anything: whatever the image, it "
+        "is drawn from N(0, 1)."
+    )
 
 
 def test_colour_images_of_odd_size_without_labels(params: Params, tmp_path: Path) -> None:

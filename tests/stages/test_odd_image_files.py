@@ -4,6 +4,8 @@ import io
 import json
 import os
 import socket
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +126,24 @@ def test_files_of_8_bits_beside_those_of_16_keep_their_own_scale(tmp_path):
     data, _ = prepared(tmp_path)
     assert data.info.full_scale == 4095
     assert sorted(images_of(data).mean((1, 2, 3)).tolist()) == sorted([*(10.0 * i for i in range(COUNT)), 250.0])
+
+
+def deep_colour(value: int) -> bytes:
+    """A PNG of 16-bit colours, which Pillow reads but does not write."""
+    row = b"\0" + struct.pack(">18H", *[value] * 18)
+    chunks = {b"IHDR": struct.pack(">IIBBBBB", 6, 6, 16, 2, 0, 0, 0), b"IDAT": zlib.compress(6 * row), b"IEND": b""}
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+
+
+@pytest.mark.parametrize(("largest", "is_told"), [(4095, True), (32767, True), (32768, False), (65535, False)])
+def test_colours_of_16_bits_that_are_all_dark_are_told(tmp_path, capsys, largest, is_told):
+    fill(tmp_path / "own", lambda i, path: path.write_bytes(deep_colour(largest if i == 3 else 100)))
+    data, _ = prepared(tmp_path)
+    assert (images_of(data).max(), data.info.full_scale) == (largest >> 8, None)
+    assert ("16-bit colours in 10 files (0.png, 1.png, 2.png, …): none uses half" in capsys.readouterr().out) == is_told
 
 
 def test_files_of_8_bits_alone_are_decoded_once(tmp_path, monkeypatch):

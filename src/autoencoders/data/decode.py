@@ -30,6 +30,8 @@ class Picture:
     """Whether the file holds more pictures, as TIFF, GIF, WebP and PNG may; this is the first."""
     clipped: bool = False
     """Whether values of 16 bits were above the full scale."""
+    upper_bits: int | None = None
+    """The largest of the upper 8 bits of 16-bit colours, which is all that Pillow reads of those."""
 
 
 def decode_picture(
@@ -41,6 +43,7 @@ def decode_picture(
     one of these only.
     """
     with open_image(io.BytesIO(content)) as file:
+        is_deep_colour = any(";16" in str(tile) for tile in getattr(file, "tile", ())) and not file.mode.startswith("I")
         upright = ImageOps.exif_transpose(file)
         several = _holds_several(file)
     clipped = False
@@ -54,7 +57,8 @@ def decode_picture(
     height, width = size
     fitted = ImageOps.fit(plain.convert("L" if channels == 1 else "RGB"), (width, height), Image.Resampling.BICUBIC)
     array = np.asarray(fitted, np.uint8)
-    return Picture(array[np.newaxis] if channels == 1 else array.transpose(2, 0, 1), several, clipped)
+    upper_bits = int(np.asarray(upright.convert("RGB")).max()) if is_deep_colour else None
+    return Picture(array[np.newaxis] if channels == 1 else array.transpose(2, 0, 1), several, clipped, upper_bits)
 
 
 def decode(content: bytes, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
@@ -70,11 +74,18 @@ class Remarks:
     """Files that hold more than one picture."""
     clipped: list[str] = field(default_factory=list)
     """Those of 16 bits with values above the full scale."""
+    deep_colour: list[str] = field(default_factory=list)
+    """Those of 16-bit colours."""
+    upper_bits: int = 0
+    """The largest value of these."""
 
     def note(self, name: str, picture: Picture) -> None:
         """Take down what is odd about the file `name`."""
         self.several += [name] if picture.several else []
         self.clipped += [name] if picture.clipped else []
+        if picture.upper_bits is not None:
+            self.deep_colour.append(name)
+            self.upper_bits = max(self.upper_bits, picture.upper_bits)
 
     def lines(self, full_scale: int) -> list[str]:
         """Return a line for each kind of oddity that there is."""
@@ -85,6 +96,11 @@ class Remarks:
             lines.append(
                 f"values above {full_scale:,} in {_named(self.clipped)}: they became white, since no image that the "
                 f"model was trained on has larger ones"
+            )
+        if self.deep_colour and self.upper_bits < 128:
+            lines.append(
+                f"16-bit colours in {_named(self.deep_colour)}: none uses half of the range, and of each value only "
+                "the upper 8 bits are read, so all are dark. Save them with 8 bits a colour, scaled to those"
             )
         return lines
 

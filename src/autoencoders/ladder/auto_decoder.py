@@ -86,11 +86,12 @@ def nearest_vectors(vectors: Tensor) -> NDArray[np.intp]:
 def likeness(images: NDArray[np.uint8], nearest: NDArray[np.intp]) -> float:
     """Return the mean squared difference of `images` (N, C, H, W) and those numbered `nearest`, over all pairs' mean.
 
-    All pairs' is twice the variance: E(x - y)² = 2 Var x for x and y drawn without repetition.
+    All pairs' is twice the variance: E(x - y)² = 2 Var x for x and y drawn without repetition. Of images that are all
+    alike it is 1: no two are more alike than others.
     """
     pixels = images.reshape(len(images), -1).astype(np.float32) / 255
     pairs = 2 * float(pixels.var(axis=0, ddof=1, dtype=np.float64).mean())
-    return float(((pixels - pixels[nearest]) ** 2).mean(dtype=np.float64)) / pairs if pairs else 0.0
+    return float(((pixels - pixels[nearest]) ** 2).mean(dtype=np.float64)) / pairs if pairs > 1e-12 else 1.0
 
 
 def _epoch_means(losses: Tensor, count: int, size: int) -> NDArray[np.float64]:

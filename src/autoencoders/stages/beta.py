@@ -154,6 +154,8 @@ def _collapse_told(points: Sequence[Point], latent: int) -> str:
         "A dimension is active where its code differs from image to image (by a variance of more than 0.01). Of "
         f"{latent} dimensions, active are {counts}. "
     )
+    if not any(units):
+        return told + "So at none of these β does the code say anything: whatever the image, it is drawn from N(0, 1)."
     if units[-1] >= units[0]:
         return told + "In this range of β no dimension falls silent; a larger one would show it."
     told += (
