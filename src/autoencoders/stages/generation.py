@@ -16,7 +16,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_mixture, standard_normal
 from autoencoders.evaluation.posterior import posterior_of
-from autoencoders.evaluation.results import read_metrics
+from autoencoders.evaluation.results import MEASURED, read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, Series, save_rung
 from autoencoders.models import Model
@@ -84,7 +84,7 @@ def _read(
     return Measured(
         name,
         trained.model,
-        read_metrics(evaluation),
+        read_metrics(evaluation, (*MEASURED, "frechet/mixture", "mmd")),
         spread_of(_codes(trained.model, "test", prepared, device, np.random.default_rng(params.evaluate.seed))),
     )
 
