@@ -154,9 +154,12 @@ def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any) ->
         folder = Path(rungs.path) / name
         folder.mkdir(parents=True)
         Image.new("RGB", (300, 150)).save(folder / "figure.png")
-        told = {"format": FORMAT, "title": f"Title of {name}", "claim": "a < b", "alt": f"what {name} shows",
+        told = {"title": f"Title of {name}", "claim": "a < b", "alt": f"what {name} shows",
                 "story": ["one", f"two of {name}"]}  # fmt: skip
-        (folder / "rung.json").write_text(json.dumps(told))
+        made = {"dataset": {"name": "tiny", "content_hash": "c0ffee"}, "shape": [1, 8, 8], "hardware": "cpu, 1 thread",
+                "seconds": 1.5, "ended": 2.5, "tags": {}}  # fmt: skip
+        described = {"format": FORMAT, "name": name, **told, "params": {}, "metrics": {}, **made}
+        (folder / "rung.json").write_text(json.dumps(described))
     kubeflow_pages.show_ladder(page, rungs)
     text = Path(page.path).read_text()
     assert re.findall("<h2>(.*?)</h2>", text) == [f"Title of {name}" for name in RUNGS]

@@ -23,8 +23,8 @@ MOST_TABLE = 64 * 2**20
 """Bytes."""
 
 
-def read_metrics(folder: Path) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it is missing or damaged."""
+def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, float]:
+    """Return what the evaluation of a model measured; raises `UserError` where it, or what is `needed`, is missing."""
     path = folder / "metrics.json"
     try:
         metrics = read_json(path)
@@ -33,7 +33,7 @@ def read_metrics(folder: Path) -> dict[str, float]:
         for name, value in metrics.items():
             if not isinstance(value, float | int) or isinstance(value, bool) or abs(value) > LARGEST:
                 raise ValueError(f"{name}: {value!r} is not finite, or no number")
-        for name in MEASURED:
+        for name in needed:
             if math.isnan(metrics.get(name, math.nan)):
                 raise ValueError(f"{name}: missing")
     except DAMAGE as error:

@@ -1,7 +1,7 @@
 """Write the comparison table."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -33,7 +33,7 @@ SHOWN: dict[str, tuple[str, Callable[[float], str], bool | None]] = {
 def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table."""
     replaceable(out, CONTENTS)
-    metrics = {name: read_metrics(evaluation / name) for name in params.models}
+    metrics = {name: read_metrics(evaluation / name, MEASURED) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
     floor = next(iter(metrics.values()))["frechet/floor"]
@@ -52,13 +52,13 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     print(f"\n{text}\n{note}\n")
 
 
-def read_comparison(path: Path) -> pd.DataFrame:
-    """Return the rows of `comparison.csv` by model; raises `UserError` where it is missing or damaged."""
+def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFrame:
+    """Return the rows of `comparison.csv` by model; raises `UserError` where it, or what is `needed`, is missing."""
     try:
         text = io.BytesIO(read_bytes(path))
         table = pd.read_csv(text, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
-        check_numbers(table, ["latent", *MEASURED, *(name for name in SHOWN if name in table)])
-        if not set(table["kind"]) <= KINDS.keys() or table[["latent", *MEASURED]].isna().any(axis=None):
+        check_numbers(table, ["latent", *needed, *(name for name in SHOWN if name in table)])
+        if not set(table["kind"]) <= KINDS.keys() or table[["latent", *needed]].isna().any(axis=None):
             raise ValueError("a kind of model or a number is missing")
     except (*DAMAGE, KeyError) as error:
         raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the `compare` stage.") from error

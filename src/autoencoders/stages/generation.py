@@ -16,7 +16,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_mixture, standard_normal
 from autoencoders.evaluation.posterior import posterior_of
-from autoencoders.evaluation.results import read_metrics
+from autoencoders.evaluation.results import MEASURED, read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.models import Model
@@ -28,6 +28,9 @@ from autoencoders.words import listed, number
 
 TITLE = "Inventing images from N(0, I)"
 CLAIM = "An autoencoder decodes N(0, I) to images of nothing; a VAE decodes it to images like those it was trained on."
+
+COMPARED = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
+"""What the rung tells of both models."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def _read(
     return Measured(
         name,
         trained.model,
-        read_metrics(evaluation),
+        read_metrics(evaluation, (*MEASURED, *COMPARED)),
         spread_of(_codes(trained.model, "test", prepared, device, np.random.default_rng(params.evaluate.seed))),
     )
 
@@ -126,7 +129,7 @@ def _figure(ae: Measured, vae: Measured, prepared: PreparedData, params: Params,
 def _rung(ae: Measured, vae: Measured, params: Params) -> Rung:
     metrics = {"frechet_floor": ae.metrics["frechet/floor"]}
     for kind, one in (("autoencoder", ae), ("vae", vae)):
-        for key in ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks"):
+        for key in COMPARED:
             metrics[f"{kind}/{key.replace('/', '_')}"] = one.metrics[key]
         metrics[f"{kind}/smallest_std"] = float(one.spread.std.min())
         metrics[f"{kind}/largest_std"] = float(one.spread.std.max())

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoencoders.data.files import apart, replaceable, result_folder
 from autoencoders.data.prepared import PreparedData, Split
-from autoencoders.evaluation.results import read_codes, read_dimensions, read_metrics
+from autoencoders.evaluation.results import MEASURED, read_codes, read_dimensions, read_metrics
 from autoencoders.history import read_history_table
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
@@ -97,7 +97,7 @@ def _read(name: str, folder: Path, evaluation: Path, images: int) -> Measured:
         name,
         model,
         read_history_table(folder),
-        read_metrics(evaluation),
+        read_metrics(evaluation, MEASURED),
         read_codes(evaluation, (images, model.latent)),
         read_dimensions(evaluation, model.latent, columns),
     )

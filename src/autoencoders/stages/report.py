@@ -12,7 +12,7 @@ from autoencoders import tracking
 from autoencoders.data.files import atomic_file, replaceable_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError, without_password
-from autoencoders.evaluation.results import read_codes
+from autoencoders.evaluation.results import MEASURED, read_codes
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.params import Params, Vae
 from autoencoders.report import comparison as table
@@ -102,7 +102,7 @@ def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
 
 def _measured(path: Path, params: Params) -> pd.DataFrame:
     """Return the comparison, a row a model."""
-    measured = read_comparison(path)
+    measured = read_comparison(path, MEASURED)
     if list(measured.index) != list(params.models):
         raise UserError(f"{path} compares other models than params.yaml names. Run the `compare` stage.")
     return measured
