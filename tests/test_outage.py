@@ -155,3 +155,48 @@ def test_a_server_that_only_takes_connections_is_noticed(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)\. See that it runs"):
             tracking.require_server()
+
+
+def test_a_server_s_deleted_experiment_is_refused_before_the_work_the_ladder_s_too(
+    server: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Experiments(Answer):
+        def do_GET(self) -> None:
+            super().do_GET()
+            if self.path == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=a+b-ladder":
+                self.wfile.write(b'{"experiment": {"experiment_id": "7", "lifecycle_stage": "deleted"}}')
+            elif self.path.startswith("/api"):
+                self.wfile.write(b'{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}}')
+
+    def ask() -> None:
+        tracking.require_store("others")
+        with pytest.raises(
+            UserError, match=r"'a b-ladder' is deleted\. Restore it with `mlflow experiments restore -x 7`"
+        ):
+            tracking.require_store("a b")
+
+    server.RequestHandlerClass = Experiments
+    serving(server, ask)
+
+
+def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "HEALTH_TIMEOUT", 0.1)
+    stop = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        near = listener.accept()[0]
+        with near:
+            near.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+            while not stop.wait(0.02):
+                near.sendall(b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            with pytest.raises(UserError, match=r"does not answer \(Timeout\)"):
+                tracking.require_server()
+        finally:
+            stop.set()
+            thread.join()
