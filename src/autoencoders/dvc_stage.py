@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.params.file import YamlError, read_yaml
 
 DVC_YAML, PARAMS_YAML = Path("dvc.yaml"), Path("params.yaml")
@@ -73,7 +73,7 @@ def _set_aside(folder: Path) -> None:
             shutil.rmtree(place, ignore_errors=True)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(path, place)
-            print(f"params.yaml has no model {path.name}: {path} is now {place}", flush=True)
+            print(printable(f"params.yaml has no model {path.name}: {path} is now {place}"), flush=True)
 
 
 def _read(path: Path) -> Any:

@@ -210,3 +210,20 @@ def test_the_real_mnist_has_the_published_counts(tmp_path):
     assert (counts["train"] + counts["val"]).tolist() == whole
     assert counts["test"].tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     assert data.info.content_hash == "179d623762abd93146a007269d229688f7718134c1d9109c581cabdc025309e5"
+
+
+def test_names_that_would_steer_a_terminal_are_shown_as_text(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "im\x1b[31mages"
+    for name in ("\x1b]0;x\x07a", "b\nc"):
+        (folder / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("I;16", (4, 4), 700 + number).save(folder / name / f"{number}\r.png")
+    (folder / "b\nc" / "broken\x07.png").write_bytes(b"\x89PNG")
+    (folder / "stray\x1b.png").write_bytes((folder / "b\nc" / "1\r.png").read_bytes())
+    params = parameters({"name": "folder", "folder": str(folder), "max_unreadable": 0.5})
+    download(params, out=tmp_path / "raw")
+    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
+    said = capsys.readouterr().out
+    assert set("\x1b\x07\r") & set(said) == set()
+    for part in ("im\\x1b[31mages", "broken\\x07.png", "stray\\x1b.png", "the largest value is 707"):
+        assert part in said

@@ -30,7 +30,7 @@ from autoencoders.data.decode import (
 from autoencoders.data.files import spool
 from autoencoders.data.folder import NO_FILE, ManifestRow, opened
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, LARGEST_SIDE
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.progress import progress
 
 LARGEST_INFERRED = 64
@@ -75,7 +75,7 @@ def decode_all(
         # all three channels of grey images are the same
         images = images[:, :1] if decoder.all_grey else images
     for line in decoder.remarks.lines(FULL_SCALE):
-        print(line)
+        print(printable(line))
     return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.used_scale)
 
 
@@ -129,9 +129,8 @@ def full_scale_of(folder: Path, paths: Sequence[str]) -> int:
             if image.mode.startswith("I") and (top := int(sixteen_bits(image).max())) > largest:
                 largest, where = top, path
     white = next(scale for scale in FULL_SCALES if largest <= scale)
-    print(
-        f"16-bit images: the largest value is {largest:,} ({where}), so {white:,} ({white.bit_length()} bits) is white"
-    )
+    bits = white.bit_length()
+    print(f"16-bit images: the largest value is {largest:,} ({printable(where)}), so {white:,} ({bits} bits) is white")
     return white
 
 
@@ -186,4 +185,4 @@ def _check_share(folder: Path, unreadable: dict[str, str], total: int, limit: fl
     summary += ", …" if len(unreadable) > 3 else ""
     if len(unreadable) > limit * total:
         raise UserError(f"{summary}. Repair or remove them, or raise data.max_unreadable (now {limit}).")
-    print(f"left out: {summary}")
+    print(printable(f"left out: {summary}"))

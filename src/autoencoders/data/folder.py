@@ -111,7 +111,8 @@ def _unreadable(error: OSError) -> NoReturn:
 def write_manifest(folder: Path, images: list[str], target: Path) -> None:
     """Write path, size and SHA-256 of each image to a CSV file; raises `UserError` where one cannot be read."""
     with target.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
+        odd = any("\r" in name for name in images)  # which Python's writer leaves without quotes, before 3.13
+        rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
         rows.writerow(["path", "size", "sha256"])
         for name in progress(images, desc="checksums", unit="image", delay=2, leave=False):
             try:

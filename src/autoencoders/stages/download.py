@@ -8,6 +8,7 @@ from autoencoders.data.catalog import FOLDER, named_set
 from autoencoders.data.files import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
 from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
+from autoencoders.errors import printable
 from autoencoders.params import Data, Params
 
 
@@ -74,5 +75,5 @@ def _list_images(data: Data, draft: Path) -> dict[str, object]:
     folder = Path(data.folder)
     found = image_folder.scan(folder)
     image_folder.write_manifest(folder, found.images, draft / "manifest.csv")
-    print(f"{folder}: {len(found.images)} images, {found.ignored} other files ignored", flush=True)
+    print(printable(f"{folder}: {len(found.images)} images, {found.ignored} other files ignored"), flush=True)
     return {"name": data.name, "images": len(found.images)}

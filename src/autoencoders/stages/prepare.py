@@ -15,6 +15,7 @@ from autoencoders.data.named_sets import Part, read_part, unpack
 from autoencoders.data.prepared import DatasetInfo, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation
 from autoencoders.data.statistics import Statistics, sample_rows, statistics_of
+from autoencoders.errors import printable
 from autoencoders.params import Params
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.style import save
@@ -56,7 +57,8 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         write_prepared(draft, params.data.name, built.splits, built.classes, folder, built.full_scale)
         _write_card(PreparedData(draft), card_draft, params.prepare.seed, built)
     info = PreparedData(out).info
-    print(f"{info.title}: {', '.join(f'{split} {count:,}' for split, count in info.counts.items())}, {info.shape}")
+    counts = ", ".join(f"{split} {count:,}" for split, count in info.counts.items())
+    print(printable(f"{info.title}: {counts}, {info.shape}"))
 
 
 def _from_named_set(params: Params, raw: Path, scratch: Path) -> _Built:
@@ -117,10 +119,9 @@ def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
         shown = f"{', '.join(beside[:3])}{', …' if len(beside) > 3 else ''}"
         lie = "lie" if len(beside) > 1 else "lies"
         remarks["in_no_subfolder"] = shown
-        print(
-            f"no class labels: {len(beside)} of {len(decoded.paths)} images ({shown}) {lie} in no subfolder. For the "
-            f"subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
-        )
+        what = f"{len(beside)} of {len(decoded.paths)} images ({shown}) {lie} in no subfolder"
+        cure = f"For the subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
+        print(printable(f"no class labels: {what}. {cure}"))
     return remarks
 
 

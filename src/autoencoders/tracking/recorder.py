@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from autoencoders.errors import UserError, first_line
+from autoencoders.errors import UserError, first_line, printable
 from autoencoders.pod import kfp_run
 from autoencoders.tracking.client import connect
 
@@ -136,7 +136,7 @@ class Recorder:
 
 def say(message: str) -> None:
     """Print a line on stderr, above a progress bar."""
-    tqdm.write(message, file=sys.stderr)
+    tqdm.write(printable(message), file=sys.stderr)
 
 
 def is_failure_of_mlflow(error: BaseException) -> bool:
