@@ -32,7 +32,7 @@ test-cluster: $(INSTALLED)  ## test what only a cluster needs: torchrun, TrainJo
 	@pytest -n 2 --no-loadscope-reorder -m cluster
 
 test-faults: $(INSTALLED)  ## kill every stage at random times, and see that `dvc repro` ends as though nothing had happened
-	@pytest -m faults
+	@pytest -n 2 -m faults
 
 test-image: $(INSTALLED)  ## test the image that `make image` built: what is in it, and the whole pipeline in its containers
 	@pytest -m image
