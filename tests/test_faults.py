@@ -74,7 +74,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def run(root: Path) -> None:
     done = subprocess.run(
-        ["dvc", "repro", "--no-run-cache"], cwd=root, env=environment(root), capture_output=True, text=True, check=False
+        ["dvc", "repro"], cwd=root, env=environment(root), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -129,6 +129,8 @@ def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project: Path,
         said, _ = killed(project, stage, chance.uniform(0, duration), SIGNALS[shot % len(SIGNALS)])
         own = said.partition(f"> autoencoders {stage.partition('@')[0]}")[2]
         assert "Traceback" not in own, own
+    said, _ = killed(project, stage, 600, signal.SIGKILL)  # to its end: without force, DVC would take it from its cache
+    assert f"failed to reproduce '{stage}'" not in said
     run(project)
     assert weights(project) == before
     assert [path for path in project.rglob("*.draft") if ".git" not in path.parts] == []

@@ -47,7 +47,8 @@ def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Ma
         experiment = client.get_run(run_id).info.experiment_id
         logged = client.create_logged_model(experiment, NAME, run_id, {WEIGHTS: sha256, "model": description["name"]})
     if str(logged.status) != "READY":
-        with tempfile.TemporaryDirectory() as scratch:
+        # a process that is told to go removes the folder while this thread may still write to it
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             save_pyfunc(Path(scratch), folder, description, run_id, logged)
             client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         client.finalize_logged_model(logged.model_id, "READY")

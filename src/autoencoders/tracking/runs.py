@@ -59,7 +59,7 @@ class FolderRuns(Recorder):
 
         def action(client: "MlflowClient") -> None:
             run_id = run_of(client, model, self._experiment)
-            with TemporaryDirectory() as folder:
+            with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a process that goes removes it, too
                 files = [Path(copy(path, f"{folder}/{name}")) for name, path in figures.items()]
                 content.log_files(client, run_id, files, "figures")
 
