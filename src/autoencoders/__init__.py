@@ -5,15 +5,14 @@
 is the way to use a model that is trained. Importing the package alone imports neither torch nor MLflow.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` would be most of what importing this package costs
 if TYPE_CHECKING:
     from autoencoders.api import TrainedModel, load_model
 
 __all__ = ["TrainedModel", "load_model"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in __all__:
         from autoencoders import api
 
