@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import yaml
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, printable
 from autoencoders.kubeflow import arguments
 from autoencoders.process import show_any_name
 from pipeline.cluster.times import parse_duration
@@ -37,7 +37,7 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.exit(code)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -49,12 +49,17 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
 
 
 def _compile(options: argparse.Namespace) -> int:
+    from autoencoders.data.files import atomic_file, replaceable_file
+    from pipeline.compiling import HEADING
+
+    if options.out:
+        replaceable_file(options.out, HEADING.encode())
     compiled, _, profile = _compiled(options)
     if options.out is None:
         print(compiled.text, end="")
         return 0
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(compiled.text, encoding="utf-8")
+    with atomic_file(options.out) as draft:
+        draft.write_text(compiled.text, encoding="utf-8")
     print(f"{options.out}: profile {options.profile}, image {profile.image}")
     return 0
 
@@ -199,7 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     server.add_argument("--namespace", metavar="NAME", help="yours, if the server has several users; of the pods")
 
     compiled = commands.add_parser("compile", parents=[values, placed], help="write the file that KFP takes")
-    compiled.add_argument("--out", type=Path, metavar="PATH", help="default: standard output")
+    compiled.add_argument(
+        "--out", type=Path, metavar="PATH", help="in place of an earlier one; default: standard output"
+    )
 
     submit = commands.add_parser("submit", parents=[values, placed, server], help="run it on a cluster and follow it")
     submit.add_argument("--experiment", metavar="NAME", help="KFP's; default: tracking.experiment")

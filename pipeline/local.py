@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from autoencoders.data.catalog import FOLDER
+from autoencoders.data.files import replaceable_file
 from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import CHECKPOINTS
@@ -32,7 +33,10 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     """
     from kfp import local
 
+    from autoencoders.stages.report import TITLE
+
     root = root.absolute()
+    replaceable_file(root / "index.html", TITLE.encode())
     root.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault(CHECKPOINTS, str(root / "checkpoints"))
     os.environ.setdefault("MLFLOW_TRACKING_URI", tracking_uri())

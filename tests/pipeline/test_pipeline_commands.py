@@ -60,6 +60,15 @@ def test_compile_writes_the_file_or_prints_it(
     assert code == 0
     assert call("compile", "--image", PINNED, "--out", str(tmp_path / "new" / "p.yaml"))[0] == 0
     assert (tmp_path / "new" / "p.yaml").read_text() == out
+    assert call("compile", "--image", PINNED, "--out", str(tmp_path / "new" / "p.yaml"))[0] == 0  # in its own place
+    mine = tmp_path / "params.yaml"
+    mine.write_text("models: {}")
+    code, _, err = call("compile", "--image", PINNED, "--out", str(mine))
+    assert (code, err) == (2, f"error: {mine} is no earlier result of this command. Name another file with --out.\n")
+    (tmp_path / "index.html").write_text("<title>My pages</title>")
+    code, _, err = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path))
+    assert (code, mine.read_text()) == (2, "models: {}")
+    assert err.startswith(f"error: {tmp_path / 'index.html'} is no earlier result of this command. ")
     assert (
         json_format.MessageToDict(parse(out).spec.root.input_definitions.parameters["data_params"].default_value)
         == kubeflow.arguments(repository_params)["data_params"]
