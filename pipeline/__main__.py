@@ -37,7 +37,8 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.exit(code)
     except UserError as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
+        for line in f"error: {error}".split("\n"):  # what a cluster lacks is a line each
+            print(printable(line), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
