@@ -5,7 +5,6 @@ import io
 import json
 import re
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,7 @@ from PIL import Image
 from autoencoders import kubeflow, kubeflow_pages
 from autoencoders.ladder.record import FORMAT, RUNGS
 
-
-@dataclass
-class Artifact:
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def log_metric(self, name: str, value: float) -> None:
-        self.metadata[name] = value
+from artifacts import Artifact  # isort: skip
 
 
 PARAMS: list[dict[str, Any]] = [{"vae": {"kind": "vae", "latent": 2}}, {"ae": {"kind": "autoencoder", "latent": 16}}]

@@ -25,15 +25,15 @@ class Recorded:
 
     def __init__(self, address: str) -> None:
         self.stage = address.rpartition(":")[2]
-        params, dependencies = _of_stage(self.stage)
-        self._params, self._dependencies = params, dependencies
-        for path in {"models", "evaluation"} & set(dependencies):
-            _set_aside(Path(path))
-        self._before = self._now()
+        raw = _read(PARAMS_YAML)
+        self._params, self._dependencies = _of_stage(self.stage, raw)
+        for path in {"models", "evaluation"} & set(self._dependencies):
+            _set_aside(Path(path), _value(raw, "models"))
+        self._before = self._state(raw)
 
     def check(self) -> None:
         """Raise `UserError` where something is no longer what it was: DVC would record what was not used."""
-        now = self._now()
+        now = self._state(_read(PARAMS_YAML))
         if changed := [name for name, value in self._before.items() if now.get(name) != value]:
             raise UserError(
                 f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
@@ -41,17 +41,16 @@ class Recorded:
                 f"and `dvc commit -f {self.stage}`."
             )
 
-    def _now(self) -> dict[str, object]:
-        raw = _read(PARAMS_YAML)
+    def _state(self, raw: Any) -> dict[str, object]:
         params = {f"{PARAMS_YAML}: {key}": _value(raw, key) for key in self._params}
         return params | {path: sorted(_signatures(Path(path))) for path in self._dependencies}
 
 
-def _of_stage(stage: str) -> tuple[list[str], list[str]]:
+def _of_stage(stage: str, raw: Any) -> tuple[list[str], list[str]]:
     """Return the keys of params.yaml and the paths that dvc.yaml says a stage depends on."""
     name, _, item = stage.partition("@")
     described = _value(_read(DVC_YAML), f"stages.{name}") or {}
-    values = {"item.model": item, "data.folder": _value(_read(PARAMS_YAML), "data.folder")}
+    values = {"item.model": item, "data.folder": _value(raw, "data.folder")}
 
     def filled(text: object) -> str:
         return re.sub(r"\$\{(.+?)\}", lambda match: str(values.get(match[1].strip(), match[0])), str(text))
@@ -59,12 +58,11 @@ def _of_stage(stage: str) -> tuple[list[str], list[str]]:
     return [filled(key) for key in described.get("params", [])], [filled(path) for path in described.get("deps", [])]
 
 
-def _set_aside(folder: Path) -> None:
-    """Move results of models that params.yaml no longer has out of a folder that a stage depends on as a whole.
+def _set_aside(folder: Path, listed: Any) -> None:
+    """Move results of models that params.yaml has not `listed` out of a folder that a stage depends on as a whole.
 
     With them in it, DVC would record a state of the folder that no other clone can have: no stage makes them any more.
     """
-    listed = _value(_read(PARAMS_YAML), "models")
     if not isinstance(listed, Mapping) or not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):

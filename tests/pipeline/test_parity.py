@@ -9,7 +9,6 @@ import inspect
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ import components
 from autoencoders import cli, kubeflow
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import PARAMETERS, Params, load_params
+
+from artifacts import Artifact  # isort: skip
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -38,15 +39,6 @@ OUTPUTS = {
 """Stage → option of its command → the component's output, which says what it is."""
 GATHERED = {"models": "results", "evaluation": "results", "comparison": "results", "ladder": "rungs"}
 """Option of a command → the component's input, where that holds several, or has another name."""
-
-
-@dataclass
-class Artifact:
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-    def log_metric(self, name: str, value: float) -> None:
-        self.metadata[name] = value
 
 
 def inputs_of(stage: str) -> dict[str, Any]:

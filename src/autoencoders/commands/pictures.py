@@ -11,15 +11,20 @@ from PIL import Image
 from torch import Tensor
 
 from autoencoders.api import BLOCK, TrainedModel
-from autoencoders.data.decode import Remarks, bombs_refused, decode_picture, stored_shape, unreadable_because
+from autoencoders.data.decode import (
+    LARGEST_FILE,
+    Remarks,
+    bombs_refused,
+    decode_picture,
+    stored_shape,
+    unreadable_because,
+)
 from autoencoders.data.files import write_csv
 from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError, printable
 from autoencoders.process import tell
 from autoencoders.reading import DAMAGE, read_bytes, reason
 
-MOST_BYTES = 2**30
-"""Of an image file."""
 MOST_NAMED = 100
 """Files in one message."""
 LONGEST_WORD = 150
@@ -129,7 +134,7 @@ def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8
     shape = model.shape
     try:
         str(file).encode()
-        content = read_bytes(file, MOST_BYTES)
+        content = read_bytes(file, LARGEST_FILE)
     except UnicodeEncodeError:
         raise _UnusableError("has a name that is not UTF-8", "Rename it.") from None
     except DAMAGE as error:

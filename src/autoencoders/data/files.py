@@ -201,20 +201,20 @@ def _tidy_up(target: Path) -> None:
 
 def _is_alive(draft: Path, process: str, token: str, host: str) -> bool:
     if host == socket.gethostname():  # a container's first process always has the same number
-        return token in _own or (int(process) != os.getpid() and _runs(int(process)))
+        return token in _own or (int(process) != os.getpid() and is_running(int(process)))
     with suppress(FileNotFoundError):
         newest = max(path.lstat().st_mtime for path in (draft, *draft.rglob("*")))
         return time.time() - newest < _FORGOTTEN
     return False
 
 
-def _runs(process: int) -> bool:
+def is_running(process: int) -> bool:
+    """Tell whether there is a process of this number on this machine, somebody else's too."""
     try:
-        os.kill(process, 0)
+        with suppress(PermissionError, OverflowError):
+            os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
-        return True
     return True
 
 

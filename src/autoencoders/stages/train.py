@@ -52,26 +52,19 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
     with joined(resolve_device(params.device)) as (share, device):
         if share.is_first:
             tracking.require_store(params.tracking.experiment)
-        _train(params, model, PreparedData(data), checkpoints, out, share, device)
+        prepared = PreparedData(data)
+        with memory_for(f"models.{model}: training it", _least_memory(params, model, prepared, device), SMALLER):
+            _train(params, model, prepared, checkpoints, out, share, device)
+
+
+def _least_memory(params: Params, model: str, prepared: PreparedData, device: torch.device) -> int:
+    """Return how many bytes of this machine's memory a training needs at least."""
+    entry = params.model(model)
+    size = BYTES * count_numbers(parameter_shapes(entry.model_dump(), prepared.info.shape))
+    return size * (COPIES if entry.kind != "pca" and device.type == "cpu" else 1)  # a GPU has its own memory
 
 
 def _train(
-    params: Params,
-    model: str,
-    prepared: PreparedData,
-    checkpoints: Path | str,
-    out: Path,
-    share: Share,
-    device: torch.device,
-) -> None:
-    entry = params.model(model)
-    size = BYTES * count_numbers(parameter_shapes(entry.model_dump(), prepared.info.shape))
-    copies = COPIES if entry.kind != "pca" and device.type == "cpu" else 1  # a GPU has its own memory
-    with memory_for(f"models.{model}: training it", copies * size, SMALLER):
-        _train_one(params, model, prepared, checkpoints, out, share, device)
-
-
-def _train_one(
     params: Params,
     model: str,
     prepared: PreparedData,

@@ -148,15 +148,17 @@ def run_page(experiment_id: str, run_id: str) -> str | None:
     return f"{server}/#/experiments/{experiment_id}/runs/{run_id}{within}"
 
 
-def require_server() -> None:
+def require_server(writes: bool = False) -> None:
     """Raise `UserError` within seconds where MLflow does not answer, or its database cannot be opened.
+
+    With `writes`, the database must be one that can be written.
 
     In a pod, whose task Kubeflow does not try again when it fails, it has `OUTAGE` seconds to come back.
     """
     until, told = time.monotonic() + OUTAGE, False
     while True:
         try:
-            return ask_server()
+            return ask_server(writes)
         except Unavailable as error:
             if kfp_run() is None or time.monotonic() > until:
                 raise
@@ -166,12 +168,12 @@ def require_server() -> None:
             time.sleep(POLL)
 
 
-def ask_server() -> None:
+def ask_server(writes: bool = False) -> None:
     """Raise `UserError` where MLflow's database cannot be opened, or its server does not answer, refuses access or is
     no MLflow."""
     uri = tracking_uri()
     if (file := database()) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
-        require(file, writes=False)
+        require(file, writes)
     if not uri.startswith(("http://", "https://")):
         return
     import requests

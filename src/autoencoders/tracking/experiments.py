@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-from autoencoders.pod import kfp_run
 from autoencoders.tracking import database
 from autoencoders.tracking.client import database as local_database
 from autoencoders.tracking.client import get, require_server, server_address
@@ -18,9 +17,7 @@ def require_store(experiment: str) -> None:
 
     `experiment` is the one of the models. The ladder's is looked at as well: its runs come last of all.
     """
-    require_server()
-    if (file := local_database()) and kfp_run() is None:  # as in `require_server`
-        database.require(file, writes=True)
+    require_server(writes=True)
     for name, number in _deleted(_names(experiment)):
         raise deleted_experiment(name, number)
 

@@ -5,6 +5,7 @@ import os
 import socket
 from contextlib import suppress
 
+from autoencoders.data.files import is_running
 from autoencoders.errors import UserError
 from autoencoders.training.place import Place
 
@@ -59,9 +60,6 @@ class LeftRuns:
             who = json.loads(content.read()) if content else {}
             if not isinstance(who, dict) or who.get("host") != socket.gethostname():
                 return False
-            os.kill(int(who["process"]), 0)
-        except ProcessLookupError:
-            return True
-        except Exception:  # a mark that says nothing, or a process of somebody else
+            return not is_running(int(who["process"]))
+        except Exception:  # a mark that says nothing
             return False
-        return False
