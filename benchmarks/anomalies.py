@@ -130,7 +130,7 @@ def read(path: Path) -> list[Row]:
 
 def write(path: Path, rows: Sequence[Row], names: Sequence[str]) -> None:
     """Replace the CSV file, its rows ordered by class, and the Markdown table beside it."""
-    from autoencoders.data.files import atomic_file
+    from autoencoders.files.results import atomic_file
 
     with atomic_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

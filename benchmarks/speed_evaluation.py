@@ -25,12 +25,12 @@ def measure(options: Options) -> list[Raw]:
 def _measured(options: Options, folder: Path) -> list[Raw]:
     from autoencoders.data.prepared import PreparedData
     from autoencoders.evaluation.likelihood import importance_weighted_bound
+    from autoencoders.model_folder import load_trained
     from autoencoders.params import parse_params
     from autoencoders.params.file import read_yaml
     from autoencoders.stages.evaluate import evaluate
     from autoencoders.stages.features import features
     from autoencoders.stages.train import train
-    from autoencoders.trained import load_trained
 
     raw = read_yaml((ROOT / "params.yaml").read_text(encoding="utf-8"))
     raw["models"] = {MODEL: {**raw["models"][MODEL], "train": {"epochs": 1}, "kl_warmup": 0}}

@@ -29,11 +29,12 @@ def compare(
         metrics: The main measures of all models, for KFP's comparisons.
         digest: Of the models and what was measured of them.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
     from autoencoders.stages.compare import compare as stage
 
     models, evaluation, comparison = kubeflow.gather(results, measured, models_params)
     digest = kubeflow.digest(results)
     kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=comparison)
-    kubeflow_pages.show_comparison(table, metrics, results)
+    pages.show_comparison(table, metrics, results)
     return Digest(digest)

@@ -35,7 +35,8 @@ def evaluate(
         metrics: What was measured, for KFP's comparisons.
         digest: Of `result`.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
     from autoencoders.stages.evaluate import evaluate as stage
 
     trained, measured = kubeflow.add_model(result, model)
@@ -47,5 +48,5 @@ def evaluate(
         features=features,
         out=measured,
     )
-    kubeflow_pages.show_metrics(metrics, measured)
+    pages.show_metrics(metrics, measured)
     return Digest(kubeflow.digest(result))

@@ -49,7 +49,8 @@ def ladder(
         rungs: A folder a rung: what was measured, the picture, the story.
         page: The rungs to look at.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
 
     kubeflow.climb(
         {
@@ -69,4 +70,4 @@ def ladder(
         results=results,
         out=rungs,
     )
-    kubeflow_pages.show_ladder(page, rungs)
+    pages.show_ladder(page, rungs)

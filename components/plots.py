@@ -30,7 +30,8 @@ def plots(
         curves: Loss by epoch and KL by latent dimension, one CSV a model.
         page: The figures to look at.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
     from autoencoders.stages.plots import plots as stage
 
     models, evaluation, _ = kubeflow.gathered(results)
@@ -43,4 +44,4 @@ def plots(
         out=figures,
         curves=curves,
     )
-    kubeflow_pages.show_figures(page, figures, results)
+    pages.show_figures(page, figures, results)

@@ -29,9 +29,10 @@ def prepare(
         page: The card to look at.
         digest: Of `data`.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
     from autoencoders.stages.prepare import prepare as stage
 
     kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=data, card=card)
-    kubeflow_pages.show_data_card(page, card)
+    pages.show_data_card(page, card)
     return Digest(kubeflow.digest(data))

@@ -56,7 +56,8 @@ def report(
         report: The report, one self-contained page.
         runs: Links to all runs in MLflow.
     """
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
     from autoencoders.stages.report import report as stage
 
     models, evaluation, comparison = kubeflow.gathered(results)
@@ -88,4 +89,4 @@ def report(
         ladder=rungs,
         out=report,
     )
-    kubeflow_pages.show_runs(runs, results, rungs)
+    pages.show_runs(runs, results, rungs)

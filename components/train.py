@@ -33,7 +33,8 @@ def train(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow, kubeflow_pages
+    from autoencoders import kubeflow
+    from autoencoders.kubeflow import pages
 
     [name] = model_params
     kubeflow.train_on_gpus(
@@ -43,5 +44,5 @@ def train(
         checkpoints=kubeflow.checkpoints(model_params, train_params, data_digest),
         out=Path(model.path) / name,
     )
-    kubeflow_pages.show_training(summary, model)
+    pages.show_training(summary, model)
     return Digest(kubeflow.digest(model))

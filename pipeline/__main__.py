@@ -14,7 +14,7 @@ import yaml
 
 from autoencoders.errors import UserError, printable
 from autoencoders.kubeflow import arguments
-from autoencoders.process import show_any_name
+from autoencoders.runtime.process import show_any_name
 from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
 
@@ -50,7 +50,7 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from autoencoders.data.files import atomic_file, replaceable_file
+    from autoencoders.files.results import atomic_file, replaceable_file
     from pipeline.compiling import HEADING
 
     if options.out:

@@ -14,8 +14,8 @@ from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
-from autoencoders.pod import SECRETS, TRACKING_URI
-from autoencoders.words import listed
+from autoencoders.runtime.pod import SECRETS, TRACKING_URI
+from autoencoders.text import join_words
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
 from pipeline.spec_check import check
@@ -44,8 +44,8 @@ def on_devices(profile: Profile, params: Params) -> Params:
     if wrong := [stage for stage, device in found.items() if device != asked]:
         given = "reserves GPUs for" if asked == "cpu" else "gives no GPU to"
         raise UserError(
-            f"device: {params.device}, but the placement profile {given} {listed(wrong)}. Set device: auto, or choose "
-            "another profile."
+            f"device: {params.device}, but the placement profile {given} {join_words(wrong)}. Set device: auto, or "
+            "choose another profile."
         )
     return params
 
@@ -143,7 +143,7 @@ def _waiting(profile: Profile) -> Placement:
 
 
 def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
-    """Return what `autoencoders.trainjob` makes a job of Kubeflow Trainer from."""
+    """Return what `autoencoders.kubeflow.trainjob` makes a job of Kubeflow Trainer from."""
     assert profile.trainjob
     assert profile.checkpoints
     placement = profile.of("train")

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from autoencoders.data.catalog import FOLDER
-from autoencoders.data.files import replaceable_file
 from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
 from autoencoders.errors import UserError
+from autoencoders.files.results import replaceable_file
 from autoencoders.kubeflow import CHECKPOINTS
 from autoencoders.params import Params
 from autoencoders.tracking.client import PAGES, tracking_uri

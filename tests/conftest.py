@@ -25,7 +25,7 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 from autoencoders.data.prepared import Split, write_prepared  # noqa: E402
-from autoencoders.params import Params, parse_params  # noqa: E402
+from autoencoders.params import Params, load_params, parse_params  # noqa: E402
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -173,3 +173,8 @@ def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def trained(_trained_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_trained_once, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
+def repository_params() -> Params:
+    return load_params(ROOT / "params.yaml")

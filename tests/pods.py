@@ -44,7 +44,7 @@ class Pod:
     ) -> None:
         folder.mkdir()
         self.folder, self.log = folder, folder / "log"
-        (folder / "sitecustomize.py").write_text("from autoencoders import progress; progress.EVERY = 0")
+        (folder / "sitecustomize.py").write_text("from autoencoders.runtime import progress; progress.EVERY = 0")
         python_path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
         with self.log.open("w") as log:
             self.process = subprocess.Popen(

@@ -11,7 +11,7 @@ import pytest
 from autoencoders import cli
 from autoencoders.commands import interpolate, sample
 from autoencoders.errors import suggestion
-from autoencoders.process import exit_code
+from autoencoders.runtime.process import exit_code
 
 
 def command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":

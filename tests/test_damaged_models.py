@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from autoencoders.trained import WEIGHTS
+from autoencoders.model_folder import WEIGHTS
 
 MUTANTS = 150
 SECONDS, BYTES = 20, 500 * 10**6
@@ -22,7 +22,7 @@ import numpy, torch
 from autoencoders import load_model
 from autoencoders.errors import UserError
 from autoencoders.history import read_history
-from autoencoders.trained import read_reference
+from autoencoders.model_folder import read_reference
 
 def uses(folder):
     model = load_model(folder, "cpu")

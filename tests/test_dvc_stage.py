@@ -13,7 +13,7 @@ stages:
   train:
     matrix: {model: "${models}"}
     params: [train, "models.${item.model}"]
-    deps: [data/prepared, src/autoencoders/training, src/autoencoders/trained.py, "${data.folder}"]
+    deps: [data/prepared, src/autoencoders/training, src/autoencoders/model_folder.py, "${data.folder}"]
 """
 PARAMS_YAML = "data: {name: folder, folder: images}\ntrain: {epochs: 2}\nmodels: {vae: {kind: vae, latent: 2}}\n"
 FILES = {
@@ -22,8 +22,8 @@ FILES = {
     "data/prepared/dataset.json": "{}",
     "src/autoencoders/training/loop.py": "",
     "src/autoencoders/training/__pycache__/loop.pyc": "",
-    "src/autoencoders/trained.py": "",
-    "src/autoencoders/served.py": "",
+    "src/autoencoders/model_folder.py": "",
+    "src/autoencoders/pyfunc.py": "",
     "images/cat/1.png": "",
 }
 
@@ -71,9 +71,9 @@ def write(name: str, content: str) -> Callable[[], object]:
         (write("src/autoencoders/training/loop.py", "x = 1"), "src/autoencoders/training"),
         (write("src/autoencoders/training/new.py", ""), "src/autoencoders/training"),
         (write("src/autoencoders/training/__pycache__/loop.pyc", "x"), None),
-        (lambda: Path("src/autoencoders/trained.py").unlink(), "src/autoencoders/trained.py"),
-        (lambda: os.utime("src/autoencoders/trained.py", (0, 0)), None),
-        (write("src/autoencoders/served.py", "x = 1"), None),
+        (lambda: Path("src/autoencoders/model_folder.py").unlink(), "src/autoencoders/model_folder.py"),
+        (lambda: os.utime("src/autoencoders/model_folder.py", (0, 0)), None),
+        (write("src/autoencoders/pyfunc.py", "x = 1"), None),
         (write("data/prepared/dataset.json", "[]"), "data/prepared"),
         (write("images/cat/2.png", ""), "images"),
         (lambda: Path("images/cat/1.png").rename("images/cat/3.png"), "images"),

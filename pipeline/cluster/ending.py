@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from autoencoders.words import listed
+from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow
 from pipeline.cluster.kube import Unseen
 from pipeline.cluster.logs import error_line, last_lines
@@ -114,7 +114,7 @@ def _without_log(failure: Failure, why: str, watcher: Watcher) -> Failure:
 
 
 def _tell(failure: Failure) -> None:
-    names = listed([task.name for task in failure.tasks]) if failure.tasks else "the run"
+    names = join_words([task.name for task in failure.tasks]) if failure.tasks else "the run"
     text = f": {failure.text.rstrip('.')}" if failure.text else ""
     cure = f" {failure.cure}" if failure.cure else ""
     print(f"error: {names} failed{text}.{cure}", file=sys.stderr)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from autoencoders.errors import UserError
-from autoencoders.words import listed
+from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow, times
 from pipeline.cluster.ending import summary, tell_end
 from pipeline.cluster.failures import Denied, Refused, Unreachable
@@ -116,7 +116,7 @@ class Follower:
                 print(f"{'':{len('00:00:00') + 2 + width}}  {cure}", flush=True)
         if skipped:
             more = [f"{len(skipped) - FEW} more"] if len(skipped) > FEW else []
-            self._print(f"not run: {listed([*skipped[:FEW], *more])}")
+            self._print(f"not run: {join_words([*skipped[:FEW], *more])}")
 
     def _tell_progress(self, look: Look) -> None:
         """Tell what is known where KFP's list of tasks stands still."""
@@ -216,7 +216,7 @@ def _why(tasks: list[TaskView]) -> str:
     reasons: dict[str, list[str]] = {}
     for task in tasks:
         reasons.setdefault(task.reason.text if task.reason else str(task.state), []).append(task.name)
-    return "; ".join(f"{listed(names)}: {text}" for text, names in reasons.items())
+    return "; ".join(f"{join_words(names)}: {text}" for text, names in reasons.items())
 
 
 def _short(time: timedelta) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from autoencoders.words import listed
+from autoencoders.text import join_words
 from pipeline.cluster.ending import tell_end, tell_links
 from pipeline.cluster.look import Look, Watcher, stopped_at
 from pipeline.cluster.states import State
@@ -36,7 +36,7 @@ def remarks(look: Look) -> list[str]:
     for task in (*failed, *waiting):
         if task.reason and task.reason.cure:
             cures.setdefault(task.reason.cure, []).append(task.name)
-    lines = [f"{listed(names)}: {cure}" for cure, names in cures.items()]
+    lines = [f"{join_words(names)}: {cure}" for cure, names in cures.items()]
     if look.frozen:
         lines.append(frozen_line(look))
     elif look.doubtful:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from autoencoders.words import listed
+from autoencoders.text import join_words
 from pipeline.cluster import reasons
 from pipeline.cluster.nodes import Node, Parts, Path, gather
 from pipeline.cluster.reasons import Place, Reason, explain
@@ -79,7 +79,7 @@ def _after(path: Path, spec: Spec, tasks: Mapping[Path, TaskView]) -> str:
             if (other := spec.at((*above, (name, None)))) and not _is_done((*above, (name, None)), tasks)
         ]
         if left:
-            return f"after {listed([*left[:FEW], f'{len(left) - FEW} more'] if len(left) > FEW + 1 else left)}"
+            return f"after {join_words([*left[:FEW], f'{len(left) - FEW} more'] if len(left) > FEW + 1 else left)}"
     return ""
 
 

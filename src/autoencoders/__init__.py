@@ -7,14 +7,14 @@ is the way to use a model that is trained. Importing the package alone imports n
 
 TYPE_CHECKING = False  # `typing` would be most of what importing this package costs
 if TYPE_CHECKING:
-    from autoencoders.api import TrainedModel, load_model
+    from autoencoders.inference import TrainedModel, load_model
 
 __all__ = ["TrainedModel", "load_model"]
 
 
 def __getattr__(name: str) -> object:
     if name in __all__:
-        from autoencoders import api
+        from autoencoders import inference
 
-        return getattr(api, name)
+        return getattr(inference, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,9 +7,10 @@ def main() -> None:
     """Run the command line; an interruption while its modules are imported is one as well."""
     try:
         from autoencoders import cli
+
+        cli.main()
     except KeyboardInterrupt:
         sys.exit(130)
-    cli.main()
 
 
 if __name__ == "__main__":

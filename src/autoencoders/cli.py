@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
-from autoencoders.pod import complete_environment
-from autoencoders.process import exit_code
+from autoencoders.runtime.pod import complete_environment
+from autoencoders.runtime.process import exit_code
 
 COMMANDS = {
     "check": "see that params.yaml is in order; `make run` begins with it",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.errors import UserError
-from autoencoders.reading import DAMAGE, numbers, read_bytes, reason
+from autoencoders.files.reading import DAMAGE, numbers, read_bytes, reason
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ import torch
 from calling import COUNT, Run, names, read
 from PIL import Image
 
-from autoencoders.api import TrainedModel, load_model
 from autoencoders.commands.codes import read_codes
 from autoencoders.data.prepared import PreparedData
+from autoencoders.inference import TrainedModel, load_model
 
 KINDS = ("pca", "ae", "vae")
 

@@ -7,23 +7,23 @@ import pytest
 import torch
 from PIL import Image
 
-from autoencoders.api import TrainedModel
 from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
 from autoencoders.data.decode import decode
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
+from autoencoders.inference import TrainedModel
+from autoencoders.model_folder import LoadedModel
 from autoencoders.models import build
 from autoencoders.params import parse_params
 from autoencoders.stages.download import download
 from autoencoders.stages.prepare import prepare
-from autoencoders.trained import Trained
 
 RANDOM = np.random.default_rng(0)
 
 
 def model(shape: tuple[int, int, int], dataset: str = "mnist") -> TrainedModel:
     network = build({"kind": "pca", "latent": 2}, shape)
-    return TrainedModel(Trained(network, {"name": "m", "dataset": {"name": dataset}}), torch.device("cpu"))
+    return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": dataset}}), torch.device("cpu"))
 
 
 def picture(path: Path, mode: str = "L", size: tuple[int, int] = (6, 5)) -> Path:

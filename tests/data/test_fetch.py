@@ -8,8 +8,8 @@ from serving import refused_url, serving
 
 from autoencoders.data import fetch
 from autoencoders.data.fetch import FetchError, MissingError, UnreachableError, download_file, shown
-from autoencoders.data.files import Digest
 from autoencoders.errors import UserError
+from autoencoders.files.results import Digest
 
 BODY = b"\x1f\x8b" + bytes(range(256)) * 40
 DIGEST = Digest("md5", hashlib.md5(BODY).hexdigest())

@@ -10,10 +10,10 @@ from serving import Mirror, refused_url, serving
 
 from autoencoders.data import fetch, sources
 from autoencoders.data.catalog import CATALOG, IndexArchive
-from autoencoders.data.files import Digest
 from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import UserError
+from autoencoders.files.results import Digest
 
 BODIES = {"images.gz": b"\x1f\x8bimages" * 50, "labels.gz": b"\x1f\x8blabels" * 9}
 

@@ -9,12 +9,12 @@ from types import SimpleNamespace
 import pytest
 from kfp.dsl import pipeline_task
 
-from autoencoders.params import Params, load_params
+from autoencoders.params import Params
 from pipeline.compiling import compile_text
 from pipeline.profiles import load_profile
 
 from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401  # isort: skip
-from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
+from compiled import PINNED, Compiled, parse  # isort: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,11 +28,6 @@ def _names_from_a_shallow_look() -> Iterator[None]:
 def _names() -> list[tuple[object, ...]]:
     asking = sys._getframe(1)
     return [(None, None, None, frame.f_code.co_name) for frame in (asking, asking.f_back) if frame]
-
-
-@pytest.fixture(scope="session")
-def repository_params() -> Params:
-    return load_params(ROOT / "params.yaml")
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,10 @@ import yaml
 from google.protobuf import json_format
 
 import components
-from autoencoders import kubeflow, pod
+from autoencoders import kubeflow
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
+from autoencoders.runtime import pod
 from pipeline.compiling import compile_text
 from pipeline.profiles import FOLDER, Profile, load_profile
 

@@ -194,7 +194,7 @@ def test_the_ladder_calls_each_rung_with_what_dvc_gives_it(tmp_path: Path, monke
     calls: list[Called] = []
     for rung in RUNGS:
         replace(rung, recorder(rung, calls), monkeypatch)
-    monkeypatch.setattr("autoencoders.kubeflow_pages.show_ladder", lambda page, rungs: None)
+    monkeypatch.setattr("autoencoders.kubeflow.pages.show_ladder", lambda page, rungs: None)
     components.COMPONENTS["ladder"].python_func(**arguments_of("ladder", tmp_path))
     assert [called.given["out"] for called in calls] == [tmp_path / "rungs" / rung for rung in RUNGS]
     for rung, called in zip(RUNGS, calls, strict=True):

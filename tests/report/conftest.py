@@ -19,12 +19,12 @@ from PIL import Image
 
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.ladder.record import RUNGS, Rung, save_rung
+from autoencoders.model_folder import load_trained
 from autoencoders.params import Params
 from autoencoders.report.comparison import comparison, reference_table
 from autoencoders.report.page import Page
 from autoencoders.report.pictures import Picture
 from autoencoders.stages.compare import SHOWN, comparison_table
-from autoencoders.trained import load_trained
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -8,10 +8,10 @@ from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
+from autoencoders.model_folder import load_trained
 from autoencoders.params import Params
 from autoencoders.stages.evaluate import evaluate
 from autoencoders.stages.features import features
-from autoencoders.trained import load_trained
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from tiny_sets import parameters
 
-from autoencoders.api import TrainedModel
 from autoencoders.commands.pictures import read_pictures
 from autoencoders.data import decode_folder, folder
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
+from autoencoders.inference import TrainedModel
 from autoencoders.stages.download import download
 from autoencoders.stages.prepare import prepare
 from autoencoders.stages.train import train
@@ -192,12 +192,12 @@ def test_a_scale_that_is_none_is_damage(a_model, value):
 def a_model() -> Callable[[tuple[int, int, int]], TrainedModel]:
     import torch
 
+    from autoencoders.model_folder import LoadedModel
     from autoencoders.models import build
-    from autoencoders.trained import Trained
 
     def make(shape: tuple[int, int, int]) -> TrainedModel:
         network = build({"kind": "pca", "latent": 2}, shape)
-        return TrainedModel(Trained(network, {"name": "m", "dataset": {"name": "folder"}}), torch.device("cpu"))
+        return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": "folder"}}), torch.device("cpu"))
 
     return make
 

@@ -14,9 +14,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
+from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params, parse_params
 from autoencoders.stages.train import train
-from autoencoders.trained import load_trained, read_description
 
 EPOCHS = 120
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 import yaml
 
+from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.trained import load_trained, read_description
 from autoencoders.training.share import Share
 
 

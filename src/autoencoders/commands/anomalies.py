@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.api import TrainedModel, load_model
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
-from autoencoders.data.files import replaceable_file
 from autoencoders.errors import printable
 from autoencoders.evaluation.anomaly import joined
+from autoencoders.files.results import replaceable_file
+from autoencoders.inference import TrainedModel, load_model
 
 MARK = b"image,mse,"
 """What the CSV begins with."""

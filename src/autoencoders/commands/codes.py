@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.errors import UserError, printable
-from autoencoders.reading import open_file, reason
+from autoencoders.files.reading import open_file, reason
 
 FORMAT = 1
 MARK = b"codes.npy"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from autoencoders.api import load_model
 from autoencoders.commands.codes import read_codes
 from autoencoders.commands.pictures import numbered, write_list, write_picture
 from autoencoders.commands.results import new_folder
 from autoencoders.errors import printable
+from autoencoders.inference import load_model
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from autoencoders.api import load_model
 from autoencoders.commands.codes import MARK, write_codes
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
 from autoencoders.errors import printable
+from autoencoders.inference import load_model
 
 
 def encode(images: list[Path], *, model: str, out: Path) -> None:

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from autoencoders.api import load_model
 from autoencoders.commands.pictures import numbered, read_pictures, write_picture
 from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError, printable
+from autoencoders.inference import load_model
 from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
 

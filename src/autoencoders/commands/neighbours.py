@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from autoencoders.api import BLOCK, Neighbours, load_model
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import new_folder
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError, printable
+from autoencoders.inference import BLOCK, Neighbours, load_model
 from autoencoders.plots.sheets import MOST_QUERIES, retrieved
 from autoencoders.plots.style import save
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from autoencoders.api import BLOCK, TrainedModel
 from autoencoders.data.decode import (
     LARGEST_FILE,
     Remarks,
@@ -19,11 +18,12 @@ from autoencoders.data.decode import (
     stored_shape,
     unreadable_because,
 )
-from autoencoders.data.files import write_csv
 from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError, printable
-from autoencoders.process import tell
-from autoencoders.reading import DAMAGE, read_bytes, reason
+from autoencoders.files.reading import DAMAGE, read_bytes, reason
+from autoencoders.files.results import write_csv
+from autoencoders.inference import BLOCK, TrainedModel
+from autoencoders.runtime.process import tell
 
 MOST_NAMED = 100
 """Files in one message."""

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from autoencoders.api import load_model
 from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_list, write_picture
 from autoencoders.commands.results import new_folder
 from autoencoders.errors import printable
+from autoencoders.inference import load_model
 from autoencoders.plots.sheets import pairs
 from autoencoders.plots.style import save
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from autoencoders.data.files import atomic_file, atomic_folder, replaceable_file
 from autoencoders.errors import UserError
+from autoencoders.files.results import atomic_file, atomic_folder, replaceable_file
 
 
 @contextmanager

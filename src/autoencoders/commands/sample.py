@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
-from autoencoders.api import BLOCK, load_model
 from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError, printable
+from autoencoders.inference import BLOCK, load_model
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 
 MOST = 100_000
 """Images that one call writes."""

@@ -27,11 +27,11 @@ from autoencoders.data.decode import (
     unreadable_because,
     upright_size,
 )
-from autoencoders.data.files import spool
 from autoencoders.data.folder import NO_FILE, ManifestRow, opened
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, LARGEST_SIDE
 from autoencoders.errors import UserError, printable
-from autoencoders.progress import progress
+from autoencoders.files.results import spool
+from autoencoders.runtime.progress import progress
 
 LARGEST_INFERRED = 64
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
-from autoencoders.data.files import Digest, atomic_file, checksum
-from autoencoders.progress import progress
+from autoencoders.files.results import Digest, atomic_file, checksum
+from autoencoders.runtime.progress import progress
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 10.0

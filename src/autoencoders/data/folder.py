@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from autoencoders.errors import UserError
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.data.catalog import IDX_FILES, NamedSet
-from autoencoders.data.files import Digest, is_intact, link_or_copy
 from autoencoders.errors import UserError
+from autoencoders.files.results import Digest, is_intact, link_or_copy
 
 LARGEST_IDX_FILE = 2**26
 """Bytes: the images of a set in MNIST's format have 47 million uncompressed."""

@@ -22,10 +22,10 @@ from autoencoders.data.fetch import (
     shown,
     verify,
 )
-from autoencoders.data.files import Digest, atomic_file
 from autoencoders.data.folder import opened
 from autoencoders.data.named_sets import RawFile
 from autoencoders.errors import UserError
+from autoencoders.files.results import Digest, atomic_file
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
 SCHEMES = ("http://", "https://", "file://")

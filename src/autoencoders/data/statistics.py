@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.data.files import images_per_block
 from autoencoders.data.prepared import SPLITS, PreparedData
+from autoencoders.files.results import images_per_block
 
 
 @dataclass(frozen=True)

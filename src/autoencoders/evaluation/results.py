@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.errors import UserError
-from autoencoders.reading import DAMAGE, open_file, read_bytes, read_json, reason
+from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json, reason
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from autoencoders.ladder.linear import NOTHING, Fit, PcaCurve, share_above
-from autoencoders.words import compared, listed
+from autoencoders.text import format_change, join_words
 
 CLOSE = 1e-3
 """Share of PCA's error within which the linear autoencoder's counts as the same."""
@@ -47,19 +47,19 @@ def verdict(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
 
 def errors_told(fits: Mapping[int, Fit], curve: PcaCurve, images: int) -> str:
     """Tell the errors, of linear autoencoders (by latent dimensions) and PCA, and whether they are the same."""
-    made_from = listed([
+    made_from = join_words([
         f"{fit.train_mse:.5f} with {_numbers(latent)} (PCA {curve.train_mse[latent]:.5f}: "
         f"{_than_pca(fit.train_mse, curve.train_mse[latent])})"
         for latent, fit in fits.items()
     ])  # fmt: skip
     apart = _apart(fits, curve)
     verdict = (
-        f"With {listed([_numbers(latent) for latent in apart])} it has not come within 0.1 % of PCA here; "
+        f"With {join_words([_numbers(latent) for latent in apart])} it has not come within 0.1 % of PCA here; "
         "more epochs bring it nearer."
         if apart
         else "Trained step by step, it has arrived where PCA gets by algebra."
     )
-    others = listed([
+    others = join_words([
         f"{fit.mse:.5f} (PCA {curve.mse[latent]:.5f}: {_than_pca(fit.mse, curve.mse[latent])})"
         for latent, fit in fits.items()
     ])  # fmt: skip
@@ -89,7 +89,7 @@ def _compared(value: float, reference: float) -> str:
     """Return how an error compares with PCA's, without shares of none."""
     if value > NOTHING >= reference:
         return "more"
-    return "the same" if max(value, reference) <= NOTHING else compared(value, reference)
+    return "the same" if max(value, reference) <= NOTHING else format_change(value, reference)
 
 
 def _than_pca(value: float, reference: float) -> str:
@@ -118,7 +118,7 @@ def angles_told(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
         if found[latent] < latent
     ][-1:]
     largest = [f"{_degrees(fit.largest_angle)} with {_numbers(latent)}" for latent, fit in fits.items()]
-    told.append(f"The largest angle is {listed(largest)}.")
+    told.append(f"The largest angle is {join_words(largest)}.")
     close = {k: fit for k, fit in fits.items() if excess(fit, curve, k) <= CLOSE}
     for latent in [k for k, fit in close.items() if fit.largest_angle > TILT][-1:]:
         gain, next_gain = -np.diff(curve.train_mse[latent - 1 : latent + 2])
@@ -146,14 +146,14 @@ def conclusion(fits: Mapping[int, Fit], curve: PcaCurve) -> str:
     apart = _apart(fits, curve)
     if apart:
         above = [f"{_amount(fits[k].train_mse, float(curve.train_mse[k]))} with {_numbers(k)}" for k in apart]
-        return f"So here the linear autoencoder is not PCA yet: its error is still higher, by {listed(above)}."
+        return f"So here the linear autoencoder is not PCA yet: its error is still higher, by {join_words(above)}."
     leaning = [
         f"{_degrees(fit.largest_angle)} with {_numbers(k)}" for k, fit in fits.items() if fit.largest_angle > TILT
     ]
     if leaning:
         return (
             "So a linear autoencoder does just as well as PCA: its error is the same within 0.1 %. Its space is not "
-            f"quite PCA's: it leans by {listed(leaning)}."
+            f"quite PCA's: it leans by {join_words(leaning)}."
         )
     return "So a linear autoencoder is PCA: the same error within 0.1 %, the same space within 1°."
 
@@ -171,7 +171,7 @@ def nonlinear_told(nonlinear: Nonlinear, curve: PcaCurve) -> str:
             "params.yaml to see what that changes."
         )
     changes = {name: _compared(mse, float(curve.mse[latent])) for name, (latent, mse) in nonlinear.items()}
-    results = listed([
+    results = join_words([
         f"{name}, with {_numbers(latent)}, has a test error of {mse:.5f}, {changes[name]} "
         f"{'as' if changes[name] == 'the same' else 'than'} PCA with as many"
         for name, (latent, mse) in nonlinear.items()

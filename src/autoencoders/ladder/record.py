@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.data.files import replaceable, result_folder, write_csv
 from autoencoders.errors import UserError
-from autoencoders.reading import DAMAGE, check, read_json, reason
+from autoencoders.files.reading import DAMAGE, check, read_json, reason
+from autoencoders.files.results import replaceable, result_folder, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.plots.strips import name_ends, plain, strip
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 if TYPE_CHECKING:
     from autoencoders.ladder.auto_decoder import Vectors
@@ -59,7 +59,12 @@ def _likeness(axes: Axes, by_vectors: Mapping[str, "Vectors"]) -> None:
         axes.barh(y, one.likeness, height=0.5, color=colour, hatch=hatch, edgecolor="white")
         axes.annotate(name, (0, y - 0.3), xytext=(2, 2), textcoords="offset points", fontsize=8)
         axes.annotate(
-            number(one.likeness), (one.likeness, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
+            format_number(one.likeness),
+            (one.likeness, y),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
         )
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1)
     axes.set_ylim(len(by_vectors) - 0.4, -0.7)

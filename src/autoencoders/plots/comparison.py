@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from autoencoders.plots.style import INK, MUTED, PALETTE, RULE, log_scale, new_figure, row_label, styled
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 SAMPLERS = {  # column: (what the legend says, marker, colour)
     "frechet/prior": ("z ~ N(0, I)", "o", PALETTE[0]),
@@ -59,7 +59,7 @@ def _errors(axes: Axes, metrics: pd.DataFrame) -> None:
     for row, value, tick in zip(y, mse, pca, strict=True):
         place, side = _beside_bar(value, tick, room=0.16 * limit)
         axes.annotate(
-            number(value), (place, row), xytext=(5 if side == "left" else -5, 0), textcoords="offset points",
+            format_number(value), (place, row), xytext=(5 if side == "left" else -5, 0), textcoords="offset points",
             ha=side, va="center", fontsize=8,
         )  # fmt: skip
     axes.set_xlim(0, limit)
@@ -90,7 +90,7 @@ def _distances(axes: Axes, metrics: pd.DataFrame, floor: float | None) -> None:
             handles.append(line)
     if floor is not None:
         handles.append(
-            axes.axvline(floor, color=MUTED, linestyle="--", linewidth=1, label=f"real images: {number(floor)}")
+            axes.axvline(floor, color=MUTED, linestyle="--", linewidth=1, label=f"real images: {format_number(floor)}")
         )
     axes.set(title="Samples", xlabel="Fréchet distance (log scale, smaller is better)")
     axes.grid(axis="x")

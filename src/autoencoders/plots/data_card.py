@@ -11,7 +11,7 @@ from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.data.statistics import Statistics
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, show, styled
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
 LEFT = 1.8
@@ -92,7 +92,7 @@ def _facts(axes: Axes, statistics: Statistics, info: DatasetInfo) -> None:
 
 
 def _numbers(values: Sequence[float]) -> str:
-    return " ".join(number(value) if len(values) == 1 else f"{value:.2f}" for value in values)
+    return " ".join(format_number(value) if len(values) == 1 else f"{value:.2f}" for value in values)
 
 
 def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, classes: Sequence[str]) -> None:

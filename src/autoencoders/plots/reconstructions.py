@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.plots.rows import image_rows
 from autoencoders.plots.style import Array, styled
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 
 @styled
@@ -18,7 +18,7 @@ def reconstructions(originals: Array, by_model: Mapping[str, Array], mse: Mappin
     for name, images in by_model.items():
         if images.shape != originals.shape:
             raise ValueError(f"{name}: reconstructions {images.shape} do not match originals {originals.shape}")
-    details = {name: f"test MSE {number(mse[name])}" for name in by_model if mse and name in mse}
+    details = {name: f"test MSE {format_number(mse[name])}" for name in by_model if mse and name in mse}
     rows = [("originals", "", originals), *((name, details.get(name, ""), x) for name, x in by_model.items())]
     figure, _ = image_rows("Test images and their reconstructions", rows)
     return figure

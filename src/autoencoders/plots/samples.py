@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import MUTED, Array, new_figure, panel_grid, show, styled, tiled
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 PANEL = 2.7  # inches
 
@@ -28,7 +28,7 @@ def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float] | 
         axes = figure.add_subplot(rows, columns, i + 1)
         across = math.ceil(math.sqrt(len(images)))
         show(axes, tiled(images, across, gap=max(1, round(0.04 * width))))
-        detail = f"Fréchet distance {number(frechet[name])}" if frechet and name in frechet else ""
+        detail = f"Fréchet distance {format_number(frechet[name])}" if frechet and name in frechet else ""
         axes.set_title(drawn(name), pad=16 if detail else 5)
         if detail:
             axes.annotate(

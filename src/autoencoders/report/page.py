@@ -16,7 +16,7 @@ from autoencoders.report.pictures import Picture
 from autoencoders.report.planes import HUES, Plane
 from autoencoders.report.provenance import Part
 from autoencoders.report.references import PROTOCOLS
-from autoencoders.words import number, unbroken
+from autoencoders.text import format_number, keep_units_together
 
 EXAMPLE = """\
 models:
@@ -81,7 +81,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"number": number, "unbroken": unbroken}
+    environment.filters |= {"number": format_number, "unbroken": keep_units_together}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),
@@ -108,7 +108,7 @@ def rung_section(described: Mapping[str, Any], picture: Picture | None) -> RungS
 
 
 def _as_text(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else number(value)
+    return f"{value:,.0f}" if float(value).is_integer() else format_number(value)
 
 
 def _source(name: str) -> Markup:

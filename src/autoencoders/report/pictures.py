@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from autoencoders.errors import UserError
+from autoencoders.files.reading import open_file, reason
 from autoencoders.plots.style import DPI
-from autoencoders.reading import open_file, reason
 from autoencoders.report.comparison import KINDS
 
 CSS_DPI = 96

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,5 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
         start,
         f"The best at redrawing is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} a pixel. "
         f"The best at inventing is {inventive}: what it decodes from N(0, I) lies at a Fréchet distance of "
-        f"{number(distance)} from real images, where other real images lie at {number(floor)}.",
+        f"{format_number(distance)} from real images, where other real images lie at {format_number(floor)}.",
     ]

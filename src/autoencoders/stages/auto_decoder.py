@@ -16,7 +16,7 @@ from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.auto_decoder import auto_decoder as draw
 from autoencoders.plots.strips import plain
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 BY_CHANCE = 0.95

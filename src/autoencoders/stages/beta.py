@@ -19,9 +19,9 @@ from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.models.vae import VAE
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.beta import beta_sweep
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
+from autoencoders.text import join_words
 from autoencoders.training.device import describe, make_deterministic, resolve_device
-from autoencoders.words import listed
 
 BATCH = 1000
 SHOWN = 8
@@ -149,7 +149,9 @@ def _told(point: Point) -> str:
 
 def _collapse_told(points: Sequence[Point], latent: int) -> str:
     units = [point.measured.active_units for point in points]
-    counts = listed([f"{count or 'none'} at β = {point.beta:g}" for count, point in zip(units, points, strict=True)])
+    counts = join_words(
+        [f"{count or 'none'} at β = {point.beta:g}" for count, point in zip(units, points, strict=True)]
+    )
     told = (
         "A dimension is active where its code differs from image to image (by a variance of more than 0.01). Of "
         f"{latent} dimensions, active are {counts}. "

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.data.files import replaceable, result_folder
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import MEASURED, check_numbers, read_metrics
+from autoencoders.files.reading import DAMAGE, read_bytes, reason
+from autoencoders.files.results import replaceable, result_folder
 from autoencoders.history import read_history_table
 from autoencoders.params import Params
-from autoencoders.reading import DAMAGE, read_bytes, reason
 from autoencoders.report.comparison import KINDS, best_of
-from autoencoders.words import number
+from autoencoders.text import format_number
 
 CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
 # What fits a terminal; the CSV holds all. Column → (heading, number as text, is less better?)
@@ -24,9 +24,9 @@ SHOWN: dict[str, tuple[str, Callable[[float], str], bool | None]] = {
     "nll": ("NLL", "{:.1f}".format, True),
     "kl": ("KL", "{:.1f}".format, None),
     "knn5": ("5-NN", "{:.3f}".format, False),
-    "frechet/prior": ("FD N(0,I)", number, True),
-    "frechet/mixture": ("FD mix", number, True),
-    "train_seconds": ("train s", number, None),
+    "frechet/prior": ("FD N(0,I)", format_number, True),
+    "frechet/mixture": ("FD mix", format_number, True),
+    "train_seconds": ("train s", format_number, None),
 }
 
 
@@ -41,7 +41,7 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     marked = " * is a column's best." if shown.map(lambda cell: cell.endswith("*")).any(axis=None) else ""
     note = (
         f"Test split.{marked} MSE per pixel; −ELBO, NLL and KL in nats per image; "
-        f"FD: Fréchet distance to the test images, whose floor (real images) is {number(floor)}."
+        f"FD: Fréchet distance to the test images, whose floor (real images) is {format_number(floor)}."
     )
     page = shown.to_markdown(disable_numparse=True, stralign="right")
     text = shown.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from autoencoders.data import folder as image_folder
 from autoencoders.data.catalog import FOLDER, named_set
-from autoencoders.data.files import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
 from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import printable
+from autoencoders.files.results import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
 from autoencoders.params import Data, Params
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import replaceable, result_folder, write_csv
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
@@ -26,10 +25,11 @@ from autoencoders.evaluation.latents import (
 from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
 from autoencoders.evaluation.posterior import Posterior, posterior_of
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
+from autoencoders.files.results import replaceable, result_folder, write_csv
+from autoencoders.model_folder import load_trained
 from autoencoders.models import VAE, Model
 from autoencoders.params import Evaluate, Params
 from autoencoders.stages.features import PinnedFeatures, load_features
-from autoencoders.trained import load_trained
 from autoencoders.training.device import keep_freed_memory, make_deterministic, resolve_device
 
 BATCH = 1000

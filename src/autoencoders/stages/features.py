@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialised
 from torch import Tensor
 
-from autoencoders.data.files import replaceable, result_folder
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.features import (
@@ -21,6 +20,7 @@ from autoencoders.evaluation.features import (
     train_feature_net,
 )
 from autoencoders.evaluation.generation import FeatureStatistics, feature_statistics, frechet_distance
+from autoencoders.files.results import replaceable, result_folder
 from autoencoders.params import Params
 from autoencoders.training.device import make_deterministic, resolve_device
 

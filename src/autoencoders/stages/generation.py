@@ -19,12 +19,12 @@ from autoencoders.evaluation.posterior import posterior_of
 from autoencoders.evaluation.results import MEASURED, read_metrics
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, Series, check_place, save_rung
+from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
 from autoencoders.params import Params
 from autoencoders.plots.generation import generation as draw
-from autoencoders.trained import load_trained
+from autoencoders.text import format_number, join_words
 from autoencoders.training.device import describe, make_deterministic, resolve_device
-from autoencoders.words import listed, number
 
 TITLE = "Inventing images from N(0, I)"
 CLAIM = "An autoencoder decodes N(0, I) to images of nothing; a VAE decodes it to images like those it was trained on."
@@ -117,10 +117,10 @@ def _figure(ae: Measured, vae: Measured, prepared: PreparedData, params: Params,
     names = [f"{ae.name}, z from N(0, I)", f"{vae.name}, z from N(0, I)", f"{ae.name}, z from a mixture"]
     real = np.array(prepared.split("test").images[:shown])
     panels: list[tuple[str, str, NDArray[Any]]] = [
-        ("test images", f"floor of the distance {number(ae.metrics['frechet/floor'])}", real)
+        ("test images", f"floor of the distance {format_number(ae.metrics['frechet/floor'])}", real)
     ]
     panels += [
-        (name, f"Fréchet distance {number(distance)}", drawn)
+        (name, f"Fréchet distance {format_number(distance)}", drawn)
         for name, distance, drawn in zip(names, distances, images, strict=True)
     ]
     return draw(panels, {one.name: (one.spread.mean, one.spread.low, one.spread.high) for one in (ae, vae)})
@@ -159,17 +159,18 @@ def _question_told(ae: Measured, vae: Measured, params: Params) -> str:
         "be given a code that belongs to no image. The plainest place to draw one from is N(0, I): each number by "
         "itself, around 0, with a standard deviation of 1. How like real images the results are is said by the Fréchet "
         f"distance between {params.features.images:,} of them and the test images: the less, the better. Real "
-        f"images from outside the test set have {number(ae.metrics['frechet/floor'])}. (The distance is taken in the "
-        "features of a classifier trained for this data set. Another classifier, even the same with another seed, "
-        "gives other numbers: they compare within one only.)"
+        f"images from outside the test set have {format_number(ae.metrics['frechet/floor'])}. "
+        "(The distance is taken in the features of a classifier trained for this data set. Another classifier, even "
+        "the same with another seed, gives other numbers: they compare within one only.)"
     )
 
 
 def _answer_told(ae: Measured, vae: Measured) -> str:
     first, second = ae.metrics["frechet/prior"], vae.metrics["frechet/prior"]
-    nearer = f"{number(first / second)} times nearer" if first > second > 0 else "here the VAE does no better"
+    nearer = f"{format_number(first / second)} times nearer" if first > second > 0 else "here the VAE does no better"
     return (
-        f"Decoded from N(0, I), {ae.name} has a distance of {number(first)}, {vae.name} of {number(second)}: {nearer}. "
+        f"Decoded from N(0, I), {ae.name} has a distance of {format_number(first)}, "
+        f"{vae.name} of {format_number(second)}: {nearer}. "
         f"Nothing told the autoencoder where to put its codes: dimension by dimension, {_whereabouts(ae.spread)}. The "
         "VAE pays in training for every departure from N(0, I). Its encoder answers with a Gaussian for each image, "
         f"and a code is a draw from that; of these draws, {_whereabouts(vae.spread)}. The maximum mean discrepancy, "
@@ -190,8 +191,10 @@ def _footnote_told(ae: Measured, vae: Measured, params: Params) -> str:
     return (
         "A footnote: an autoencoder's codes do lie somewhere, and one can look afterwards. Decoded from a mixture of "
         f"{params.evaluate.mixture_components} Gaussians fitted to the codes of the training images, {ae.name} has a "
-        f"distance of {number(mixture)}, {'less' if mixture < prior else 'no less'} than {vae.name} from N(0, I). "
-        f"(From a mixture fitted to its own codes, {vae.name} has {number(vae.metrics['frechet/mixture'])}.) So an "
+        f"distance of {format_number(mixture)}, "
+        f"{'less' if mixture < prior else 'no less'} than {vae.name} from N(0, I). "
+        f"(From a mixture fitted to its own codes, {vae.name} has "
+        f"{format_number(vae.metrics['frechet/mixture'])}.) So an "
         "autoencoder can generate too, once one knows where; of a VAE one knows it before the training begins."
     )
 
@@ -209,14 +212,14 @@ def _no_pair(params: Params) -> Rung:
     told = []
     for kind, name in (("autoencoder", "autoencoders"), ("vae", "VAEs")):
         sizes = sorted({entry.latent for entry in params.models.values() if entry.kind == kind})
-        told.append(f"{name} with {listed([str(size) for size in sizes])} dimensions" if sizes else f"no {name}")
+        told.append(f"{name} with {join_words([str(size) for size in sizes])} dimensions" if sizes else f"no {name}")
     return Rung(
         name="generation",
         title=TITLE,
         claim=CLAIM,
         story=[
             "To compare what they invent takes an autoencoder and a VAE with equally many latent dimensions. Among the "
-            f"models of params.yaml are {listed(told)}: add one, and this rung is drawn."
+            f"models of params.yaml are {join_words(told)}: add one, and this rung is drawn."
         ],
         alt="",
         params={},

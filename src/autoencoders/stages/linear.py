@@ -39,7 +39,7 @@ from autoencoders.models.blocks import Shape
 from autoencoders.params import Ladder, Params, Train
 from autoencoders.plots.linear import linear_and_pca
 from autoencoders.plots.style import marked
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 BATCH = 1000

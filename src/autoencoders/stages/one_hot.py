@@ -18,7 +18,7 @@ from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_hot import one_hot as draw
 from autoencoders.plots.strips import plain, readable_bytes
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Stored = Mapping[int, Capacity]

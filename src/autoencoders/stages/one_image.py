@@ -18,7 +18,7 @@ from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_image import GOOD
 from autoencoders.plots.one_image import one_image as draw
 from autoencoders.plots.strips import readable_bytes
-from autoencoders.progress import progress
+from autoencoders.runtime.progress import progress
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Images = Mapping[str, NDArray[np.uint8]]

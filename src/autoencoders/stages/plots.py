@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autoencoders.data.files import apart, replaceable, result_folder
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.evaluation.results import MEASURED, read_codes, read_dimensions, read_metrics
+from autoencoders.files.results import apart, replaceable, result_folder
 from autoencoders.history import read_history_table
+from autoencoders.model_folder import load_trained
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
 from autoencoders.plots.comparison import comparison
@@ -25,7 +26,6 @@ from autoencoders.plots.reconstructions import reconstructions
 from autoencoders.plots.samples import prior_samples
 from autoencoders.plots.style import save
 from autoencoders.stages.compare import comparison_table
-from autoencoders.trained import load_trained
 
 Images = NDArray[np.float32]
 CONTENTS = (

@@ -9,13 +9,13 @@ import numpy as np
 
 from autoencoders.data.catalog import FOLDER, named_set
 from autoencoders.data.decode_folder import Decoded, decode_all
-from autoencoders.data.files import apart, gather, result_folder, scratch_folder
 from autoencoders.data.folder import class_names, read_manifest, strays
 from autoencoders.data.named_sets import Part, read_part, unpack
 from autoencoders.data.prepared import DatasetInfo, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation
 from autoencoders.data.statistics import Statistics, sample_rows, statistics_of
 from autoencoders.errors import printable
+from autoencoders.files.results import apart, gather, result_folder, scratch_folder
 from autoencoders.params import Params
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.style import save

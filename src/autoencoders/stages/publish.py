@@ -10,8 +10,8 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.history import read_history
 from autoencoders.ladder.record import RUNGS, read_rung
+from autoencoders.model_folder import read_description, read_reference
 from autoencoders.params import Params, Vae
-from autoencoders.trained import read_description, read_reference
 
 
 def publish(

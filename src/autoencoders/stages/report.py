@@ -9,11 +9,12 @@ import pandas as pd
 import yaml
 
 from autoencoders import tracking
-from autoencoders.data.files import atomic_file, replaceable_file
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError, without_password
 from autoencoders.evaluation.results import MEASURED, read_codes
+from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.ladder.record import RUNGS, read_rung
+from autoencoders.model_folder import load_trained, read_description, read_reference
 from autoencoders.params import Params, Vae
 from autoencoders.report import comparison as table
 from autoencoders.report.page import Page, RungSection, render, rung_section
@@ -23,7 +24,6 @@ from autoencoders.report.provenance import Part, leading_sentences, part
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import SHOWN, read_comparison
 from autoencoders.stages.publish import best_models, record_results, register_best
-from autoencoders.trained import load_trained, read_description, read_reference
 
 Described = Mapping[str, dict[str, Any]]
 

@@ -12,17 +12,17 @@ from torch.nn import functional as F
 
 from autoencoders import tracking
 from autoencoders.data.batches import Batches
-from autoencoders.data.files import apart, replaceable, result_folder, write_csv
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
-from autoencoders.memory import memory_for
+from autoencoders.files.results import apart, replaceable, result_folder, write_csv
+from autoencoders.model_folder import BYTES, CONTENTS, save_trained
 from autoencoders.models import PCA, Autoencoder, Model, build, count_numbers, parameter_shapes
 from autoencoders.params import Params, Vae
-from autoencoders.pod import kfp_run
-from autoencoders.progress import EpochProgress
+from autoencoders.runtime.memory import memory_for
+from autoencoders.runtime.pod import kfp_run
+from autoencoders.runtime.progress import EpochProgress
 from autoencoders.tracking.recorder import say
-from autoencoders.trained import BYTES, CONTENTS, save_trained
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit

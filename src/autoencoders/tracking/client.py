@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
-from autoencoders.pod import kfp_run
+from autoencoders.runtime.pod import kfp_run
 from autoencoders.tracking.database import SQLITE, held, is_known, newer, older, require, split_uri, uri_of
 from autoencoders.tracking.moved import follow_move
 

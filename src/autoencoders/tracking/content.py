@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
+from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.history import read_history
-from autoencoders.reading import DAMAGE, read_bytes, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

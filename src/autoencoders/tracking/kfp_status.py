@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from autoencoders.pod import kfp_run
+from autoencoders.runtime.pod import kfp_run
 from autoencoders.tracking import kfp_server
 from autoencoders.tracking.content import set_tags
 from autoencoders.tracking.launch import PIPELINE, find_kubeflow_run, injected_run, kubeflow_run

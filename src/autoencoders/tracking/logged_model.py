@@ -22,8 +22,8 @@ SELECTED_BY = "selected_by"
 NAME = "model"
 """Name of the logged model in its run: `runs:/<run id>/model`."""
 CODE = (
-    "description.py", "errors.py", "memory.py", "models/*.py", "params/base.py", "params/sections.py", "reading.py",
-    "served.py", "trained.py",
+    "description.py", "errors.py", "files/reading.py", "model_folder.py", "models/*.py", "params/base.py",
+    "params/sections.py", "pyfunc.py", "runtime/memory.py",
 )  # fmt: skip
 """What of this package a logged model needs and takes along."""
 
@@ -126,7 +126,7 @@ def save_pyfunc(
     spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
     save_model(
         str(scratch / "model"),
-        loader_module=f"{package.name}.served",
+        loader_module=f"{package.name}.pyfunc",
         data_path=str(folder),
         code_paths=[str(package)],
         mlflow_model=Model(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.params import Params
-from autoencoders.process import drop_lost_outputs, was_stopped
+from autoencoders.runtime.process import drop_lost_outputs, was_stopped
 from autoencoders.tracking import content
 from autoencoders.tracking.client import tracking_uri
 from autoencoders.tracking.kfp_status import run_above, task_name

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.errors import UserError
+from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.ladder.record import GROUPS, read_rung
-from autoencoders.reading import DAMAGE, read_bytes, reason
 from autoencoders.tracking import content
 from autoencoders.tracking.store import SOURCE_RUN, create_run, recreated, tagged
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from autoencoders.errors import UserError, first_line, printable
-from autoencoders.pod import kfp_run
+from autoencoders.runtime.pod import kfp_run
 from autoencoders.tracking.client import connect
 
 if TYPE_CHECKING:

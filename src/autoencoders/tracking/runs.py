@@ -10,13 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.history import read_history
+from autoencoders.model_folder import read_description, read_reference
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.kfp_status import finish_pipeline, run_above, task_name
 from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone
 from autoencoders.tracking.pages import log_report, log_rung
 from autoencoders.tracking.recorder import PATIENCE, Recorder
 from autoencoders.tracking.store import SOURCE_RUN, create_run, existing, recreated
-from autoencoders.trained import read_description, read_reference
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

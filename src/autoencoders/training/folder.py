@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO
 
-from autoencoders.data.files import disk_errors
 from autoencoders.errors import UserError
+from autoencoders.files.results import disk_errors
 from autoencoders.training.place import TooLarge, Wait
 
 PARTIAL = ".partial"

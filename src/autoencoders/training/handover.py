@@ -11,7 +11,7 @@ import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from autoencoders.data.files import atomic_folder
+from autoencoders.files.results import atomic_folder
 from autoencoders.training.place import Place, Unreachable
 
 WAITING = ".waiting"

@@ -5,8 +5,8 @@ import os
 import socket
 from contextlib import suppress
 
-from autoencoders.data.files import is_running
 from autoencoders.errors import UserError
+from autoencoders.files.results import is_running
 from autoencoders.training.place import Place
 
 ENDING = ".run"

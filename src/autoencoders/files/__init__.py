@@ -1,0 +1,1 @@
+"""Files as results: written whole or not at all, read with bounds."""

@@ -1,0 +1,197 @@
+"""What Kubeflow Pipelines shows beside the tasks: trainings, metrics, the comparison, figures, rungs, links to MLflow.
+
+KFP puts HTML into a frame without an address (`srcdoc`) and Markdown into a narrow panel; both load the whole file.
+"""
+
+import base64
+import html
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from autoencoders.errors import without_password
+from autoencoders.kubeflow import Artifact, gathered, models_of, only, parameters
+from autoencoders.ladder.record import RUNGS, read_rung
+from autoencoders.report.pictures import Picture, picture, pictures
+from autoencoders.text import format_number, keep_units_together
+
+NO_BREAK = "\u00a0"
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;color:#1a1a1a;background:#fff;max-width:60rem;margin:1.5rem auto;"
+    "padding:0 1rem}h1{font-size:1.5rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}figcaption{color:#555}"
+)
+CURVE_DPI = 80
+"""KFP's panel is narrow, and its copy of the picture stands in the Markdown itself."""
+
+
+def show_training(summary: Artifact, model: Artifact) -> None:
+    """Write how the training in `model` went for KFP's page of the task, and name the artifact after the model."""
+    from autoencoders.tracking.links import pages
+
+    folder = only(model)
+    described, run_id = _description(folder), _run_of(folder)
+    name = described["name"]
+    # Each task that reads the model carries this in its pod's description: no more than tells which it is.
+    model.metadata.update(display_name=f"model: {name}", mlflow_run=run_id)
+    lines = [f"# {name}", "", keep_units_together(_training_in_words(described, folder)), "", *_validation(described)]
+    if (folder / "history.csv").exists():
+        lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(described, folder)})"]
+    links = [f"[{what}]({page})" for what, page in pages({"the model's run": run_id}).items()]
+    where = f"In MLflow: {' · '.join(links)}" if links else f"In MLflow: run `{run_id}`"
+    _write(summary, "\n".join([*lines, "", where, ""]))
+
+
+def _training_in_words(described: Mapping[str, Any], folder: Path) -> str:
+    entry, settings = described["model"], described["train"]
+    size = f"{entry['latent']} latent dimensions, {described['parameters']:,} parameters"
+    if settings is None:
+        return f"Fitted to the training images: {size}."
+    from autoencoders.history import read_history
+
+    rows = read_history(folder)
+    seconds = sum(row.get("seconds", 0.0) for row in rows)
+    return (
+        f"{size}. {len(rows)} of {settings['epochs']} epochs in {format_number(seconds)} seconds on "
+        f"{described['hardware']}; the weights kept are of epoch {described['best_epoch']}."
+    )
+
+
+def _validation(described: Mapping[str, Any]) -> list[str]:
+    rows = [(key.removeprefix("val/"), format_number(value)) for key, value in described["validation"].items()]
+    return _markdown_table(["validation", "value"], rows)
+
+
+def _curve(described: Mapping[str, Any], folder: Path) -> str:
+    """Return the losses by epoch as PNG, in base 64."""
+    import pandas as pd
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from autoencoders.plots.curves import loss_curves
+
+    entry = described["model"]
+    squared = entry.get("loss") == "mse"
+    kind = entry.get("likelihood", "bernoulli").capitalize()
+    unit = "squared error per image" if squared else f"nats per image ({kind})"
+    name = described["name"]
+    figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: unit})
+    file = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(file, format="png", dpi=CURVE_DPI)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def show_metrics(metrics: Any, folder: Path) -> None:
+    """Log what was measured of the model that `folder` is named after, for KFP's pages of the task and of runs."""
+    metrics.metadata.update(display_name=f"metrics: {folder.name}", Model=folder.name)
+    for name, value in json.loads((folder / "metrics.json").read_text(encoding="utf-8")).items():
+        metrics.log_metric(name, value)
+
+
+def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
+    """Write the comparison for KFP's page of the task, a column a model, and log it as `<model> <measure>`.
+
+    Below the table are links to the models' runs in MLflow. The pipeline's is not among them: the page may be one that
+    an earlier pipeline made.
+    """
+    import pandas as pd
+
+    from autoencoders.stages.compare import SHOWN, as_shown, read_comparison
+    from autoencoders.tracking.links import ABOVE, pages
+
+    models, _, comparison = gathered(results)
+    measured = read_comparison(comparison / "comparison.csv")
+    metrics.metadata.update(display_name="metrics: all models")
+    for name, row in measured.iterrows():
+        for column in SHOWN:
+            if column in measured and pd.notna(row[column]):
+                metrics.log_metric(f"{name} {column}", float(row[column]))
+    shown = as_shown(measured).T
+    lines = _markdown_table(["", *shown.columns], [(str(heading), *cells) for heading, cells in shown.iterrows()])
+    note = (comparison / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+    links = [f"[{name}]({page})" for name, page in pages(_runs(models)).items() if name != ABOVE]
+    _write(table, "\n".join([*lines, "", note, "", *([f"In MLflow: {' · '.join(links)}", ""] if links else [])]))
+
+
+def _markdown_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return lines of a table whose cells keep apart in KFP's page, which gives them no padding."""
+    padded = [[_cell(text) for text in row] for row in [heading, *rows]]
+    aligned = ["---", *["--:"] * (len(heading) - 1)]
+    return [f"|{'|'.join(row)}|" for row in [padded[0], aligned, *padded[1:]]]
+
+
+def _cell(text: str) -> str:
+    plain = str(text).replace("|", "\\|").replace(" ", NO_BREAK)
+    return f" {plain}{NO_BREAK * 3} "
+
+
+def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
+    """Write, for KFP's page of the report, links to all runs in MLflow that it is about."""
+    from autoencoders.tracking import tracking_uri
+    from autoencoders.tracking.links import pages
+    from autoencoders.tracking.pages import identity
+
+    models, _, _ = gathered(results)
+    runs = _runs(models) | {name: identity(Path(rungs.path) / name) for name in RUNGS}
+    links = [f"- [{name}]({address})" for name, address in pages(runs).items()]
+    told = ["The runs in MLflow:", "", *links] if links else [f"The runs are in {without_password(tracking_uri())}."]
+    _write(page, "\n".join([*told, ""]))
+
+
+def show_data_card(page: Artifact, card: Artifact) -> None:
+    """Write the data card as a page, which KFP shows beside the task."""
+    shown = picture(Path(card.path) / "data_card.png", "The data card: pixels, sample images, images in each split.")
+    _write_page(page, "Data card", [_figure(shown)])
+
+
+def show_figures(page: Artifact, figures: Artifact, results: Artifact) -> None:
+    """Write a page of all figures, each under its caption, which KFP shows beside the task."""
+    models = parameters({"models": models_of(results)}).models
+    _write_page(page, "Figures", [_figure(one) for one in pictures(Path(figures.path), models)])
+
+
+def show_ladder(page: Artifact, rungs: Artifact) -> None:
+    """Write a page of the rungs of the ladder: claim, picture and story of each."""
+    parts = []
+    for name in RUNGS:
+        folder = Path(rungs.path) / name
+        told = read_rung(folder)
+        parts += [f"<h2>{html.escape(told['title'])}</h2>", f"<p><em>{html.escape(told['claim'])}</em></p>"]
+        parts += [_figure(picture(file, told["alt"])) for file in folder.glob("figure.png")]
+        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in told["story"]]
+    _write_page(page, "The ladder", parts)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return described
+
+
+def _run_of(folder: Path) -> str:
+    return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"])
+
+
+def _runs(models: Path) -> dict[str, str]:
+    """Return the MLflow run of each model."""
+    return {folder.name: _run_of(folder) for folder in sorted(models.iterdir())}
+
+
+def _figure(shown: Picture) -> str:
+    caption = f"<figcaption>{html.escape(shown.caption)}</figcaption>" if shown.caption else ""
+    size = f'width="{shown.width}" height="{shown.height}"'
+    return f'<figure><img src="{shown.source}" alt="{html.escape(shown.alt)}" {size}>{caption}</figure>'
+
+
+def _write_page(page: Artifact, title: str, body: list[str]) -> None:
+    name = html.escape(title)
+    head = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
+    )
+    _write(page, "\n".join([head, f"<body><h1>{name}</h1>", *body, "</body></html>", ""]))
+
+
+def _write(artifact: Artifact, text: str) -> None:
+    path = Path(artifact.path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -1,0 +1,196 @@
+"""A process: how it ends, what stops it, readers of its output that are gone, and how its threads wait."""
+
+import contextlib
+import errno
+import io
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from types import FrameType
+
+from autoencoders.errors import Interrupted, UserError, first_line, printable
+from autoencoders.runtime.memory import is_out_of_memory
+
+# How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
+# down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
+if "OMP_WAIT_POLICY" not in os.environ:
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+BROKEN_PIPE = 128 + signal.SIGPIPE
+"""Exit code where nobody reads what is printed any more, as in `… | head`: a shell's for what SIGPIPE ends."""
+INTERRUPTED = 128 + signal.SIGINT
+GO_ON = "interrupted: run the same command again to go on"
+STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
+"""Exit codes of a process that was stopped from outside."""
+
+CHILD_PATIENCE = 17.0
+"""Seconds that a child has to end its own way: those for which it waits for MLflow, and a little more. Kubernetes gives
+30 to all of a pod."""
+
+_stop_code = 0
+"""Exit code for the signal that stopped the work, once there was one."""
+_lost = False
+"""Whether an output was found without a reader."""
+
+
+def exit_code(call: Callable[[], object]) -> int:
+    """Return the exit code of the process whose work is `call`: a user's mistake is one line on stderr, and 2.
+
+    SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) raise `SystemExit` where the work is, and whatever else
+    comes out of it then, that is what ended it. So does SIGINT with `KeyboardInterrupt`: numpy, in its import, makes an
+    `ImportError` of that.
+    """
+    global _stop_code
+    show_any_name()
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _stop)
+    try:
+        return _code(call)
+    except Exception:
+        if not _stop_code:
+            raise
+        if _stop_code == INTERRUPTED:
+            tell(GO_ON)
+        sys.exit(_stop_code)
+    finally:
+        _stop_code = 0
+
+
+def _code(call: Callable[[], object]) -> int:
+    try:
+        _flushed(call)
+    except UserError as error:
+        if _stop_code:
+            raise
+        tell(f"error: {printable(str(error))}")
+        return 2
+    except KeyboardInterrupt:
+        tell(GO_ON)
+        return INTERRUPTED
+    except BrokenPipeError:
+        if not drop_lost_outputs():
+            raise
+        return BROKEN_PIPE
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        tell(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
+        return 2
+    except OSError as error:
+        if isinstance(error, PermissionError) and error.filename:
+            tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
+            return 2
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = f" ({printable(str(error.filename))})" if error.filename else ""
+        tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
+        return 2
+    return 0
+
+
+def show_any_name() -> None:
+    """Have what a terminal or a log cannot show, such as a name in another script, replaced by question marks."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):
+            output.reconfigure(errors="replace")
+
+
+def _flushed(call: Callable[[], object]) -> None:
+    """Call, and print what is left in the buffer: the interpreter's own end is noisy where its reader is gone."""
+    try:
+        call()
+    except SystemExit:  # such as argparse's, after its help
+        print(end="", flush=True)
+        raise
+    print(end="", flush=True)
+
+
+def tell(line: str) -> None:
+    """Print a line on stderr, if anybody reads that."""
+    if "autoencoders.runtime.progress" in sys.modules:
+        sys.modules["autoencoders.runtime.progress"].close_bars()
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        drop_lost_outputs()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _stop_code
+    _stop_code = INTERRUPTED
+    raise KeyboardInterrupt
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    global _stop_code
+    _stop_code = 128 + number
+    if number == signal.SIGTERM:
+        signal.signal(number, signal.SIG_IGN)  # told twice, as a pod may be, it would leave what it has to tidy up
+    drop_lost_outputs()
+    sys.exit(_stop_code)
+
+
+def was_stopped(end: BaseException) -> bool:
+    """Tell whether what ended the work came from outside, rather than that the work failed.
+
+    After a signal that is what ended it, though something else may come out: that another process has gone, say.
+    """
+    return bool(_stop_code) or not isinstance(end, Exception) or isinstance(end, Interrupted | BrokenPipeError)
+
+
+def drop_lost_outputs() -> bool:
+    """Point stdout and stderr at nothing where nobody reads them any more; tells whether one was lost, now or before.
+
+    What is printed later then raises nothing: after a training's last words, its run in MLflow has to be ended.
+    """
+    global _lost
+    for descriptor in filter(_is_lost, (1, 2)):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, descriptor)
+        os.close(nothing)
+        _lost = True
+    return _lost
+
+
+def _is_lost(descriptor: int) -> bool:
+    """Tell whether a pipe has no reader, or a terminal has hung up."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def run_child(command: Sequence[str]) -> None:
+    """Run a process that does the work of this one, and leave with its exit code where that is not 0.
+
+    What stops this process stops the child first, so that what there is to save and to tell is the child's.
+    """
+    child = subprocess.Popen(command)
+    try:
+        code = child.wait()
+    except BaseException:
+        _stop_child(child)
+        raise
+    if code and drop_lost_outputs():  # it could not say so to the launcher between the two
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+    if code:
+        sys.exit(code)
+
+
+def _stop_child(child: "subprocess.Popen[bytes]") -> None:
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        below = psutil.Process(child.pid).children(recursive=True)
+        child.terminate()
+        try:
+            child.wait(CHILD_PATIENCE)
+        except subprocess.TimeoutExpired:
+            for process in (psutil.Process(child.pid), *below):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()

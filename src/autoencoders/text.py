@@ -1,0 +1,34 @@
+"""Numbers and lists as texts, tables and figures have them."""
+
+import math
+import re
+from collections.abc import Sequence
+
+
+def format_number(value: float) -> str:
+    """Return `value` with three significant digits, ``n/a`` where it is not a number."""
+    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+
+
+def format_change(value: float, reference: float) -> str:
+    """Return how much `value` is above or below `reference`, such as ``28 % less``, ``0.03 % more``, ``the same``."""
+    change = 0.0 if value == reference else 100 * (value / max(reference, 1e-12) - 1)
+    if abs(change) < 0.005:
+        return "the same"
+    digits = 0 if abs(change) >= 9.95 else 1 if abs(change) >= 0.995 else 2
+    return f"{abs(change):,.{digits}f} % {'more' if change > 0 else 'less'}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b``, or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+UNITS = "%|dB|B|kB|MB|GB|nats?|numbers?|steps?|epochs?|times|dimensions?|Gaussians|images|pictures|weights|seconds"
+"""What a line must not part from the number before it."""
+
+
+def keep_units_together(text: str) -> str:
+    """Return `text` with no-break spaces between numbers and their units, and around ``=``."""
+    text = re.sub(rf"(?<=\d) (?=(?:{UNITS})(?!\w))", "\u00a0", text)
+    return re.sub(r"(?<=\w) = (?=[\d.−])", "\u00a0=\u00a0", text)

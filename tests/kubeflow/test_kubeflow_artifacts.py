@@ -1,0 +1,190 @@
+"""What tasks hand each other under Kubeflow Pipelines, and what its page shows of it."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from autoencoders import kubeflow
+from autoencoders.kubeflow import pages
+from autoencoders.ladder.record import FORMAT, RUNGS
+
+from artifacts import Artifact  # isort: skip
+
+
+PARAMS: list[dict[str, Any]] = [{"vae": {"kind": "vae", "latent": 2}}, {"ae": {"kind": "autoencoder", "latent": 16}}]
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Any:
+    return lambda name: Artifact(str(tmp_path / name))
+
+
+@pytest.fixture
+def measured(artifact: Any) -> list[Artifact]:
+    """What `evaluate` leaves of two models."""
+    left = []
+    for entry in PARAMS:
+        [name] = entry
+        model, result = artifact(f"model of {name}"), artifact(f"result of {name}")
+        (Path(model.path) / name).mkdir(parents=True)
+        (Path(model.path) / name / "model.json").write_text(json.dumps({"name": name}))
+        (Path(model.path) / name / "run.json").write_text(json.dumps({"run_id": name * 8}))
+        trained, folder = kubeflow.add_model(result, model)
+        assert json.loads((trained / "model.json").read_text()) == {"name": name}
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps({"mse": 0.1, "kl": 3.0}))
+        left.append(result)
+    return left
+
+
+def test_what_the_models_left_is_gathered_beside_their_parameters(artifact: Any, measured: list[Artifact]) -> None:
+    results = artifact("results")
+    models, evaluation, comparison = kubeflow.gather(results, measured, PARAMS)
+    assert {path.name for path in models.iterdir()} == {"vae", "ae"}
+    assert json.loads((evaluation / "ae" / "metrics.json").read_text()) == {"mse": 0.1, "kl": 3.0}
+    assert (comparison, comparison.exists()) == (Path(results.path) / "comparison", False)
+    assert list(kubeflow.parameters({"models": kubeflow.models_of(results)}).models) == ["vae", "ae"]
+
+
+def test_another_order_of_the_models_is_another_digest(artifact: Any, measured: list[Artifact]) -> None:
+    """Figures and tables have the order of params.yaml."""
+    digests = []
+    for name, params in (("a", PARAMS), ("b", PARAMS), ("c", PARAMS[::-1])):
+        kubeflow.gather(artifact(name), measured, params)
+        digests.append(kubeflow.digest(artifact(name)))
+    assert digests[0] == digests[1] != digests[2]
+    assert re.fullmatch("[0-9a-f]{16}", digests[0])
+
+
+def test_metrics_say_of_which_model_they_are(artifact: Any, measured: list[Artifact]) -> None:
+    metrics = artifact("metrics")
+    pages.show_metrics(metrics, Path(measured[0].path) / "evaluation" / "vae")
+    assert metrics.metadata == {"display_name": "metrics: vae", "Model": "vae", "mse": 0.1, "kl": 3.0}
+
+
+@pytest.fixture
+def results(artifact: Any, measured: list[Artifact]) -> Artifact:
+    """What `compare` gathers and writes."""
+    gathered = artifact("results")
+    _, _, comparison = kubeflow.gather(gathered, measured, PARAMS)
+    comparison.mkdir()
+    table = pd.DataFrame({"kind": ["vae", "autoencoder"], "latent": [2, 16], "mse": [0.03, 0.00789], "kl": [6.5, None],
+                          "train_seconds": [12.0, 30.5]}, index=pd.Index(["vae", "ae"], name="model"))  # fmt: skip
+    table.to_csv(comparison / "comparison.csv")
+    (comparison / "comparison.md").write_text("| a table |\n\nTest split. MSE per pixel.\n")
+    return gathered
+
+
+def test_the_comparison_has_a_column_a_model_and_cells_that_keep_apart(artifact: Any, results: Artifact) -> None:
+    """KFP's page gives cells no padding, and is narrow."""
+    table, metrics = artifact("table"), artifact("metrics")
+    pages.show_comparison(table, metrics, results)
+    lines = Path(table.path).read_text().replace("\u00a0", "~").splitlines()
+    assert lines[:5] == [
+        "| ~~~ | vae~~~ | ae~~~ |",
+        "|---|--:|--:|",
+        "| latent~~~ | 2~~~ | 16~~~ |",
+        "| MSE~~~ | 0.03000~~~ | 0.00789*~~~ |",
+        "| KL~~~ | 6.5~~~ | –~~~ |",
+    ]
+    assert lines[-1] == "Test split. MSE per pixel."
+
+
+def test_two_runs_compare_in_one_column_a_model_and_measure(artifact: Any, results: Artifact) -> None:
+    metrics = artifact("metrics")
+    pages.show_comparison(artifact("table"), metrics, results)
+    assert metrics.metadata == {
+        "display_name": "metrics: all models",
+        "vae mse": 0.03, "vae kl": 6.5, "vae train_seconds": 12.0, "ae mse": 0.00789, "ae train_seconds": 30.5,
+    }  # fmt: skip
+
+
+def test_a_training_shows_its_results_and_its_curve(artifact: Any, trained: Path) -> None:
+    model, summary = artifact("model"), artifact("summary.md")
+    copy(trained / "vae", model)
+    pages.show_training(summary, model)
+    described = json.loads((trained / "vae" / "model.json").read_text())
+    run_id = json.loads((trained / "vae" / "run.json").read_text())["run_id"]
+    assert model.metadata == {"display_name": "model: vae", "mlflow_run": run_id}
+    text = Path(summary.path).read_text().replace("\u00a0", " ")
+    assert text.startswith(
+        f"# vae\n\n{described['model']['latent']} latent dimensions, {described['parameters']:,} para"
+    )
+    assert f"the weights kept are of epoch {described['best_epoch']}." in text
+    assert re.search(r"\| elbo +\| -\d", text)
+    found = re.search(r"!\[Loss by epoch\]\(data:image/png;base64,([^)]+)\)", text)
+    assert found is not None
+    with Image.open(io.BytesIO(base64.b64decode(found[1]))) as curve:
+        assert curve.width <= 900, "KFP's panel is narrow"
+    assert text.rstrip().endswith(f"In MLflow: run `{run_id}`")
+    assert len(text) < 400_000, "KFP cuts longer Markdown off"
+
+
+def test_a_model_that_was_not_trained_in_epochs_has_no_curve(artifact: Any, trained: Path) -> None:
+    model, summary = artifact("model"), artifact("summary.md")
+    copy(trained / "pca", model)
+    pages.show_training(summary, model)
+    text = Path(summary.path).read_text()
+    assert "Fitted to the training images" in text
+    assert "![" not in text
+
+
+def copy(folder: Path, into: Artifact) -> None:
+    shutil.copytree(folder, Path(into.path) / folder.name)
+
+
+def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any) -> None:
+    rungs, page = artifact("rungs"), artifact("page/page.html")
+    for name in RUNGS:
+        folder = Path(rungs.path) / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (300, 150)).save(folder / "figure.png")
+        told = {"title": f"Title of {name}", "claim": "a < b", "alt": f"what {name} shows",
+                "story": ["one", f"two of {name}"]}  # fmt: skip
+        made = {"dataset": {"name": "tiny", "content_hash": "c0ffee"}, "shape": [1, 8, 8], "hardware": "cpu, 1 thread",
+                "seconds": 1.5, "ended": 2.5, "tags": {}}  # fmt: skip
+        described = {"format": FORMAT, "name": name, **told, "params": {}, "metrics": {}, **made}
+        (folder / "rung.json").write_text(json.dumps(described))
+    pages.show_ladder(page, rungs)
+    text = Path(page.path).read_text()
+    assert re.findall("<h2>(.*?)</h2>", text) == [f"Title of {name}" for name in RUNGS]
+    assert text.count("a &lt; b") == len(RUNGS)
+    assert re.findall('alt="(.*?)" width="192" height="96"', text) == [f"what {name} shows" for name in RUNGS]
+    assert text.index("Title of beta") < text.index('alt="what beta') < text.index("<p>two of beta</p>")
+
+
+def test_figures_stand_above_their_captions_not_under_their_files_names(artifact: Any, results: Artifact) -> None:
+    figures, page = artifact("figures"), artifact("page.html")
+    Path(figures.path).mkdir()
+    for name in ("loss", "prediction--vae"):
+        Image.new("RGB", (300, 150)).save(Path(figures.path) / f"{name}.png")
+    pages.show_figures(page, figures, results)
+    captions = re.findall("<figcaption>(.*?)</figcaption>", Path(page.path).read_text())
+    assert captions[0].startswith("Losses by epoch.")
+    assert captions[1] == "The test set in the latent plane of vae (VAE, 2-dimensional)."
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///runs.db", "http://me:secret@127.0.0.1:9"])
+def test_without_pages_in_mlflow_there_are_no_links(
+    artifact: Any, results: Artifact, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    """A database that nobody serves, a server that does not answer: nothing fails, and nothing leads nowhere."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://mlflow.example" if uri.startswith("sqlite") else "")
+    rungs, runs, table = artifact("rungs"), artifact("runs.md"), artifact("table.md")
+    for name in RUNGS:
+        (Path(rungs.path) / name).mkdir(parents=True)
+        (Path(rungs.path) / name / "rung.json").write_text("{}")
+    pages.show_comparison(table, artifact("metrics"), results)
+    assert "MLflow" not in Path(table.path).read_text()
+    pages.show_runs(runs, results, rungs)
+    where = "http://127.0.0.1:9" if uri.startswith("http") else f"sqlite:///{Path.cwd() / 'runs.db'}"
+    assert Path(runs.path).read_text() == f"The runs are in {where}.\n"

@@ -1,0 +1,48 @@
+import pytest
+
+from autoencoders.text import format_change, format_number, join_words, keep_units_together
+
+
+@pytest.mark.parametrize(
+    ("value", "reference", "expected"),
+    [
+        (0.72, 1.0, "28 % less"),
+        (1.0003, 1.0, "0.03 % more"),
+        (0.954, 1.0, "4.6 % less"),
+        (30.0, 1.0, "2,900 % more"),
+        (0.0996, 0.1, "0.40 % less"),
+        (1.00001, 1.0, "the same"),
+        (0.0, 0.0, "the same"),
+    ],
+)
+def test_a_change_is_told_in_per_cent(value: float, reference: float, expected: str) -> None:
+    assert format_change(value, reference) == expected
+
+
+def test_words_are_listed_with_one_and() -> None:
+    assert join_words(["a"]) == "a"
+    assert join_words(["a", "b"]) == "a and b"
+    assert join_words(["a", "b", "c"]) == "a, b and c"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (999.7, "1,000"),
+        (0.0385, "0.0385"),
+        (0.009, "0.00900"),
+        (123.4, "123"),
+        (1234.5, "1,234"),
+        (1.0, "1.00"),
+        (float("nan"), "n/a"),
+    ],
+)
+def test_numbers_have_three_digits(value: float, text: str) -> None:
+    assert format_number(value) == text
+
+
+def test_numbers_keep_their_units_on_their_line() -> None:
+    told = "64 pictures (50 kB) at 30.1 dB, 28 % less at β = 0.1; 12 months"
+    assert keep_units_together(told) == (
+        "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"
+    )

@@ -1,0 +1,164 @@
+"""A model named by its MLflow URI: loaded in Python and on the command line, and served over HTTP."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import torch
+from mlflow import MlflowClient
+from PIL import Image
+
+from autoencoders import tracking
+from autoencoders.commands.encode import encode
+from autoencoders.errors import UserError
+from autoencoders.inference import load_model
+
+URI = "models:/tiny-autoencoders@best-vae"
+IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+PATIENCE = 120.0
+"""Seconds that a server may take to answer for the first time on a busy machine."""
+
+
+@pytest.fixture
+def registered(trained: Path, store: str) -> Path:
+    """The folder of the VAE that `URI` names."""
+    with tracking.FolderRuns("autoencoders") as runs:
+        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo").result()
+    return trained / "vae"
+
+
+def test_a_uri_gives_the_model_that_was_logged(registered: Path, client: MlflowClient, tmp_path: Path) -> None:
+    version = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    expected = load_model(registered)
+    for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/model"):
+        found = load_model(uri)
+        assert found.description == expected.description
+        assert torch.equal(found.encode(IMAGES), expected.encode(IMAGES))
+        assert found.thresholds == expected.thresholds
+
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "black.png")
+    for out, model in (("a.npz", URI), ("b.npz", str(registered))):
+        encode([tmp_path / "black.png"], model=model, out=tmp_path / out)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_nothing_is_left_of_a_download(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    load_model(URI)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("uri", ["models:/tiny-autoencoders@none", "models:/none/1", f"runs:/{'0' * 32}/model"])
+def test_a_uri_of_nothing_is_named(registered: Path, uri: str) -> None:
+    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow at sqlite:") as caught:
+        load_model(uri)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1/model", "mlflow-artifacts:/none", "file:///none", "abc:/x"])
+def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> None:
+    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow .* Name a folder, models:/") as caught:
+        load_model(uri)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_package_that_an_address_needs_is_named(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(UserError, match=r"^s3://bucket/model needs the Python package boto3\. Install it, or"):
+        load_model("s3://bucket/model")
+
+
+def test_files_of_another_kind_are_named(client: MlflowClient, tmp_path: Path) -> None:
+    run = client.create_run(client.create_experiment("other", artifact_location=(tmp_path / "artifacts").as_uri()))
+    (tmp_path / "notes.txt").write_text("no model")
+    client.log_artifact(run.info.run_id, str(tmp_path / "notes.txt"), "model")
+    with pytest.raises(UserError, match=r"is no model that this package logged \(it holds 0 files model.json\)"):
+        load_model(f"runs:/{run.info.run_id}/model")
+
+
+def test_without_a_store_none_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"MLflow's database .*mlflow.db does not exist. Run from the repository root"):
+        load_model(URI)
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.fixture
+def server(registered: Path, store: str, tmp_path: Path) -> Iterator[str]:
+    """`mlflow models serve` of `URI` at a free port, ended with all that it started."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", URI, "-h", "127.0.0.1", "-p", str(port)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "PATH": path}
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*command, "--env-manager", "local"],
+            cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while not answers(url):
+            running = process.poll() is None and time.monotonic() < deadline
+            assert running, f"no answer within {PATIENCE:.0f} s: {(tmp_path / 'log').read_text()[-2000:]}"
+            time.sleep(0.2)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def answers(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/ping", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, server: str) -> None:
+    model = load_model(registered)
+
+    def ask(images: torch.Tensor, **more: Any) -> requests.Response:
+        return requests.post(f"{server}/invocations", json={"inputs": images.tolist(), **more}, timeout=60)
+
+    def ask_text(text: str) -> requests.Response:
+        headers = {"Content-Type": "application/json"}
+        return requests.post(f"{server}/invocations", data=text, headers=headers, timeout=60)
+
+    for more, expected in (
+        ({}, model.reconstruct(IMAGES)),
+        ({"params": {"output": "reconstructions"}}, model.reconstruct(IMAGES)),
+        ({"params": {"output": "codes"}}, model.encode(IMAGES)),
+        ({"params": {"output": "codes", "temperature": 2}}, model.encode(IMAGES)),  # MLflow drops what it does not know
+    ):
+        answer = ask(IMAGES, **more)
+        assert answer.status_code == 200, answer.text
+        torch.testing.assert_close(torch.tensor(answer.json()["predictions"]), expected, rtol=0, atol=1e-5)
+
+    for wrong, told in (
+        (ask(IMAGES, params={"output": "labels"}), "params.output must be one of reconstructions, codes"),
+        (ask(IMAGES[..., 1:]), "(-1, 1, 8, 8)"),
+        (ask(IMAGES * 255), "images must be floats in [0, 1], found values from "),
+        (ask(IMAGES - 0.5, params={"output": "codes"}), "images must be floats in [0, 1], found values from "),
+        (ask_text(json.dumps({"inputs": [[[[float("nan")] * 8] * 8]]})), "found values from nan to nan"),
+        (ask_text(json.dumps({"inputs": [[[[float("inf")] * 8] * 8]]})), "found values from inf to inf"),
+    ):
+        assert wrong.status_code == 400
+        assert told in wrong.json()["message"]
+        assert "stack_trace" not in wrong.json()
