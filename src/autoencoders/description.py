@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from autoencoders.params.sections import LARGEST_SIDE, ModelParams
+from autoencoders.params.models import AnyModel
+from autoencoders.params.sections import LARGEST_SIDE
 
 
 def _without_training(entry: Any) -> Any:
@@ -54,7 +55,7 @@ class Description(Part):
     """What `model.json` holds."""
 
     name: Name
-    model: Annotated[ModelParams, BeforeValidator(_without_training)]
+    model: Annotated[AnyModel, BeforeValidator(_without_training)]
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
     """Channels, height, width."""
     dataset: Dataset

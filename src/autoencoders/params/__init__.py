@@ -14,23 +14,12 @@ from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
 from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
+from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Network, Pca, Vae
 from autoencoders.params.problems import described
-from autoencoders.params.sections import (
-    Autoencoder,
-    Data,
-    Device,
-    Evaluate,
-    Features,
-    ModelParams,
-    Pca,
-    Plots,
-    Prepare,
-    Tracking,
-    Train,
-    Vae,
-)
+from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
 __all__ = [
+    "KINDS",
     "PARAMETERS",
     "AutoDecoderRung",
     "Autoencoder",
@@ -40,6 +29,7 @@ __all__ = [
     "Features",
     "Ladder",
     "LinearRung",
+    "ModelParams",
     "OneHotRung",
     "OneImageRung",
     "Params",
@@ -74,7 +64,7 @@ class Params(Section):
     data: Data = Data()
     prepare: Prepare = Prepare()
     train: Train = Train()
-    models: Annotated[dict[ModelName, ModelParams], Field(min_length=1)]
+    models: Annotated[dict[ModelName, AnyModel], Field(min_length=1)]
     features: Features = Features()
     evaluate: Evaluate = Evaluate()
     plots: Plots = Plots()
@@ -90,7 +80,7 @@ class Params(Section):
                 )
         return self
 
-    def model(self, name: str) -> Pca | Autoencoder | Vae:
+    def model(self, name: str) -> ModelParams:
         """Return the entry `name` of `models`; raises `UserError` where there is none."""
         try:
             return self.models[name]
@@ -102,7 +92,7 @@ class Params(Section):
     def training_of(self, name: str) -> Train:
         """Return the training settings of the model `name`, its own overrides applied."""
         model = self.model(name)
-        return self.train if isinstance(model, Pca) else self.train.overridden(model.train)
+        return self.train.overridden(model.train) if isinstance(model, Network) else self.train
 
 
 PARAMETERS = (
@@ -115,7 +105,7 @@ PARAMETERS = (
 class _Sections(Params):
     """Some sections of a file that was read whole elsewhere, where what spans sections was checked."""
 
-    models: dict[ModelName, ModelParams] = {}
+    models: dict[ModelName, AnyModel] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> "_Sections":

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import Section
-from autoencoders.params.sections import Autoencoder, Pca, Vae
+from autoencoders.params.models import KINDS
 
 
 def described(error: ValidationError, root: type[Section], raw: Mapping[str, Any]) -> str:
@@ -15,9 +15,6 @@ def described(error: ValidationError, root: type[Section], raw: Mapping[str, Any
     # a default that follows another key, and that key is wrong: it is named itself
     problems = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
     return "; ".join(dict.fromkeys(_describe(one, root, raw) for one in problems))
-
-
-_MODEL_TAGS = {"pca": Pca, "autoencoder": Autoencoder, "vae": Vae}
 
 
 def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:
@@ -36,8 +33,8 @@ def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:
         return f"{path}: {message}" if path != "file" else message
     if "tag" in problem["type"]:
         kind = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
-        hint = suggestion(str(kind), _MODEL_TAGS) if kind else ""
-        return f"{path}.kind: must be one of {', '.join(_MODEL_TAGS)}, found {shown(kind)}.{hint}"
+        hint = suggestion(str(kind), KINDS) if kind else ""
+        return f"{path}.kind: must be one of {', '.join(KINDS)}, found {shown(kind)}.{hint}"
     return f"{path}: {message}, found {shown(problem['input'])}"
 
 
@@ -48,7 +45,7 @@ def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
         if isinstance(node, Mapping) and step in node:
             node = node[step]
     in_file = isinstance(node, Mapping) and part in node
-    is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in _MODEL_TAGS and part not in _TYPES
+    is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in KINDS and part not in _TYPES
     return in_file or is_last
 
 
@@ -59,8 +56,8 @@ _NO_SECTION = {"model_type", "model_attributes_type", "dict_type"}
 def _known_keys(root: type[Section], loc: tuple[Any, ...]) -> list[str]:
     section: Any = root
     for part in loc[:-1]:
-        if part in _MODEL_TAGS:
-            section = _MODEL_TAGS[part]
+        if part in KINDS:
+            section = KINDS[part].params
         elif part in section.model_fields:
             annotation = section.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from autoencoders.errors import shown, suggestion
-from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed, Widths
+from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
+from autoencoders.params.models import TrainOverrides
 
 LARGEST_SIDE = 1024
 """Pixels."""
@@ -88,14 +89,6 @@ class Prepare(Section):
     test: Fraction = 0.15
 
 
-class TrainOverrides(Section):
-    """Training settings that one model may set differently; None means: as in `train`."""
-
-    epochs: Count | None = None
-    batch_size: BatchSize | None = None
-    learning_rate: Rate | None = None
-
-
 class Train(Section):
     """How models are trained."""
 
@@ -113,49 +106,6 @@ class Train(Section):
     def overridden(self, overrides: TrainOverrides) -> "Train":
         """Return these settings with those that `overrides` sets."""
         return self.model_copy(update=overrides.model_dump(exclude_none=True))
-
-
-class Pca(Section):
-    """Principal component analysis, exact."""
-
-    kind: Literal["pca"]
-    latent: Count
-
-
-DEFAULT_HIDDEN = {"mlp": [512, 512], "conv": [32, 64]}
-
-
-def _default_hidden(data: dict[str, Any]) -> list[int]:
-    return DEFAULT_HIDDEN[data.get("arch", "mlp")]
-
-
-class _Network(Section):
-    latent: Count
-    arch: Literal["mlp", "conv"] = "mlp"
-    hidden: Widths = Field(default_factory=_default_hidden)
-    """Widths (mlp) or channels (conv) of the encoder."""
-    decoder_hidden: Widths | None = None
-    """The decoder's, from the code to the image; None: the encoder's in reverse."""
-    train: TrainOverrides = TrainOverrides()
-
-
-class Autoencoder(_Network):
-    """A deterministic autoencoder."""
-
-    kind: Literal["autoencoder"]
-    loss: Literal["mse", "bce"] = "mse"
-
-
-class Vae(_Network):
-    """A variational autoencoder."""
-
-    kind: Literal["vae"]
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
-    beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
-    kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
-
-
-ModelParams = Annotated[Pca | Autoencoder | Vae, Field(discriminator="kind")]
 
 
 class Features(Section):
