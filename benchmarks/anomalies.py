@@ -82,16 +82,17 @@ def _trained(name: str, images: Any, validation: Any, device: "torch.device", ep
     import torch
 
     from autoencoders.data.batches import Batches
-    from autoencoders.models import PCA, build
-    from autoencoders.params import Train
+    from autoencoders.models import build
+    from autoencoders.params import KINDS, Train
     from autoencoders.training.loop import fit
 
     settings = Train.model_validate({**TRAINING, "epochs": epochs or TRAINING["epochs"]})
-    model = build(MODELS[name], images.shape[1:], torch.Generator().manual_seed(settings.seed))
-    if isinstance(model, PCA):
+    entry = KINDS[MODELS[name]["kind"]].params(**MODELS[name])
+    model = build(entry, images.shape[1:], torch.Generator().manual_seed(settings.seed))
+    if not entry.trained_in_epochs:
         model.fit(images)
         return model.to(device)
-    model.start_at(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
+    model.init_output_bias(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
     fit(model, Batches(images, settings.batch_size, device), Batches(validation, 1000, device), settings)
     return model
 

@@ -19,8 +19,9 @@ from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
-from autoencoders.models import VAE, all_finite
+from autoencoders.models import all_finite
 from autoencoders.models.blocks import Shape
+from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
 Floats = Tensor | NDArray[Any]
@@ -122,7 +123,7 @@ class TrainedModel:
         Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
-        if not isinstance(self.network, VAE):
+        if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
             raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")

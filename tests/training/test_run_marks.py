@@ -64,8 +64,10 @@ def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
         train = {"epochs": epochs, "batch_size": batch, "seed": seed}
         (tmp_path / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", "train": train, "models": models}))
         folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]
-        slow = "from autoencoders.stages import train; from time import sleep\n"
-        slow += f"fit = train.fit; train.fit = lambda *a, **k: (sleep({600 if epochs > 2 else 0}), fit(*a, **k))[1]\n"
+        slow = "from autoencoders.training import fitting; from time import sleep\n"
+        slow += (
+            f"fit = fitting.fit; fitting.fit = lambda *a, **k: (sleep({600 if epochs > 2 else 0}), fit(*a, **k))[1]\n"
+        )
         program = f"{slow}from autoencoders.cli import main; main()"
         return subprocess.Popen([sys.executable, "-c", program, "train", "--model", "ae", *folders], cwd=tmp_path)
 

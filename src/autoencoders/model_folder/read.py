@@ -90,7 +90,7 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> LoadedMo
     from autoencoders.models import build, parameter_shapes
 
     description = read_description(folder)
-    entry, (channels, height, width) = description["model"], description["shape"]
+    entry, (channels, height, width) = Description.model_validate(description).model, description["shape"]
     shape = (channels, height, width)
     try:
         expected = parameter_shapes(entry, shape)

@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -134,3 +135,9 @@ class Checkpoint:
             remove_old(self.store, self.warn, everything=self.owner is not None)
         except Unreachable as error:
             self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")
+
+
+def identity_of(description: Mapping[str, Any]) -> str:
+    """Return all that the weights of a training depend on, from what `model.json` says before it."""
+    relevant = {key: description[key] for key in ("model", "shape", "dataset", "train", "hardware")}
+    return json.dumps([relevant, torch.__version__, sys.platform], sort_keys=True)

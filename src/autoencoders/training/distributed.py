@@ -5,7 +5,7 @@ of one process, so that the weights are too, but for the order of floating-point
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Losses = dict[str, Tensor]
-Loss = Callable[[Tensor, Tensor | None, float], Losses]
+from autoencoders.models.base import Losses
+
+Loss = Callable[[Tensor, Tensor | None, Mapping[str, float]], Losses]
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ class _Module(nn.Module):
         self.model = model
         self.loss = loss
 
-    def forward(self, x: Tensor, noise: Tensor | None, beta: float) -> Losses:
-        return self.loss(x, noise, beta)
+    def forward(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float]) -> Losses:
+        return self.loss(x, noise, weights)
 
 
 @contextmanager
