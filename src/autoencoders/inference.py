@@ -155,7 +155,7 @@ class TrainedModel:
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
         rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
         found = [torch.topk(all_finite(row, "distances"), count, largest=False) for row in rows]
-        return Neighbours(torch.cat([one.indices for one in found]), torch.cat([one.values for one in found]))
+        return Neighbours(torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]))
 
     def anomaly_scores(self, images: Floats) -> AnomalyScores:
         """Return how unusual each image is: `mse` (N,) and, of a VAE, `neg_elbo` (N,)."""
@@ -217,13 +217,13 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
 
     Raises `UserError` where there is no model, or one whose files are missing or damaged.
     """
-    place = _device(device)
+    on = _device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
         from autoencoders.tracking.download import downloaded
 
         with downloaded(str(source)) as folder:
-            return TrainedModel(load_trained(folder, place), place)
-    return TrainedModel(load_trained(Path(source), place), place)
+            return TrainedModel(load_trained(folder, on), on)
+    return TrainedModel(load_trained(Path(source), on), on)
 
 
 def _whole(number: object) -> bool:
@@ -233,10 +233,7 @@ def _whole(number: object) -> bool:
 def _device(name: str) -> torch.device:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise UserError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}.")
-    try:
-        return resolve_device(name)
-    except UserError as error:
-        raise UserError(str(error).removeprefix("train.")) from None
+    return resolve_device(name)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:

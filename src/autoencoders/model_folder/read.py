@@ -22,7 +22,7 @@ BYTES = 4
 """Of a number: all are float32."""
 METADATA = "__metadata__"
 """Entry of that file's header that is no array."""
-MOST_HEADER = 2**20
+MAX_HEADER = 2**20
 """Bytes of the JSON that begins a file of weights; a model's has two thousand."""
 RESTORE = "Train the model again, or `dvc pull` it."
 
@@ -125,7 +125,7 @@ def _checked_size(folder: Path, expected: Mapping[str, Sequence[int]]) -> int:
     try:
         with open_file(path) as file:
             length = int.from_bytes(file.read(8), "little")
-            if length > MOST_HEADER:
+            if length > MAX_HEADER:
                 raise ValueError(f"its header would have {length:,} bytes")
             header = json.loads(file.read(length).decode("utf-8"))
             _compare(

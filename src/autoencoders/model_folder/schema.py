@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from autoencoders.params.models import KINDS, AnyModel
-from autoencoders.params.sections import LARGEST_SIDE
+from autoencoders.params.sections import MAX_SIDE
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
@@ -27,7 +27,7 @@ def _visible(text: str) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
 """Finite, as a float32 is: it may go into MLflow, a table or a figure."""

@@ -22,27 +22,23 @@ from autoencoders.runtime.memory import memory_for
 from autoencoders.runtime.pod import kfp_run
 from autoencoders.runtime.progress import EpochProgress
 from autoencoders.tracking.recorder import say
-from autoencoders.training.checkpoint import Checkpoint, identity_of
+from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import join_path
 from autoencoders.training.device import describe, make_deterministic, resolve_device
-from autoencoders.training.distributed import SINGLE_PROCESS, World, process_group
+from autoencoders.training.distributed import SINGLE_PROCESS, WAITING, World, process_group
 from autoencoders.training.fitting import VALIDATION_BATCH, fit_in_closed_form, fit_in_epochs
 from autoencoders.training.loop import EpochMetrics
 
 COPIES = 5
 """Of a network's weights while it is trained: they, their gradients, Adam's two averages, and the best so far."""
 SMALLER = "Choose smaller `hidden` or `latent`, a smaller train.batch_size, or a machine with more memory."
-CHECKPOINT_SIZE = 8
-"""Weights, the best ones, and two moments of each are 4 times a model; 1 GiB holds any history beside them."""
-WAITS, TRAINS, HAS_MODEL = "waits", "trains", "has the model"
-"""What the main process tells the others."""
 
 
 def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
-    Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left one there; one of
-    other parameters is told of, and kept.
+    Resumes from `checkpoints`/`model` where an interrupted run of the same parameters and data left a checkpoint; one
+    of other parameters is kept, with a warning.
     `checkpoints` is a folder or, for machines that do not outlive their work, an object store: s3://bucket/prefix.
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
@@ -59,7 +55,7 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
             network = build(task.entry, task.data.info.shape, generator)
             if world.is_main:
                 _lead(task, network, where, out)
-            elif task.entry.trained_in_epochs and _main_trains(world):
+            elif task.entry.trained_in_epochs and world.wait_for_main():
                 _fit(task, network)
 
 
@@ -101,27 +97,19 @@ class _Task:
 def _lead(task: _Task, network: Model, where: Path | str, out: Path) -> None:
     """Do what one process does: hold the checkpoint, train or take over the model, store and record it."""
     world = task.world if task.entry.trained_in_epochs else SINGLE_PROCESS  # the others have gone: no sums to share
-    limit = CHECKPOINT_SIZE * sum(value.nbytes for value in network.state_dict().values()) + 2**30
     description = task.description()
-    checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run(), limit=limit)
+    checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run(), limit=size_limit(network))
     checkpoint.warn = say
-    checkpoint.while_waiting = lambda: world.broadcast(WAITS)
+    checkpoint.while_waiting = lambda: world.broadcast(WAITING)
     with checkpoint.acquire():
         taken = checkpoint.take_model(out)
-        world.broadcast(HAS_MODEL if taken else TRAINS)
+        world.broadcast(not taken)
         if not taken:
             _train_and_store(task, network, description, checkpoint, out)
     if taken:
         print(f"{task.name}: trained by another process meanwhile, stored in {out}")
         with tracking.FolderRuns(task.params.tracking.experiment) as runs:
             runs.name_models([out], of_task=task.name)
-
-
-def _main_trains(world: World) -> bool:
-    """Wait until the main process says that it trains, or that it was given the model."""
-    while (said := world.broadcast(None)) == WAITS:
-        pass
-    return said == TRAINS
 
 
 def _train_and_store(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import LocalStore, Unreachable, open_store
@@ -135,6 +136,15 @@ class Checkpoint:
             remove_old(self.store, self.warn, everything=self.owner is not None)
         except Unreachable as error:
             self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")
+
+
+def size_limit(model: nn.Module) -> int:
+    """Return how many bytes no checkpoint of a training of `model` exceeds.
+
+    Weights, the best ones and two moments of each are 4 times a model, and twice that is allowed; 1 GiB holds any
+    history beside them.
+    """
+    return 8 * sum(value.nbytes for value in model.state_dict().values()) + 2**30
 
 
 def identity_of(description: Mapping[str, Any]) -> str:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from autoencoders.models.base import Losses
 
+WAITING = "waiting"
+"""What the main process broadcasts now and then while it waits itself."""
 Loss = Callable[[Tensor, Tensor | None, Mapping[str, float]], Losses]
 
 
@@ -49,6 +51,12 @@ class World:
         holder = [value]
         torch.distributed.broadcast_object_list(holder, src=0)
         return holder[0]
+
+    def wait_for_main(self) -> Any:
+        """Return what the main process broadcasts next, other than `WAITING`."""
+        while (message := self.broadcast(None)) == WAITING:
+            pass
+        return message
 
     def all_reduce_sum(self, value: Tensor) -> Tensor:
         """Return the sum of `value` over all processes."""
