@@ -17,10 +17,11 @@ from torch import Tensor
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
-from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, joined
+from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
-from autoencoders.models import VAE, all_finite
+from autoencoders.models import all_finite
 from autoencoders.models.blocks import Shape
+from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
 Floats = Tensor | NDArray[Any]
@@ -122,7 +123,7 @@ class TrainedModel:
         Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
-        if not isinstance(self.network, VAE):
+        if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
             raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
@@ -154,14 +155,14 @@ class TrainedModel:
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
         rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
         found = [torch.topk(all_finite(row, "distances"), count, largest=False) for row in rows]
-        return Neighbours(torch.cat([one.indices for one in found]), torch.cat([one.values for one in found]))
+        return Neighbours(torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]))
 
     def anomaly_scores(self, images: Floats) -> AnomalyScores:
         """Return how unusual each image is: `mse` (N,) and, of a VAE, `neg_elbo` (N,)."""
         x = self._images(images)
         with torch.no_grad(), _full_precision(self.device):
             parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(BLOCK)]
-        scores = joined(parts)
+        scores = concatenate(parts)
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
     def anomalies(self, images: Floats) -> Tensor:
@@ -216,13 +217,13 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
 
     Raises `UserError` where there is no model, or one whose files are missing or damaged.
     """
-    place = _device(device)
+    on = _device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
         from autoencoders.tracking.download import downloaded
 
         with downloaded(str(source)) as folder:
-            return TrainedModel(load_trained(folder, place), place)
-    return TrainedModel(load_trained(Path(source), place), place)
+            return TrainedModel(load_trained(folder, on), on)
+    return TrainedModel(load_trained(Path(source), on), on)
 
 
 def _whole(number: object) -> bool:
@@ -232,10 +233,7 @@ def _whole(number: object) -> bool:
 def _device(name: str) -> torch.device:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise UserError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}.")
-    try:
-        return resolve_device(name)
-    except UserError as error:
-        raise UserError(str(error).removeprefix("train.")) from None
+    return resolve_device(name)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:

@@ -10,11 +10,11 @@ from autoencoders.params.base import Section
 from autoencoders.params.models import KINDS
 
 
-def described(error: ValidationError, root: type[Section], raw: Mapping[str, Any]) -> str:
+def format_errors(error: ValidationError, root: type[Section], raw: Mapping[str, Any]) -> str:
     """Return all problems of `raw`, a mapping to be validated as `root`, in one line."""
-    # a default that follows another key, and that key is wrong: it is named itself
-    problems = [one for one in error.errors() if one["type"] != "default_factory_not_called"]
-    return "; ".join(dict.fromkeys(_describe(one, root, raw) for one in problems))
+    # a default that follows another key is skipped where that key is wrong: the key is named itself
+    problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
+    return "; ".join(dict.fromkeys(_describe(problem, root, raw) for problem in problems))
 
 
 def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:

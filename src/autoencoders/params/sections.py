@@ -7,9 +7,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
-from autoencoders.params.models import TrainOverrides
 
-LARGEST_SIDE = 1024
+MAX_SIDE = 1024
 """Pixels."""
 
 
@@ -25,9 +24,9 @@ def _device(value: str) -> str:
 
 def _size(value: Any) -> Any:
     sides = value if isinstance(value, list | tuple) else [value, value]
-    fits = len(sides) == 2 and all(_whole(side) and 4 <= side <= LARGEST_SIDE for side in sides)
+    fits = len(sides) == 2 and all(_whole(side) and 4 <= side <= MAX_SIDE for side in sides)
     if value is not None and not fits:
-        allowed = f"a number from 4 to {LARGEST_SIDE}, or [height, width] of such"
+        allowed = f"a number from 4 to {MAX_SIDE}, or [height, width] of such"
         raise ValueError(f"should be {allowed}, found {shown(value)}")
     return tuple(value) if isinstance(value, list) else value
 
@@ -38,7 +37,7 @@ def _validation(value: Any) -> Any:
     return value
 
 
-def _said(value: str) -> str:
+def _not_blank(value: str) -> str:
     if not value.strip():
         raise ValueError(f"should not be blank, found {shown(value)}")
     return value
@@ -103,10 +102,6 @@ class Train(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: StrictBool = False
 
-    def overridden(self, overrides: TrainOverrides) -> "Train":
-        """Return these settings with those that `overrides` sets."""
-        return self.model_copy(update=overrides.model_dump(exclude_none=True))
-
 
 class Features(Section):
     """The classifier whose features the Fréchet distance uses, and the number of images compared."""
@@ -136,4 +131,4 @@ class Plots(Section):
 class Tracking(Section):
     """Where runs are recorded."""
 
-    experiment: Annotated[str, AfterValidator(_said)] = "autoencoders"
+    experiment: Annotated[str, AfterValidator(_not_blank)] = "autoencoders"
