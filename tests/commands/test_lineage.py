@@ -27,7 +27,7 @@ def models(
     params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: MlflowClient
 ) -> Path:
     """`pca` and `ae`, trained as by a Kubeflow run, where there is no git."""
-    monkeypatch.setattr("autoencoders.tracking.origin._git", lambda *arguments: "")
+    monkeypatch.setattr("autoencoders.tracking.lineage._git", lambda *arguments: "")
     with monkeypatch.context() as pod:
         for name, value in ENVIRONMENT.items():
             pod.setenv(name, value)

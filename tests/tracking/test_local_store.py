@@ -105,7 +105,7 @@ def test_a_store_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOCKED", 0.01)
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other:
         for lock in ("EXCLUSIVE", "IMMEDIATE"):
             other.execute(f"BEGIN {lock}")
@@ -120,7 +120,7 @@ def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
 def test_a_lock_beside_the_store_is_not_waited_for_without_end(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "MAKING", 0.01)
+    monkeypatch.setattr(database, "MIGRATION_TIMEOUT", 0.01)
     with (tmp_path / "mlflow.db.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r"another process has held .*mlflow\.db\.lock"):
@@ -139,7 +139,7 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
     store: str, monkeypatch: pytest.MonkeyPatch, statement: str, said: str
 ) -> None:
     """A superuser may write whatever the mode says: the database is told to refuse."""
-    opened = database.opened
+    opened = database.open_database
 
     def refusing(file: Path) -> sqlite3.Connection:
         connection = opened(file)
@@ -150,7 +150,7 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE more AS SELECT * FROM experiments")
 
-    monkeypatch.setattr(database, "opened", refusing)
+    monkeypatch.setattr(database, "open_database", refusing)
     monkeypatch.setattr(database, "_try_writing", try_writing)
     with pytest.raises(UserError) as caught:
         tracking.require_store("autoencoders")
@@ -373,7 +373,7 @@ def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.Monke
 
     from autoencoders.tracking import recorder
 
-    monkeypatch.setattr(recorder, "DEADLINE", 0.05)
+    monkeypatch.setattr(recorder, "CALL_TIMEOUT", 0.05)
     hanging, began = tracking.Recorder(), time.monotonic()
     hanging._client.result(30)
     for _ in range(2):

@@ -11,7 +11,7 @@ import pytest
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.tracking import client
-from autoencoders.tracking.links import pages
+from autoencoders.tracking.lineage import run_urls
 
 
 class Answer(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
 
     monkeypatch.setattr(time, "sleep", sleep)
     tracking.require_server()
-    assert slept == [client.POLL] * 3
+    assert slept == [client.POLL_INTERVAL] * 3
     where = f"http://127.0.0.1:{server.server_port}"
     assert capsys.readouterr().err == (
         f"the MLflow server at {where} does not answer (ConnectionError). Waiting for it, 5 min at most.\n"
@@ -79,7 +79,7 @@ def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
     with pytest.raises(UserError) as caught:
         tracking.require_server()
-    assert client.OUTAGE <= now[0] <= client.OUTAGE + client.POLL
+    assert client.MAX_OUTAGE <= now[0] <= client.MAX_OUTAGE + client.POLL_INTERVAL
     assert str(caught.value) == (
         f"the MLflow server at http://127.0.0.1:{server.server_port} does not answer (ConnectionError). "
         "See that it runs, and that the address in the secret is the one that pods use."
@@ -114,7 +114,7 @@ def test_a_server_in_trouble_is_waited_for(
 
 def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", never)
-    assert pages({"vae": "a" * 32}) == {}
+    assert run_urls({"vae": "a" * 32}) == {}
 
 
 @pytest.mark.parametrize("in_pod", [True, False])
@@ -150,7 +150,7 @@ def test_a_server_that_only_takes_connections_is_noticed(
     monkeypatch: pytest.MonkeyPatch, pod: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(client, "HEALTH_TIMEOUT", 0.05)
-    monkeypatch.setattr(client, "OUTAGE", -1.0)
+    monkeypatch.setattr(client, "MAX_OUTAGE", -1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
         with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)\. See that it runs"):

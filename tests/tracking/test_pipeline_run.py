@@ -15,8 +15,8 @@ from autoencoders import kubeflow
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.tracking import ModelRun, RunPublisher, launch
-from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline
+from autoencoders.tracking import ModelRun, RunPublisher, run_context
+from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline, kubeflow_run
 from autoencoders.tracking.store import PARENT, create_run
 
 Task = Callable[..., None]
@@ -43,7 +43,7 @@ def found(client: MlflowClient, run_id: str) -> tuple[str, dict[str, str]]:
 
 
 def pipeline_run(client: MlflowClient) -> str:
-    run_id = launch.kubeflow_run(client, "autoencoders")
+    run_id = kubeflow_run(client, "autoencoders")
     assert run_id
     return run_id
 
@@ -108,7 +108,7 @@ def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, ta
 
 def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowClient, task: Task) -> None:
     above = pipeline_run(client)
-    tags = launch.run_context()
+    tags = run_context()
     lost = create_run(client, "autoencoders", "vae", tags, parent=above)
     elsewhere = create_run(client, "autoencoders", "ae", tags, ladder=True)
     rung = create_run(client, "autoencoders", "ladder: beta", {"kfp_run": "earlier", "kfp_task": "beta"}, parent=above)
@@ -266,7 +266,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
     """`torchrun` tells of a process that ran out of memory; that itself could tell nobody."""
     above = pipeline_run(client)
     runs = {
-        name: create_run(client, "autoencoders", name, {**launch.run_context(), "model": name}, parent=above)
+        name: create_run(client, "autoencoders", name, {**run_context(), "model": name}, parent=above)
         for name in ("vae", "ae")
     }
     fail(SystemExit(1), model="vae")
@@ -275,7 +275,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
 
 def test_an_attempt_that_was_lost_ends_with_its_pipeline(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     above = pipeline_run(client)
-    lost = create_run(client, "autoencoders", "vae", launch.run_context(), parent=above)
+    lost = create_run(client, "autoencoders", "vae", run_context(), parent=above)
     task("report")
     report(tmp_path)
     assert (found(client, above)[0], found(client, lost)[0]) == ("FINISHED", "KILLED")
@@ -315,11 +315,11 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
         fail(SystemExit(3 if before == "failed" else 143), model="vae")
     elif before == "finished":
         report(tmp_path)
-    lost = create_run(client, "autoencoders", "ae", launch.run_context(), parent=above)
+    lost = create_run(client, "autoencoders", "ae", run_context(), parent=above)
     status, failed, error = says
     ends = set()
     for _ in range(2):
-        assert close_pipeline("c0ffee00-1", "autoencoders", status, failed, error) is None  # a database has no pages
+        assert close_pipeline("c0ffee00-1", status, failed, error) is None  # a database has no pages
         run = client.get_run(above)
         tags = run.data.tags
         assert (run.info.status, tags.get(FAILED_TASK), tags.get(ERROR)) == after
@@ -329,7 +329,7 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
 
 
 def test_a_pipeline_that_nobody_recorded_is_not_closed(client: MlflowClient, task: Task) -> None:
-    assert close_pipeline("unknown", "autoencoders", "FAILED", "train", "no image") is None
+    assert close_pipeline("unknown", "FAILED", "train", "no image") is None
     assert everything(client) == []
 
 
@@ -337,7 +337,7 @@ def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(
     client: MlflowClient, begin: Task
 ) -> None:
     fail(SystemExit(3), model="vae")
-    close_pipeline("c0ffee00-1", "autoencoders", "FAILED", "train", "Error (exit code 3)")
+    close_pipeline("c0ffee00-1", "FAILED", "train", "Error (exit code 3)")
     begin("pca")
     above = pipeline_run(client)
     assert found(client, above) == ("RUNNING", {})

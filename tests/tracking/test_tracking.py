@@ -25,7 +25,7 @@ from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.stages.train import train
 from autoencoders.tracking import client as mlflow_client
-from autoencoders.tracking import content, launch, model_run
+from autoencoders.tracking import content, kfp_status, publisher
 from autoencoders.tracking.store import SOURCE_RUN
 
 Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
@@ -141,7 +141,7 @@ def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
 def test_git_dirty_tells_changed_code_but_not_what_the_pipeline_itself_rewrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from autoencoders.tracking.origin import _commit
+    from autoencoders.tracking.lineage import _commit
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -164,7 +164,7 @@ def test_git_dirty_tells_changed_code_but_not_what_the_pipeline_itself_rewrites(
 
 
 def test_the_params_hash_is_of_this_model_and_its_training_alone() -> None:
-    from autoencoders.tracking.origin import params_hash
+    from autoencoders.tracking.lineage import params_hash
 
     one = {"model": {"latent": 2}, "train": {"epochs": 1}, "hardware": "cpu"}
     assert params_hash(one) == params_hash({**one, "hardware": "cuda"})
@@ -347,7 +347,7 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     folder = train_model("ae")
     assert reference(folder)["run_id"] == injected
-    assert client.get_run(injected).data.tags[model_run.RESUMED_RUN] == first[0]
+    assert client.get_run(injected).data.tags[publisher.RESUMED_RUN] == first[0]
     histories(client, injected, folder)
 
 
@@ -434,19 +434,19 @@ def test_the_tasks_of_a_kubeflow_pipeline_share_a_parent_and_are_tagged_with_run
 def test_of_two_parents_made_at_once_the_oldest_stays(
     client: MlflowClient, kubeflow: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = launch.create_run
+    make = kfp_status.create_run
     faster = {}
 
     def make_after_another(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
         faster["run"] = make(client, experiment, name, tags, start=1)
         return make(client, experiment, name, tags)
 
-    monkeypatch.setattr(launch, "create_run", make_after_another)
-    assert launch.kubeflow_run(client, "autoencoders") == faster["run"]
+    monkeypatch.setattr(kfp_status, "create_run", make_after_another)
+    assert kfp_status.kubeflow_run(client, "autoencoders") == faster["run"]
     experiment = client.get_experiment_by_name("autoencoders")
     assert experiment is not None
     assert [run.info.run_id for run in client.search_runs([experiment.experiment_id])] == [faster["run"]]
-    assert launch.kubeflow_run(client, "autoencoders") == faster["run"]
+    assert kfp_status.kubeflow_run(client, "autoencoders") == faster["run"]
 
 
 def test_a_run_injected_by_kubeflow_s_plugin_is_joined_and_no_parent_is_made(

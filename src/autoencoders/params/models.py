@@ -28,6 +28,11 @@ class ModelParams(Section):
     kind: str
     latent: Count
 
+    @property
+    def comparable(self) -> str | None:
+        """What the ELBOs of two models must have in common to compare; None for models without one."""
+        return None
+
 
 class Pca(ModelParams):
     """Principal component analysis, exact."""
@@ -67,6 +72,11 @@ class Vae(Network):
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
     kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+
+    @property
+    def comparable(self) -> str:
+        """The likelihood: probabilities and densities are not of one kind."""
+        return self.likelihood
 
 
 @dataclass(frozen=True)

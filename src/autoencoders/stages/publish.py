@@ -11,7 +11,7 @@ from autoencoders.evaluation.results import read_metrics
 from autoencoders.history import read_history
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.model_folder import read_description, read_reference
-from autoencoders.params import Params, Vae
+from autoencoders.params import KINDS, Params
 
 
 def publish(
@@ -33,7 +33,7 @@ def publish(
         for name in names:
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
-            _tell(runs, name)
+            _confirm(runs, name)
         _publish_reports(runs, ladder, report)
         if len(names) == len(params.models):
             register_best(runs, params, models)
@@ -57,13 +57,13 @@ def _publish_reports(runs: tracking.RunPublisher, ladder: Path, report: Path) ->
     for name in RUNGS:
         if (ladder / name / "rung.json").exists():
             runs.log_rung(ladder / name).result()
-            _tell(runs, name)
+            _confirm(runs, name)
     if report.exists():
         runs.log_report(report).result()
-        _tell(runs, report.name)
+        _confirm(runs, report.name)
 
 
-def _tell(runs: tracking.RunPublisher, name: str) -> None:
+def _confirm(runs: tracking.RunPublisher, name: str) -> None:
     if runs.offline:
         raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
     print(f"{name}: published")
@@ -76,7 +76,13 @@ def record_results(
     if (evaluation / name / "metrics.json").exists():
         codes = evaluation / name / "codes" / "dimensions.csv"
         runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
-    return runs.log_figures(models / name, tracking.figures_of(figures, name))
+    return runs.log_figures(models / name, _figures_of(name, figures))
+
+
+def _figures_of(name: str, folder: Path) -> dict[str, Path]:
+    """Return the figures that show the model `name`: those of all models, and its own without `--<model>`."""
+    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    return {f"{figure}.png": path for path, figure, _, model in parts if model in ("", name)}
 
 
 def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> None:
@@ -96,15 +102,19 @@ def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> 
 def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return alias → (model, metric): the best autoencoder and the best VAE by the validation split.
 
-    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their likelihoods differ and ELBOs do not compare.
+    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their ELBOs do not compare.
     """
     chosen = {}
-    for kind, alias in (("autoencoder", "best-autoencoder"), ("vae", "best-vae")):
-        entries = {name: entry for name, entry in params.models.items() if entry.kind == kind}
+    for alias, has_posterior in (("best-autoencoder", False), ("best-vae", True)):
+        entries = {
+            name: entry
+            for name, entry in params.models.items()
+            if KINDS[entry.kind].can_sample and KINDS[entry.kind].has_posterior == has_posterior
+        }
         if not entries:
             continue
-        likelihoods = {entry.likelihood for entry in entries.values() if isinstance(entry, Vae)}
-        metric, sign = ("val/elbo", -1) if len(likelihoods) == 1 else ("val/mse", 1)
+        by_elbo = has_posterior and len({entry.comparable for entry in entries.values()}) == 1
+        metric, sign = ("val/elbo", -1) if by_elbo else ("val/mse", 1)
         best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
         chosen[alias] = (best, metric)
     return chosen

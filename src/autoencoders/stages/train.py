@@ -22,7 +22,7 @@ from autoencoders.params import Params, Vae
 from autoencoders.runtime.memory import memory_for
 from autoencoders.runtime.pod import kfp_run
 from autoencoders.runtime.progress import EpochProgress
-from autoencoders.tracking.recorder import say
+from autoencoders.tracking.recorder import warn
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
 from autoencoders.training.loop import Row, fit
@@ -91,7 +91,7 @@ def _train(
         return
     limit = CHECKPOINT_SIZE * sum(value.nbytes for value in network.state_dict().values()) + 2**30
     checkpoint = Checkpoint(beneath(checkpoints, model), _identity(description), owner=kfp_run(), limit=limit)
-    checkpoint.warn = say
+    checkpoint.warn = warn
     checkpoint.while_waiting = lambda: together.same(WAITS)
     with checkpoint.locked():
         taken = checkpoint.take_model(out)
