@@ -83,9 +83,9 @@ def _has_store() -> bool:
     """Tell whether MLflow is somewhere: asking for a database that does not exist would make one."""
     if not os.environ.get(VARIABLE):
         return False
-    from autoencoders.tracking.client import database
+    from autoencoders.tracking.client import local_database
 
-    file = database()
+    file = local_database()
     return file is None or file.exists()
 
 

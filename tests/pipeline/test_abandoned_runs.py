@@ -14,7 +14,7 @@ from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import kfp_status
 from autoencoders.tracking.kfp_status import status_in
-from autoencoders.tracking.store import create_run
+from autoencoders.tracking.store import PIPELINE, create_run
 
 from json_server import json_server  # isort: skip
 
@@ -101,7 +101,7 @@ def left(client: MlflowClient) -> Callable[..., dict[str, str]]:
     """Returns the run of each Kubeflow run that is named, all of them left running."""
 
     def leave(*pipelines: str) -> dict[str, str]:
-        tags = {name: {kfp_status.PIPELINE: name} for name in pipelines}
+        tags = {name: {PIPELINE: name} for name in pipelines}
         return {name: create_run(client, "autoencoders", name, tags[name], start=1000) for name in pipelines}
 
     return leave

@@ -16,17 +16,7 @@ from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
 from autoencoders.runtime.pod import kfp_run
-from autoencoders.tracking.database import (
-    SQLITE,
-    file_lock,
-    follow_move,
-    is_known,
-    newer_store,
-    older_store,
-    require_database,
-    split_uri,
-    uri_of,
-)  # fmt: skip
+from autoencoders.tracking import database
 
 if TYPE_CHECKING:
     import requests
@@ -75,19 +65,19 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return uri_of(repository_root() / "mlflow.db")
-    return uri_of(*split_uri(uri)) if uri.startswith(SQLITE) else uri
+        return database.uri_of(repository_root() / "mlflow.db")
+    return database.uri_of(*database.split_uri(uri)) if uri.startswith(database.SQLITE) else uri
 
 
-def database() -> Path | None:
+def local_database() -> Path | None:
     """Return the file that holds the runs, or None where a server does."""
     uri = tracking_uri()
-    return split_uri(uri)[0] if uri.startswith(SQLITE) else None
+    return database.split_uri(uri)[0] if uri.startswith(database.SQLITE) else None
 
 
 def artifact_root() -> Path | None:
     """Return the folder beside a local database in which its artifacts go; a server has its own."""
-    file = database()
+    file = local_database()
     return file.parent / "mlartifacts" if file else None
 
 
@@ -106,7 +96,7 @@ def configure() -> None:
 
 def connect() -> "MlflowClient":
     """Import MLflow and return a client of `tracking_uri()`, whose tables exist."""
-    file = database()
+    file = local_database()
     if file and not file.exists():
         print(f"creating MLflow's database {file} (once, about 10 s)", flush=True)
     configure()
@@ -119,8 +109,7 @@ def connect() -> "MlflowClient":
             client.get_experiment_by_name("Default")
     except mlflow.MlflowException as error:
         if found := re.search(r"found version (\w+), but expected", str(error)):
-            where = without_password(tracking_uri())
-            raise UserError(older_store(where) if is_known(found[1]) else newer_store(where)) from None
+            raise database.of_another_mlflow(without_password(tracking_uri()), found[1]) from None
         raise
     return client
 
@@ -134,9 +123,9 @@ def _making_tables(file: Path | None) -> Iterator[None]:
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     variable = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
-    with file_lock(file.with_name(f"{file.name}.lock")):
+    with database.file_lock(file.with_name(f"{file.name}.lock")):
         if file.exists():
-            follow_move(file, root)
+            database.follow_move(file, root)
         os.environ[variable] = str(root)
         try:
             yield
@@ -186,8 +175,10 @@ def require_server(writes: bool = False) -> None:
 def ask_server(writes: bool = False) -> None:
     """Do the same, once: raise `Unavailable` where the server does not answer, `UserError` where waiting is no use."""
     uri = tracking_uri()
-    if (file := database()) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
-        require_database(file, writes)
+    if (
+        file := local_database()
+    ) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
+        database.require(file, writes)
     if not uri.startswith(("http://", "https://")):
         return
     import requests

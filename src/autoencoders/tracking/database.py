@@ -55,7 +55,7 @@ def uri_of(file: Path, query: str = "") -> str:
     return f"{SQLITE}{text}{query}"
 
 
-def require_database(file: Path, writes: bool) -> None:
+def require(file: Path, writes: bool) -> None:
     """Raise `UserError` where the database cannot be opened, with `writes` not be written, or is of another program.
 
     One that does not exist yet will be made. A lock of another program is waited for, `LOCK_TIMEOUT` seconds at most.
@@ -78,8 +78,9 @@ def require_database(file: Path, writes: bool) -> None:
         raise UserError(_describe_error(file, error)) from None
     if tables and not tables & {"alembic_version", "experiments"}:
         raise UserError(f"{file} is the database of another program than MLflow. {MOVE_IT}")
-    if not all(is_known(number) for (number,) in versions):
-        raise UserError(newer_store(uri_of(file)))
+    for (number,) in versions:
+        if not is_known(number):
+            raise of_another_mlflow(uri_of(file), number)
 
 
 def _require_folder(folder: Path) -> None:
@@ -121,17 +122,14 @@ def is_known(number: str) -> bool:
     return not scripts.is_dir() or any(scripts.glob(f"{glob.escape(number)}_*.py"))
 
 
-def newer_store(store: object) -> str:
-    """Return the message for a store that a newer MLflow has made or changed."""
-    return (
+def of_another_mlflow(store: str, number: str) -> UserError:
+    """Return the error for a `store` whose tables have the version `number`, not the installed MLflow's."""
+    if is_known(number):
+        return UserError(f"{store} is of an older MLflow. Back it up, then run `mlflow db upgrade {store}`.")
+    return UserError(
         f"{store} is of a newer MLflow than the one installed ({version('mlflow')}). Install that one, or name another "
         "store in MLFLOW_TRACKING_URI."
     )
-
-
-def older_store(store: object) -> str:
-    """Return the message for a store that an older MLflow has made."""
-    return f"{store} is of an older MLflow. Back it up, then run `mlflow db upgrade {store}`."
 
 
 def deleted_experiments(file: Path, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -15,18 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.runtime.pod import kfp_run
+from autoencoders.tracking import store
 from autoencoders.tracking.content import set_tags
 from autoencoders.tracking.lineage import PIPELINE_RUN, run_context, run_urls
 from autoencoders.tracking.recorder import EXIT_TIMEOUT, Recorder, is_failure_of_mlflow
-from autoencoders.tracking.store import (
-    PARENT,
-    PIPELINE,
-    create_run,
-    experiment_ids,
-    find_kubeflow_run,
-    injected_run,
-    tagged,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -63,14 +55,14 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
 
     The task that comes first makes it. Where several come first, the oldest run stays and the others are deleted.
     """
-    if found := find_kubeflow_run(client):
+    if found := store.find_kubeflow_run(client):
         return found
     pipeline = os.environ.get("KFP_RUN_ID")
     if not pipeline:
         return None
     tags = {name: value for name, value in run_context().items() if name != "kfp_task"}
-    own = create_run(client, experiment, f"kubeflow {pipeline[:8]}", {**tags, PIPELINE: pipeline})
-    oldest = tagged(client, PIPELINE, pipeline) or own
+    own = store.create_run(client, experiment, f"kubeflow {pipeline[:8]}", {**tags, store.PIPELINE: pipeline})
+    oldest = store.tagged(client, store.PIPELINE, pipeline) or own
     if oldest != own:
         client.delete_run(own)
     return oldest
@@ -81,9 +73,9 @@ def parent_run(client: "MlflowClient", experiment: str, task: str) -> str | None
 
     That of a new pipeline is made, and runs of earlier ones that nobody has ended are ended on the occasion.
     """
-    if injected := injected_run():
+    if injected := store.injected_run():
         return injected
-    if known := find_kubeflow_run(client):
+    if known := store.find_kubeflow_run(client):
         _take_back(client, client.get_run(known), task)
         return known
     if made := kubeflow_run(client, experiment):
@@ -100,13 +92,13 @@ def _end_abandoned(client: "MlflowClient", own: str) -> None:
     if kfp_run() is None:
         return
     until = time.monotonic() + MAX_SECONDS_ASKING
-    running = f"attributes.status = 'RUNNING' and tags.`{PIPELINE}` LIKE '%'"
+    running = f"attributes.status = 'RUNNING' and tags.`{store.PIPELINE}` LIKE '%'"
     try:
         experiment = client.get_run(own).info.experiment_id
         for run in client.search_runs([experiment], running, order_by=["attributes.start_time DESC"]):
             if run.info.run_id == own or time.monotonic() > until:
                 continue
-            if status := _ask_kubeflow(run.data.tags[PIPELINE]):
+            if status := _ask_kubeflow(run.data.tags[store.PIPELINE]):
                 close(client, run, status)
     except Exception as error:
         if not is_failure_of_mlflow(error):  # nor of Kubeflow's server
@@ -142,7 +134,7 @@ def status_in(run: Mapping[str, Any]) -> str | None:
 def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
     """Have a pipeline's run go on, of which `task` begins, unless another task has failed for good."""
     run_id, failures = run.info.run_id, _failures(run)
-    if PIPELINE not in run.data.tags or (run.info.status == "RUNNING" and not failures):
+    if store.PIPELINE not in run.data.tags or (run.info.status == "RUNNING" and not failures):
         return
     if CLOSED in run.data.tags:  # Kubeflow had ended all of it, and tries all that had failed again
         left = {}
@@ -210,7 +202,7 @@ def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> N
 def finish_pipeline(client: "MlflowClient", run_id: str) -> None:
     """Mark a pipeline's run as finished, whatever its tasks went through, and as lost what is left running below it."""
     run = client.get_run(run_id)
-    if PIPELINE in run.data.tags:
+    if store.PIPELINE in run.data.tags:
         _end(client, run, "FINISHED")
 
 
@@ -249,7 +241,7 @@ def close_pipeline(pipeline: str, status: str, task: str = "", error: str = "") 
     """
 
     def action(client: "MlflowClient") -> None:
-        if run_id := tagged(client, PIPELINE, pipeline):
+        if run_id := store.tagged(client, store.PIPELINE, pipeline):
             close(client, client.get_run(run_id), status, task, error)
 
     _record(action, warns=False)
@@ -277,7 +269,7 @@ def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error
 def _end(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
     """End a pipeline's run and what is left running below it; what its tags say already of a failure stays."""
     run_id, tags = run.info.run_id, run.data.tags
-    _end_runs(client, _left_running(client, run_id, tags[PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
+    _end_runs(client, _left_running(client, run_id, tags[store.PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
     if status == "FINISHED":
         _delete_tags(client, run, {FAILED_TASK, ERROR, *(FAILURE + failed for failed in _failures(run))})
     else:
@@ -294,8 +286,8 @@ def _end_runs(client: "MlflowClient", runs: list["Run"], status: str) -> None:
 
 def _left_running(client: "MlflowClient", run_id: str, pipeline: str) -> list["Run"]:
     """Return the runs that belong to a pipeline's, by their place below it or by their tag, and have not ended."""
-    everywhere, found = experiment_ids(client), {}
-    for tag, value in {PARENT: run_id, "kfp_run": pipeline}.items():
+    everywhere, found = store.experiment_ids(client), {}
+    for tag, value in {store.PARENT: run_id, "kfp_run": pipeline}.items():
         for run in client.search_runs(everywhere, f"tags.`{tag}` = '{value}' and attributes.status = 'RUNNING'"):
             found[run.info.run_id] = run
     found.pop(run_id, None)
@@ -304,12 +296,12 @@ def _left_running(client: "MlflowClient", run_id: str, pipeline: str) -> list["R
 
 def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None], warns: bool) -> None:
     """Call `action` with the run of the Kubeflow pipeline that this process is a task of, where that is ours to end."""
-    if injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
+    if store.injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
         return
 
     def with_run(client: "MlflowClient") -> None:
         run_id = kubeflow_run(client, experiment)
-        if run_id and PIPELINE in client.get_run(run_id).data.tags:
+        if run_id and store.PIPELINE in client.get_run(run_id).data.tags:
             action(client, run_id)
 
     _record(with_run, warns)

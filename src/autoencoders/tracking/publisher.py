@@ -15,21 +15,11 @@ from autoencoders.history import read_history
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.params import Params
 from autoencoders.runtime.process import drop_lost_outputs, was_stopped
-from autoencoders.tracking import content, registry
+from autoencoders.tracking import content, registry, store
 from autoencoders.tracking.client import tracking_uri
 from autoencoders.tracking.kfp_status import finish_pipeline, kubeflow_run, parent_run, task_name
 from autoencoders.tracking.lineage import MODEL, model_tags
 from autoencoders.tracking.recorder import EXIT_TIMEOUT, Recorder, is_failure_of_mlflow
-from autoencoders.tracking.store import (
-    PARENT,
-    SOURCE_RUN,
-    create_run,
-    existing,
-    find_run,
-    injected_run,
-    is_of_pipeline,
-    launched_alone,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -126,17 +116,17 @@ class ModelRun(Recorder):
         return run_id
 
     def _find_or_create(self, client: "MlflowClient", experiment: str, name: str, resume: str | None) -> str:
-        injected = injected_run()
-        if injected and existing(client, injected) is None:
+        injected = store.injected_run()
+        if injected and store.existing(client, injected) is None:
             where = without_password(tracking_uri())
             raise UserError(f"MLFLOW_RUN_ID names the run {injected}, which {where} does not have. Unset it.")
-        resume = existing(client, resume) if resume else None
-        run_id = injected if injected and not is_of_pipeline() else resume
+        resume = store.existing(client, resume) if resume else None
+        run_id = injected if injected and not store.is_of_pipeline() else resume
         parent = parent_run(client, experiment, task_name(name))
         if run_id is None:
-            return create_run(client, experiment, name, self._tags, parent=parent)
+            return store.create_run(client, experiment, name, self._tags, parent=parent)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
-        below = {PARENT: parent} if parent and parent != run_id else {}
+        below = {store.PARENT: parent} if parent and parent != run_id else {}
         content.set_tags(client, run_id, {**self._tags, **taken_over, **below})
         if client.get_run(run_id).info.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
@@ -147,10 +137,10 @@ class ModelRun(Recorder):
         if self._marks is None:
             return
         self._marks.mark(run_id)
-        if resumed and resumed != run_id and not existing(client, resumed):
+        if resumed and resumed != run_id and not store.existing(client, resumed):
             self._marks.unmark(resumed)  # of another store
         for left in self._marks.left():
-            if left != run_id and existing(client, left):
+            if left != run_id and store.existing(client, left):
                 if client.get_run(left).info.status == "RUNNING":
                     client.set_terminated(left, "KILLED")
                 self._marks.unmark(left)
@@ -202,7 +192,7 @@ class RunPublisher(Recorder):
 
         def action(client: "MlflowClient") -> None:
             parent = None if own else parent_run(client, self._experiment, task_name())
-            content.log_rung(client, folder, self._experiment, injected_run() if own else None, parent)
+            content.log_rung(client, folder, self._experiment, store.injected_run() if own else None, parent)
 
         return self.attempt(action)
 
@@ -228,7 +218,7 @@ class RunPublisher(Recorder):
         """
 
         def action(client: "MlflowClient") -> None:
-            injected = injected_run()
+            injected = store.injected_run()
             pipeline = None if injected else kubeflow_run(client, self._experiment)
             content.log_report(client, file, self._experiment, injected or pipeline)
             if pipeline:
@@ -244,7 +234,7 @@ class RunPublisher(Recorder):
         """Do the same where the run lacks something: MLflow was away while, or when, the training ended."""
 
         def action(client: "MlflowClient") -> None:
-            run_id = find_run(client, read_reference(model)["run_id"])
+            run_id = store.find_run(client, read_reference(model)["run_id"])
             if run_id is None or not _is_complete(client, run_id, model):
                 _publish(client, model, self._experiment)
 
@@ -266,24 +256,24 @@ class RunPublisher(Recorder):
 
 def log_own_rung(experiment: str, folder: Path) -> None:
     """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
-    if launched_alone():
+    if store.launched_alone():
         with RunPublisher(experiment) as runs:
             runs.log_rung(folder, own=True)
 
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Return the run of the model in `folder`; one that this store lacks is re-created from the folder."""
-    return find_run(client, read_reference(folder)["run_id"]) or _publish(client, folder, experiment)
+    return store.find_run(client, read_reference(folder)["run_id"]) or _publish(client, folder, experiment)
 
 
 def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
     """Bring the run of the model in `folder` up to date, whatever of it there is, and return its id."""
     description, reference = read_description(folder), read_reference(folder)
     start, end = content.times(read_history(folder))
-    run_id = find_run(client, reference["run_id"])
+    run_id = store.find_run(client, reference["run_id"])
     if run_id is None:
-        tags = {**reference.get("tags", {}), SOURCE_RUN: reference["run_id"]}
-        run_id = create_run(client, experiment, description["name"], tags, start=start)
+        tags = {**reference.get("tags", {}), store.SOURCE_RUN: reference["run_id"]}
+        run_id = store.create_run(client, experiment, description["name"], tags, start=start)
     content.describe(client, run_id, description)
     _sync(client, run_id, folder)
     if client.get_run(run_id).info.status != "FINISHED":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import autoencoders
 from autoencoders.errors import UserError, first_line, without_password
-from autoencoders.tracking.client import connect, database, require_server, tracking_uri
+from autoencoders.tracking.client import connect, local_database, require_server, tracking_uri
 from autoencoders.tracking.store import existing, is_missing
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def downloaded(uri: str) -> Iterator[Path]:
     Raises `UserError` where MLflow has no such thing, or does not answer, or what it has is no model of this package.
     """
     require_server()
-    file = database()
+    file = local_database()
     if file and not file.exists():
         raise UserError(
             f"{uri}: MLflow's database {file} does not exist. Run from the repository root, or set MLFLOW_TRACKING_URI."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from autoencoders.errors import UserError
-from autoencoders.tracking.client import artifact_root, database, get, require_server, server_address
+from autoencoders.tracking.client import artifact_root, get, local_database, require_server, server_address
 from autoencoders.tracking.database import deleted_experiments, experiment_name
 
 if TYPE_CHECKING:
@@ -179,13 +179,13 @@ def _experiment_names(experiment: str) -> list[str]:
         return []
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or experiment
     if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        file = database()
+        file = local_database()
         name = (experiment_name(file, number) if file else _ask("get", experiment_id=number).get("name")) or name
     return [name] if os.environ.get("KFP_RUN_ID") else [name, name + LADDER]
 
 
 def _deleted(names: list[str]) -> list[tuple[str, str]]:
-    if file := database():
+    if file := local_database():
         return deleted_experiments(file, names)
     answers = {name: _ask("get-by-name", experiment_name=name) for name in names}
     deleted = {name: found for name, found in answers.items() if found.get("lifecycle_stage") == "deleted"}
