@@ -1,8 +1,11 @@
 """Where MLflow is, and whether it answers: in a pod, where a server is waited for, and elsewhere."""
 
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -215,6 +218,22 @@ def test_nothing_in_the_local_store_depends_on_the_current_folder(
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # as in an experiment in a copy of the repository
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store: str) -> None:
+    program = (
+        "import os\nshow = lambda: print(sorted(name for name in os.environ if name.startswith('MLFLOW_')))\n"
+        "from autoencoders import tracking\nshow()\ntracking.connect()\nshow()"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["MLFLOW_TRACKING_URI"] = store
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )
+    before, after = done.stdout.splitlines()
+    assert before == "['MLFLOW_TRACKING_URI']"
+    assert "MLFLOW_DISABLE_TELEMETRY" in after
+    assert done.stderr == ""
 
 
 def test_no_message_holds_a_password() -> None:

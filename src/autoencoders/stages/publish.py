@@ -23,23 +23,29 @@ def publish(
     ladder: Path = Path("reports/ladder"),
     report: Path = Path("reports/index.html"),
 ) -> None:
-    """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raises `UserError` on failure."""
+    """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raise `UserError` on failure."""
     tracking.require_store(params.tracking.experiment)
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")
-    _check(names, models, evaluation, ladder)
+    rungs = [ladder / name for name in RUNGS if (ladder / name / "rung.json").exists()]
+    _check(names, models, evaluation, rungs)
     with tracking.RunPublisher(params.tracking.experiment, warns=False) as runs:
         for name in names:
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
             _confirm(runs, name)
-        _publish_reports(runs, ladder, report)
+        for rung in rungs:
+            runs.log_rung(rung).result()
+            _confirm(runs, rung.name)
+        if report.exists():
+            runs.log_report(report).result()
+            _confirm(runs, report.name)
         if len(names) == len(params.models):
             register_best(runs, params, models)
 
 
-def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -> None:
+def _check(names: Iterable[str], models: Path, evaluation: Path, rungs: Iterable[Path]) -> None:
     """Raise `UserError` where a file is damaged: before anything is logged, so that nothing is logged in part."""
     for name in names:
         read_description(models / name)
@@ -47,20 +53,8 @@ def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -
         read_history(models / name)
         if (evaluation / name / "metrics.json").exists():
             read_metrics(evaluation / name)
-    for name in RUNGS:
-        if (ladder / name / "rung.json").exists():
-            read_rung(ladder / name)
-
-
-def _publish_reports(runs: tracking.RunPublisher, ladder: Path, report: Path) -> None:
-    """Log the rungs of the ladder and the report, as far as they are there."""
-    for name in RUNGS:
-        if (ladder / name / "rung.json").exists():
-            runs.log_rung(ladder / name).result()
-            _confirm(runs, name)
-    if report.exists():
-        runs.log_report(report).result()
-        _confirm(runs, report.name)
+    for rung in rungs:
+        read_rung(rung)
 
 
 def _confirm(runs: tracking.RunPublisher, name: str) -> None:

@@ -116,7 +116,7 @@ def connect() -> "MlflowClient":
 
 @contextmanager
 def _making_tables(file: Path | None) -> Iterator[None]:
-    """Make a local database's tables in one process at a time, and its experiment `Default` independent of the cwd."""
+    """Let only one process at a time make a local database's tables, with an absolute path of its files."""
     root = artifact_root()
     if file is None or root is None:
         yield
@@ -136,7 +136,7 @@ def _making_tables(file: Path | None) -> Iterator[None]:
 def server_address() -> str | None:
     """Return MLflow's address for a browser, or None where the runs are on no server.
 
-    It is the one that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
+    AUTOENCODERS_MLFLOW_PAGES names it, where browsers use another address than processes.
     """
     if not tracking_uri().startswith(("http://", "https://")):
         return None
@@ -174,10 +174,8 @@ def require_server(writes: bool = False) -> None:
 
 def ask_server(writes: bool = False) -> None:
     """Do the same, once: raise `Unavailable` where the server does not answer, `UserError` where waiting is no use."""
-    uri = tracking_uri()
-    if (
-        file := local_database()
-    ) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
+    uri, file = tracking_uri(), local_database()
+    if file and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
         database.require(file, writes)
     if not uri.startswith(("http://", "https://")):
         return
@@ -209,7 +207,7 @@ def ask_server(writes: bool = False) -> None:
 def get(path: str) -> "requests.Response":
     """Return the server's answer to a GET of `path`, asked as MLflow's own client would; raise what `requests` raises.
 
-    The deadline is for the whole answer: one that `requests` is given begins anew with each byte that comes.
+    The deadline is for the whole answer: the timeout of `requests` begins anew with each byte.
     """
     import requests
 

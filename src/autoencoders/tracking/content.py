@@ -109,7 +109,7 @@ def log_training(client: "MlflowClient", run_id: str, folder: Path, description:
 
 
 def times(rows: Sequence[EpochMetrics]) -> tuple[int | None, int | None]:
-    """Return when a training began and ended, in milliseconds since 1970; None where nobody knows."""
+    """Return when a training began and ended, in milliseconds since 1970; None where that is unknown."""
     if not rows:
         return None, None
     return _milliseconds(rows[0]) - int(rows[0].get("seconds", 0) * 1000), _milliseconds(rows[-1])

@@ -45,7 +45,7 @@ REQUEST_TIMEOUT = 2.0
 
 
 def task_name(model: str = "") -> str:
-    """Return the name of this process's task: its stage's and, where each model has one, the model's."""
+    """Return the name of this process's task: the stage and, where each model has a task, the model."""
     stage = os.environ.get("KFP_TASK", "")
     return f"{stage} {model}" if model else stage
 
@@ -71,7 +71,7 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
 def parent_run(client: "MlflowClient", experiment: str, task: str) -> str | None:
     """Return the run below which those of `task` belong: the injected one, or the Kubeflow pipeline's, which then runs.
 
-    That of a new pipeline is made, and runs of earlier ones that nobody has ended are ended on the occasion.
+    That of a new pipeline is made, and the runs of earlier ones that are still running are ended.
     """
     if injected := store.injected_run():
         return injected
@@ -99,7 +99,7 @@ def _end_abandoned(client: "MlflowClient", own: str) -> None:
             if run.info.run_id == own or time.monotonic() > until:
                 continue
             if status := _ask_kubeflow(run.data.tags[store.PIPELINE]):
-                close(client, run, status)
+                _close(client, run, status)
     except Exception as error:
         if not is_failure_of_mlflow(error):  # nor of Kubeflow's server
             raise
@@ -124,7 +124,7 @@ def _ask_kubeflow(pipeline: str) -> str | None:
 def status_in(run: Mapping[str, Any]) -> str | None:
     """Return MLflow's status for a Kubeflow run as its server describes it; None for one that has not ended.
 
-    A run that somebody terminated ends as FAILED there; that it was CANCELING before tells it from one that failed.
+    A run that was terminated by hand ends as FAILED there; that it was CANCELING before distinguishes it.
     """
     history = [step.get("state") for step in run.get("state_history") or []]
     state = "CANCELED" if run.get("state") == "FAILED" and "CANCELING" in history else run.get("state")
@@ -139,7 +139,7 @@ def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
     if CLOSED in run.data.tags:  # Kubeflow had ended all of it, and tries all that had failed again
         left = {}
     else:  # `task`, by beginning, shows that it is tried again itself, or that what it depends on has succeeded
-        left = {failed: said for failed, said in failures.items() if failed not in (task, _stage(task), *FIRST_STAGES)}
+        left = {key: failure for key, failure in failures.items() if key not in (task, _stage(task), *FIRST_STAGES)}
     _delete_tags(client, run, {CLOSED, *(FAILURE + failed for failed in failures.keys() - left.keys())})
     if left:
         _show(client, run, left)
@@ -158,13 +158,13 @@ def _stage(task: str) -> str:
 def _failures(run: "Run") -> dict[str, str]:
     """Return status and error of each task that failed and was not tried again."""
     tags = run.data.tags
-    return {tag.removeprefix(FAILURE): said for tag, said in sorted(tags.items()) if tag.startswith(FAILURE)}
+    return {tag.removeprefix(FAILURE): text for tag, text in sorted(tags.items()) if tag.startswith(FAILURE)}
 
 
 def _show(client: "MlflowClient", run: "Run", failures: Mapping[str, str]) -> None:
     """Give a pipeline's run the status and the error of the gravest of its failures."""
-    status = "FAILED" if any(said.startswith("FAILED") for said in failures.values()) else "KILLED"
-    grave = [task for task, said in failures.items() if said.startswith(status)]
+    status = "FAILED" if any(failure.startswith("FAILED") for failure in failures.values()) else "KILLED"
+    grave = [task for task, failure in failures.items() if failure.startswith(status)]
     shown = run.data.tags.get(FAILED_TASK)
     task = shown if shown in grave else grave[0]
     error = failures[task].partition(" ")[2]
@@ -184,7 +184,7 @@ def _delete_tags(client: "MlflowClient", run: "Run", tags: set[str]) -> None:
 def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> None:
     """Mark the run of the pipeline that this process is the failing `task` of, and what that left running.
 
-    The task may be tried again. Where MLflow does not answer, nothing is said: the process has its own error to report.
+    The task may be tried again. Where MLflow does not answer, nothing is printed: the process has its own error.
     """
 
     def action(client: "MlflowClient", run_id: str) -> None:
@@ -213,7 +213,7 @@ def fail_pipeline(experiment: str, task: str, error: str) -> None:
         left = [run.data.tags for run in _left_running(client, run_id, os.environ["KFP_RUN_ID"])]
         models = {tags.get("model", "") for tags in left if tags.get("kfp_task") == task}
         name = f"{task} {models.pop()}" if len(models) == 1 else task
-        close(client, client.get_run(run_id), "FAILED", name, error)
+        _close(client, client.get_run(run_id), "FAILED", name, error)
 
     _with_pipeline(experiment, action, warns=True)
 
@@ -242,14 +242,14 @@ def close_pipeline(pipeline: str, status: str, task: str = "", error: str = "") 
 
     def action(client: "MlflowClient") -> None:
         if run_id := store.tagged(client, store.PIPELINE, pipeline):
-            close(client, client.get_run(run_id), status, task, error)
+            _close(client, client.get_run(run_id), status, task, error)
 
     _record(action, warns=False)
     return run_urls({}, pipeline).get(PIPELINE_RUN)
 
 
-def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
-    """End a pipeline's run, and what is left running below it, as Kubeflow says that it ended.
+def _close(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
+    """End a pipeline's run, and what is left running below it, as Kubeflow reports that it ended.
 
     That goes before what tasks have reported, with one exception: what a task has marked as failed is not "killed". A
     run that the last task has finished is failed after all, where Kubeflow could not keep what that task made.
@@ -267,7 +267,7 @@ def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error
 
 
 def _end(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
-    """End a pipeline's run and what is left running below it; what its tags say already of a failure stays."""
+    """End a pipeline's run and what is left running below it; a failure that its tags already name stays."""
     run_id, tags = run.info.run_id, run.data.tags
     _end_runs(client, _left_running(client, run_id, tags[store.PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
     if status == "FINISHED":

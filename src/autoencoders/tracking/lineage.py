@@ -95,7 +95,7 @@ def run_urls(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[st
 
     Without it, the Kubeflow run is the one that this process is a task of. A run that this store lacks has the page of
     the one that was re-created for it. Where no server shows pages or it does not answer, there are none: nothing fails
-    for the want of a link.
+    for a missing link.
     """
     if run_url("", "") is None:
         return {}
@@ -159,7 +159,7 @@ def _model_runs(client: "MlflowClient", what: str) -> list["Run"]:
 
 
 def _of_folder(client: "MlflowClient", folder: Path) -> Origin:
-    """Return what the folder says, and which run has it here."""
+    """Return what the folder holds, and which run of this store has it."""
     description, reference = read_description(folder), read_reference(folder)
     run_id = find_run(client, reference["run_id"])
     params = {**description["model"], **(description["train"] or {})}

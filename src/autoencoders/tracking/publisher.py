@@ -1,4 +1,4 @@
-"""The runs of models: of one that is being trained, and of what is a folder already, with the rungs and the report."""
+"""Runs in MLflow: of a model that is being trained, and of finished folders: models, rungs and the report."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -199,7 +199,7 @@ class RunPublisher(Recorder):
     def name_models(self, models: Iterable[Path], of_task: str = "") -> "Future[Any]":
         """Name the runs of a Kubeflow pipeline's models in the pipeline's run: they may be of an earlier pipeline.
 
-        `of_task` is the model that this process's task is about, if it is about one.
+        `of_task` is the model of this process's task, where each model has a task.
         """
 
         def action(client: "MlflowClient") -> None:
@@ -243,7 +243,7 @@ class RunPublisher(Recorder):
     def register(self, name: str, model: Path, alias: str, metric: str) -> "Future[Any]":
         """Point `alias` of the registered model `name` to the model, unless the one that has it is better by `metric`.
 
-        The result is whether it was not, and so the alias is the model's now.
+        The result is whether the model has the alias now.
         """
 
         def action(client: "MlflowClient") -> bool:

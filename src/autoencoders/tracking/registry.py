@@ -34,7 +34,7 @@ IMPORT = re.compile(rf"^( *(?:from|import) ){autoencoders.__name__}\b", re.MULTI
 
 
 def registered_name(description: Mapping[str, Any]) -> str:
-    """Return the name under which models of a data set are registered: one name, so that aliases tell the best."""
+    """Return the name under which all models of a data set are registered, so that an alias is the best of them."""
     return f"{description['dataset']['name']}-autoencoders"
 
 
@@ -51,7 +51,7 @@ def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Ma
         tags = {WEIGHTS: sha256, "model": description["name"]}
         logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, tags)
     if str(logged.status) != "READY":
-        # a process that is told to stop removes the folder while this thread may still write to it
+        # a process that is stopped removes the folder while this thread may still write to it
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             save_pyfunc(Path(scratch), folder, description, run_id, logged)
             client.log_model_artifacts(logged.model_id, f"{scratch}/model")
@@ -93,7 +93,7 @@ def point_alias(client: "MlflowClient", name: str, alias: str, version: str, met
     if holder is not None and holder.version != version:
         new = client.get_run(str(client.get_model_version(name, version).run_id))
         current = client.get_run(str(holder.run_id))
-        if _comparable(new, current, metric) and _is_better(current, new, metric):
+        if _is_better(current, new, metric):
             return holder.version
         client.delete_model_version_tag(name, holder.version, SELECTED_BY)
     client.set_registered_model_alias(name, alias, version)
@@ -114,16 +114,15 @@ def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | No
     return version if version.run_id and existing(client, version.run_id) else None
 
 
-def _comparable(run: "Run", other: "Run", metric: str) -> bool:
+def _is_better(run: "Run", other: "Run", metric: str) -> bool:
+    """Tell whether `run` is better than `other` by a metric that both have, where that compares."""
+    by_elbo, key = metric == "val/elbo", f"best/{metric}"
     same_data = run.data.tags.get("data_hash") == other.data.tags.get("data_hash")
     same_likelihood = run.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
-    both_have_it = all(f"best/{metric}" in each.data.metrics for each in (run, other))
-    return same_data and (same_likelihood or metric != "val/elbo") and both_have_it
-
-
-def _is_better(run: "Run", other: "Run", metric: str) -> bool:
-    sign = 1 if metric == "val/elbo" else -1
-    return sign * run.data.metrics[f"best/{metric}"] > sign * other.data.metrics[f"best/{metric}"]
+    if not same_data or (by_elbo and not same_likelihood) or key not in run.data.metrics.keys() & other.data.metrics:
+        return False
+    value, reference = run.data.metrics[key], other.data.metrics[key]
+    return value > reference if by_elbo else value < reference
 
 
 def save_pyfunc(

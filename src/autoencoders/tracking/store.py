@@ -42,7 +42,7 @@ def launched_alone() -> bool:
 
 
 def is_missing(error: Exception) -> bool:
-    """Tell whether an exception of MLflow's says that there is no such thing, or can be none."""
+    """Tell whether MLflow raised `error` because the thing does not exist, or its name cannot be one."""
     return getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -88,7 +88,7 @@ def plugin_run(client: "MlflowClient") -> str | None:
 def find_kubeflow_run(client: "MlflowClient", pipeline: str | None = None) -> str | None:
     """Return the run of the Kubeflow run `pipeline`, by default of the one that this process is a task of.
 
-    That one's was made by Kubeflow's plugin, or by a task.
+    The latter was made by Kubeflow's plugin, or by a task.
     """
     own = os.environ.get("KFP_RUN_ID")
     if pipeline is None and own and (found := plugin_run(client)):
@@ -109,7 +109,7 @@ def create_run(
 ) -> str:
     """Create a run, below `parent` and in its experiment where there is one; `start` is in milliseconds since 1970.
 
-    Those of the `ladder` have an experiment of their own, so that the other one holds models only, which compare.
+    Runs of the `ladder` have an experiment of their own: the other one holds models only, which compare.
     """
     tags = {**tags, "mlflow.source.name": "autoencoders", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     if parent:
@@ -165,8 +165,8 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
 def require_store(experiment: str) -> None:
     """Raise `UserError` where MLflow does not answer, its database cannot be written, or an experiment is deleted.
 
-    `experiment` is the one of the models. The ladder's is looked at as well: its runs come last of all. MLflow is not
-    imported for it.
+    `experiment` is the one of the models. The ladder's is checked as well: its runs come last of all. MLflow is not
+    imported for this.
     """
     require_server(writes=True)
     for name, number in _deleted(_experiment_names(experiment)):
@@ -193,7 +193,7 @@ def _deleted(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _ask(method: str, **query: str) -> dict[str, Any]:
-    """Return an experiment as MLflow's server describes it; an empty answer where it does not know or does not say."""
+    """Return an experiment as MLflow's server describes it; an empty dictionary where it gives none."""
     import requests
 
     if server_address() is None:
