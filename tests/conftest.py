@@ -61,7 +61,7 @@ PARAMS = {
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first, so that of two processes neither waits minutes for the other at the end."""
-    longest = ("test_pipeline.py", "test_tracking.py")
+    longest = ("test_pipeline.py", "test_publisher.py")
     items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -33,10 +34,15 @@ def running(command: list[str], url: str, log: Path, **environment: str) -> Iter
     """A server, from the moment at which it answers `url`."""
     with log.open("w") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **environment}, cwd=log.parent
+            command,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **environment},
+            cwd=log.parent,
+            start_new_session=True,
         )
     try:
-        for _ in range(600):
+        for _ in range(1200):
             assert process.poll() is None, log.read_text()[-3000:]
             try:
                 if requests.get(url, timeout=2).status_code < 500:
@@ -48,11 +54,11 @@ def running(command: list[str], url: str, log: Path, **environment: str) -> Iter
             raise AssertionError(f"{url} does not answer: {log.read_text()[-3000:]}")
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # with all that it started
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:  # SeaweedFS waits for clients that are gone
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 

@@ -18,7 +18,7 @@ from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.pyfunc import BATCH, OUTPUTS, Reconstructor
 from autoencoders.stages.publish import publish
-from autoencoders.tracking.logged_model import save_pyfunc, write_code
+from autoencoders.tracking.registry import save_pyfunc, write_code
 
 IMAGES = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
 

@@ -21,27 +21,25 @@ def page(run: dict[str, Any]) -> str | None:
         return str(address)
     if not os.environ.get(VARIABLE):
         return None
-    from autoencoders.tracking.links import ABOVE, pages
+    from autoencoders.tracking.lineage import PIPELINE_RUN, run_urls
 
-    return pages({}, run["run_id"]).get(ABOVE)
+    return run_urls({}, run["run_id"]).get(PIPELINE_RUN)
 
 
 def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) -> None:
     """Mark MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
     if not _has_store():
         return
-    from autoencoders.params.sections import Tracking
     from autoencoders.tracking.kfp_status import close_pipeline
 
     status = "FINISHED" if succeeded else "KILLED" if stopped else "FAILED"
-    close_pipeline(pipeline=run_id, experiment=Tracking().experiment, status=status, task=task, error=error)
+    close_pipeline(pipeline=run_id, status=status, task=task, error=error)
 
 
 def failure(run_id: str) -> tuple[str, str]:
     """Return which task failed and what it said, as MLflow's run of the pipeline has it."""
     from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK
-    from autoencoders.tracking.launch import PIPELINE
-    from autoencoders.tracking.store import tagged
+    from autoencoders.tracking.store import PIPELINE, tagged
 
     def ask(client: "MlflowClient") -> tuple[str, str]:
         found = tagged(client, PIPELINE, run_id)
@@ -85,9 +83,9 @@ def _has_store() -> bool:
     """Tell whether MLflow is somewhere: asking for a database that does not exist would make one."""
     if not os.environ.get(VARIABLE):
         return False
-    from autoencoders.tracking.client import database
+    from autoencoders.tracking.client import local_database
 
-    file = database()
+    file = local_database()
     return file is None or file.exists()
 
 

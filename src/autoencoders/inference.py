@@ -219,7 +219,7 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
     """
     on = _device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
-        from autoencoders.tracking.download import downloaded
+        from autoencoders.tracking.registry import downloaded
 
         with downloaded(str(source)) as folder:
             return TrainedModel(load_trained(folder, on), on)

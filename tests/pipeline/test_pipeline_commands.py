@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from autoencoders import kubeflow
 from autoencoders.params import Params
-from autoencoders.tracking.launch import kubeflow_run
+from autoencoders.tracking.kfp_status import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
 from components import COMPONENTS
 from pipeline.graph import build

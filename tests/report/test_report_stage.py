@@ -180,8 +180,8 @@ def test_a_report_that_is_published_elsewhere_keeps_its_origin(
     params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("autoencoders.tracking.circumstances", lambda: {"python": "3.99", "git_commit": "c0ffee"})
-        elsewhere.setattr(stage.tracking.FolderRuns, "log_report", lambda *arguments: None)
+        elsewhere.setattr("autoencoders.tracking.run_context", lambda: {"python": "3.99", "git_commit": "c0ffee"})
+        elsewhere.setattr(stage.tracking.RunPublisher, "log_report", lambda *arguments: None)
         report(params, **outputs)
     folders = {name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")}
     publish(params, **folders, report=outputs["out"])
@@ -255,7 +255,7 @@ def test_a_run_that_an_outage_left_behind_is_completed_before_models_are_compare
 
 def test_a_run_without_results_is_compared_with_nothing(params: Params, outputs: Outputs, client: MlflowClient) -> None:
     """Nor does it keep a later one from the alias: an earlier version of this package may have left it so."""
-    from autoencoders.tracking.logged_model import point_alias
+    from autoencoders.tracking.registry import point_alias
 
     publish(params, **{name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")})
     [run] = runs_named(client, "ae")
@@ -271,7 +271,7 @@ def test_a_run_that_is_complete_is_left_as_it_is(
 ) -> None:
     report(params, **outputs)
     published: list[Path] = []
-    monkeypatch.setattr("autoencoders.tracking.runs._publish", lambda client, folder, name: published.append(folder))
+    monkeypatch.setattr("autoencoders.tracking.publisher._publish", lambda client, model, name: published.append(model))
     report(params, **outputs)
     assert published == []
 

@@ -1,202 +1,177 @@
-"""MLflow's server is away when a task begins, in a pod and elsewhere."""
+"""MLflow's server goes away while something is recorded, and comes back."""
 
+import shutil
 import socket
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from pathlib import Path
 
+import mlflow.pyfunc
+import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from autoencoders import tracking
-from autoencoders.errors import UserError
-from autoencoders.tracking import client
-from autoencoders.tracking.links import pages
+from autoencoders.params import Params
+from autoencoders.stages.publish import publish
+
+from servers import free_port, running  # isort: skip
+from tracked import histories, in_one, reference, run_in  # isort: skip
+
+Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
 
 
-class Answer(BaseHTTPRequestHandler):
-    status = 200
+class Proxy:
+    """Forwards a port of this machine to a server, until told to be down."""
 
-    def do_GET(self) -> None:
-        self.send_response(self.status)
-        self.end_headers()
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
-    def log_message(self, *arguments: object) -> None:
-        pass
+    @property
+    def uri(self) -> str:
+        return f"http://user:secret@127.0.0.1:{self.port}"
 
+    def down(self) -> None:
+        for connection in [self._listener, *self._open]:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        self._open = []
 
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
-    """MLflow's address; nobody listens there until the server serves."""
-    with HTTPServer(("127.0.0.1", 0), Answer, bind_and_activate=False) as server:
-        server.server_bind()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.server_port}")
-        yield server
+    def up(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                near, far = listener.accept()[0], socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            self._open += [near, far]
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
-@pytest.fixture
-def pod(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setenv("KFP_RUN_ID", "a-run")
-
-
-def serving(server: HTTPServer, then: Callable[[], None]) -> None:
-    server.server_activate()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        then()
-    finally:
-        server.shutdown()
-        thread.join()
-
-
-def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    slept: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 3:
-            server.server_activate()
-            threading.Thread(target=server.handle_request).start()
-
-    monkeypatch.setattr(time, "sleep", sleep)
-    tracking.require_server()
-    assert slept == [client.POLL] * 3
-    where = f"http://127.0.0.1:{server.server_port}"
-    assert capsys.readouterr().err == (
-        f"the MLflow server at {where} does not answer (ConnectionError). Waiting for it, 5 min at most.\n"
-    )
-
-
-def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    with pytest.raises(UserError) as caught:
-        tracking.require_server()
-    assert client.OUTAGE <= now[0] <= client.OUTAGE + client.POLL
-    assert str(caught.value) == (
-        f"the MLflow server at http://127.0.0.1:{server.server_port} does not answer (ConnectionError). "
-        "See that it runs, and that the address in the secret is the one that pods use."
-    )
-
-
-def never(seconds: float) -> None:
-    pytest.fail("waited")
-
-
-def test_a_server_that_refuses_is_not_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Answer, "status", 403)
-
-    def ask() -> None:
-        monkeypatch.setattr(time, "sleep", never)
-        with pytest.raises(UserError, match=r"refuses access \(HTTP 403\)"):
-            tracking.require_server()
-
-    serving(server, ask)
-
-
-def test_a_server_in_trouble_is_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(Answer, "status", 503)
-    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(Answer, "status", 200))
-    serving(server, tracking.require_server)
-    assert "is in trouble (HTTP 503). Waiting for it, 5 min at most." in capsys.readouterr().err
-
-
-def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", never)
-    assert pages({"vae": "a" * 32}) == {}
-
-
-@pytest.mark.parametrize("in_pod", [True, False])
-def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
-    store: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], in_pod: bool
-) -> None:
-    if in_pod:
-        request.getfixturevalue("pod")
-
-    def away(client: object) -> None:
-        raise OSError("connection lost")
-
-    recorder = tracking.Recorder()
-    recorder.attempt(away)
-    recorder.finish()
-    later = "a pipeline's last task, `report`," if in_pod else "`autoencoders publish`"
-    assert capsys.readouterr().err == (
-        "warning: MLflow does not record any more (connection lost). The work goes on and nothing is lost: "
-        f"{later} records it once MLflow answers.\n"
-    )
-
-
-def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "sleep", never)
-    with pytest.raises(UserError) as caught:
-        tracking.require_server()
-    assert str(caught.value).endswith(
-        "Start it, correct MLFLOW_TRACKING_URI, or unset the variable to use the local database."
-    )
-
-
-def test_a_server_that_only_takes_connections_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, pod: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(client, "HEALTH_TIMEOUT", 0.05)
-    monkeypatch.setattr(client, "OUTAGE", -1.0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)\. See that it runs"):
-            tracking.require_server()
-
-
-def test_a_server_s_deleted_experiment_is_refused_before_the_work_the_ladder_s_too(
-    server: HTTPServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Experiments(Answer):
-        def do_GET(self) -> None:
-            super().do_GET()
-            if self.path == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=a+b-ladder":
-                self.wfile.write(b'{"experiment": {"experiment_id": "7", "lifecycle_stage": "deleted"}}')
-            elif self.path.startswith("/api"):
-                self.wfile.write(b'{"experiment": {"experiment_id": "1", "lifecycle_stage": "active"}}')
-
-    def ask() -> None:
-        tracking.require_store("others")
-        with pytest.raises(
-            UserError, match=r"'a b-ladder' is deleted\. Restore it with `mlflow experiments restore -x 7`"
-        ):
-            tracking.require_store("a b")
-
-    server.RequestHandlerClass = Experiments
-    serving(server, ask)
-
-
-def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "HEALTH_TIMEOUT", 0.1)
-    stop = threading.Event()
-
-    def drip(listener: socket.socket) -> None:
-        near = listener.accept()[0]
-        with near:
-            near.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
-            while not stop.wait(0.02):
-                near.sendall(b"a")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip, args=(listener,))
-        thread.start()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    @staticmethod
+    def _forward(source: socket.socket, sink: socket.socket) -> None:
         try:
-            with pytest.raises(UserError, match=r"does not answer \(Timeout\)"):
-                tracking.require_server()
-        finally:
-            stop.set()
-            thread.join()
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture(scope="module")
+def server_port(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    shutil.copy(migrated, folder / "mlflow.db")
+    options = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", "server", *options, *where]
+    with running(command, f"http://127.0.0.1:{port}/health", folder / "log"):
+        yield port
+
+
+@pytest.fixture
+def proxy(server_port: int, params: Params, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    proxy = Proxy(server_port)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
+    yield proxy
+    proxy.down()
+
+
+@pytest.fixture
+def away_from_epoch_2(at_epoch: Callable[[Hook], None], proxy: Proxy) -> None:
+    """The server goes away in the second epoch of a training, once the first is recorded."""
+
+    def go_down(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if row["epoch"] == 2:
+            assert all(attempt.result() is None for attempt in run._attempts)
+            proxy.down()
+
+    at_epoch(go_down)
+
+
+def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_back(
+    train_model: Callable[..., Path],
+    away_from_epoch_2: None,
+    proxy: Proxy,
+    params: Params,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    longer = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 4})})
+    folder = train_model("ae", longer)
+    told = capfd.readouterr()
+    [warning] = [line for line in told.err.splitlines() if line.startswith("warning:")]
+    assert "`autoencoders publish` records it once MLflow answers" in warning
+    assert "secret" not in told.err + told.out
+    assert {path.name for path in folder.iterdir()} == {"weights.safetensors", "model.json", "history.csv", "run.json"}
+
+    proxy.up()
+    client = MlflowClient(proxy.uri)
+    run_id = reference(folder)["run_id"]
+    assert [m.step for m in client.get_metric_history(run_id, "val/loss")] == [1]
+    folders = {**in_one(tmp_path), "models": folder.parent}
+    publish(longer, **folders)
+    publish(longer, **folders)
+    assert len(client.search_model_versions()) == 1
+    assert client.get_run(run_id).info.status == "FINISHED"
+    histories(client, run_id, folder)
+    told = capfd.readouterr()
+    assert told.out.splitlines() == ["ae: published"] * 2
+    assert told.err == ""
+
+    mlflow.set_tracking_uri(proxy.uri)
+    images = np.zeros((3, 1, 8, 8), np.float32)
+    assert mlflow.pyfunc.load_model(f"runs:/{run_id}/model").predict(images).shape == images.shape
+
+
+def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_pipeline(
+    train_model: Callable[..., Path], away_from_epoch_2: None, proxy: Proxy, tmp_path: Path, task: Callable[..., None]
+) -> None:
+    folder = train_model("vae")
+    proxy.up()
+    client = MlflowClient(proxy.uri)
+    assert run_in(client, folder).info.status == "RUNNING"
+    assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [1]
+    (tmp_path / "index.html").write_text("<h1>Report</h1>")
+    with tracking.RunPublisher("autoencoders") as runs:
+        runs.complete_model(folder)
+        runs.log_report(tmp_path / "index.html")
+    run = run_in(client, folder)
+    assert run.info.status == "FINISHED"
+    histories(client, run.info.run_id, folder)
+    assert "best/val/elbo" in run.data.metrics
+    assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
+
+
+def test_a_server_that_comes_back_before_the_end_has_the_whole_run(
+    train_model: Callable[..., Path],
+    at_epoch: Callable[[Hook], None],
+    proxy: Proxy,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def go_down_and_up(run: tracking.ModelRun, row: dict[str, float]) -> None:
+        if row["epoch"] == 1:
+            proxy.down()
+        else:
+            run._attempts[-1].result()
+            proxy.up()
+
+    at_epoch(go_down_and_up)
+    folder = train_model("vae")
+    client = MlflowClient(proxy.uri)
+    run = run_in(client, folder)
+    assert run.info.status == "FINISHED"
+    histories(client, run.info.run_id, folder)
+    assert "MLflow answers again, and its run is complete" in capfd.readouterr().err

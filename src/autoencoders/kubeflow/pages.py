@@ -28,7 +28,7 @@ CURVE_DPI = 80
 
 def show_training(summary: Artifact, model: Artifact) -> None:
     """Write how the training in `model` went for KFP's page of the task, and name the artifact after the model."""
-    from autoencoders.tracking.links import pages
+    from autoencoders.tracking.lineage import run_urls
 
     folder = only(model)
     described, run_id = _description(folder), _run_of(folder)
@@ -38,7 +38,7 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     lines = [f"# {name}", "", keep_units_together(_training_in_words(described, folder)), "", *_validation(described)]
     if (folder / "history.csv").exists():
         lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(described, folder)})"]
-    links = [f"[{what}]({page})" for what, page in pages({"the model's run": run_id}).items()]
+    links = [f"[{what}]({page})" for what, page in run_urls({"the model's run": run_id}).items()]
     where = f"In MLflow: {' · '.join(links)}" if links else f"In MLflow: run `{run_id}`"
     _write(summary, "\n".join([*lines, "", where, ""]))
 
@@ -98,7 +98,7 @@ def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
     import pandas as pd
 
     from autoencoders.stages.compare import SHOWN, as_shown, read_comparison
-    from autoencoders.tracking.links import ABOVE, pages
+    from autoencoders.tracking.lineage import PIPELINE_RUN, run_urls
 
     models, _, comparison = gathered(results)
     measured = read_comparison(comparison / "comparison.csv")
@@ -110,7 +110,7 @@ def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
     shown = as_shown(measured).T
     lines = _markdown_table(["", *shown.columns], [(str(heading), *cells) for heading, cells in shown.iterrows()])
     note = (comparison / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
-    links = [f"[{name}]({page})" for name, page in pages(_runs(models)).items() if name != ABOVE]
+    links = [f"[{name}]({page})" for name, page in run_urls(_runs(models)).items() if name != PIPELINE_RUN]
     _write(table, "\n".join([*lines, "", note, "", *([f"In MLflow: {' · '.join(links)}", ""] if links else [])]))
 
 
@@ -129,12 +129,12 @@ def _cell(text: str) -> str:
 def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     """Write, for KFP's page of the report, links to all runs in MLflow that it is about."""
     from autoencoders.tracking import tracking_uri
-    from autoencoders.tracking.links import pages
-    from autoencoders.tracking.pages import identity
+    from autoencoders.tracking.content import rung_id
+    from autoencoders.tracking.lineage import run_urls
 
     models, _, _ = gathered(results)
-    runs = _runs(models) | {name: identity(Path(rungs.path) / name) for name in RUNGS}
-    links = [f"- [{name}]({address})" for name, address in pages(runs).items()]
+    runs = _runs(models) | {name: rung_id(Path(rungs.path) / name) for name in RUNGS}
+    links = [f"- [{name}]({address})" for name, address in run_urls(runs).items()]
     told = ["The runs in MLflow:", "", *links] if links else [f"The runs are in {without_password(tracking_uri())}."]
     _write(page, "\n".join([*told, ""]))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.pod import SECRETS, filled
-from autoencoders.tracking.launch import PLUGIN
+from autoencoders.tracking.store import PLUGIN
 
 if TYPE_CHECKING:
     from kubeflow.trainer import TrainerClient

@@ -41,6 +41,11 @@ class ModelParams(Section):
     def check_training(self, settings: "Train") -> None:
         """Raise `ValueError`, its message beginning with a key, where the entry contradicts its own `settings`."""
 
+    @property
+    def comparable(self) -> str | None:
+        """What the ELBOs of two models must have in common to compare; None for models without one."""
+        return None
+
 
 class Pca(ModelParams):
     """Principal component analysis, exact."""
@@ -91,6 +96,11 @@ class Vae(Network):
         """Refuse a warm-up of the KL's weight that never ends."""
         if self.kl_warmup > settings.epochs:
             raise ValueError(f"kl_warmup: {self.kl_warmup} is longer than its training ({settings.epochs} epochs)")
+
+    @property
+    def comparable(self) -> str:
+        """The likelihood: probabilities and densities are not of one kind."""
+        return self.likelihood
 
 
 @dataclass(frozen=True)

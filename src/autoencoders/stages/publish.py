@@ -11,7 +11,7 @@ from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
-from autoencoders.params import Params, Vae
+from autoencoders.params import KINDS, Params
 
 
 def publish(
@@ -23,23 +23,29 @@ def publish(
     ladder: Path = Path("reports/ladder"),
     report: Path = Path("reports/index.html"),
 ) -> None:
-    """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raises `UserError` on failure."""
+    """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raise `UserError` on failure."""
     tracking.require_store(params.tracking.experiment)
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")
-    _check(names, models, evaluation, ladder)
-    with tracking.FolderRuns(params.tracking.experiment, warns=False) as runs:
+    rungs = [ladder / name for name in RUNGS if (ladder / name / "rung.json").exists()]
+    _check(names, models, evaluation, rungs)
+    with tracking.RunPublisher(params.tracking.experiment, warns=False) as runs:
         for name in names:
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
-            _tell(runs, name)
-        _publish_reports(runs, ladder, report)
+            _confirm(runs, name)
+        for rung in rungs:
+            runs.log_rung(rung).result()
+            _confirm(runs, rung.name)
+        if report.exists():
+            runs.log_report(report).result()
+            _confirm(runs, report.name)
         if len(names) == len(params.models):
             register_best(runs, params, models)
 
 
-def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -> None:
+def _check(names: Iterable[str], models: Path, evaluation: Path, rungs: Iterable[Path]) -> None:
     """Raise `UserError` where a file is damaged: before anything is logged, so that nothing is logged in part."""
     for name in names:
         read_description(models / name)
@@ -47,37 +53,33 @@ def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -
         read_history(models / name)
         if (evaluation / name / "metrics.json").exists():
             read_metrics(evaluation / name)
-    for name in RUNGS:
-        if (ladder / name / "rung.json").exists():
-            read_rung(ladder / name)
+    for rung in rungs:
+        read_rung(rung)
 
 
-def _publish_reports(runs: tracking.FolderRuns, ladder: Path, report: Path) -> None:
-    """Log the rungs of the ladder and the report, as far as they are there."""
-    for name in RUNGS:
-        if (ladder / name / "rung.json").exists():
-            runs.log_rung(ladder / name).result()
-            _tell(runs, name)
-    if report.exists():
-        runs.log_report(report).result()
-        _tell(runs, report.name)
-
-
-def _tell(runs: tracking.FolderRuns, name: str) -> None:
+def _confirm(runs: tracking.RunPublisher, name: str) -> None:
     if runs.offline:
         raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
     print(f"{name}: published")
 
 
-def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluation: Path, figures: Path) -> Future[Any]:
+def record_results(
+    runs: tracking.RunPublisher, name: str, models: Path, evaluation: Path, figures: Path
+) -> Future[Any]:
     """Log what was measured and drawn of the model `name` to its run, as far as it is there."""
     if (evaluation / name / "metrics.json").exists():
         codes = evaluation / name / "codes" / "dimensions.csv"
         runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
-    return runs.log_figures(models / name, tracking.figures_of(figures, name))
+    return runs.log_figures(models / name, _figures_of(name, figures))
 
 
-def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> None:
+def _figures_of(name: str, folder: Path) -> dict[str, Path]:
+    """Return the figures that show the model `name`: those of all models, and its own without `--<model>`."""
+    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    return {f"{figure}.png": path for path, figure, _, model in parts if model in ("", name)}
+
+
+def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> None:
     """Register the best models of the folder `models`, each under its alias, and say which they are and why.
 
     An alias stays with a better model of the same data that an earlier run registered.
@@ -94,15 +96,19 @@ def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> No
 def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return alias → (model, metric): the best autoencoder and the best VAE by the validation split.
 
-    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their likelihoods differ and ELBOs do not compare.
+    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their ELBOs do not compare.
     """
     chosen = {}
-    for kind, alias in (("autoencoder", "best-autoencoder"), ("vae", "best-vae")):
-        entries = {name: entry for name, entry in params.models.items() if entry.kind == kind}
+    for alias, has_posterior in (("best-autoencoder", False), ("best-vae", True)):
+        entries = {
+            name: entry
+            for name, entry in params.models.items()
+            if KINDS[entry.kind].can_sample and KINDS[entry.kind].has_posterior == has_posterior
+        }
         if not entries:
             continue
-        likelihoods = {entry.likelihood for entry in entries.values() if isinstance(entry, Vae)}
-        metric, sign = ("val/elbo", -1) if len(likelihoods) == 1 else ("val/mse", 1)
+        by_elbo = has_posterior and len({entry.comparable for entry in entries.values()}) == 1
+        metric, sign = ("val/elbo", -1) if by_elbo else ("val/mse", 1)
         best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
         chosen[alias] = (best, metric)
     return chosen

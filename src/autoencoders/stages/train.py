@@ -21,7 +21,7 @@ from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.memory import memory_for
 from autoencoders.runtime.pod import kfp_run
 from autoencoders.runtime.progress import EpochProgress
-from autoencoders.tracking.recorder import say
+from autoencoders.tracking.recorder import warn
 from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import join_path
 from autoencoders.training.device import describe, make_deterministic, resolve_device
@@ -99,7 +99,7 @@ def _lead(task: _Task, network: Model, where: Path | str, out: Path) -> None:
     world = task.world if task.entry.trained_in_epochs else SINGLE_PROCESS  # the others have gone: no sums to share
     description = task.description()
     checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run(), limit=size_limit(network))
-    checkpoint.warn = say
+    checkpoint.warn = warn
     checkpoint.while_waiting = lambda: world.broadcast(WAITING)
     with checkpoint.acquire():
         taken = checkpoint.take_model(out)
@@ -108,7 +108,7 @@ def _lead(task: _Task, network: Model, where: Path | str, out: Path) -> None:
             _train_and_store(task, network, description, checkpoint, out)
     if taken:
         print(f"{task.name}: trained by another process meanwhile, stored in {out}")
-        with tracking.FolderRuns(task.params.tracking.experiment) as runs:
+        with tracking.RunPublisher(task.params.tracking.experiment) as runs:
             runs.name_models([out], of_task=task.name)
 
 

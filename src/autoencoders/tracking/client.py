@@ -7,47 +7,43 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from autoencoders.errors import UserError, without_password
 from autoencoders.runtime.pod import kfp_run
-from autoencoders.tracking.database import SQLITE, held, is_known, newer, older, require, split_uri, uri_of
-from autoencoders.tracking.moved import follow_move
+from autoencoders.tracking import database
 
 if TYPE_CHECKING:
     import requests
     from mlflow import MlflowClient
 
-for variable, value in {
+PAGES = "AUTOENCODERS_MLFLOW_PAGES"
+"""Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
+ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's 7 would stall a training for minutes
     "GIT_PYTHON_REFRESH": "quiet",  # where there is no git, in an image
-}.items():
-    os.environ.setdefault(variable, value)
-warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
-
-PAGES = "AUTOENCODERS_MLFLOW_PAGES"
-"""Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
-T = TypeVar("T")
+}
+"""Variables for MLflow that are set where they are not."""
 HEALTH_TIMEOUT = 5.0
-OUTAGE = 300.0
+MAX_OUTAGE = 300.0
 """Seconds for which a task in a pod waits for a server before it fails."""
-POLL = 5.0
-"""Seconds between looks at a server that is waited for."""
+POLL_INTERVAL = 5.0
+"""Seconds between requests to a server that is waited for."""
 HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 """Hosted servers may have the API alone."""
 
 
 class Unavailable(UserError):
-    """The server does not answer, and may do so later; `what` says so without the advice."""
+    """The server does not answer now, but may later; `what` is the message without the advice."""
 
     def __init__(self, what: str, advice: str) -> None:
         super().__init__(f"{what} {advice}")
@@ -69,33 +65,43 @@ def tracking_uri() -> str:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
-        return uri_of(repository_root() / "mlflow.db")
-    return uri_of(*split_uri(uri)) if uri.startswith(SQLITE) else uri
+        return database.uri_of(repository_root() / "mlflow.db")
+    return database.uri_of(*database.split_uri(uri)) if uri.startswith(database.SQLITE) else uri
 
 
-def database() -> Path | None:
+def local_database() -> Path | None:
     """Return the file that holds the runs, or None where a server does."""
     uri = tracking_uri()
-    return split_uri(uri)[0] if uri.startswith(SQLITE) else None
+    return database.split_uri(uri)[0] if uri.startswith(database.SQLITE) else None
 
 
 def artifact_root() -> Path | None:
     """Return the folder beside a local database in which its artifacts go; a server has its own."""
-    file = database()
+    file = local_database()
     return file.parent / "mlartifacts" if file else None
 
 
-def connect() -> "MlflowClient":
-    """Import MLflow and return a client of `tracking_uri()`, whose tables exist."""
-    file = database()
-    if file and not file.exists():
-        print(f"creating MLflow's database {file} (once, about 10 s)", flush=True)
-    import mlflow
+def configure() -> None:
+    """Import MLflow so that it is quiet and does not wait for a server for minutes."""
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
+    warnings.filterwarnings("ignore", module=r"mlflow(\.|$)")
+    import mlflow  # noqa: F401  it sets levels of its own
 
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for name in ("mlflow.system_metrics", "mlflow.store"):  # they complain of outages in their own way
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def connect() -> "MlflowClient":
+    """Import MLflow and return a client of `tracking_uri()`, whose tables exist."""
+    file = local_database()
+    if file and not file.exists():
+        print(f"creating MLflow's database {file} (once, about 10 s)", flush=True)
+    configure()
+    import mlflow
+
     mlflow.set_tracking_uri(tracking_uri())
     try:
         with _making_tables(file):
@@ -103,42 +109,41 @@ def connect() -> "MlflowClient":
             client.get_experiment_by_name("Default")
     except mlflow.MlflowException as error:
         if found := re.search(r"found version (\w+), but expected", str(error)):
-            where = without_password(tracking_uri())
-            raise UserError(older(where) if is_known(found[1]) else newer(where)) from None
+            raise database.of_another_mlflow(without_password(tracking_uri()), found[1]) from None
         raise
     return client
 
 
 @contextmanager
 def _making_tables(file: Path | None) -> Iterator[None]:
-    """Make a local database's tables in one process at a time, and its experiment `Default` independent of the cwd."""
+    """Let only one process at a time make a local database's tables, with an absolute path of its files."""
     root = artifact_root()
     if file is None or root is None:
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    place = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
-    with held(file.with_name(f"{file.name}.lock")):
+    variable = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
+    with database.file_lock(file.with_name(f"{file.name}.lock")):
         if file.exists():
-            follow_move(file, root)
-        os.environ[place] = str(root)
+            database.follow_move(file, root)
+        os.environ[variable] = str(root)
         try:
             yield
         finally:
-            del os.environ[place]
+            del os.environ[variable]
 
 
 def server_address() -> str | None:
     """Return MLflow's address for a browser, or None where the runs are on no server.
 
-    It is the one that AUTOENCODERS_MLFLOW_PAGES names, where processes and browsers use different addresses.
+    AUTOENCODERS_MLFLOW_PAGES names it, where browsers use another address than processes.
     """
     if not tracking_uri().startswith(("http://", "https://")):
         return None
     return without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
 
 
-def run_page(experiment_id: str, run_id: str) -> str | None:
+def run_url(experiment_id: str, run_id: str) -> str | None:
     """Return the address of a run's page for a browser, or None where no server shows one."""
     server = server_address()
     if server is None:
@@ -151,29 +156,27 @@ def run_page(experiment_id: str, run_id: str) -> str | None:
 def require_server(writes: bool = False) -> None:
     """Raise `UserError` within seconds where MLflow does not answer, or its database cannot be opened.
 
-    With `writes`, the database must be one that can be written.
-
-    In a pod, whose task Kubeflow does not try again when it fails, it has `OUTAGE` seconds to come back.
+    With `writes`, the database must be writable too. In a pod, whose task Kubeflow does not try again when it fails,
+    the server has `MAX_OUTAGE` seconds to come back.
     """
-    until, told = time.monotonic() + OUTAGE, False
+    until, announced = time.monotonic() + MAX_OUTAGE, False
     while True:
         try:
             return ask_server(writes)
         except Unavailable as error:
             if kfp_run() is None or time.monotonic() > until:
                 raise
-            if not told:
-                print(f"{error.what} Waiting for it, {OUTAGE / 60:.0f} min at most.", file=sys.stderr, flush=True)
-            told = True
-            time.sleep(POLL)
+            if not announced:
+                print(f"{error.what} Waiting for it, {MAX_OUTAGE / 60:.0f} min at most.", file=sys.stderr, flush=True)
+            announced = True
+            time.sleep(POLL_INTERVAL)
 
 
 def ask_server(writes: bool = False) -> None:
-    """Raise `UserError` where MLflow's database cannot be opened, or its server does not answer, refuses access or is
-    no MLflow."""
-    uri = tracking_uri()
-    if (file := database()) and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
-        require(file, writes)
+    """Do the same, once: raise `Unavailable` where the server does not answer, `UserError` where waiting is no use."""
+    uri, file = tracking_uri(), local_database()
+    if file and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
+        database.require(file, writes)
     if not uri.startswith(("http://", "https://")):
         return
     import requests
@@ -184,62 +187,54 @@ def ask_server(writes: bool = False) -> None:
     server = f"the MLflow server at {without_password(uri)}"
     try:
         for path in HEALTH_PATHS:
-            answer = get(path)
-            if answer.status_code != 404:
+            status = get(path).status_code
+            if status != 404:
                 break
     except requests.RequestException as error:
         raise Unavailable(f"{server} does not answer ({type(error).__name__}).", fix) from None
-    if answer.status_code in (401, 403):
+    if status in (401, 403):
         raise UserError(
-            f"{server} refuses access (HTTP {answer.status_code}). "
+            f"{server} refuses access (HTTP {status}). "
             "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN; "
             "for an unknown host name, start the server with --allowed-hosts."
         )
-    if answer.status_code == 404:
+    if status == 404:
         raise UserError(f"there is no MLflow at {without_password(uri)}: HTTP 404 for /health and for its API. {fix}")
-    if answer.status_code >= 500:
-        raise Unavailable(f"{server} is in trouble (HTTP {answer.status_code}).", fix)
+    if status >= 500:
+        raise Unavailable(f"{server} is in trouble (HTTP {status}).", fix)
 
 
 def get(path: str) -> "requests.Response":
-    """Return the server's answer to a GET of `path`, asked as MLflow's own client would; raises what `requests` raises.
+    """Return the server's answer to a GET of `path`, asked as MLflow's own client would; raise what `requests` raises.
 
-    The deadline holds for all of it: one that `requests` is given begins anew with each byte that comes.
+    The deadline is for the whole answer: the timeout of `requests` begins anew with each byte.
     """
     import requests
 
-    def ask() -> requests.Response:
-        with requests.Session() as session:
-            _authorize(session)
-            return session.get(f"{tracking_uri().rstrip('/')}{path}", timeout=HEALTH_TIMEOUT)
+    answer: Future[requests.Response] = Future()
 
+    def ask() -> None:
+        try:
+            with requests.Session() as session:
+                _authorize(session)
+                answer.set_result(session.get(f"{tracking_uri().rstrip('/')}{path}", timeout=HEALTH_TIMEOUT))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, daemon=True).start()  # left behind at the deadline
     try:
-        return within(2 * HEALTH_TIMEOUT, ask)
+        return answer.result(2 * HEALTH_TIMEOUT)
     except TimeoutError:
         raise requests.Timeout from None
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """Return what `call` returns, from a thread that is left behind after `seconds`; then raise `TimeoutError`."""
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(call())
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return answer.result(seconds)
-
-
 def _authorize(session: "requests.Session") -> None:
-    environ = os.environ.get
-    if (user := environ("MLFLOW_TRACKING_USERNAME")) and (password := environ("MLFLOW_TRACKING_PASSWORD")):
+    value = os.environ.get
+    if (user := value("MLFLOW_TRACKING_USERNAME")) and (password := value("MLFLOW_TRACKING_PASSWORD")):
         session.auth = (user, password)
-    elif token := environ("MLFLOW_TRACKING_TOKEN"):
+    elif token := value("MLFLOW_TRACKING_TOKEN"):
         session.headers["Authorization"] = f"Bearer {token}"
-    if environ("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+    if value("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         session.verify = False
-    elif certificate := environ("MLFLOW_TRACKING_SERVER_CERT_PATH"):
+    elif certificate := value("MLFLOW_TRACKING_SERVER_CERT_PATH"):
         session.verify = certificate

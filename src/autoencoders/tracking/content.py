@@ -1,25 +1,31 @@
 """What a run holds. Everything here may be logged twice: the second time changes nothing."""
 
 import csv
+import hashlib
 import io
 import json
 import math
+import re
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
+from autoencoders.ladder.record import GROUPS, read_rung
 from autoencoders.model_folder.history import read_history
+from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-Row = Mapping[str, float]
-MOST_SERIES = 64 * 2**20
-"""Bytes of the curves of a rung."""
+EpochMetrics = Mapping[str, float]
+MAX_SERIES_BYTES = 64 * 2**20
+MAX_REPORT_BYTES = 2**30
+REPORT = "autoencoders.report_sha256"
+"""Tag of the run that has a report: the page's hash."""
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
@@ -60,7 +66,7 @@ def set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> No
     client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
 
-def log_history(client: "MlflowClient", run_id: str, rows: Iterable[Row]) -> None:
+def log_history(client: "MlflowClient", run_id: str, rows: Iterable[EpochMetrics]) -> None:
     """Log rows of a history at the time at which each was measured: MLflow keeps equal metrics of one time once."""
     from mlflow.entities import Metric
 
@@ -73,35 +79,6 @@ def log_history(client: "MlflowClient", run_id: str, rows: Iterable[Row]) -> Non
     _log_all(client, run_id, metrics)
 
 
-def log_curves(client: "MlflowClient", run_id: str, series: Path, groups: Collection[str], at: int) -> None:
-    """Log the curves of `series`, a CSV with a column `step` or `epoch`, as `by_step/…` or `by_epoch/…`.
-
-    `groups`: columns that say whose curve it is. All points carry the time `at`, so that they are kept once.
-    """
-    from mlflow.entities import Metric
-
-    try:
-        text = read_bytes(series, MOST_SERIES).decode("utf-8")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-        along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
-        metrics = []
-        for row in rows if along else ():
-            of = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in groups]
-            metrics += [
-                Metric("/".join([f"by_{along}", *of, key]), float(value), at, int(row[str(along)]))
-                for key, value in row.items()
-                if key not in groups and key != along and value
-            ]
-    except (*DAMAGE, TypeError, csv.Error) as error:
-        raise UserError(f"{series} is damaged ({reason(error)}). Run its rung's stage again.") from error
-    _log_all(client, run_id, metrics)
-
-
-def _log_all(client: "MlflowClient", run_id: str, metrics: "list[Metric]") -> None:
-    for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
-        client.log_batch(run_id, metrics[start : start + 1000])
-
-
 def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float]) -> None:
     """Log final metrics that the run does not have with just these values."""
     from mlflow.entities import Metric
@@ -111,6 +88,10 @@ def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float
     new = [Metric(key, value, now, 0) for key, value in metrics.items() if not _equal(present.get(key), value)]
     if new:
         client.log_batch(run_id, new)
+
+
+def _equal(present: float | None, value: float) -> bool:
+    return present == value or (present is not None and math.isnan(present) and math.isnan(value))
 
 
 def log_files(client: "MlflowClient", run_id: str, files: Iterable[Path], folder: str) -> None:
@@ -127,16 +108,121 @@ def log_training(client: "MlflowClient", run_id: str, folder: Path, description:
     set_tags(client, run_id, {name: description[name] for name in facts if name in description})
 
 
-def times(rows: Sequence[Row]) -> tuple[int | None, int | None]:
-    """Return when a training began and ended, in milliseconds since 1970; None where nobody knows."""
+def times(rows: Sequence[EpochMetrics]) -> tuple[int | None, int | None]:
+    """Return when a training began and ended, in milliseconds since 1970; None where that is unknown."""
     if not rows:
         return None, None
     return _milliseconds(rows[0]) - int(rows[0].get("seconds", 0) * 1000), _milliseconds(rows[-1])
 
 
-def _milliseconds(row: Row) -> int:
+def _milliseconds(row: EpochMetrics) -> int:
     return int(row["timestamp"] * 1000)
 
 
-def _equal(present: float | None, value: float) -> bool:
-    return present == value or (present is not None and math.isnan(present) and math.isnan(value))
+def rung_id(folder: Path) -> str:
+    """Return the id by which the run of the rung in `folder` is found: of the form of a run's, but no run's."""
+    return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
+
+
+def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
+    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or to one below `parent`."""
+    rung = read_rung(folder)
+    ended = int(1000 * rung["ended"])
+    tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
+    run_id = tagged(client, SOURCE_RUN, tags[SOURCE_RUN])
+    if run_id and client.get_run(run_id).info.status == "FINISHED":
+        return
+    if run_id is None and own:
+        run_id = own
+        set_tags(client, run_id, tags)
+    elif run_id is None:
+        start, name = ended - int(1000 * rung["seconds"]), f"ladder: {rung['name']}"
+        run_id = create_run(client, experiment, name, tags, parent=parent, start=start, ladder=True)
+    log_params(client, run_id, {f"{rung['name']}.{key}": value for key, value in rung["params"].items()})
+    log_dataset(client, run_id, rung)
+    log_metrics(client, run_id, {**rung["metrics"], "seconds": rung["seconds"]})
+    if (folder / "series.csv").exists():
+        _log_curves(client, run_id, folder / "series.csv", ended)
+    log_files(client, run_id, sorted(folder.iterdir()), "ladder")
+    if run_id != own:
+        client.set_terminated(run_id, "FINISHED", ended)
+
+
+def _log_curves(client: "MlflowClient", run_id: str, series: Path, at: int) -> None:
+    """Log the curves of `series`, a CSV with a column `step` or `epoch`, as `by_step/…` or `by_epoch/…`.
+
+    All points carry the time `at`, so that they are kept once.
+    """
+    from mlflow.entities import Metric
+
+    try:
+        text = read_bytes(series, MAX_SERIES_BYTES).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
+        metrics = []
+        for row in rows if along else ():
+            group = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in GROUPS]
+            metrics += [
+                Metric("/".join([f"by_{along}", *group, key]), float(value), at, int(row[str(along)]))
+                for key, value in row.items()
+                if key not in GROUPS and key != along and value
+            ]
+    except (*DAMAGE, TypeError, csv.Error) as error:
+        raise UserError(f"{series} is damaged ({reason(error)}). Run its rung's stage again.") from error
+    _log_all(client, run_id, metrics)
+
+
+def _log_all(client: "MlflowClient", run_id: str, metrics: "list[Metric]") -> None:
+    for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
+        client.log_batch(run_id, metrics[start : start + 1000])
+
+
+def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> None:
+    """Log the page `file` to the run that has it, the run `injected` by what started the pipeline, or one of its own.
+
+    Its own gets the tags that the page holds: it may have been made elsewhere, and long ago.
+    """
+    page, tags = _read_page(file)
+    mark = {REPORT: hashlib.sha256(page).hexdigest()[:32]}
+    run_id = tagged(client, REPORT, mark[REPORT])
+    if run_id is None and injected:
+        run_id = injected
+        set_tags(client, run_id, mark)
+    elif run_id is None:
+        run_id = create_run(client, experiment, "report", {**tags, **mark}, ladder=True)
+    log_files(client, run_id, [file], "report")
+    if run_id != injected:
+        client.set_terminated(run_id, "FINISHED")
+
+
+def _read_page(file: Path) -> tuple[bytes, dict[str, str]]:
+    """Return a page and the tags that it holds; raise `UserError` where it is damaged."""
+    try:
+        page = read_bytes(file, MAX_REPORT_BYTES)
+        found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', page.decode("utf-8"))
+        tags = json.loads(found[1]) if found else {}
+        if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+            raise ValueError("its origin is no list of tags")
+    except DAMAGE as error:
+        raise UserError(f"{file} is damaged ({reason(error)}). Run the `report` stage.") from error
+    return page, tags
+
+
+def start_system_monitor(run_id: str, resumed: bool) -> Any:
+    """Have a thread of MLflow's log what the machine does, every 5 s, until its `finish` is called."""
+    import psutil
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    psutil.cpu_percent()  # it measures since its last call: without this one, a short training would use 0 %
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=resumed)
+    monitor.start()
+    return monitor
+
+
+def finish_system_monitor(monitor: Any, sample: bool) -> None:
+    """End it; with `sample`, log one sample where the training was shorter than the interval between them."""
+    monitor.finish()
+    if sample and monitor.mlflow_logger.previous_training_timestamp is None:
+        monitor.collect_metrics()
+        monitor.publish_metrics(monitor.aggregate_metrics())
+        monitor.mlflow_logger.flush()

@@ -1,8 +1,8 @@
-"""Status of MLflow's run of a Kubeflow pipeline: while its tasks come and go, and once it has ended.
+"""MLflow's run of a Kubeflow pipeline, and its status: while tasks come and go, and once the pipeline has ended.
 
 A task that fails, or is stopped, marks the run. Its own next attempt takes that back, and no other task does: others
 may go on, and finish, in a pipeline that has failed. The last task finishes the run. Who watches the pipeline from
-outside has the last word, since Kubeflow knows of what no task can tell: pods that never ran, or were lost.
+outside has the last word, since Kubeflow knows of what no task can report: pods that never ran, or were lost.
 
 A run that Kubeflow's own plugin for MLflow made is the plugin's to end.
 """
@@ -11,14 +11,14 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.runtime.pod import kfp_run
-from autoencoders.tracking import kfp_server
+from autoencoders.tracking import store
 from autoencoders.tracking.content import set_tags
-from autoencoders.tracking.launch import PIPELINE, find_kubeflow_run, injected_run, kubeflow_run
-from autoencoders.tracking.recorder import PATIENCE, Recorder, is_failure_of_mlflow
-from autoencoders.tracking.store import PARENT, tagged
+from autoencoders.tracking.lineage import PIPELINE_RUN, run_context, run_urls
+from autoencoders.tracking.recorder import EXIT_TIMEOUT, Recorder, is_failure_of_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,32 +27,55 @@ if TYPE_CHECKING:
 FAILED_TASK = "kfp_failed_task"
 """Tag of a pipeline's run: the task that failed, or was stopped."""
 ERROR = "kfp_error"
-"""Tag of a pipeline's run: what that task said of it."""
+"""Tag of a pipeline's run: that task's error."""
 FAILURE = "kfp_failure."
 """Beginning of tags of a pipeline's run, one for each task that failed or was stopped, and has not begun again since:
-the status, and what the task said."""
+the status, and the task's error."""
 CLOSED = "kfp_state"
 """Tag of a pipeline's run: the status with which Kubeflow ended it."""
-ASKING = 5.0
-"""Seconds after which Kubeflow is asked of no further run: a task has something else to do."""
-BEFORE_ALL = ("download", "prepare")
+MAX_SECONDS_ASKING = 5.0
+"""After which Kubeflow is asked of no further run: a task has other work."""
+FIRST_STAGES = ("download", "prepare")
 """Stages on which all others depend: once another task begins, they have succeeded."""
+KFP_SERVER = "http://ml-pipeline.kubeflow:8888"
+"""The usual address of Kubeflow Pipelines' server, for pods of other namespaces than its own."""
+TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
+REQUEST_TIMEOUT = 2.0
+"""Seconds that the server has for an answer."""
 
 
 def task_name(model: str = "") -> str:
-    """Return the name of this process's task: its stage's and, of those that there are of each model, the model's."""
+    """Return the name of this process's task: the stage and, where each model has a task, the model."""
     stage = os.environ.get("KFP_TASK", "")
     return f"{stage} {model}" if model else stage
 
 
-def run_above(client: "MlflowClient", experiment: str, task: str) -> str | None:
+def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
+    """Return the run of the Kubeflow pipeline that this process is a task of, or None where it is of none.
+
+    The task that comes first makes it. Where several come first, the oldest run stays and the others are deleted.
+    """
+    if found := store.find_kubeflow_run(client):
+        return found
+    pipeline = os.environ.get("KFP_RUN_ID")
+    if not pipeline:
+        return None
+    tags = {name: value for name, value in run_context().items() if name != "kfp_task"}
+    own = store.create_run(client, experiment, f"kubeflow {pipeline[:8]}", {**tags, store.PIPELINE: pipeline})
+    oldest = store.tagged(client, store.PIPELINE, pipeline) or own
+    if oldest != own:
+        client.delete_run(own)
+    return oldest
+
+
+def parent_run(client: "MlflowClient", experiment: str, task: str) -> str | None:
     """Return the run below which those of `task` belong: the injected one, or the Kubeflow pipeline's, which then runs.
 
-    That of a new pipeline is made, and runs of earlier ones that nobody has ended are ended on the occasion.
+    That of a new pipeline is made, and the runs of earlier ones that are still running are ended.
     """
-    if injected := injected_run():
+    if injected := store.injected_run():
         return injected
-    if known := find_kubeflow_run(client, experiment):
+    if known := store.find_kubeflow_run(client):
         _take_back(client, client.get_run(known), task)
         return known
     if made := kubeflow_run(client, experiment):
@@ -68,27 +91,55 @@ def _end_abandoned(client: "MlflowClient", own: str) -> None:
     """
     if kfp_run() is None:
         return
-    until = time.monotonic() + ASKING
-    running = f"attributes.status = 'RUNNING' and tags.`{PIPELINE}` LIKE '%'"
+    until = time.monotonic() + MAX_SECONDS_ASKING
+    running = f"attributes.status = 'RUNNING' and tags.`{store.PIPELINE}` LIKE '%'"
     try:
         experiment = client.get_run(own).info.experiment_id
         for run in client.search_runs([experiment], running, order_by=["attributes.start_time DESC"]):
             if run.info.run_id == own or time.monotonic() > until:
                 continue
-            if status := kfp_server.status_of(run.data.tags[PIPELINE]):
-                close(client, run, status)
+            if status := _ask_kubeflow(run.data.tags[store.PIPELINE]):
+                _close(client, run, status)
     except Exception as error:
         if not is_failure_of_mlflow(error):  # nor of Kubeflow's server
             raise
 
 
+def _ask_kubeflow(pipeline: str) -> str | None:
+    """Return MLflow's status for the Kubeflow run `pipeline`; None where that has not ended, or the server has no such.
+
+    Raises `OSError` where the server does not answer.
+    """
+    import requests
+
+    host, port = (os.environ.get(f"ML_PIPELINE_SERVICE_{what}") for what in ("HOST", "PORT"))
+    server = f"http://{host}:{port}" if host and port else KFP_SERVER
+    token = Path(os.environ.get("KF_PIPELINES_SA_TOKEN_PATH") or TOKEN_FILE)
+    headers = {"Authorization": f"Bearer {token.read_text(encoding='utf-8').strip()}"} if token.exists() else {}
+    answer = requests.get(f"{server}/apis/v2beta1/runs/{pipeline}", headers=headers, timeout=REQUEST_TIMEOUT)
+    run = answer.json() if answer.ok else None
+    return status_in(run) if isinstance(run, dict) else None
+
+
+def status_in(run: Mapping[str, Any]) -> str | None:
+    """Return MLflow's status for a Kubeflow run as its server describes it; None for one that has not ended.
+
+    A run that was terminated by hand ends as FAILED there; that it was CANCELING before distinguishes it.
+    """
+    history = [step.get("state") for step in run.get("state_history") or []]
+    state = "CANCELED" if run.get("state") == "FAILED" and "CANCELING" in history else run.get("state")
+    return {"SUCCEEDED": "FINISHED", "FAILED": "FAILED", "CANCELED": "KILLED"}.get(str(state))
+
+
 def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
     """Have a pipeline's run go on, of which `task` begins, unless another task has failed for good."""
     run_id, failures = run.info.run_id, _failures(run)
-    if PIPELINE not in run.data.tags or (run.info.status == "RUNNING" and not failures):
+    if store.PIPELINE not in run.data.tags or (run.info.status == "RUNNING" and not failures):
         return
-    closed = CLOSED in run.data.tags  # Kubeflow had ended all of it, and tries all that had failed again
-    left = {} if closed else {failed: said for failed, said in failures.items() if not _puts_right(task, failed)}
+    if CLOSED in run.data.tags:  # Kubeflow had ended all of it, and tries all that had failed again
+        left = {}
+    else:  # `task`, by beginning, shows that it is tried again itself, or that what it depends on has succeeded
+        left = {key: failure for key, failure in failures.items() if key not in (task, _stage(task), *FIRST_STAGES)}
     _delete_tags(client, run, {CLOSED, *(FAILURE + failed for failed in failures.keys() - left.keys())})
     if left:
         _show(client, run, left)
@@ -100,29 +151,24 @@ def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
             _show(client, run, since)
 
 
-def _puts_right(task: str, failed: str) -> bool:
-    """Tell whether `task`, by beginning, shows that `failed` is tried again, or has succeeded since."""
-    return failed in (task, _stage(task), *BEFORE_ALL)
-
-
 def _stage(task: str) -> str:
     return task.partition(" ")[0]
 
 
 def _failures(run: "Run") -> dict[str, str]:
-    """Return what tasks said that failed and were not tried again, each with its status in front."""
+    """Return status and error of each task that failed and was not tried again."""
     tags = run.data.tags
-    return {tag.removeprefix(FAILURE): said for tag, said in sorted(tags.items()) if tag.startswith(FAILURE)}
+    return {tag.removeprefix(FAILURE): text for tag, text in sorted(tags.items()) if tag.startswith(FAILURE)}
 
 
 def _show(client: "MlflowClient", run: "Run", failures: Mapping[str, str]) -> None:
-    """Give a pipeline's run the status and the words of the gravest of its failures."""
-    status = "FAILED" if any(said.startswith("FAILED") for said in failures.values()) else "KILLED"
-    grave = [task for task, said in failures.items() if said.startswith(status)]
+    """Give a pipeline's run the status and the error of the gravest of its failures."""
+    status = "FAILED" if any(failure.startswith("FAILED") for failure in failures.values()) else "KILLED"
+    grave = [task for task, failure in failures.items() if failure.startswith(status)]
     shown = run.data.tags.get(FAILED_TASK)
     task = shown if shown in grave else grave[0]
-    said = failures[task].partition(" ")[2]
-    set_tags(client, run.info.run_id, {tag: text for tag, text in {FAILED_TASK: task, ERROR: said}.items() if text})
+    error = failures[task].partition(" ")[2]
+    set_tags(client, run.info.run_id, {tag: text for tag, text in {FAILED_TASK: task, ERROR: error}.items() if text})
     if run.info.status != status:
         client.set_terminated(run.info.run_id, status)
 
@@ -138,7 +184,7 @@ def _delete_tags(client: "MlflowClient", run: "Run", tags: set[str]) -> None:
 def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> None:
     """Mark the run of the pipeline that this process is the failing `task` of, and what that left running.
 
-    The task may be tried again. Where MLflow does not answer, nothing is said: the process has its own error to tell.
+    The task may be tried again. Where MLflow does not answer, nothing is printed: the process has its own error.
     """
 
     def action(client: "MlflowClient", run_id: str) -> None:
@@ -156,18 +202,18 @@ def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> N
 def finish_pipeline(client: "MlflowClient", run_id: str) -> None:
     """Mark a pipeline's run as finished, whatever its tasks went through, and as lost what is left running below it."""
     run = client.get_run(run_id)
-    if PIPELINE in run.data.tags:
+    if store.PIPELINE in run.data.tags:
         _end(client, run, "FINISHED")
 
 
 def fail_pipeline(experiment: str, task: str, error: str) -> None:
-    """End the run of this pipeline, whose `task` failed; what that has said itself stays."""
+    """End the run of this pipeline, whose `task` failed; an error that the task has reported itself stays."""
 
     def action(client: "MlflowClient", run_id: str) -> None:
         left = [run.data.tags for run in _left_running(client, run_id, os.environ["KFP_RUN_ID"])]
         models = {tags.get("model", "") for tags in left if tags.get("kfp_task") == task}
-        of = f"{task} {models.pop()}" if len(models) == 1 else task
-        close(client, client.get_run(run_id), "FAILED", of, error)
+        name = f"{task} {models.pop()}" if len(models) == 1 else task
+        _close(client, client.get_run(run_id), "FAILED", name, error)
 
     _with_pipeline(experiment, action, warns=True)
 
@@ -187,30 +233,26 @@ def interrupt_pipeline(experiment: str) -> None:
     _with_pipeline(experiment, action, warns=True)
 
 
-def close_pipeline(pipeline: str, experiment: str, status: str, task: str = "", error: str = "") -> str | None:
+def close_pipeline(pipeline: str, status: str, task: str = "", error: str = "") -> str | None:
     """Mark MLflow's run of the Kubeflow run `pipeline`, which has ended, as `status`, and return its page.
 
-    For who watches a pipeline from outside; `task` failed, and said `error`. Doing so again changes nothing.
-    Where MLflow does not answer, nothing happens; where it has no such run, or no page, None is returned.
+    For who watches a pipeline from outside; `task` failed with `error`. Doing so again changes nothing. Where MLflow
+    does not answer, nothing happens; where it has no such run, or no page, None is returned.
     """
-    from autoencoders.tracking.links import ABOVE, pages
 
-    def attempt(client: "MlflowClient") -> None:
-        if run_id := tagged(client, PIPELINE, pipeline):
-            close(client, client.get_run(run_id), status, task, error)
+    def action(client: "MlflowClient") -> None:
+        if run_id := store.tagged(client, store.PIPELINE, pipeline):
+            _close(client, client.get_run(run_id), status, task, error)
 
-    recorder = Recorder()
-    recorder.warns = False
-    recorder.attempt(attempt)
-    recorder.finish(tell=False, timeout=PATIENCE)
-    return pages({}, pipeline).get(ABOVE)
+    _record(action, warns=False)
+    return run_urls({}, pipeline).get(PIPELINE_RUN)
 
 
-def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
-    """End a pipeline's run, and what is left running below it, as Kubeflow says that it ended.
+def _close(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
+    """End a pipeline's run, and what is left running below it, as Kubeflow reports that it ended.
 
-    That stands above what tasks have said, with one exception: what a task has marked as failed is not "killed". A run
-    that the last task has finished is failed after all, where Kubeflow could not keep what that task made.
+    That goes before what tasks have reported, with one exception: what a task has marked as failed is not "killed". A
+    run that the last task has finished is failed after all, where Kubeflow could not keep what that task made.
     """
     if run.info.status == "FAILED" and status == "KILLED":
         status = "FAILED"
@@ -225,14 +267,14 @@ def close(client: "MlflowClient", run: "Run", status: str, task: str = "", error
 
 
 def _end(client: "MlflowClient", run: "Run", status: str, task: str = "", error: str = "") -> None:
-    """End a pipeline's run and what is left running below it; what its tags say already of a failure stays."""
+    """End a pipeline's run and what is left running below it; a failure that its tags already name stays."""
     run_id, tags = run.info.run_id, run.data.tags
-    _end_runs(client, _left_running(client, run_id, tags[PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
+    _end_runs(client, _left_running(client, run_id, tags[store.PIPELINE]), "FAILED" if status == "FAILED" else "KILLED")
     if status == "FINISHED":
         _delete_tags(client, run, {FAILED_TASK, ERROR, *(FAILURE + failed for failed in _failures(run))})
     else:
-        said = {FAILED_TASK: task, ERROR: error}
-        set_tags(client, run_id, {tag: text for tag, text in said.items() if text and tag not in tags})
+        failure = {FAILED_TASK: task, ERROR: error}
+        set_tags(client, run_id, {tag: text for tag, text in failure.items() if text and tag not in tags})
     if run.info.status != status:
         client.set_terminated(run_id, status)
 
@@ -242,28 +284,31 @@ def _end_runs(client: "MlflowClient", runs: list["Run"], status: str) -> None:
         client.set_terminated(run.info.run_id, status)
 
 
-def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None], warns: bool) -> None:
-    """Call `action` with the run of the Kubeflow pipeline that this process is a task of, where that is ours to end."""
-    if injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
-        return
-
-    def attempt(client: "MlflowClient") -> None:
-        run_id = kubeflow_run(client, experiment)
-        if run_id and PIPELINE in client.get_run(run_id).data.tags:
-            action(client, run_id)
-
-    recorder = Recorder()
-    recorder.warns = warns
-    recorder.attempt(attempt)
-    recorder.finish(tell=warns, timeout=None if warns else PATIENCE)
-
-
 def _left_running(client: "MlflowClient", run_id: str, pipeline: str) -> list["Run"]:
     """Return the runs that belong to a pipeline's, by their place below it or by their tag, and have not ended."""
-    everywhere = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = {}
-    for tag, value in {PARENT: run_id, "kfp_run": pipeline}.items():
+    everywhere, found = store.experiment_ids(client), {}
+    for tag, value in {store.PARENT: run_id, "kfp_run": pipeline}.items():
         for run in client.search_runs(everywhere, f"tags.`{tag}` = '{value}' and attributes.status = 'RUNNING'"):
             found[run.info.run_id] = run
     found.pop(run_id, None)
     return list(found.values())
+
+
+def _with_pipeline(experiment: str, action: Callable[["MlflowClient", str], None], warns: bool) -> None:
+    """Call `action` with the run of the Kubeflow pipeline that this process is a task of, where that is ours to end."""
+    if store.injected_run() or not os.environ.get("KFP_RUN_ID") or not os.environ.get("MLFLOW_TRACKING_URI"):
+        return
+
+    def with_run(client: "MlflowClient") -> None:
+        run_id = kubeflow_run(client, experiment)
+        if run_id and store.PIPELINE in client.get_run(run_id).data.tags:
+            action(client, run_id)
+
+    _record(with_run, warns)
+
+
+def _record(action: Callable[["MlflowClient"], None], warns: bool) -> None:
+    recorder = Recorder()
+    recorder.warns = warns
+    recorder.attempt(action)
+    recorder.finish(raises=warns, timeout=None if warns else EXIT_TIMEOUT)

@@ -1,22 +1,120 @@
-"""What a trained model came from (commit, data, parameters, image, Kubeflow run, MLflow run), from any end of it."""
+"""What a run came from: the tags that tie it to commit, stage and inputs, what they tell of a model, and its page."""
 
+import hashlib
+import json
+import os
+import platform
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, first_line, without_password
-from autoencoders.tracking import runs
-from autoencoders.tracking.client import connect, require_server, run_page, tracking_uri
+from autoencoders.model_folder import read_description, read_reference
+from autoencoders.tracking.client import ask_server, connect, require_server, run_url, tracking_uri
 from autoencoders.tracking.recorder import is_failure_of_mlflow
-from autoencoders.tracking.store import existing, recreated
+from autoencoders.tracking.store import PARENT, existing, experiment_ids, find_kubeflow_run, find_run, injected_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
+REWRITTEN = (":(exclude,top,glob)**/dvc.lock", ":(exclude,top,glob)evaluation/*/metrics.json")
+"""What the pipeline itself rewrites: that leaves the commit's code and parameters as they are."""
+VARIABLES = {
+    "dvc_stage": "DVC_STAGE",
+    "dvc_experiment": "DVC_EXP_NAME",
+    "kfp_run": "KFP_RUN_ID",
+    "kfp_task": "KFP_TASK",
+    "image": "AUTOENCODERS_IMAGE",
+}
+"""Tag → environment variable, set by what started the process."""
+MODEL = "kfp_model."
+"""Beginning of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
+PIPELINE_RUN = "pipeline"
+"""Name of the pipeline's run among those of `run_urls`."""
+
 Origin = dict[str, str]
-"""What is known, in the order in which it is shown."""
+"""What is known of a model, in the order in which it is shown."""
+
+
+def model_tags(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of a model trained here and now.
+
+    `params_hash` is over the parameters of this model and its training alone, `data_hash` over the arrays of all
+    splits.
+    """
+    return {
+        "model": description["name"],
+        "kind": description["model"]["kind"],
+        "data_hash": description["dataset"]["content_hash"],
+        "params_hash": params_hash(description),
+        "hardware": description["hardware"],
+        **run_context(),
+    }
+
+
+def run_context() -> dict[str, str]:
+    """Return the tags of anything run here and now: versions, commit, DVC stage and experiment, Kubeflow run and task,
+    image.
+
+    Where there is no git, as in an image, GIT_COMMIT and GIT_DIRTY say which commit the code is of.
+    """
+    tags = {"python": platform.python_version()}
+    commit, dirty = _commit()
+    if commit:
+        tags |= {"git_commit": commit, "git_dirty": dirty, "mlflow.source.git.commit": commit}
+    return tags | {tag: value for tag, variable in VARIABLES.items() if (value := os.environ.get(variable))}
+
+
+def params_hash(description: Mapping[str, Any]) -> str:
+    """Return a hash of the parameters that a model and its training have."""
+    relevant = [description["model"], description["train"]]
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _commit() -> tuple[str, str]:
+    """Return the commit, and "true" where tracked files differ from it."""
+    if commit := _git("rev-parse", "HEAD"):
+        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *REWRITTEN)
+        return commit, str(bool(changes)).lower()
+    return os.environ.get("GIT_COMMIT", ""), os.environ.get("GIT_DIRTY", "false").lower()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def run_urls(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[str, str]:
+    """Return the page of each run (name → id), and as `pipeline` that of the Kubeflow run `pipeline`'s.
+
+    Without it, the Kubeflow run is the one that this process is a task of. A run that this store lacks has the page of
+    the one that was re-created for it. Where no server shows pages or it does not answer, there are none: nothing fails
+    for a missing link.
+    """
+    if run_url("", "") is None:
+        return {}
+    try:
+        ask_server()
+        client = connect()
+        if pipeline is None and (injected := injected_run()):
+            known = {PIPELINE_RUN: client.get_run(injected).data.tags.get(PARENT)}
+        else:
+            known = {PIPELINE_RUN: find_kubeflow_run(client, pipeline)}
+        known |= {name: find_run(client, run_id) for name, run_id in run_ids.items()}
+        found = {name: client.get_run(run_id).info for name, run_id in known.items() if run_id}
+    except UserError:
+        return {}
+    except Exception as error:
+        if is_failure_of_mlflow(error):
+            return {}
+        raise
+    return {name: str(run_url(info.experiment_id, info.run_id)) for name, info in found.items()}
 
 
 def origins(what: str) -> list[Origin]:
@@ -29,7 +127,7 @@ def origins(what: str) -> list[Origin]:
     try:
         if (Path(what) / "model.json").exists():
             return [_of_folder(client, Path(what))]
-        found = [_of_run(run) for run in _runs(client, what)]
+        found = [_of_run(run) for run in _model_runs(client, what)]
     except Exception as error:
         if is_failure_of_mlflow(error):
             raise UserError(f"MLflow at {without_password(tracking_uri())} failed: {first_line(error)}") from None
@@ -42,43 +140,42 @@ def origins(what: str) -> list[Origin]:
     return found
 
 
-def _runs(client: "MlflowClient", what: str) -> list["Run"]:
+def _model_runs(client: "MlflowClient", what: str) -> list["Run"]:
     """Return the runs of trained models that `what` names, the oldest first."""
     if re.fullmatch(r"[0-9a-f]{32}", what):
-        run_id = existing(client, what) or recreated(client, what)
+        run_id = find_run(client, what)
         run = client.get_run(run_id) if run_id else None
         if run and "model" in run.data.tags:
             return [run]
         what = run.data.tags.get("kfp_run", what) if run else what
     if not re.fullmatch(r"[\w-]+", what):
         return []
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found = client.search_runs(experiments, f"tags.kfp_run = '{what}'")
+    found = client.search_runs(experiment_ids(client), f"tags.kfp_run = '{what}'")
     models = {run.info.run_id: run for run in found if "model" in run.data.tags}
-    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(runs.MODEL)):
+    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(MODEL)):
         if run_id not in models and existing(client, run_id):  # trained by an earlier pipeline
             models[run_id] = client.get_run(run_id)
     return sorted(models.values(), key=lambda run: run.info.start_time)
 
 
 def _of_folder(client: "MlflowClient", folder: Path) -> Origin:
-    """Return what the folder says, and which run has it here."""
-    description, reference = runs.read_folder(folder)
-    run_id = runs.find(client, folder)
+    """Return what the folder holds, and which run of this store has it."""
+    description, reference = read_description(folder), read_reference(folder)
+    run_id = find_run(client, reference["run_id"])
     params = {**description["model"], **(description["train"] or {})}
-    said = _origin(description["name"], reference.get("tags", {}), params, description["weights_sha256"])
-    return said | _mlflow(client.get_run(run_id) if run_id else None, reference["run_id"])
+    origin = _origin(description["name"], reference.get("tags", {}), params, description["weights_sha256"])
+    return origin | _in_mlflow(client.get_run(run_id) if run_id else None, reference["run_id"])
 
 
 def _of_run(run: "Run") -> Origin:
     params = {key.partition(".")[2]: value for key, value in run.data.params.items() if not key.startswith("data.")}
     tags = run.data.tags
-    return _origin(tags["model"], tags, params, tags.get("weights_sha256")) | _mlflow(run, run.info.run_id)
+    return _origin(tags["model"], tags, params, tags.get("weights_sha256")) | _in_mlflow(run, run.info.run_id)
 
 
 def _origin(name: str, tags: Mapping[str, str], params: Mapping[str, Any], weights: str | None) -> Origin:
     dirty = " (with changes that are not committed)" if tags.get("git_dirty") == "true" else ""
-    said = {
+    known = {
         "model": name,
         "weights": weights,
         "commit": f"{tags['git_commit']}{dirty}" if "git_commit" in tags else None,
@@ -91,11 +188,11 @@ def _origin(name: str, tags: Mapping[str, str], params: Mapping[str, Any], weigh
         "Kubeflow task": tags.get("kfp_task"),
         "hardware": tags.get("hardware"),
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in known.items() if value}
 
 
-def _mlflow(run: "Run | None", run_id: str) -> Origin:
+def _in_mlflow(run: "Run | None", run_id: str) -> Origin:
     if run is None:
         return {"MLflow run": f"{run_id} (not in this store: `autoencoders publish` makes it again)"}
-    page = run_page(run.info.experiment_id, run.info.run_id)
+    page = run_url(run.info.experiment_id, run.info.run_id)
     return {"MLflow run": run.info.run_id} | ({"MLflow page": page} if page else {})

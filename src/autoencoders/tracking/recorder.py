@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from math import inf
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
@@ -18,9 +19,9 @@ from autoencoders.tracking.client import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PATIENCE = 15.0
+EXIT_TIMEOUT = 15.0
 """Seconds that a program which is interrupted, or has failed, waits for MLflow before it ends."""
-DEADLINE = 1800.0
+CALL_TIMEOUT = 1800.0
 """Seconds for one call to MLflow, such as the upload of a model."""
 Action = Callable[["MlflowClient"], Any]
 
@@ -29,9 +30,9 @@ class Answer(Future[Any]):
     """What a call to MLflow returns, later; waiting for it has a deadline."""
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return it, or raise what the call raised; `UserError` where it is not there in time."""
+        """Return it, or raise what the call raised; raise `UserError` where it is not there in time."""
         try:
-            return super().result(DEADLINE if timeout is None else timeout)
+            return super().result(CALL_TIMEOUT if timeout is None else timeout)
         except TimeoutError:
             if self.done():  # the call's own
                 raise
@@ -39,31 +40,31 @@ class Answer(Future[Any]):
 
 
 class Worker:
-    """A thread that runs what it is given in order. It is a daemon: a server that hangs keeps no process alive."""
+    """A thread that runs calls in order. It is a daemon: a server that hangs keeps no process alive."""
 
     def __init__(self) -> None:
-        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._since = inf
-        """When the call began that goes on."""
+        """When the call in progress began."""
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
     def submit(self, call: Callable[[], Any]) -> "Future[Any]":
         """Run `call` after all that was submitted before."""
         future: Future[Any] = Answer()
-        self._work.put((future, call))
+        self._calls.put((future, call))
         return future
 
     def finish(self, timeout: float | None = None) -> bool:
-        """Wait until everything is done, at most `timeout` seconds, or `DEADLINE` for one call; tells whether it is."""
-        self._work.put(None)
+        """Wait until all is done, at most `timeout` seconds, or `CALL_TIMEOUT` for one call; return whether it is."""
+        self._calls.put(None)
         until = time.monotonic() + (inf if timeout is None else timeout)
-        while self._thread.is_alive() and (now := time.monotonic()) < min(until, self._since + DEADLINE):
+        while self._thread.is_alive() and (now := time.monotonic()) < min(until, self._since + CALL_TIMEOUT):
             self._thread.join(min(1.0, until - now))
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (item := self._work.get()) is not None:
+        while (item := self._calls.get()) is not None:
             self._since = time.monotonic()
             future, call = item
             try:
@@ -76,12 +77,12 @@ class Worker:
 class Recorder:
     """Calls MLflow in the background: importing it (4 s) and waiting for a server hold up no work.
 
-    The first failure of MLflow is told once, and the rest is left to `autoencoders publish`; any other exception is
-    raised by `finish`.
+    The first failure of MLflow is reported once, and the rest is left to `autoencoders publish`; any other exception is
+    raised by `finish`, or at the end of the recorder's `with`.
     """
 
     warns = True
-    """Whether the first failure is told on stderr."""
+    """Whether the first failure is reported on stderr."""
     offline = False
     """Whether MLflow failed."""
     trouble = ""
@@ -91,6 +92,12 @@ class Recorder:
         self._worker = Worker()
         self._client = self._worker.submit(connect)
         self._attempts: list[Future[Any]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.finish(raises=kind is None, timeout=None if kind is None else EXIT_TIMEOUT)
 
     def attempt(self, action: Action, again: bool = False) -> "Future[Any]":
         """Run `action` with a client later, in order, unless MLflow has failed; its failure raises nothing.
@@ -108,33 +115,33 @@ class Recorder:
         except Exception as error:
             if not is_failure_of_mlflow(error):
                 raise
-            self._tell(error)
+            self._report(error)
             return None
         if self.offline:
             self.offline = False
-            say("MLflow answers again, and its run is complete")
+            warn("MLflow answers again, and its run is complete")
         return result
 
-    def _tell(self, error: Exception) -> None:
+    def _report(self, error: Exception) -> None:
         self.trouble = first_line(error)
         first, self.offline = not self.offline, True
         if first and self.warns:
             later = "a pipeline's last task, `report`," if kfp_run() else "`autoencoders publish`"
-            say(
+            warn(
                 f"warning: MLflow does not record any more ({self.trouble}). The work goes on and nothing is lost: "
                 f"{later} records it once MLflow answers."
             )
 
-    def finish(self, tell: bool = True, timeout: float | None = None) -> None:
-        """Wait until everything is recorded; with `tell`, raise what went wrong otherwise than by MLflow's failing."""
+    def finish(self, raises: bool = True, timeout: float | None = None) -> None:
+        """Wait until all is recorded; with `raises`, raise what failed for another reason than MLflow."""
         if not self._worker.finish(timeout):
-            say("warning: MLflow did not answer in time and is left behind")
-        elif tell:
+            warn("warning: MLflow did not answer in time and is left behind")
+        elif raises:
             for attempt in self._attempts:
                 attempt.result()
 
 
-def say(message: str) -> None:
+def warn(message: str) -> None:
     """Print a line on stderr, above a progress bar."""
     tqdm.write(printable(message), file=sys.stderr)
 

@@ -9,29 +9,17 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from autoencoders import kubeflow
 from autoencoders.errors import UserError
 from autoencoders.params import Params
-from autoencoders.stages.train import train
-from autoencoders.tracking import FolderRuns, ModelRun, launch
-from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline
+from autoencoders.tracking import RunPublisher, run_context, store
+from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline, kubeflow_run
 from autoencoders.tracking.store import PARENT, create_run
 
+from tracked import everything, run_in  # isort: skip
+
 Task = Callable[..., None]
-
-
-@pytest.fixture
-def task(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Task:
-    """Be another task of a pipeline."""
-
-    def become(name: str = "train", pipeline: str = "c0ffee00-1") -> None:
-        for variable, value in {"KFP_RUN_ID": pipeline, "KFP_TASK": name, "AUTOENCODERS_IMAGE": "a@sha256:1"}.items():
-            monkeypatch.setenv(variable, value)
-
-    become()
-    return become
 
 
 def found(client: MlflowClient, run_id: str) -> tuple[str, dict[str, str]]:
@@ -43,7 +31,7 @@ def found(client: MlflowClient, run_id: str) -> tuple[str, dict[str, str]]:
 
 
 def pipeline_run(client: MlflowClient) -> str:
-    run_id = launch.kubeflow_run(client, "autoencoders")
+    run_id = kubeflow_run(client, "autoencoders")
     assert run_id
     return run_id
 
@@ -59,7 +47,7 @@ def fail(end: BaseException, **given: Any) -> None:
 
 def report(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>Report</h1>")
-    with FolderRuns("autoencoders") as runs:
+    with RunPublisher("autoencoders") as runs:
         runs.log_report(tmp_path / "index.html")
 
 
@@ -70,6 +58,36 @@ FAILURES = [
     (SystemExit(128 + signal.SIGTERM), "KILLED", "exit code 143"),
     (KeyboardInterrupt(), "KILLED", "KeyboardInterrupt"),
 ]
+
+
+def test_the_tasks_of_a_kubeflow_pipeline_share_a_parent_and_are_tagged_with_run_task_and_image(
+    train_model: Callable[..., Path], client: MlflowClient, task: Task
+) -> None:
+    runs_of = [run_in(client, train_model(name)) for name in ("pca", "ae")]
+    for run in runs_of:
+        assert (run.data.tags["kfp_run"], run.data.tags["kfp_task"]) == ("c0ffee00-1", "train")
+        assert run.data.tags["image"] == "a@sha256:1"
+    [parent] = {run.data.tags["mlflow.parentRunId"] for run in runs_of}
+    above = client.get_run(parent)
+    assert (above.info.run_name, above.data.tags["kfp_pipeline"]) == ("kubeflow c0ffee00", "c0ffee00-1")
+    assert "kfp_task" not in above.data.tags
+    assert len(everything(client)) == 3
+
+
+def test_of_two_parents_made_at_once_the_oldest_stays(
+    client: MlflowClient, task: Task, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = store.create_run
+    faster = {}
+
+    def make_after_another(client: MlflowClient, experiment: str, name: str, tags: dict[str, str]) -> str:
+        faster["run"] = make(client, experiment, name, tags, start=1)
+        return make(client, experiment, name, tags)
+
+    monkeypatch.setattr(store, "create_run", make_after_another)
+    assert kubeflow_run(client, "autoencoders") == faster["run"]
+    assert [run.info.run_id for run in everything(client)] == [faster["run"]]
+    assert kubeflow_run(client, "autoencoders") == faster["run"]
 
 
 @pytest.mark.parametrize(("end", "status", "said"), FAILURES, ids=lambda value: str(value)[:20])
@@ -89,11 +107,11 @@ def test_a_task_that_succeeds_leaves_the_run_of_its_pipeline_alone(client: Mlflo
 
 
 def test_what_a_further_attempt_puts_right_is_forgotten(
-    client: MlflowClient, task: Task, params: Params, prepared: Path, tmp_path: Path
+    client: MlflowClient, task: Task, train_model: Callable[..., Path], tmp_path: Path
 ) -> None:
     fail(UserError("no connection"))
     above = pipeline_run(client)
-    train(params, model="pca", data=prepared, checkpoints=tmp_path / "checkpoints", out=tmp_path / "pca")
+    train_model("pca")
     assert found(client, above)[0] == "RUNNING"
     task("report")
     report(tmp_path)
@@ -108,7 +126,7 @@ def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, ta
 
 def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowClient, task: Task) -> None:
     above = pipeline_run(client)
-    tags = launch.circumstances()
+    tags = run_context()
     lost = create_run(client, "autoencoders", "vae", tags, parent=above)
     elsewhere = create_run(client, "autoencoders", "ae", tags, ladder=True)
     rung = create_run(client, "autoencoders", "ladder: beta", {"kfp_run": "earlier", "kfp_task": "beta"}, parent=above)
@@ -135,7 +153,7 @@ def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
     fail(UserError("no images"))
     kubeflow.interrupted()
     assert [found(client, run) for run in (above, injected)] == [("RUNNING", {})] * 2
-    assert len(client.search_runs([client.get_run(above).info.experiment_id])) == 2
+    assert len(everything(client)) == 2
 
 
 def test_without_mlflow_a_task_has_its_own_error_alone(
@@ -153,25 +171,14 @@ def test_without_mlflow_a_task_has_its_own_error_alone(
 
 
 def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
-    client: MlflowClient,
-    task: Task,
-    params: Params,
-    prepared: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    client: MlflowClient, task: Task, train_model: Callable[..., Path], broken_off: Callable[..., list[str]]
 ) -> None:
-    def log_epoch(run: ModelRun, row: dict[str, float]) -> None:
-        if row["epoch"] == 1 and os.environ["KFP_RUN_ID"] == "c0ffee00-1":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(ModelRun, "log_epoch", log_epoch)
-    folders = {"data": prepared, "checkpoints": tmp_path / "checkpoints", "out": tmp_path / "vae"}
+    broken_off()
     with pytest.raises(KeyboardInterrupt):
-        train(params, model="vae", **folders)
+        train_model("vae")
     before = pipeline_run(client)
     task("train", "c0ffee00-2")
-    train(params, model="vae", **folders)
-    run: Run = client.get_run(json.loads((tmp_path / "vae" / "run.json").read_text())["run_id"])
+    run = run_in(client, train_model("vae"))
     assert run.info.status == "FINISHED"
     assert (run.data.tags["kfp_run"], run.data.tags[PARENT]) == ("c0ffee00-2", pipeline_run(client))
     assert pipeline_run(client) != before
@@ -181,12 +188,12 @@ def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
 
 
 @pytest.fixture
-def begin(client: MlflowClient, task: Task, params: Params, prepared: Path, tmp_path: Path) -> Task:
+def begin(task: Task, train_model: Callable[..., Path]) -> Task:
     """Trains a model as its task in the pipeline, from the beginning to the end."""
 
     def training(model: str = "pca") -> None:
         task("train")
-        train(params, model=model, data=prepared, checkpoints=tmp_path / "checkpoints", out=tmp_path / "models" / model)
+        train_model(model)
 
     return training
 
@@ -200,10 +207,6 @@ def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_fi
     assert found(client, above) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 3"})
     [below] = [run for run in everything(client) if run.data.tags.get("model") == "pca"]
     assert (below.info.status, below.data.tags[PARENT]) == ("FINISHED", above)
-
-
-def everything(client: MlflowClient) -> list[Run]:
-    return list(client.search_runs([experiment.experiment_id for experiment in client.search_experiments()]))
 
 
 def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
@@ -266,7 +269,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
     """`torchrun` tells of a process that ran out of memory; that itself could tell nobody."""
     above = pipeline_run(client)
     runs = {
-        name: create_run(client, "autoencoders", name, {**launch.circumstances(), "model": name}, parent=above)
+        name: create_run(client, "autoencoders", name, {**run_context(), "model": name}, parent=above)
         for name in ("vae", "ae")
     }
     fail(SystemExit(1), model="vae")
@@ -275,7 +278,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
 
 def test_an_attempt_that_was_lost_ends_with_its_pipeline(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     above = pipeline_run(client)
-    lost = create_run(client, "autoencoders", "vae", launch.circumstances(), parent=above)
+    lost = create_run(client, "autoencoders", "vae", run_context(), parent=above)
     task("report")
     report(tmp_path)
     assert (found(client, above)[0], found(client, lost)[0]) == ("FINISHED", "KILLED")
@@ -315,11 +318,11 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
         fail(SystemExit(3 if before == "failed" else 143), model="vae")
     elif before == "finished":
         report(tmp_path)
-    lost = create_run(client, "autoencoders", "ae", launch.circumstances(), parent=above)
+    lost = create_run(client, "autoencoders", "ae", run_context(), parent=above)
     status, failed, error = says
     ends = set()
     for _ in range(2):
-        assert close_pipeline("c0ffee00-1", "autoencoders", status, failed, error) is None  # a database has no pages
+        assert close_pipeline("c0ffee00-1", status, failed, error) is None  # a database has no pages
         run = client.get_run(above)
         tags = run.data.tags
         assert (run.info.status, tags.get(FAILED_TASK), tags.get(ERROR)) == after
@@ -329,7 +332,7 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
 
 
 def test_a_pipeline_that_nobody_recorded_is_not_closed(client: MlflowClient, task: Task) -> None:
-    assert close_pipeline("unknown", "autoencoders", "FAILED", "train", "no image") is None
+    assert close_pipeline("unknown", "FAILED", "train", "no image") is None
     assert everything(client) == []
 
 
@@ -337,7 +340,7 @@ def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(
     client: MlflowClient, begin: Task
 ) -> None:
     fail(SystemExit(3), model="vae")
-    close_pipeline("c0ffee00-1", "autoencoders", "FAILED", "train", "Error (exit code 3)")
+    close_pipeline("c0ffee00-1", "FAILED", "train", "Error (exit code 3)")
     begin("pca")
     above = pipeline_run(client)
     assert found(client, above) == ("RUNNING", {})

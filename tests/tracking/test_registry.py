@@ -1,12 +1,8 @@
-"""A model named by its MLflow URI: loaded in Python and on the command line, and served over HTTP."""
+"""A model in MLflow: its upload, its aliases; named by its URI in Python and on the command line, and served."""
 
 import json
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,17 +18,91 @@ from autoencoders import tracking
 from autoencoders.commands.encode import encode
 from autoencoders.errors import UserError
 from autoencoders.inference import load_model
+from autoencoders.params import Params
+from autoencoders.stages.publish import publish
+
+from servers import free_port, running  # isort: skip
+from tracked import contents, in_one, reference  # isort: skip
 
 URI = "models:/tiny-autoencoders@best-vae"
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-PATIENCE = 120.0
-"""Seconds that a server may take to answer for the first time on a busy machine."""
+
+
+def test_an_upload_that_was_broken_off_is_taken_up(
+    trained: Path, params: Params, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "log_model_artifacts", lambda *arguments: (_ for _ in ()).throw(OSError("full")))
+        with pytest.raises(UserError, match=r"MLflow failed \(full\)"):
+            publish(params, **in_one(trained))
+    publish(params, **in_one(trained))
+    after = contents(client)
+    assert [len(run["outputs"]) for run in after["runs"].values()] == [1, 1, 1]
+    assert {status for _, status in after["models"]} == {"READY"}
+    assert len(after["models"]) == 3
+
+
+def test_aliases_point_to_the_best_models_by_the_validation_split(
+    trained: Path, params: Params, client: MlflowClient
+) -> None:
+    """A second VAE that is better, then worse: the alias follows, and no version is added."""
+    both = params.model_copy(update={"models": {**params.models, "vae-b": params.models["vae"]}})
+    second = trained / "vae-b"
+    second.mkdir()
+    description = json.loads((trained / "vae" / "model.json").read_text())
+    elbo = description["validation"]["val/elbo"]
+    for file in ("weights.safetensors", "history.csv"):
+        (second / file).write_bytes((trained / "vae" / file).read_bytes())
+    (second / "run.json").write_text(json.dumps({"run_id": "1" * 32}))
+    for offset, best in ((1.0, "vae-b"), (-1.0, "vae")):
+        changed = {
+            **description,
+            "name": "vae-b",
+            "validation": {**description["validation"], "val/elbo": elbo + offset},
+        }
+        (second / "model.json").write_text(json.dumps(changed))
+        publish(both, **in_one(trained))
+        for alias, name, metric in (("best-vae", best, "val/elbo"), ("best-autoencoder", "ae", "val/mse")):
+            version = client.get_model_version_by_alias("tiny-autoencoders", alias)
+            assert version.tags["model"] == client.get_run(version.run_id).info.run_name == name
+            assert version.tags["selected_by"] == metric
+    assert len(client.search_model_versions()) == 4
+    tagged = [v.tags["model"] for v in client.search_model_versions() if "selected_by" in v.tags]
+    assert sorted(tagged) == ["ae", "vae"]
+
+
+def test_an_experiment_that_came_out_worse_takes_no_alias_away(
+    trained: Path, params: Params, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(params, **in_one(trained))
+    first = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    description = json.loads((trained / "vae" / "model.json").read_text())
+    elbo = description["validation"]["val/elbo"]
+
+    def train_again(run_id: str, **changes: Any) -> None:
+        changed = {**description, **changes, "validation": {**description["validation"], "val/elbo": elbo - 1}}
+        (trained / "vae" / "model.json").write_text(json.dumps(changed))
+        tags = {**reference(trained / "vae")["tags"], "data_hash": changed["dataset"]["content_hash"]}
+        (trained / "vae" / "run.json").write_text(json.dumps({"run_id": run_id, "tags": tags}))
+        publish(params, **in_one(trained))
+
+    train_again("2" * 32)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").version == first.version
+    assert "@best-vae stays where it is: that model is better than vae, by val/elbo" in capsys.readouterr().out
+    other = {**description["dataset"], "content_hash": "0" * 64}
+    train_again("3" * 32, dataset=other)  # the ELBOs of two data sets do not compare
+    last = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
+    assert int(last.version) > int(first.version)
+
+    client.delete_run(last.run_id)
+    train_again("4" * 32, dataset=other)
+    assert client.get_model_version_by_alias("tiny-autoencoders", "best-vae").run_id != last.run_id
 
 
 @pytest.fixture
 def registered(trained: Path, store: str) -> Path:
     """The folder of the VAE that `URI` names."""
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo").result()
     return trained / "vae"
 
@@ -95,40 +165,13 @@ def test_without_a_store_none_is_made(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server(registered: Path, store: str, tmp_path: Path) -> Iterator[str]:
-    """`mlflow models serve` of `URI` at a free port, ended with all that it started."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    """`mlflow models serve` of `URI` at a free port."""
+    port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", URI, "-h", "127.0.0.1", "-p", str(port)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": store, "PATH": path}
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*command, "--env-manager", "local"],
-            cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + PATIENCE
-        while not answers(url):
-            running = process.poll() is None and time.monotonic() < deadline
-            assert running, f"no answer within {PATIENCE:.0f} s: {(tmp_path / 'log').read_text()[-2000:]}"
-            time.sleep(0.2)
+    with running([*command, "--env-manager", "local"], f"{url}/ping", tmp_path / "log", PATH=path):
         yield url
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(f"{url}/ping", timeout=5).ok
-    except requests.RequestException:
-        return False
 
 
 def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, server: str) -> None:

@@ -6,19 +6,18 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from mlflow import MlflowClient
 
 from autoencoders import tracking
 from autoencoders.commands.sample import sample
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.check import check
+from autoencoders.stages.train import train
 from autoencoders.tracking import database
 from autoencoders.tracking.client import artifact_root
 from autoencoders.tracking.store import create_run, experiment_id
@@ -105,7 +104,7 @@ def test_a_store_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOCKED", 0.01)
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other:
         for lock in ("EXCLUSIVE", "IMMEDIATE"):
             other.execute(f"BEGIN {lock}")
@@ -120,7 +119,7 @@ def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
 def test_a_lock_beside_the_store_is_not_waited_for_without_end(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "MAKING", 0.01)
+    monkeypatch.setattr(database, "MIGRATION_TIMEOUT", 0.01)
     with (tmp_path / "mlflow.db.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r"another process has held .*mlflow\.db\.lock"):
@@ -139,7 +138,7 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
     store: str, monkeypatch: pytest.MonkeyPatch, statement: str, said: str
 ) -> None:
     """A superuser may write whatever the mode says: the database is told to refuse."""
-    opened = database.opened
+    opened = database.open_database
 
     def refusing(file: Path) -> sqlite3.Connection:
         connection = opened(file)
@@ -150,7 +149,7 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("CREATE TABLE more AS SELECT * FROM experiments")
 
-    monkeypatch.setattr(database, "opened", refusing)
+    monkeypatch.setattr(database, "open_database", refusing)
     monkeypatch.setattr(database, "_try_writing", try_writing)
     with pytest.raises(UserError) as caught:
         tracking.require_store("autoencoders")
@@ -168,12 +167,10 @@ def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_pat
 def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_told_once(
     params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from autoencoders.stages import train
-
     monkeypatch.setattr(tracking, "require_store", lambda experiment: None)
     overwritten(tmp_path / "mlflow.db")
     with pytest.raises(UserError) as caught:
-        train.train(params, model="ae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "ae")
+        train(params, model="ae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "ae")
     assert str(caught.value).endswith(f"cannot open a run: {MALFORMED}")
     assert capfd.readouterr().err == ""
 
@@ -232,7 +229,7 @@ def project(trained: Path, params: Params, tmp_path: Path, monkeypatch: pytest.M
     shutil.move(tmp_path / "mlflow.db", root / "mlflow.db")
     (root / "dvc.yaml").touch()
     stand_in(root, monkeypatch)
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "vae")
         runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo")
     return root
@@ -284,7 +281,7 @@ def test_a_copied_project_and_its_original_are_apart(
     copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
     before = contents(project)
     stand_in(copy, monkeypatch)
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
         runs.log_figures(trained / "vae", {"model.json": trained / "vae" / "model.json"})
     assert contents(project) == before
@@ -302,14 +299,14 @@ def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new
     before = contents(project)
     assert sampled(tmp_path / "s") == 3
     assert f"not in {project}/mlartifacts; those of earlier ones stay there\n" in capsys.readouterr().out
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
     assert contents(project) == before
     assert sum(name.endswith("weights.safetensors") for name in contents(alone)) == 1
 
 
 def test_a_place_that_somebody_chose_is_left_alone(
-    project: Path, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = {"a": (tmp_path / "else").as_uri(), "b": "s3://bucket/mlartifacts"}
     client = tracking.connect()
@@ -327,57 +324,3 @@ def test_a_missing_model_says_which_folder_is_missing(project: Path, tmp_path: P
     said = str(caught.value)
     assert said.startswith("the files of models:/tiny-autoencoders@best-vae are missing: there are none in ")
     assert f" {project}/mlartifacts/models/m-" in said
-
-
-# Experiments that were deleted
-
-
-@pytest.mark.parametrize("name", ["autoencoders", "autoencoders-ladder"])
-def test_a_deleted_experiment_is_refused_with_the_cure_before_the_work(
-    params: Params, prepared: Path, client: MlflowClient, tmp_path: Path, name: str
-) -> None:
-    from autoencoders.stages.train import train
-
-    number = client.create_experiment(name, artifact_location=(tmp_path / "mlartifacts").as_uri())
-    client.delete_experiment(number)
-    work = {
-        "check": lambda: check(params),
-        "train": lambda: train(params, model="ae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "ae"),
-    }
-    for begin in work.values():
-        with pytest.raises(
-            UserError, match=rf"'{name}' is deleted\. Restore it with `mlflow experiments restore -x {number}`"
-        ):
-            begin()
-    assert not (tmp_path / "ae").exists()
-    client.restore_experiment(number)
-    check(params)
-
-
-def test_the_ladder_s_experiment_matters_only_where_its_runs_go_there(
-    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client.delete_experiment(client.create_experiment("x-ladder", artifact_location=tmp_path.as_uri()))
-    with pytest.raises(UserError, match="'x-ladder' is deleted"):
-        tracking.require_store("x")
-    tracking.require_store("y")
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "x")
-    with pytest.raises(UserError, match="'x-ladder' is deleted"):
-        tracking.require_store("y")
-    monkeypatch.setenv("KFP_RUN_ID", "a-run")  # all are below the pipeline's run
-    tracking.require_store("y")
-
-
-def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from threading import Event
-
-    from autoencoders.tracking import recorder
-
-    monkeypatch.setattr(recorder, "DEADLINE", 0.05)
-    hanging, began = tracking.Recorder(), time.monotonic()
-    hanging._client.result(30)
-    for _ in range(2):
-        with pytest.raises(UserError, match="MLflow did not answer in time"):
-            hanging.attempt(lambda client: Event().wait(30)).result()
-    hanging.finish()
-    assert time.monotonic() - began < 30

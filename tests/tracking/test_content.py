@@ -1,5 +1,7 @@
-"""The MLflow run of a rung: when it ran, on what, its curves, and in which experiment."""
+"""What a run holds: a training's, and a rung's with its times, its curves and its experiment."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -8,13 +10,36 @@ from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Rung, read_rung, save_rung
-from autoencoders.tracking import FolderRuns
+from autoencoders.tracking import RunPublisher
+
+from tracked import histories, run_in  # isort: skip
 
 RUNG = Rung("one-image", "A title", "A claim.", ["A story."], "A chart.", {"steps": 2}, {"flower/psnr": 41.5})
 SERIES = [
     {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
     for step, mse, psnr in ((0, 0.1, 10.0), (1, 0.01, 20.0), (2, 0.001, 30.0))
 ]
+
+
+def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepared: Path, client: MlflowClient) -> None:
+    folder = train_model("vae")
+    run = run_in(client, folder)
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "vae")
+    assert client.get_experiment(run.info.experiment_id).name == "autoencoders"
+    assert run.data.params["model.latent"] == "2"
+    assert run.data.params["train.learning_rate"] == "0.01"
+    histories(client, run.info.run_id, folder)
+    description = json.loads((folder / "model.json").read_text())
+    assert run.data.metrics["best/val/elbo"] == description["validation"]["val/elbo"]
+    assert run.data.metrics["system/cpu_utilization_percentage"] > 0
+
+    content_hash = PreparedData(prepared).info.content_hash
+    [used] = run.inputs.dataset_inputs
+    assert (used.dataset.name, used.dataset.digest) == ("tiny", content_hash[:36])
+    assert json.loads(used.dataset.profile)["content_hash"] == content_hash
+    [logged] = run.outputs.model_outputs
+    [version] = client.search_model_versions("name = 'tiny-autoencoders'")
+    assert (version.run_id, version.source) == (run.info.run_id, f"models:/{logged.model_id}")
 
 
 @pytest.fixture
@@ -28,7 +53,7 @@ def folder(prepared: Path, tmp_path: Path) -> Path:
 def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
     """Log the rung twice; returns the id of its only run."""
     for _ in range(2):
-        with FolderRuns("pictures") as runs:
+        with RunPublisher("pictures") as runs:
             runs.log_rung(folder)
     found = client.get_experiment_by_name(experiment)
     assert found is not None

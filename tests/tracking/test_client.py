@@ -1,0 +1,241 @@
+"""Where MLflow is, and whether it answers: in a pod, where a server is waited for, and elsewhere."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from autoencoders import cli, tracking
+from autoencoders.errors import UserError, first_line
+from autoencoders.params import Params
+from autoencoders.tracking import client as mlflow_client
+from autoencoders.tracking.lineage import run_urls
+
+from json_server import json_server  # isort: skip
+from servers import free_port  # isort: skip
+from tracked import run_in  # isort: skip
+
+
+class Answer(BaseHTTPRequestHandler):
+    status = 200
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+    """MLflow's address; nobody listens there until the server serves."""
+    with HTTPServer(("127.0.0.1", 0), Answer, bind_and_activate=False) as server:
+        server.server_bind()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{server.server_port}")
+        yield server
+
+
+@pytest.fixture
+def pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KFP_RUN_ID", "a-run")
+
+
+def serving(server: HTTPServer, then: Callable[[], None]) -> None:
+    server.server_activate()
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        then()
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
+    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            server.server_activate()
+            threading.Thread(target=server.handle_request).start()
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    tracking.require_server()
+    assert slept == [mlflow_client.POLL_INTERVAL] * 3
+    where = f"http://127.0.0.1:{server.server_port}"
+    assert capsys.readouterr().err == (
+        f"the MLflow server at {where} does not answer (ConnectionError). Waiting for it, 5 min at most.\n"
+    )
+
+
+def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(
+    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    with pytest.raises(UserError) as caught:
+        tracking.require_server()
+    assert mlflow_client.MAX_OUTAGE <= now[0] <= mlflow_client.MAX_OUTAGE + mlflow_client.POLL_INTERVAL
+    assert str(caught.value) == (
+        f"the MLflow server at http://127.0.0.1:{server.server_port} does not answer (ConnectionError). "
+        "See that it runs, and that the address in the secret is the one that pods use."
+    )
+
+
+def never(seconds: float) -> None:
+    pytest.fail("waited")
+
+
+def test_a_server_that_refuses_is_not_waited_for(
+    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answer, "status", 403)
+
+    def ask() -> None:
+        monkeypatch.setattr(time, "sleep", never)
+        with pytest.raises(UserError, match=r"refuses access \(HTTP 403\)"):
+            tracking.require_server()
+
+    serving(server, ask)
+
+
+def test_a_server_in_trouble_is_waited_for(
+    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Answer, "status", 503)
+    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(Answer, "status", 200))
+    serving(server, tracking.require_server)
+    assert "is in trouble (HTTP 503). Waiting for it, 5 min at most." in capsys.readouterr().err
+
+
+def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", never)
+    assert run_urls({"vae": "a" * 32}) == {}
+
+
+def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", never)
+    with pytest.raises(UserError) as caught:
+        tracking.require_server()
+    assert str(caught.value).endswith(
+        "Start it, correct MLFLOW_TRACKING_URI, or unset the variable to use the local database."
+    )
+
+
+def test_a_server_that_only_takes_connections_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, pod: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.05)
+    monkeypatch.setattr(mlflow_client, "MAX_OUTAGE", -1.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(UserError, match=r"does not answer \(ReadTimeout\)\. See that it runs"):
+            tracking.require_server()
+
+
+def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.1)
+    stop = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        near = listener.accept()[0]
+        with near:
+            near.sendall(b"HTTP/1.1 200 OK\r\nX-A: ")
+            while not stop.wait(0.02):
+                near.sendall(b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        try:
+            with pytest.raises(UserError, match=r"does not answer \(Timeout\)"):
+                tracking.require_server()
+        finally:
+            stop.set()
+            thread.join()
+
+
+@pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
+def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
+    known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with json_server(lambda method, path, *request: (200 if path.startswith(known) else 404, "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        if known:
+            tracking.require_server()
+        else:
+            with pytest.raises(UserError, match=rf"there is no MLflow at {address}: HTTP 404"):
+                tracking.require_server()
+
+
+def test_an_unreachable_server_is_noticed_at_the_start(
+    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "params.yaml").write_text("models: {ae: {kind: autoencoder, latent: 2, arch: mlp, hidden: [8]}}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)
+    began = time.monotonic()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--model", "ae", "--data", str(prepared), "--checkpoints", "c", "--out", "o"])
+    assert time.monotonic() - began < 6
+    assert ended.value.code == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.match(r"error: the MLflow server at http://127\.0\.0\.1:\d+ does not answer \(ConnectionError\)", line)
+    assert "secret" not in line
+
+
+def test_nothing_in_the_local_store_depends_on_the_current_folder(
+    train_model: Callable[..., Path], client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run = run_in(client, train_model("ae"))
+    assert run.info.artifact_uri.startswith((tmp_path / "mlartifacts").as_uri())
+    [location] = {
+        e.artifact_location.removeprefix("file://") for e in client.search_experiments() if e.name != "Default"
+    }
+    assert location == str(tmp_path / "mlartifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert tracking.tracking_uri() == f"sqlite:///{tmp_path / 'elsewhere' / 'mlflow.db'}"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))  # as in an experiment in a copy of the repository
+    assert tracking.tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store: str) -> None:
+    program = (
+        "import os\nshow = lambda: print(sorted(name for name in os.environ if name.startswith('MLFLOW_')))\n"
+        "from autoencoders import tracking\nshow()\ntracking.connect()\nshow()"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
+    environment["MLFLOW_TRACKING_URI"] = store
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )
+    before, after = done.stdout.splitlines()
+    assert before == "['MLFLOW_TRACKING_URI']"
+    assert "MLFLOW_DISABLE_TELEMETRY" in after
+    assert done.stderr == ""
+
+
+def test_no_message_holds_a_password() -> None:
+    error = OSError("API request to https://me:p%40ss@host/api failed\nTraceback: https://me:p%40ss@host")
+    assert first_line(error) == "API request to https://host/api failed"

@@ -1,0 +1,79 @@
+"""Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from autoencoders import tracking
+from autoencoders.errors import UserError
+from autoencoders.tracking import content, recorder
+
+
+def test_a_mistake_in_recording_lets_the_training_finish_and_is_then_raised(
+    train_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*arguments: object) -> None:
+        raise TypeError("a mistake")
+
+    monkeypatch.setattr(content, "log_history", mistaken)
+    with pytest.raises(TypeError, match="a mistake"):
+        train_model("ae")
+    assert (tmp_path / "models" / "ae" / "run.json").exists()
+
+
+def test_a_server_that_hangs_keeps_an_interrupted_program_only_so_long(
+    store: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording, hanging = tracking.Recorder(), threading.Event()
+    recording.attempt(lambda client: hanging.wait())
+    last = recording.attempt(lambda client: 1)
+    recording.finish(timeout=0.05)
+    assert capsys.readouterr().err == "warning: MLflow did not answer in time and is left behind\n"
+    hanging.set()
+    assert last.result(timeout=5) == 1
+
+
+def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "CALL_TIMEOUT", 0.05)
+    hanging, began = tracking.Recorder(), time.monotonic()
+    hanging._client.result(30)
+    for _ in range(2):
+        with pytest.raises(UserError, match="MLflow did not answer in time"):
+            hanging.attempt(lambda client: threading.Event().wait(30)).result()
+    hanging.finish()
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
+    store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], in_pod: bool
+) -> None:
+    if in_pod:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        monkeypatch.setenv("KFP_RUN_ID", "a-run")
+
+    def away(client: object) -> None:
+        raise OSError("connection lost")
+
+    with tracking.Recorder() as recording:
+        recording.attempt(away)
+    later = "a pipeline's last task, `report`," if in_pod else "`autoencoders publish`"
+    assert capsys.readouterr().err == (
+        "warning: MLflow does not record any more (connection lost). The work goes on and nothing is lost: "
+        f"{later} records it once MLflow answers.\n"
+    )
+
+
+def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store: str) -> None:
+    program = (
+        "from autoencoders.tracking import Recorder; r = Recorder();"
+        "import torch._dynamo, sklearn.mixture;"
+        "f = r.attempt(lambda client: len(client.search_experiments())); r.finish(); print(f.result())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout, done.stderr) == ("1\n", "")
