@@ -16,16 +16,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.training.adam import Adam
 
 Shape = tuple[int, int, int]
 
 DIMENSIONS = 64
-LARGEST_GRID = 8
+MAX_GRID = 8
 """FeatureNet halves the image until neither side is longer than this."""
-LARGEST_PCA = 3072
+MAX_PCA_PIXELS = 3072
 """Pixels that PcaFeatures decomposes exactly (32x32 RGB); larger images are average-pooled first."""
-BATCH = 1000
 
 
 class _Extractor(nn.Module):
@@ -43,7 +43,7 @@ class _Extractor(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def features(self, images: Tensor, batch: int = BATCH) -> NDArray[np.float32]:
+    def features(self, images: Tensor, batch: int = EVAL_BATCH) -> NDArray[np.float32]:
         """Return features (N, d) of images (N, C, H, W): float in [0, 1], or uint8, which is scaled.
 
         Raises `ValueError` where the images have another shape than the extractor was made for.
@@ -74,7 +74,7 @@ class FeatureNet(_Extractor):
             for out, kernel in ((16, 5), (32, 3)):
                 layers += [nn.Conv2d(channels, out, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
                 channels, height, width = out, (height + 1) // 2, (width + 1) // 2
-            while max(height, width) > LARGEST_GRID:
+            while max(height, width) > MAX_GRID:
                 layers += [nn.Conv2d(channels, channels, 3, stride=2, padding=1), nn.ReLU()]
                 height, width = (height + 1) // 2, (width + 1) // 2
             features = nn.Linear(channels * height * width, DIMENSIONS)
@@ -101,9 +101,9 @@ class FeatureNet(_Extractor):
         inputs, targets = torch.as_tensor(np.asarray(images)), torch.as_tensor(np.asarray(labels))
         device = self.head.weight.device
         correct = 0
-        for start in range(0, len(inputs), BATCH):
-            logits = self(_as_float(inputs[start : start + BATCH].to(device)))
-            correct += int((logits.argmax(1).cpu() == targets[start : start + BATCH]).sum())
+        for start in range(0, len(inputs), EVAL_BATCH):
+            logits = self(_as_float(inputs[start : start + EVAL_BATCH].to(device)))
+            correct += int((logits.argmax(1).cpu() == targets[start : start + EVAL_BATCH]).sum())
         return correct / len(inputs)
 
     def config(self) -> dict[str, Any]:
@@ -217,9 +217,9 @@ def _as_float(images: Tensor) -> Tensor:
 
 
 def _pool_factor(shape: Shape) -> int:
-    """Return the smallest whole factor by which pooling leaves at most `LARGEST_PCA` values."""
+    """Return the smallest whole factor by which pooling leaves at most `MAX_PCA_PIXELS` values."""
     factor = 1
-    while shape[0] * -(-shape[1] // factor) * -(-shape[2] // factor) > LARGEST_PCA:
+    while shape[0] * -(-shape[1] // factor) * -(-shape[2] // factor) > MAX_PCA_PIXELS:
         factor += 1
     return factor
 
