@@ -51,7 +51,7 @@ def test_a_model_of_other_data_is_refused(params: Params, prepared: Path, traine
     other = Path(shutil.copytree(prepared, tmp_path / "other"))
     described = json.loads((other / "dataset.json").read_text())
     (other / "dataset.json").write_text(json.dumps(described | {"content_hash": "0" * 64}))
-    with pytest.raises(UserError, match="vae was trained on other data than .*other holds. Train it again"):
+    with pytest.raises(UserError, match=r"vae was trained on other data than .*other holds. Train it again"):
         run(params, other, trained, tmp_path)
     assert not (tmp_path / "evaluation").exists()
 
