@@ -33,7 +33,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
         generator = torch.Generator().manual_seed(params.features.seed)
         classes = len(prepared.info.classes)
         extractor = train_feature_net(train.images, train.labels, classes, params.features.epochs, generator, device)
-        facts = {"test_accuracy": extractor.accuracy(np.array(test.images), test.labels)}
+        facts = {"test_accuracy": extractor.accuracy(test.images, test.labels)}
     else:
         extractor, facts = fit_pca_features(train.images).to(device), {}
     reference = feature_statistics(extractor.features(torch.from_numpy(np.array(test.images))))
