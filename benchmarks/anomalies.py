@@ -49,7 +49,7 @@ def held_out(data: "PreparedData", name: str, epochs: int | None = None) -> list
     from sklearn.metrics import roc_auc_score
 
     from autoencoders.data.batches import Batches
-    from autoencoders.evaluation.anomaly import anomaly_scores, joined
+    from autoencoders.evaluation.anomaly import anomaly_scores, concatenate
     from autoencoders.training.device import make_deterministic, resolve_device
 
     device = resolve_device("auto")
@@ -64,7 +64,7 @@ def held_out(data: "PreparedData", name: str, epochs: int | None = None) -> list
         model = _trained(model_name, known["train"], known["val"], device, epochs)
         seconds = time.perf_counter() - start
         with torch.inference_mode():
-            scores = joined(anomaly_scores(model, x) for x in Batches(test.images, 1000, device).in_order())
+            scores = concatenate(anomaly_scores(model, x) for x in Batches(test.images, 1000, device).in_order())
         for score, values in scores._asdict().items():
             if values is not None:
                 auroc = roc_auc_score(test.labels == label, values.double().cpu().numpy())
@@ -82,16 +82,17 @@ def _trained(name: str, images: Any, validation: Any, device: "torch.device", ep
     import torch
 
     from autoencoders.data.batches import Batches
-    from autoencoders.models import PCA, build
-    from autoencoders.params import Train
+    from autoencoders.models import build
+    from autoencoders.params import KINDS, Train
     from autoencoders.training.loop import fit
 
     settings = Train.model_validate({**TRAINING, "epochs": epochs or TRAINING["epochs"]})
-    model = build(MODELS[name], images.shape[1:], torch.Generator().manual_seed(settings.seed))
-    if isinstance(model, PCA):
+    entry = KINDS[MODELS[name]["kind"]].params(**MODELS[name])
+    model = build(entry, images.shape[1:], torch.Generator().manual_seed(settings.seed))
+    if not entry.trained_in_epochs:
         model.fit(images)
         return model.to(device)
-    model.start_at(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
+    model.init_output_bias(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
     fit(model, Batches(images, settings.batch_size, device), Batches(validation, 1000, device), settings)
     return model
 

@@ -28,9 +28,17 @@ from autoencoders.data.batches import Batches
 from autoencoders.models import VAE
 from autoencoders.training.loop import fit
 
+
+def _vae(latent: int, arch: str, hidden: list[int]) -> VAE:
+    entry: Any = SimpleNamespace(
+        latent=latent, arch=arch, hidden=hidden, decoder_hidden=None, likelihood="bernoulli", beta=1.0, kl_warmup=0
+    )
+    return VAE(entry, (1, 28, 28))
+
+
 NETWORKS: dict[str, Callable[[], VAE]] = {
-    "mlp": lambda: VAE((1, 28, 28), 20, "mlp", [400]),
-    "conv": lambda: VAE((1, 28, 28), 16, "conv", [32, 64]),
+    "mlp": lambda: _vae(20, "mlp", [400]),
+    "conv": lambda: _vae(16, "conv", [32, 64]),
 }
 MODES = ("eager", "graph", "compile", "compile+graph", "fit")
 ON_CPU = ("eager", "fit")
@@ -122,7 +130,7 @@ def time_to_quality(
     start = time.perf_counter()
     steps = epochs * len(images) // batch
     model = NETWORKS["mlp"]().to(images.device)
-    model.start_at(images.float().mean(0) / 255)
+    model.init_output_bias(images.float().mean(0) / 255)
     weights = {name: value.clone() for name, value in model.state_dict().items()}
     training = Training(model, images, batch, one_cycle(steps, peak), compiled_in(mode))
     step = step_of(training, mode)

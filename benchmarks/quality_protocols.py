@@ -18,13 +18,14 @@ from tqdm import tqdm
 from autoencoders.data.batches import Batches
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.evaluation.reconstruction import mse
-from autoencoders.models import PCA, VAE, Autoencoder, Model, build
-from autoencoders.params import Train
+from autoencoders.models import PCA, VAE, Model, build
+from autoencoders.models.network import Network
+from autoencoders.params import Autoencoder, Pca, Train, Vae
 from autoencoders.training.loop import Progress, fit
 
 SEED = 0
 MEASURED_AT_ONCE = 1000
-KINDS = {"pca": "pca", "ae": "autoencoder", "vae": "vae"}
+ENTRIES: dict[str, type[Autoencoder | Vae]] = {"ae": Autoencoder, "vae": Vae}
 
 
 @dataclass(frozen=True)
@@ -62,18 +63,17 @@ def train(
     `epochs` other than the protocol's are for tests.
     """
     kind, latent = model.split("-")
-    entry = {"kind": KINDS[kind], "latent": int(latent)}
     channels, height, width = images.shape[1:]
-    if kind != "pca":
-        how = NETWORKS[protocol]
-        entry |= {"arch": "mlp", "hidden": [how.hidden]}
     generator = torch.Generator().manual_seed(SEED)
-    network = build(entry, (channels, height, width), generator)
     start = time.perf_counter()
-    if isinstance(network, PCA):
-        network.fit(images)
-        return network, time.perf_counter() - start
+    if kind == "pca":
+        pca = PCA(Pca(latent=int(latent)), (channels, height, width))
+        pca.fit(images)
+        return pca, time.perf_counter() - start
 
+    how = NETWORKS[protocol]
+    network = build(ENTRIES[kind](latent=int(latent), hidden=[how.hidden]), (channels, height, width), generator)
+    assert isinstance(network, Network)
     batches, epochs = Batches(images, how.batch_size, device), epochs or how.epochs
     with tqdm(total=epochs * len(batches), desc=f"{protocol} {model}", unit="step", delay=1, leave=False) as bar:
 
@@ -92,7 +92,7 @@ def train(
 
 
 def fit_to_the_end(
-    model: Autoencoder,
+    model: Network,
     batches: Batches,
     validation: Batches,
     settings: Train,
@@ -113,7 +113,7 @@ def fit_to_the_end(
 
 
 @torch.no_grad()
-def initialise_glorot(model: Autoencoder, generator: torch.Generator) -> None:
+def initialise_glorot(model: Network, generator: torch.Generator) -> None:
     """Draw weights from U(±√(6 / (fan_in + fan_out))), biases 0 (Glorot & Bengio 2010, eq. 16; Keras' default).
 
     The VAE's `mu` and `logvar`, two layers in Keras, are one here: each half counts its own outputs only.
@@ -132,9 +132,7 @@ def keras_rmsprop(model: nn.Module) -> torch.optim.RMSprop:
     return torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
 
 
-def fit_like_keras(
-    model: Autoencoder, batches: Batches, epochs: int, on_batch: Callable[[], None] = lambda: None
-) -> None:
+def fit_like_keras(model: Network, batches: Batches, epochs: int, on_batch: Callable[[], None] = lambda: None) -> None:
     """Train with Keras' RMSprop: the project's loop has Adam."""
     model.to(batches.device).train()
     optimizer = keras_rmsprop(model)
@@ -143,7 +141,7 @@ def fit_like_keras(
     for _ in range(epochs):
         for x in batches.shuffled(shuffle):
             optimizer.zero_grad()
-            loss = model.loss(x, model.noise(len(x), noise))["loss"]
+            loss = model.loss(x, model.sample_noise(len(x), noise))["loss"]
             loss.backward()
             optimizer.step()
             on_batch()

@@ -22,9 +22,8 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.models import build
 from autoencoders.params import Params, load_params
-from autoencoders.stages.train import fit_network
 from autoencoders.training.device import make_deterministic, resolve_device
-from autoencoders.training.share import Share
+from autoencoders.training.fitting import fit_in_epochs
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"mse": 5, "neg_elbo": 2, "kl": 2, "cpu_seconds": 1}
@@ -37,9 +36,10 @@ def trained(params: Params, name: str, seed: int, data: PreparedData) -> Measure
     device = resolve_device(params.device)
     make_deterministic(device)
     seeded = params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
-    model = build(params.model(name).model_dump(), data.info.shape, torch.Generator().manual_seed(seed))
+    model = build(params.model(name), data.info.shape, torch.Generator().manual_seed(seed))
     start = time.process_time()
-    fit_network(model, data, seeded, name, device, Share())
+    images, validation = (data.split(split).images for split in ("train", "val"))
+    fit_in_epochs(model, images, validation, seeded.training_of(name), device)
     seconds = time.process_time() - start
     return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 

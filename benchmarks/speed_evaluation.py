@@ -52,7 +52,7 @@ def _measured(options: Options, folder: Path) -> list[Raw]:
     for turn in range(1, min(options["repeats"], NLL_RUNS) + 1):
         start = time.perf_counter()
         with torch.inference_mode():
-            importance_weighted_bound(model, x, samples, torch.Generator().manual_seed(0))  # type: ignore[arg-type]
+            importance_weighted_bound(model, x, samples, torch.Generator().manual_seed(0))
         seconds = time.perf_counter() - start
         rows.append(Raw(f"NLL, K = {samples:,}, {count:,} images", "seconds", turn, seconds, "fp32"))
     return rows

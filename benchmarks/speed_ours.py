@@ -1,7 +1,6 @@
 """This project as a contender: its own networks, batches and loop, with the training section of params.yaml."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,9 +12,6 @@ from autoencoders.data.batches import Batches
 from autoencoders.training.device import resolve_precision
 from autoencoders.training.loop import fit
 
-if TYPE_CHECKING:
-    from autoencoders.models.vae import VAE
-
 
 def train(options: Options) -> list[Raw]:
     """Train `network` with params.yaml's settings, changed by `train`; stop where `target` is reached.
@@ -24,10 +20,10 @@ def train(options: Options) -> list[Raw]:
     """
     of = images(options)
     settings = default_settings(**options["train"], seed=options["round"])
-    model: VAE = network(options["network"], seed=options["round"])  # type: ignore[assignment]
+    model = network(options["network"], seed=options["round"])
     course = Course(options, model.posterior, model.decode)
     course.start()
-    model.start_at(torch.from_numpy(of.mean(axis=0, dtype=np.float64) / 255).float())
+    model.init_output_bias(torch.from_numpy(of.mean(axis=0, dtype=np.float64) / 255).float())
     batches, unused = Batches(of, settings.batch_size, CPU), Batches(of[:1], 1, CPU)
     with suppress(Reached):
         fit(model, batches, unused, settings, on_epoch=lambda row: course.epoch_ended())

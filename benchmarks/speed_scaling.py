@@ -8,8 +8,8 @@ from speed_child import Options, Raw, child, images_of
 from speed_step import CPU, NETWORKS, default_settings
 
 from autoencoders.data.batches import Batches
-from autoencoders.models import Autoencoder, build
-from autoencoders.params import Train
+from autoencoders.models import VAE
+from autoencoders.params import Train, Vae
 from autoencoders.training.device import resolve_precision
 from autoencoders.training.loop import fit
 
@@ -21,8 +21,7 @@ LATENT = 20
 
 def seconds_of_epoch(images: NDArray[np.uint8], latent: int, settings: Train) -> float:
     """Return the seconds in which `fit` trains the network 784-400-`latent` for one epoch."""
-    model = build({**NETWORKS["mlp"], "latent": latent}, images.shape[1:])
-    assert isinstance(model, Autoencoder)
+    model = VAE(Vae(**{**NETWORKS["mlp"], "latent": latent}), images.shape[1:])
     start = time.perf_counter()
     ends: list[float] = []
     batches, unused = Batches(images, settings.batch_size, CPU), Batches(images[:1], 1, CPU)

@@ -17,8 +17,8 @@ from speed_contenders import OWN_BATCH
 from torch import Tensor, nn
 
 from autoencoders.data.batches import Batches
-from autoencoders.models import Autoencoder, build
-from autoencoders.params import Train, load_params
+from autoencoders.models import VAE
+from autoencoders.params import Train, Vae, load_params
 from autoencoders.training.device import resolve_precision
 from autoencoders.training.loop import fit
 
@@ -60,14 +60,12 @@ def default_settings(**changes: Any) -> Train:
     return Train.model_validate({**settings.model_dump(), **changes})
 
 
-def network(name: str, seed: int = 0, shape: tuple[int, int, int] = (1, 28, 28)) -> Autoencoder:
+def network(name: str, seed: int = 0, shape: tuple[int, int, int] = (1, 28, 28)) -> VAE:
     """Return the untrained network `name` of `NETWORKS`."""
-    model = build(NETWORKS[name], shape, torch.Generator().manual_seed(seed))
-    assert isinstance(model, Autoencoder)
-    return model
+    return VAE(Vae(**NETWORKS[name]), shape, torch.Generator().manual_seed(seed))
 
 
-def epoch_seconds(model: Autoencoder, images: NDArray[np.uint8], settings: Train) -> list[float]:
+def epoch_seconds(model: VAE, images: NDArray[np.uint8], settings: Train) -> list[float]:
     """Train on `images` and return the seconds of every epoch but the first, in which everything is still cold.
 
     Validation, which `fit` must have, is on one image.
@@ -99,7 +97,7 @@ class Layer(NamedTuple):
     """Whether the backward pass needs the gradient of the input: the first layer's images need none."""
 
 
-def layers_of(model: Autoencoder, x: Tensor) -> list[Layer]:
+def layers_of(model: VAE, x: Tensor) -> list[Layer]:
     """Return the layers with weights as a training step on the images `x` meets them, in the order of the pass."""
     found: list[Layer] = []
 
@@ -109,7 +107,7 @@ def layers_of(model: Autoencoder, x: Tensor) -> list[Layer]:
 
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
     hooks = [one.register_forward_hook(keep) for one in model.modules() if isinstance(one, kinds)]
-    noise = model.noise(len(x), torch.Generator().manual_seed(0))
+    noise = model.sample_noise(len(x), torch.Generator().manual_seed(0))
     model.loss(x, noise)
     for hook in hooks:
         hook.remove()

@@ -265,7 +265,7 @@ def test_products_are_all_that_a_step_multiplies(name: str) -> None:
     model = network(name)
     x = torch.from_numpy(IMAGES[:6]).float() / 255
     with FlopCounterMode(display=False) as step:
-        model.loss(x, model.noise(6, torch.Generator().manual_seed(0)))["loss"].backward()
+        model.loss(x, model.sample_noise(6, torch.Generator().manual_seed(0)))["loss"].backward()
     products = products_of(layers_of(model, x), torch.float32)
     with FlopCounterMode(display=False) as alone:
         for product in products:

@@ -62,7 +62,8 @@ def data(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Path
 def test_every_number_is_what_the_formulas_give(
     name: str, settings: Params, data: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoencoders.evaluation.model_evaluation.EVAL_BATCH", 8)  # 8, 8 and 4 of the 20 images
+    for module in ("model_evaluation", "sampling"):
+        monkeypatch.setattr(f"autoencoders.evaluation.{module}.EVAL_BATCH", 8)  # 8, 8 and 4 of the 20 images
     folder, out = tmp_path / "features", tmp_path / "evaluation"
     features(settings, data=data, out=folder)
     evaluate(settings, model=trained / name, data=data, features=folder, out=out)
@@ -72,7 +73,7 @@ def test_every_number_is_what_the_formulas_give(
     model: Any = load_trained(trained / name).model
     extractor = load_features(folder, torch.device("cpu"), stored.info).extractor
     with torch.no_grad():
-        mu, logvar = model.posterior(x) if name == "vae" else (model.encode(x), None)
+        mu, logvar = model.posterior(x)
         codes, train_codes = mu.numpy(), model.encode(x_train).numpy()
         drawn = codes
         if logvar is not None:

@@ -3,7 +3,7 @@
 A new measure is an entry there and the line here that computes it.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from autoencoders.evaluation.latents import (
     mmd_to_standard_normal,
     normality_per_dimension,
 )
-from autoencoders.evaluation.likelihood import LatentModel, elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
 from autoencoders.evaluation.pinned_features import PinnedFeatures
-from autoencoders.evaluation.posterior import Posterior, posterior_of
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
+from autoencoders.evaluation.sampling import Posterior, posterior_of
 from autoencoders.models import Model
 from autoencoders.params import Evaluate
 
@@ -59,24 +59,15 @@ def evaluate_model(
     dimensions = _dimensions(posterior, settings.seed)
     if has_posterior:
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(codes))}
-    metrics["mmd"] = mmd_to_standard_normal(_sample(posterior, settings.seed))
+    metrics["mmd"] = mmd_to_standard_normal(posterior.sample(settings.seed))
     metrics["ks"] = float(dimensions["ks"].mean())
     if train.labels is not None and test.labels is not None:
         known = (train_codes, train.labels, codes, test.labels)
         metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
     if has_posterior:
-        metrics |= _bounds(cast(LatentModel, model), test, settings, device)
+        metrics |= _bounds(model, test, settings, device)
     metrics |= _frechet_distances(model, train_codes, features, settings, device)
     return ModelEvaluation(metrics, codes, dimensions)
-
-
-def _sample(posterior: Posterior, seed: int) -> Codes:
-    """Return a draw from each image's posterior (N, k), or the codes themselves where they are points."""
-    mu = posterior.mean.cpu().numpy()
-    if posterior.logvar is None:
-        return mu
-    noise = np.random.default_rng(seed).standard_normal(mu.shape)
-    return (mu + noise * np.exp(posterior.logvar.cpu().numpy() / 2)).astype(np.float32)
 
 
 def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
@@ -84,11 +75,11 @@ def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
     columns = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
     if posterior.logvar is not None:
         columns["kl"] = kl_per_dimension(mu, posterior.logvar.cpu().numpy())
-    normality = normality_per_dimension(_sample(posterior, seed))
+    normality = normality_per_dimension(posterior.sample(seed))
     return columns | {"ks": normality.statistic, "ks_p": normality.p_value}
 
 
-def _bounds(model: LatentModel, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
+def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
     generator = torch.Generator(device).manual_seed(settings.seed)
     terms = [elbo_terms(model, x, generator) for x in Batches(test.images, EVAL_BATCH, device).in_order()]
     recon = torch.cat([term.recon for term in terms]).double().mean().item()

@@ -11,7 +11,7 @@ from autoencoders.evaluation.measures import COMPARISON_COLUMNS
 from autoencoders.evaluation.results import MEASURED, check_numbers, read_metrics
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import replaceable, result_folder
-from autoencoders.history import read_history_table
+from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import KINDS, Params
 from autoencoders.report.comparison import comparison
 from autoencoders.text import format_number
