@@ -55,7 +55,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 5, 9), (1, 28, 28), (3, 64, 48), (1, 200, 4)])
 def test_classifier_takes_every_shape(shape: tuple[int, int, int]) -> None:
     net = FeatureNet(shape, 7)
-    features = net.features(torch.rand(3, *shape, generator=seeded()), batch=2)
+    features = net.features(torch.rand(3, *shape, generator=seeded()))
     assert features.shape == (3, 64)
     assert features.dtype == np.float32
     assert features.min() >= 0 < features.max()
@@ -64,7 +64,7 @@ def test_classifier_takes_every_shape(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["classifier", "pca"])
-def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind: str) -> None:
+def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = bars(90)
     built: FeatureNet | PcaFeatures = (
         train_feature_net(images, labels, 2, 1, seeded()) if kind == "classifier" else fit_pca_features(images, 5)
@@ -73,7 +73,9 @@ def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind: str) -> 
     rebuilt.load_state_dict(built.state_dict())
     pixels = torch.from_numpy(images)
     np.testing.assert_array_equal(rebuilt.features(pixels), built.features(pixels))
-    np.testing.assert_allclose(built.features(pixels.float() / 255, batch=7), built.features(pixels), atol=1e-5)
+    of_floats = built.features(pixels.float() / 255)
+    monkeypatch.setattr("autoencoders.evaluation.features.EVAL_BATCH", 7)
+    np.testing.assert_allclose(of_floats, built.features(pixels), atol=1e-5)
 
 
 def test_pca_is_the_exact_decomposition() -> None:

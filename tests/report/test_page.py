@@ -10,8 +10,7 @@ from autoencoders.data.prepared import DatasetInfo
 from autoencoders.params import parse_params
 from autoencoders.report.comparison import comparison
 from autoencoders.report.page import EXAMPLE, Page, RungSection, render, rung_section
-from autoencoders.report.provenance import leading_sentences, part
-from autoencoders.stages.compare import SHOWN
+from autoencoders.report.provenance import leading_sentences, run_duration
 
 NASTY = "<script>alert('&')</script>"
 INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None, "0" * 64)
@@ -27,7 +26,7 @@ def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
         make_page(
             dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)], usage=NASTY,
             too_large=[NASTY], legend=[{"mark": "●", "colour": "#000", "text": NASTY}],
-            origin={"python": NASTY}, durations=[(NASTY, [part(NASTY, 1.0, NASTY, {})])],
+            origin={"python": NASTY}, durations=[(NASTY, [run_duration(NASTY, 1.0, NASTY, {})])],
         )
     )  # fmt: skip
     assert NASTY not in html
@@ -94,17 +93,17 @@ def test_the_first_sentences_name_the_best() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(None, None), (float("nan"), None), (2.5, 2.5)])
-def test_a_part_has_its_time_where_it_is_known(seconds: float | None, expected: float | None) -> None:
+def test_a_duration_has_its_time_where_it_is_known(seconds: float | None, expected: float | None) -> None:
     tags = {"git_commit": "abc", "git_dirty": "true"}
-    made = part("pca", seconds, "cpu", tags)
+    made = run_duration("pca", seconds, "cpu", tags)
     assert (made.seconds, made.commit, made.dirty) == (expected, "abc", True)
-    assert part("pca", seconds, "cpu", {}).commit == ""
+    assert run_duration("pca", seconds, "cpu", {}).commit == ""
 
 
 def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -> None:
     assert "bold and starred" not in render(make_page())
     two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
-    assert "bold and starred" in render(make_page(table=comparison(two, SHOWN)))
+    assert "bold and starred" in render(make_page(table=comparison(two)))
 
 
 def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 RESIDENT_SHARE = 0.5
 """Share of the GPU's free memory that images may take; a larger set stays in (memory-mapped) host memory."""
+EVAL_BATCH = 1000
+"""Images that a trained model takes at once."""
 LARGE = 2**30
 """Bytes from which a memory-mapped set may not fit in memory, so that Linux is told which of it is read next."""
 

@@ -15,17 +15,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.training.adam import Adam
 from autoencoders.training.schedule import cosine_decay
 
 Shape = tuple[int, int, int]
 
 DIMENSIONS = 64
-LARGEST_GRID = 8
+MAX_GRID = 8
 """FeatureNet halves the image until neither side is longer than this."""
-LARGEST_PCA = 3072
+MAX_PCA_PIXELS = 3072
 """Pixels that PcaFeatures decomposes exactly (32x32 RGB); larger images are average-pooled first."""
-BATCH = 1000
 
 
 class _Extractor(nn.Module):
@@ -43,7 +43,7 @@ class _Extractor(nn.Module):
         raise NotImplementedError
 
     @torch.no_grad()
-    def features(self, images: Tensor, batch: int = BATCH) -> NDArray[np.float32]:
+    def features(self, images: Tensor) -> NDArray[np.float32]:
         """Return features (N, d) of images (N, C, H, W): float in [0, 1], or uint8, which is scaled.
 
         Raises `ValueError` where the images have another shape than the extractor was made for.
@@ -51,7 +51,7 @@ class _Extractor(nn.Module):
         if tuple(images.shape[1:]) != self.shape:
             raise ValueError(f"the extractor takes images of shape {self.shape}, found {tuple(images.shape[1:])}")
         device = next(iter(self.state_dict().values())).device
-        parts = [self.embed(_as_float(part.to(device))).float().cpu() for part in images.split(batch)]
+        parts = [self.embed(_as_float(part.to(device))).float().cpu() for part in images.split(EVAL_BATCH)]
         return torch.cat(parts).numpy()
 
 
@@ -74,7 +74,7 @@ class FeatureNet(_Extractor):
             for out, kernel in ((16, 5), (32, 3)):
                 layers += [nn.Conv2d(channels, out, kernel, stride=2, padding=kernel // 2), nn.ReLU()]
                 channels, height, width = out, (height + 1) // 2, (width + 1) // 2
-            while max(height, width) > LARGEST_GRID:
+            while max(height, width) > MAX_GRID:
                 layers += [nn.Conv2d(channels, channels, 3, stride=2, padding=1), nn.ReLU()]
                 height, width = (height + 1) // 2, (width + 1) // 2
             features = nn.Linear(channels * height * width, DIMENSIONS)
@@ -96,24 +96,16 @@ class FeatureNet(_Extractor):
         return self.head(self.embed(images))
 
     @torch.no_grad()
-    def accuracy(self, images: Tensor | NDArray[np.uint8], labels: Tensor | NDArray[np.int64]) -> float:
-        """Return the share of images (N, C, H, W), uint8 or float in [0, 1], that get their label (N,)."""
-        inputs, targets = torch.as_tensor(np.asarray(images)), torch.as_tensor(np.asarray(labels))
+    def accuracy(self, images: NDArray[np.uint8], labels: NDArray[np.int64]) -> float:
+        """Return the share of images uint8 (N, C, H, W) that get their label (N,)."""
         device = self.head.weight.device
-        correct = 0
-        for start in range(0, len(inputs), BATCH):
-            logits = self(_as_float(inputs[start : start + BATCH].to(device)))
-            correct += int((logits.argmax(1).cpu() == targets[start : start + BATCH]).sum())
-        return correct / len(inputs)
+        parts = torch.from_numpy(np.array(images)).split(EVAL_BATCH)
+        classes = torch.cat([self(_as_float(part.to(device))).argmax(1).cpu() for part in parts])
+        return float(np.mean(classes.numpy() == labels))
 
     def config(self) -> dict[str, Any]:
         """Return shape and number of classes."""
         return {"kind": self.kind, "shape": list(self.shape), "classes": self.classes}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "FeatureNet":
-        """Build the untrained module of `config`; load its `state_dict` next."""
-        return cls(_shape(config), int(config["classes"]))
 
 
 class PcaFeatures(_Extractor):
@@ -144,20 +136,15 @@ class PcaFeatures(_Extractor):
         """Return shape and number of components."""
         return {"kind": self.kind, "shape": list(self.shape), "dimensions": len(self.components)}
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "PcaFeatures":
-        """Build the module of `config` with zero buffers; load its `state_dict` next."""
-        return cls(_shape(config), int(config["dimensions"]))
-
 
 def extractor_from_config(config: Mapping[str, Any]) -> FeatureNet | PcaFeatures:
     """Build the extractor that `config` (from its `config()`) describes; load its `state_dict` next."""
     kinds: dict[str, type[FeatureNet] | type[PcaFeatures]] = {kind.kind: kind for kind in (FeatureNet, PcaFeatures)}
-    try:
-        kind = kinds[config["kind"]]
-    except KeyError:
-        raise ValueError(f"unknown feature extractor {config.get('kind')!r}; known: {', '.join(kinds)}") from None
-    return kind.from_config(config)
+    options = dict(config)
+    kind, shape = options.pop("kind", None), options.pop("shape", ())
+    if kind not in kinds:
+        raise ValueError(f"unknown feature extractor {kind!r}; known: {', '.join(kinds)}")
+    return kinds[kind](tuple(shape), **options)
 
 
 def train_feature_net(
@@ -217,13 +204,8 @@ def _as_float(images: Tensor) -> Tensor:
 
 
 def _pool_factor(shape: Shape) -> int:
-    """Return the smallest whole factor by which pooling leaves at most `LARGEST_PCA` values."""
+    """Return the smallest whole factor by which pooling leaves at most `MAX_PCA_PIXELS` values."""
     factor = 1
-    while shape[0] * -(-shape[1] // factor) * -(-shape[2] // factor) > LARGEST_PCA:
+    while shape[0] * -(-shape[1] // factor) * -(-shape[2] // factor) > MAX_PCA_PIXELS:
         factor += 1
     return factor
-
-
-def _shape(config: Mapping[str, Any]) -> Shape:
-    channels, height, width = config["shape"]
-    return int(channels), int(height), int(width)

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 MEASURED = ("mse", "frechet/prior", "frechet/floor")
 """What is measured of every model."""
-LARGEST = 3e38
+MAX_NUMBER = 3e38
 """About the largest float32: what is larger was not computed here."""
-MOST_TABLE = 64 * 2**20
-"""Bytes."""
+MAX_TABLE_BYTES = 64 * 2**20
 
 
 def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, float]:
@@ -31,7 +30,7 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
         if not isinstance(metrics, dict):
             raise ValueError("it holds no metrics by name")
         for name, value in metrics.items():
-            if not isinstance(value, float | int) or isinstance(value, bool) or abs(value) > LARGEST:
+            if not isinstance(value, float | int) or isinstance(value, bool) or abs(value) > MAX_NUMBER:
                 raise ValueError(f"{name}: {value!r} is not finite, or no number")
         for name in needed:
             if math.isnan(metrics.get(name, math.nan)):
@@ -63,7 +62,7 @@ def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.Da
 
     path = folder / "codes" / "dimensions.csv"
     try:
-        table = pd.read_csv(io.BytesIO(read_bytes(path, MOST_TABLE)))
+        table = pd.read_csv(io.BytesIO(read_bytes(path, MAX_TABLE_BYTES)))
         check_numbers(table, ["dimension", *columns])
         if table["dimension"].tolist() != list(range(1, latent + 1)) or table[list(columns)].isna().any(axis=None):
             raise ValueError(f"it should hold the dimensions 1 to {latent}")
@@ -77,7 +76,7 @@ def check_numbers(table: "pd.DataFrame", columns: Sequence[str]) -> None:
     for column in columns:
         if column not in table or table[column].dtype.kind not in "iuf":
             raise ValueError(f"{column}: no column of numbers")
-        if (table[column].abs() > LARGEST).any():
+        if (table[column].abs() > MAX_NUMBER).any():
             raise ValueError(f"{column}: {table[column].abs().max()} is too large")
 
 

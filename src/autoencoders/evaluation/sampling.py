@@ -6,15 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.batches import Batches
+from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import Split
 from autoencoders.models import Model, all_finite
 from autoencoders.models.gaussian import reparameterise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-BATCH = 1000
 
 
 class Posterior(NamedTuple):
@@ -34,7 +32,7 @@ class Posterior(NamedTuple):
 
 def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
     """Return where the model puts a split's images; raises `UserError` where that is nowhere: NaN or infinity."""
-    parts = [model.posterior(x) for x in Batches(split.images, BATCH, device).in_order()]
+    parts = [model.posterior(x) for x in Batches(split.images, EVAL_BATCH, device).in_order()]
     logvars = [logvar for _, logvar in parts if logvar is not None]
     mean = all_finite(torch.cat([mean for mean, _ in parts]), "codes")
     return Posterior(mean, all_finite(torch.cat(logvars), "codes") if logvars else None)

@@ -14,7 +14,7 @@ from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
 from autoencoders.report.planes import HUES, Plane
-from autoencoders.report.provenance import Part
+from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
 from autoencoders.text import format_number, keep_units_together
 
@@ -57,7 +57,7 @@ class Page:
     """Tags as `tracking.run_context` gives them; they stand in the page too, for `publish`."""
     lead: Sequence[str]
     hardware: Sequence[str]
-    durations: Sequence[tuple[str, Sequence[Part]]]
+    durations: Sequence[tuple[str, Sequence[RunDuration]]]
     """Groups of parts with their titles."""
     parameters: str
     card: Picture

@@ -1,4 +1,4 @@
-"""What was run: how long each part took, where, and from which commit; and what came out in a few sentences."""
+"""How long each training and rung took, where, and from which commit; and what came out, in a few sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from autoencoders.text import format_number
 
 
 @dataclass(frozen=True)
-class Part:
+class RunDuration:
     """Something that took time: a training, or a rung of the ladder."""
 
     name: str
@@ -23,10 +23,12 @@ class Part:
     """Whether tracked files differed from the commit."""
 
 
-def part(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> Part:
-    """Return a part with the commit that its `tags` name (see `tracking.run_context`)."""
+def run_duration(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> RunDuration:
+    """Return a duration with the commit that its `tags` name (see `tracking.run_context`)."""
     known = seconds is not None and not pd.isna(seconds)
-    return Part(name, seconds if known else None, hardware, tags.get("git_commit", ""), tags.get("git_dirty") == "true")
+    return RunDuration(
+        name, seconds if known else None, hardware, tags.get("git_commit", ""), tags.get("git_dirty") == "true"
+    )
 
 
 def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]:

@@ -20,9 +20,9 @@ from autoencoders.report import comparison as table
 from autoencoders.report.page import Page, RungSection, render, rung_section
 from autoencoders.report.pictures import SHARED, Picture, picture, pictures
 from autoencoders.report.planes import MOST_WEIGHTS, Plane, count_weights, legend, plane
-from autoencoders.report.provenance import Part, leading_sentences, part
+from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
-from autoencoders.stages.compare import SHOWN, read_comparison
+from autoencoders.stages.compare import read_comparison
 from autoencoders.stages.publish import best_models, record_results, register_best
 
 Described = Mapping[str, dict[str, Any]]
@@ -68,8 +68,8 @@ def report(
             durations=_durations(descriptions, models, measured, rungs),
             parameters=_as_yaml(params),
             card=_card(card / "data_card.png", prepared.info),
-            table=table.comparison(measured, SHOWN, references, _incomparable(params)),
-            references=table.reference_table(references, SHOWN),
+            table=table.comparison(measured, references, _incomparable(params)),
+            references=table.reference_table(references),
             overview=_overview(figures / "comparison.png"),
             planes=planes,
             too_large=too_large,
@@ -110,13 +110,13 @@ def _measured(path: Path, params: Params) -> pd.DataFrame:
 
 def _durations(
     descriptions: Described, models: Path, measured: pd.DataFrame, rungs: Described
-) -> list[tuple[str, list[Part]]]:
+) -> list[tuple[str, list[RunDuration]]]:
     seconds = measured.get("train_seconds", pd.Series(dtype=float))
     trainings = [
-        part(name, seconds.get(name), one["hardware"], read_reference(models / name).get("tags", {}))
+        run_duration(name, seconds.get(name), one["hardware"], read_reference(models / name).get("tags", {}))
         for name, one in descriptions.items()
     ]
-    climbed = [part(name, one["seconds"], one["hardware"], one["tags"]) for name, one in rungs.items()]
+    climbed = [run_duration(name, one["seconds"], one["hardware"], one["tags"]) for name, one in rungs.items()]
     return [("Trainings", trainings), ("Rungs of the ladder", climbed)]
 
 

@@ -1,0 +1,110 @@
+"""Everything that is measured of a model on the test split. `measures.py` says what each number means.
+
+A new measure is an entry there and the line here that computes it.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from autoencoders.data.batches import EVAL_BATCH, Batches
+from autoencoders.data.prepared import Split
+from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
+from autoencoders.evaluation.latents import (
+    active_units,
+    kl_per_dimension,
+    knn_accuracy,
+    linear_probe_accuracy,
+    mmd_to_standard_normal,
+    normality_per_dimension,
+)
+from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.pinned_features import PinnedFeatures
+from autoencoders.evaluation.reconstruction import reconstruction_metrics
+from autoencoders.evaluation.sampling import Posterior, posterior_of
+from autoencoders.models import Model
+from autoencoders.params import Evaluate
+
+Codes = NDArray[np.float32]
+Metrics = dict[str, float]
+
+
+class ModelEvaluation(NamedTuple):
+    """What is measured of a model."""
+
+    metrics: Metrics
+    """By the keys of `MEASURES`."""
+    codes: Codes
+    """(N, k) of the test images; a VAE's are posterior means."""
+    dimensions: dict[str, NDArray[Any]]
+    """Columns with a number for each of the k latent dimensions."""
+
+
+@torch.inference_mode()
+def evaluate_model(
+    model: Model, train: Split, test: Split, features: PinnedFeatures, settings: Evaluate, device: torch.device
+) -> ModelEvaluation:
+    """Measure `model` on the `test` split; probes and distributions of codes are fitted to the `train` split's."""
+    posterior = posterior_of(model, test, device)
+    train_codes = posterior_of(model, train, device).mean.cpu().numpy()
+    codes = posterior.mean.cpu().numpy()
+    has_posterior = posterior.logvar is not None
+
+    batches = Batches(test.images, EVAL_BATCH, device).in_order()
+    recon = (model.decode(z) for z in posterior.mean.split(EVAL_BATCH))
+    metrics = reconstruction_metrics(zip(batches, recon, strict=True))
+    dimensions = _dimensions(posterior, settings.seed)
+    if has_posterior:
+        metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(codes))}
+    metrics["mmd"] = mmd_to_standard_normal(posterior.sample(settings.seed))
+    metrics["ks"] = float(dimensions["ks"].mean())
+    if train.labels is not None and test.labels is not None:
+        known = (train_codes, train.labels, codes, test.labels)
+        metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
+    if has_posterior:
+        metrics |= _bounds(model, test, settings, device)
+    metrics |= _frechet_distances(model, train_codes, features, settings, device)
+    return ModelEvaluation(metrics, codes, dimensions)
+
+
+def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
+    mu = posterior.mean.cpu().numpy()
+    columns = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
+    if posterior.logvar is not None:
+        columns["kl"] = kl_per_dimension(mu, posterior.logvar.cpu().numpy())
+    normality = normality_per_dimension(posterior.sample(seed))
+    return columns | {"ks": normality.statistic, "ks_p": normality.p_value}
+
+
+def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    terms = [elbo_terms(model, x, generator) for x in Batches(test.images, EVAL_BATCH, device).in_order()]
+    recon = torch.cat([term.recon for term in terms]).double().mean().item()
+    elbo = torch.cat([term.elbo for term in terms]).double().mean().item()
+    count = settings.importance_images
+    first = next(Batches(test.images[:count], count, device).in_order())
+    bound = importance_weighted_bound(model, first, settings.importance_samples, generator)
+    return {"recon": recon, "elbo": elbo, "nll": -bound.double().mean().item()}
+
+
+def _frechet_distances(
+    model: Model, train_codes: Codes, features: PinnedFeatures, settings: Evaluate, device: torch.device
+) -> Metrics:
+    """Measure what is decoded from the prior, and from distributions fitted to the training codes."""
+    sources = {
+        "prior": standard_normal(model.latent),
+        "gaussian": fit_gaussian(train_codes),
+        "mixture": fit_mixture(train_codes, settings.mixture_components, settings.seed),
+    }
+    metrics = {}
+    for name, source in sources.items():
+        z = torch.from_numpy(source.sample(features.images, np.random.default_rng(settings.seed))).to(device)
+        metrics[f"frechet/{name}"] = features.frechet(_decode(model, z))
+    return metrics | {"frechet/floor": features.floor}
+
+
+def _decode(model: Model, z: Tensor) -> Tensor:
+    return torch.cat([model.decode(part) for part in z.split(EVAL_BATCH)])

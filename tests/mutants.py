@@ -1,0 +1,103 @@
+"""Change the package in random places, one at a time, and print the changes that no test notices.
+
+cosmic-ray makes the changes. It needs a folder of its own, since its dependencies are not this project's:
+
+    uv pip install --target /tmp/cosmic-ray cosmic-ray
+    PYTHONPATH=/tmp/cosmic-ray python tests/mutants.py --count 60 --seed 0
+    PYTHONPATH=/tmp/cosmic-ray python tests/mutants.py evaluation stages/evaluate.py
+
+A survivor is a missing assertion, or a change that changes nothing. Each mutant is a copy: the checkout stays as it is.
+"""
+
+import argparse
+import difflib
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from cosmic_ray.ast import ast_nodes, get_ast
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "autoencoders"
+ROOMS = ("stages", "evaluation", "training", "data/splits.py", "tracking")
+TOO_EASY = ("BitOr", "Variable", "ExceptionReplacer", "RemoveDecorator")
+"""Operators whose mutants mostly fail on import: `|` is in types, for one."""
+SECONDS = 900
+"""After so long a mutant counts as killed: it may never end."""
+
+
+class Mutant(NamedTuple):
+    file: Path
+    operator: str
+    occurrence: int
+
+
+def candidates(file: Path) -> Iterator[tuple[tuple[int, int], Mutant]]:
+    """Yield all mutants of a file, each after its place."""
+    nodes = list(ast_nodes(get_ast(file.read_text(encoding="utf-8"))))
+    for name in operator_names():
+        if not any(word in name for word in TOO_EASY):
+            operator = get_operator(name)()
+            places = [start for node in nodes for start, _ in operator.mutation_positions(node)]
+            yield from ((place, Mutant(file, name, i)) for i, place in enumerate(places))
+
+
+def draw(paths: list[str], count: int, seed: int) -> list[Mutant]:
+    """Draw places, and a mutant of each: else operators with many variants would be most of them."""
+    by_place = defaultdict(list)
+    for path in paths:
+        for file in sorted((PACKAGE / path).rglob("*.py")) or [PACKAGE / path]:
+            for place, mutant in candidates(file):
+                by_place[file, place].append(mutant)
+    chance = random.Random(seed)
+    return [chance.choice(by_place[place]) for place in chance.sample(list(by_place), min(count, len(by_place)))]
+
+
+def tests_of(file: Path) -> list[str]:
+    """Return the tests of the file's room, those named after it, and those of stages and their numbers."""
+    room = file.relative_to(PACKAGE).parts[0]
+    named = [str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob(f"test_*{file.stem}*.py")]
+    return list(dict.fromkeys([*named, f"tests/{room}", "tests/evaluation", "tests/stages"]))
+
+
+def survives(mutant: Mutant, code: str) -> bool:
+    with TemporaryDirectory() as folder:
+        copy = shutil.copytree(PACKAGE, Path(folder) / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        (copy / mutant.file.relative_to(PACKAGE)).write_text(code, encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-xq", "-m", "not cluster and not faults and not image"]
+        environment = os.environ | {"PYTHONPATH": folder}
+        try:
+            command += tests_of(mutant.file)
+            run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            return False
+        return run.returncode == 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("paths", nargs="*", default=ROOMS, help="files and folders of the package")
+    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options, survivors = parser.parse_args(), 0
+    for mutant in draw(options.paths, options.count, options.seed):
+        before = mutant.file.read_text(encoding="utf-8")
+        code = mutate_code(before, get_operator(mutant.operator)(), mutant.occurrence)
+        lives = survives(mutant, code)
+        survivors += lives
+        print(f"{'SURVIVES' if lives else 'killed'} {mutant.file.relative_to(PACKAGE)} {mutant.operator}", flush=True)
+        print("\n".join(list(difflib.unified_diff(before.splitlines(), code.splitlines(), n=0))[2:]), flush=True)
+    print(f"{survivors} survive")
+
+
+if __name__ == "__main__":
+    main()
