@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
-from autoencoders.evaluation.anomaly import anomaly_scores, joined
+from autoencoders.evaluation.anomaly import anomaly_scores, concatenate
 from autoencoders.params import Train
 from autoencoders.training.device import make_deterministic, resolve_device
 
@@ -59,7 +59,7 @@ def hold_out(data: PreparedData, name: str, epochs: int | None = None) -> pd.Dat
         model = train_model(model_entry(**fields), train, validation, settings, device)
         seconds = time.perf_counter() - start
         with torch.inference_mode():
-            scores = joined(anomaly_scores(model, x) for x in Batches(test.images, EVAL_BATCH, device).in_order())
+            scores = concatenate(anomaly_scores(model, x) for x in Batches(test.images, EVAL_BATCH, device).in_order())
         for score, values in scores._asdict().items():
             if values is not None:
                 auroc = roc_auc_score(test.labels == label, values.double().cpu().numpy())

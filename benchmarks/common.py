@@ -18,8 +18,9 @@ from autoencoders.errors import UserError, suggestion
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.evaluation.reconstruction import mse
 from autoencoders.files.results import atomic_file
-from autoencoders.models import build
-from autoencoders.params import KINDS, ModelParams, Network, Train, Vae, load_params, parse_params
+from autoencoders.models import Model, build
+from autoencoders.params import KINDS, ModelParams, Train, load_params, parse_params
+from autoencoders.training.fitting import fit_in_epochs
 from autoencoders.training.loop import Progress, fit
 
 BENCHMARKS = Path(__file__).resolve().parent
@@ -64,7 +65,7 @@ def load_images(dataset: str, folder: Path = CACHE, mirror: str | None = None) -
 
 def model_entry(**fields: Any) -> ModelParams:
     """Return an entry of `models` in params.yaml, validated, of its fields."""
-    return parse_params({"models": {"benchmarked": fields}}).model("benchmarked")
+    return KINDS[fields["kind"]].params(**fields)
 
 
 def train_settings(**changes: Any) -> Train:
@@ -78,23 +79,24 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def new_model(entry: ModelParams, shape: tuple[int, ...], generator: torch.Generator) -> Any:
+def new_model(entry: ModelParams, shape: tuple[int, ...], generator: torch.Generator) -> Model:
     """Return the untrained model of an entry, for images of `shape` (C, H, W)."""
-    return build(entry.model_dump(), shape, generator)  # type: ignore[arg-type]
+    channels, height, width = shape
+    return build(entry, (channels, height, width), generator)
 
 
-def batch_loss(model: Any, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+def batch_loss(model: Model, x: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
     """Return the loss of one training step on the images `x`."""
-    return model.loss(x, model.noise(len(x), noise))["loss"]
+    return model.loss(x, model.sample_noise(len(x), noise))["loss"]
 
 
-def init_output_bias(model: Any, images: NDArray[np.uint8]) -> None:
+def init_output_bias(model: Model, images: NDArray[np.uint8]) -> None:
     """Set the last layer's bias so that the untrained model draws the mean image, as the pipeline does."""
-    model.start_at(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
+    model.init_output_bias(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
 
 
 def fit_network(
-    model: Any,
+    model: Model,
     images: NDArray[np.uint8],
     settings: Train,
     device: torch.device = CPU,
@@ -112,27 +114,25 @@ def train_model(
     validation: NDArray[np.uint8],
     settings: Train,
     device: torch.device,
-) -> Any:
+) -> Model:
     """Return the model of an entry, trained on `images` as the stage `train` does it."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
-    if not isinstance(entry, Network):
+    if entry.trained_in_epochs:
+        fit_in_epochs(model, images, validation, settings, device)
+    else:
         model.fit(images)
-        return model.to(device)
-    weights = {"beta": entry.beta, "kl_warmup": entry.kl_warmup} if isinstance(entry, Vae) else {}
-    init_output_bias(model, images)
-    fit_network(model, images, settings, device, validation, **weights)
-    return model
+    return model.to(device)
 
 
 @torch.inference_mode()
-def measure(entry: ModelParams, model: Any, images: NDArray[np.uint8], device: torch.device = CPU) -> dict[str, float]:
+def measure(model: Model, images: NDArray[np.uint8], device: torch.device = CPU) -> dict[str, float]:
     """Return `mse` and, where there is a posterior, `neg_elbo` (one sample of z) and `kl`: means over `images`."""
     model.to(device)
     noise = torch.Generator(device).manual_seed(0)
     values: dict[str, list[torch.Tensor]] = {}
     for x in Batches(images, EVAL_BATCH, device).in_order():
-        values.setdefault("mse", []).append(mse(x, model.decode(model.encode(x))))
-        if KINDS[entry.kind].has_posterior:
+        values.setdefault("mse", []).append(mse(x, model(x)))
+        if model.posterior(x)[1] is not None:
             terms = elbo_terms(model, x, noise)
             values.setdefault("neg_elbo", []).append(-terms.elbo)
             values.setdefault("kl", []).append(terms.kl)

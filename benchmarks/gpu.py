@@ -21,9 +21,18 @@ from autoencoders.data.batches import Batches
 from autoencoders.models import VAE
 from autoencoders.training.loop import fit
 
+
+def vae(latent: int, arch: str, hidden: list[int]) -> VAE:
+    """Return an untrained VAE of MNIST's images; its entry needs no pydantic."""
+    entry: Any = SimpleNamespace(
+        latent=latent, arch=arch, hidden=hidden, decoder_hidden=None, likelihood="bernoulli", beta=1.0, kl_warmup=0
+    )
+    return VAE(entry, (1, 28, 28))
+
+
 NETWORKS: dict[str, Callable[[], VAE]] = {
-    "mlp": lambda: VAE((1, 28, 28), 20, "mlp", [400]),
-    "conv": lambda: VAE((1, 28, 28), 16, "conv", [32, 64]),
+    "mlp": lambda: vae(20, "mlp", [400]),
+    "conv": lambda: vae(16, "conv", [32, 64]),
 }
 BATCHES = (128, 1024, 8192, 32_768)
 

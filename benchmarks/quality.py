@@ -112,8 +112,8 @@ def benchmark(
             continue
         print(f"{protocol}: {name} on {dataset} …", file=sys.stderr, flush=True)
         images = images_of(dataset)
-        entry, model, seconds = train(protocol, name, images.train, device, epochs)
-        measured = measure(entry, model, images.test, device)
+        model, seconds = train(protocol, name, images.train, device, epochs)
+        measured = measure(model, images.test, device)
         rows = read(out)  # another call may have written meanwhile
         for figure in of_model:
             rows.loc[figure[:4], :] = figure.row(measured[figure.metric], seconds)

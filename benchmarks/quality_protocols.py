@@ -6,7 +6,7 @@ are measured are the last ones: nothing is selected.
 
 import time
 from math import sqrt
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoencoders.data.batches import Batches
-from autoencoders.params import ModelParams, Train
+from autoencoders.models import Model
+from autoencoders.models.network import Network
+from autoencoders.params import Train
 
 SEED = 0
 KINDS = {"pca": "pca", "ae": "autoencoder", "vae": "vae"}
@@ -41,18 +43,17 @@ NETWORKS = {
 
 def train(
     protocol: str, name: str, images: NDArray[np.uint8], device: torch.device, epochs: int | None = None
-) -> tuple[ModelParams, Any, float]:
-    """Return the entry `name` (such as `vae-16`), its model trained on `images`, and the seconds of training.
+) -> tuple[Model, float]:
+    """Return the model `name` (such as `vae-16`) trained on `images`, and the seconds of training.
 
     `epochs` other than the protocol's are for quick runs.
     """
     kind, latent = name.split("-")
-    network = {} if kind == "pca" else {"hidden": [NETWORKS[protocol].hidden]}
-    entry = model_entry(kind=KINDS[kind], latent=int(latent), **network)
+    hidden = {} if kind == "pca" else {"hidden": [NETWORKS[protocol].hidden]}
     generator = seeded(SEED)
-    model = new_model(entry, images.shape[1:], generator)
+    model = new_model(model_entry(kind=KINDS[kind], latent=int(latent), **hidden), images.shape[1:], generator)
     start = time.perf_counter()
-    if kind == "pca":
+    if not isinstance(model, Network):
         model.fit(images)
     elif NETWORKS[protocol].like_keras:
         initialise_glorot(model, generator)
@@ -61,11 +62,11 @@ def train(
         )
     else:
         fit_to_the_end(model, images, NETWORKS[protocol], device, epochs)
-    return entry, model, time.perf_counter() - start
+    return model, time.perf_counter() - start
 
 
 def fit_to_the_end(
-    model: Any, images: NDArray[np.uint8], protocol: Protocol, device: torch.device, epochs: int | None = None
+    model: Network, images: NDArray[np.uint8], protocol: Protocol, device: torch.device, epochs: int | None = None
 ) -> None:
     """Train with the project's loop, but leave `model` with its last weights instead of its best.
 
@@ -84,7 +85,7 @@ def fit_to_the_end(
 
 
 @torch.no_grad()
-def initialise_glorot(model: Any, generator: torch.Generator) -> None:
+def initialise_glorot(model: Network, generator: torch.Generator) -> None:
     """Draw weights from U(±√(6 / (fan_in + fan_out))), biases 0 (Glorot & Bengio 2010, eq. 16; Keras' default).
 
     The VAE's `mu` and `logvar`, two layers in Keras, are one here: each half counts its own outputs only.
@@ -103,7 +104,7 @@ def keras_rmsprop(model: nn.Module) -> torch.optim.RMSprop:
     return torch.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7)
 
 
-def fit_like_keras(model: Any, batches: Batches, epochs: int) -> None:
+def fit_like_keras(model: Network, batches: Batches, epochs: int) -> None:
     """Train with Keras' RMSprop: the project's loop has Adam."""
     model.to(batches.device).train()
     optimizer = keras_rmsprop(model)

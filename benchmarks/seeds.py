@@ -17,7 +17,7 @@ import pandas as pd
 from common import ROOT, markdown, measure, some_of, train_model
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.params import Network, Params, load_params
+from autoencoders.params import Params, load_params
 from autoencoders.training.device import make_deterministic, resolve_device
 
 COLUMNS = {"mse": ("test MSE", 5), "neg_elbo": ("test −ELBO", 2), "kl": ("KL", 2), "cpu_seconds": ("CPU-s", 1)}
@@ -28,12 +28,11 @@ def train_and_measure(params: Params, name: str, seed: int, data: PreparedData) 
     """Train the model `name` as the stage `train` would with this seed; return its test measures and CPU seconds."""
     device = resolve_device(params.device)
     make_deterministic(device)
-    entry = params.model(name)
     settings = params.training_of(name).model_copy(update={"seed": seed})
     start = time.process_time()
-    model = train_model(entry, data.split("train").images, data.split("val").images, settings, device)
+    model = train_model(params.model(name), data.split("train").images, data.split("val").images, settings, device)
     seconds = time.process_time() - start
-    return {**measure(entry, model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
+    return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 
 
 def table(measured: pd.DataFrame) -> str:
@@ -58,7 +57,7 @@ def main() -> None:
     parser.add_argument("--models", metavar="A,B", help="default: all networks")
     options = parser.parse_args()
     params, data = load_params(options.params), PreparedData(options.data)
-    networks = [name for name, entry in params.models.items() if isinstance(entry, Network)]
+    networks = [name for name, entry in params.models.items() if entry.trained_in_epochs]
     rows = []
     for name in some_of(options.models, networks):
         for seed in range(options.seeds):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import autoencoders
+from autoencoders import params
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.inference import BLOCK, TrainedModel, load_model
@@ -21,9 +22,10 @@ def images(count: int, seed: int = 0, shape: tuple[int, ...] = SHAPE) -> torch.T
     return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def untrained(entry: dict, shape: tuple[int, int, int], device: str = "cpu") -> TrainedModel:
+def untrained(raw: dict, shape: tuple[int, int, int], device: str = "cpu") -> TrainedModel:
+    entry = params.KINDS[raw["kind"]].params(**raw)
     network = build(entry, shape, torch.Generator().manual_seed(0)).eval()
-    description = {"name": "untrained", "dataset": {"name": "folder"}}
+    description = {"name": "untrained", "dataset": {"name": "folder"}, "model": entry.model_dump()}
     return TrainedModel(LoadedModel(network.to(device), description), torch.device(device))
 
 

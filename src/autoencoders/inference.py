@@ -17,10 +17,11 @@ from torch import Tensor
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
-from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, joined
+from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
-from autoencoders.models import VAE, all_finite
+from autoencoders.models import all_finite
 from autoencoders.models.blocks import Shape
+from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
 Floats = Tensor | NDArray[Any]
@@ -122,7 +123,7 @@ class TrainedModel:
         Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
-        if not isinstance(self.network, VAE):
+        if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
             raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
@@ -161,7 +162,7 @@ class TrainedModel:
         x = self._images(images)
         with torch.no_grad(), _full_precision(self.device):
             parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(BLOCK)]
-        scores = joined(parts)
+        scores = concatenate(parts)
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
     def anomalies(self, images: Floats) -> Tensor:

@@ -31,7 +31,7 @@ def test_models_are_those_of_the_stage_train(params: Params, prepared: Path, tra
         found = seeds.train_and_measure(params, name, params.train.seed, data)
         found.pop("cpu_seconds")
         model = load_trained(trained / name, CPU).model
-        assert found == measure(params.model(name), model, np.array(data.split("test").images))
+        assert found == measure(model, np.array(data.split("test").images))
         assert found["mse"] != seeds.train_and_measure(params, name, 7, data)["mse"]
 
 

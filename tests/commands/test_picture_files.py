@@ -14,7 +14,7 @@ from autoencoders.errors import UserError
 from autoencoders.inference import TrainedModel
 from autoencoders.model_folder import LoadedModel
 from autoencoders.models import build
-from autoencoders.params import parse_params
+from autoencoders.params import Pca, parse_params
 from autoencoders.stages.download import download
 from autoencoders.stages.prepare import prepare
 
@@ -22,7 +22,7 @@ RANDOM = np.random.default_rng(0)
 
 
 def model(shape: tuple[int, int, int], dataset: str = "mnist") -> TrainedModel:
-    network = build({"kind": "pca", "latent": 2}, shape)
+    network = build(Pca(latent=2), shape)
     return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": dataset}}), torch.device("cpu"))
 
 

@@ -1,10 +1,13 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from autoencoders.evaluation.anomaly import DRAWS, QUANTILE, anomaly_scores, joined, thresholds
+from autoencoders.evaluation.anomaly import DRAWS, QUANTILE, anomaly_scores, concatenate, thresholds
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.models import PCA, VAE
+from autoencoders.params import Pca, Vae
 
 SHAPE = (1, 4, 4)
 
@@ -13,8 +16,8 @@ def images(count: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
 
 
-def vae(likelihood: str = "bernoulli") -> VAE:
-    return VAE(SHAPE, 3, "mlp", [8], likelihood=likelihood, generator=torch.Generator().manual_seed(1)).eval()
+def vae(likelihood: Any = "bernoulli") -> VAE:
+    return VAE(Vae(latent=3, hidden=[8], likelihood=likelihood), SHAPE, torch.Generator().manual_seed(1)).eval()
 
 
 @torch.no_grad()
@@ -52,7 +55,7 @@ def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(
 @torch.no_grad()
 def test_a_score_does_not_depend_on_the_images_beside_it() -> None:
     model, x = vae(), images(6)
-    alone = joined(anomaly_scores(model, x[i : i + 1]) for i in (4, 2))
+    alone = concatenate(anomaly_scores(model, x[i : i + 1]) for i in (4, 2))
     together = anomaly_scores(model, x)
     assert alone.neg_elbo is not None
     assert together.neg_elbo is not None
@@ -68,7 +71,7 @@ def test_equal_images_have_equal_scores() -> None:
 
 
 def test_a_model_without_a_posterior_has_an_error_alone() -> None:
-    model, x = PCA(SHAPE, 2), images(3)
+    model, x = PCA(Pca(latent=2), SHAPE), images(3)
     model.fit((images(50) * 255).byte().numpy())
     residual = (x - model.mean.view(SHAPE)).flatten(1)
     unseen = residual.square().sum(1) - (residual @ model.components.T).square().sum(1)  # Pythagoras

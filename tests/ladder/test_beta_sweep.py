@@ -4,7 +4,8 @@ import torch
 
 from autoencoders.data.batches import Batches
 from autoencoders.ladder.beta import Measured, measure, train_vae
-from autoencoders.models.vae import VAE, kl_to_standard_normal
+from autoencoders.models.gaussian import kl_to_standard_normal
+from autoencoders.models.vae import VAE
 from autoencoders.params import BetaRung, Train
 
 CPU = torch.device("cpu")

@@ -5,6 +5,7 @@ import torch
 from autoencoders.evaluation.generation import standard_normal
 from autoencoders.ladder.generation import generated, spread_of
 from autoencoders.models.vae import VAE
+from autoencoders.params import Vae
 
 
 def test_the_spread_of_a_normal_sample_is_that_of_the_normal() -> None:
@@ -18,7 +19,7 @@ def test_the_spread_of_a_normal_sample_is_that_of_the_normal() -> None:
 
 @pytest.fixture
 def model() -> VAE:
-    return VAE((1, 5, 7), 3, "mlp", [4], generator=torch.Generator().manual_seed(0)).eval()
+    return VAE(Vae(latent=3, hidden=[4]), (1, 5, 7), torch.Generator().manual_seed(0)).eval()
 
 
 def test_images_are_the_first_of_those_that_are_measured(model: VAE) -> None:

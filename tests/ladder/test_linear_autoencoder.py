@@ -12,7 +12,7 @@ from autoencoders.ladder.linear import (
     turned_to,
 )
 from autoencoders.models.pca import PCA
-from autoencoders.params import Train
+from autoencoders.params import Pca, Train
 
 CPU = torch.device("cpu")
 SHAPE = (1, 4, 4)
@@ -67,7 +67,7 @@ def test_the_curve_is_the_test_error_of_pca_with_as_many_components() -> None:
     curve = pca_curve(train, Batches(train, 70, CPU), Batches(test, 20, CPU), 4)
     assert curve.components.shape == (16, 4)
     for k in (1, 4):
-        pca = PCA(SHAPE, k)
+        pca = PCA(Pca(latent=k), SHAPE)
         pca.fit(train)
         for images, measured in ((test, curve.mse), (train, curve.train_mse)):
             x = torch.from_numpy(images).float() / 255
@@ -102,7 +102,7 @@ def test_a_linear_autoencoder_reaches_the_error_and_the_space_of_pca() -> None:
 def test_the_mean_image_has_the_code_0_at_the_start() -> None:
     mean = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     model = LinearAutoencoder(SHAPE, 3, torch.Generator().manual_seed(0))
-    model.start_at(mean[0])
+    model.init_output_bias(mean[0])
     torch.testing.assert_close(model.encode(mean), torch.zeros(1, 3), atol=1e-6, rtol=0)
     torch.testing.assert_close(model.decode(torch.zeros(1, 3)), mean)
 

@@ -1,31 +1,31 @@
-from typing import Any
-
 import pytest
 import torch
 
 from autoencoders.errors import UserError
 from autoencoders.models import Shape, build
 from autoencoders.models.blocks import initialise
+from autoencoders.params import Autoencoder, ModelParams, Pca, Vae
 
 SHAPES = [(1, 28, 28), (3, 32, 32), (3, 64, 64), (1, 27, 31), (3, 7, 5)]
-ENTRIES: list[dict[str, Any]] = [
-    {"kind": "pca", "latent": 3},
-    {"kind": "autoencoder", "latent": 3, "arch": "mlp", "hidden": [9, 8], "loss": "mse"},
-    {"kind": "autoencoder", "latent": 3, "arch": "conv", "hidden": [4, 8], "loss": "bce"},
-    {"kind": "vae", "latent": 3, "arch": "mlp", "hidden": [9, 8], "likelihood": "gaussian"},
-    {"kind": "vae", "latent": 3, "arch": "conv", "hidden": [4, 8], "decoder_hidden": [6, 5], "likelihood": "bernoulli"},
+ENTRIES: list[ModelParams] = [
+    Pca(latent=3),
+    Autoencoder(latent=3, arch="mlp", hidden=[9, 8], loss="mse"),
+    Autoencoder(latent=3, arch="conv", hidden=[4, 8], loss="bce"),
+    Vae(latent=3, arch="mlp", hidden=[9, 8], likelihood="gaussian"),
+    Vae(latent=3, arch="conv", hidden=[4, 8], decoder_hidden=[6, 5], likelihood="bernoulli"),
 ]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry['kind']}-{entry.get('arch')}")
-def test_sizes_follow_the_data(entry: dict[str, Any], shape: Shape) -> None:
+@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: f"{entry.kind}-{getattr(entry, 'arch', None)}")
+def test_sizes_follow_the_data(entry: ModelParams, shape: Shape) -> None:
     model = build(entry, shape, torch.Generator().manual_seed(0))
     x = torch.rand(2, *shape)
     z = model.encode(x)
     assert z.shape == (2, 3)
     assert model.decode(z).shape == x.shape
-    if entry["kind"] != "pca":
+    assert torch.equal(model(x), model.decode(z))
+    if entry.trained_in_epochs:
         assert model.decode(100 * torch.randn(2, 3)).min() >= 0
         assert model.decode(100 * torch.randn(2, 3)).max() <= 1
 
@@ -52,12 +52,12 @@ def test_initial_weights_have_torch_s_default_distribution() -> None:
 
 def test_a_code_larger_than_the_image_is_refused() -> None:
     with pytest.raises(UserError, match=r"latent: 37 .*36 values.*at most 36"):
-        build({"kind": "pca", "latent": 37}, (1, 6, 6))
+        build(Pca(latent=37), (1, 6, 6))
 
 
 def test_too_many_halvings_are_refused() -> None:
     with pytest.raises(UserError, match=r"7×5 pixels cannot be halved 3 times.*at most 2"):
-        build({**ENTRIES[2], "hidden": [4, 4, 4]}, (3, 7, 5))
+        build(Autoencoder(latent=3, arch="conv", hidden=[4, 4, 4]), (3, 7, 5))
 
 
 @pytest.mark.parametrize(
@@ -69,4 +69,4 @@ def test_too_many_halvings_are_refused() -> None:
 )
 def test_an_image_too_thin_to_halve_is_told_what_fits(shape: Shape, hidden: list[int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        build({**ENTRIES[2], "hidden": hidden}, shape)
+        build(Autoencoder(latent=3, arch="conv", hidden=hidden), shape)

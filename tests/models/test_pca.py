@@ -7,12 +7,13 @@ import torch
 
 from autoencoders.models import pca
 from autoencoders.models.pca import PCA, leading_eigenvectors
+from autoencoders.params import Pca
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3, 4), dtype=np.uint8)
 
 
 def test_it_is_the_singular_value_decomposition() -> None:
-    model = PCA((2, 3, 4), latent=5)
+    model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES, chunk=7)
     flat = IMAGES.reshape(60, -1) / 255
     _, _, right = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
@@ -21,7 +22,7 @@ def test_it_is_the_singular_value_decomposition() -> None:
 
 
 def test_the_error_is_the_variance_left_out() -> None:
-    model = PCA((2, 3, 4), latent=5)
+    model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES)
     x = torch.from_numpy(IMAGES).float() / 255
     error = (model.decode(model.encode(x)) - x).square().mean().item()
@@ -30,7 +31,7 @@ def test_the_error_is_the_variance_left_out() -> None:
 
 
 def test_all_components_give_the_image_back() -> None:
-    model = PCA((2, 3, 4), latent=24)
+    model = PCA(Pca(latent=24), (2, 3, 4))
     model.fit(IMAGES)
     x = torch.from_numpy(IMAGES).float() / 255
     torch.testing.assert_close(model.decode(model.encode(x)), x, atol=1e-5, rtol=0)
@@ -47,7 +48,7 @@ def blobs(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 @pytest.mark.parametrize("chunk", [4096, 33])
 def test_subspace_iteration_agrees_with_the_full_decomposition(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
     images = blobs(300, (3, 16, 16))
-    exact, iterated = PCA((3, 16, 16), latent=6), PCA((3, 16, 16), latent=6)
+    exact, iterated = PCA(Pca(latent=6), (3, 16, 16)), PCA(Pca(latent=6), (3, 16, 16))
     exact.fit(images)
     monkeypatch.setattr(pca, "EXACT_UP_TO", 10)
     iterated.fit(images, chunk)
@@ -67,14 +68,14 @@ def test_chunks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pca, "_blocks", watched)
     monkeypatch.setattr(pca, "EXACT_UP_TO", 10)
     monkeypatch.setattr(pca, "CHUNK_BYTES", 10_000)
-    PCA((2, 3, 4), latent=2).fit(np.tile(IMAGES, (10, 1, 1, 1)))
+    PCA(Pca(latent=2), (2, 3, 4)).fit(np.tile(IMAGES, (10, 1, 1, 1)))
     assert max(sizes) == 10_000 // 192 * 192
 
 
 def test_large_images_take_no_matrix_of_pixels_by_pixels() -> None:
     """4.7 GB it would be for 90×90 colour images."""
     images = blobs(40, (3, 90, 90))
-    model = PCA((3, 90, 90), latent=2)
+    model = PCA(Pca(latent=2), (3, 90, 90))
     tracemalloc.start()
     model.fit(images)
     peak = tracemalloc.get_traced_memory()[1]
@@ -95,7 +96,7 @@ def test_eigenvectors_of_a_matrix_with_a_known_spectrum() -> None:
 
 
 def test_signs_are_fixed() -> None:
-    model = PCA((2, 3, 4), latent=5)
+    model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES)
     rows = model.components
     assert (rows[torch.arange(5), rows.abs().argmax(1)] > 0).all()

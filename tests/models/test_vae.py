@@ -1,17 +1,21 @@
 from math import log
+from typing import Any
 
 import pytest
 import torch
 from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 
+from autoencoders import params
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.vae import MIN_LOG_SIGMA, VAE, kl_to_standard_normal
+from autoencoders.models.gaussian import kl_to_standard_normal
+from autoencoders.models.vae import MIN_LOG_SIGMA, VAE
+from autoencoders.params import Vae
 
 SHAPE = (1, 6, 5)
 
 
-def vae(likelihood: str = "bernoulli") -> VAE:
-    return VAE(SHAPE, 3, "mlp", [8], None, likelihood, torch.Generator().manual_seed(0))
+def vae(likelihood: Any = "bernoulli") -> VAE:
+    return VAE(Vae(latent=3, hidden=[8], likelihood=likelihood), SHAPE, torch.Generator().manual_seed(0))
 
 
 def images(count: int = 4) -> torch.Tensor:
@@ -55,8 +59,8 @@ def test_the_learned_variance_stops_at_half_a_grey_level() -> None:
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta: float) -> None:
     model, x = vae(), images()
-    noise = model.noise(len(x), torch.Generator().manual_seed(2))
-    losses = model.loss(x, noise, beta)
+    noise = model.sample_noise(len(x), torch.Generator().manual_seed(2))
+    losses = model.loss(x, noise, {"beta": beta})
     mu, logvar = model.posterior(x)
     recon = -model.log_likelihood(x, mu + noise * (logvar / 2).exp()).mean()
     kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
@@ -66,7 +70,7 @@ def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta: float) -> 
 
 def test_under_bf16_only_the_networks_lose_digits() -> None:
     model, x = vae(), images()
-    noise = model.noise(len(x), torch.Generator().manual_seed(2))
+    noise = model.sample_noise(len(x), torch.Generator().manual_seed(2))
     with torch.autocast("cpu", torch.bfloat16):
         losses = model.loss(x, noise)
         mu, logvar = (value.float() for value in model.posterior(x))
@@ -76,10 +80,10 @@ def test_under_bf16_only_the_networks_lose_digits() -> None:
 
 def test_noise_comes_from_the_generator_alone() -> None:
     model, x = vae(), images()
-    first = model.noise(len(x), torch.Generator().manual_seed(2))
+    first = model.sample_noise(len(x), torch.Generator().manual_seed(2))
     torch.manual_seed(99)
     assert torch.equal(first, torch.randn(len(x), model.latent, generator=torch.Generator().manual_seed(2)))
-    assert not torch.equal(first, model.noise(len(x), torch.Generator().manual_seed(3)))
+    assert not torch.equal(first, model.sample_noise(len(x), torch.Generator().manual_seed(3)))
     recon = model.loss(x, first)["recon"]
     torch.manual_seed(98)
     assert torch.equal(recon, model.loss(x, first)["recon"])
@@ -91,8 +95,8 @@ def test_encode_is_the_posterior_mean() -> None:
 
 
 @pytest.mark.parametrize("loss", ["mse", "bce"])
-def test_an_autoencoder_s_loss_sums_over_pixels(loss: str) -> None:
-    model = Autoencoder(SHAPE, 3, "mlp", [8], None, loss, torch.Generator().manual_seed(0))
+def test_an_autoencoder_s_loss_sums_over_pixels(loss: Any) -> None:
+    model = Autoencoder(params.Autoencoder(latent=3, hidden=[8], loss=loss), SHAPE, torch.Generator().manual_seed(0))
     x = images()
     recon = model.decode(model.encode(x))
     expected = (recon - x).square() if loss == "mse" else -(x * recon.log() + (1 - x) * (1 - recon).log())

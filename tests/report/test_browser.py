@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoders.models import PCA, Model, build
-from autoencoders.params import Params
+from autoencoders.params import KINDS, Params
 from autoencoders.report.page import Page, render
 from autoencoders.report.planes import legend, plane
 from autoencoders.stages.report import report
@@ -34,7 +34,7 @@ MODELS = {
 
 def model_of(name: str) -> Model:
     shape, params = MODELS[name]
-    model = build({"latent": 2, **params}, shape, torch.Generator().manual_seed(0))
+    model = build(KINDS[params["kind"]].params(latent=2, **params), shape, torch.Generator().manual_seed(0))
     if isinstance(model, PCA):
         model.fit(np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8))
     return model

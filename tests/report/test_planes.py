@@ -1,22 +1,23 @@
 import base64
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from autoencoders.models import PCA, Autoencoder, build
+from autoencoders import params
+from autoencoders.models import PCA, Autoencoder
+from autoencoders.params import Pca
 from autoencoders.report.planes import MOST_CODES, count_weights, legend, plane, thinned
 
 CODES = np.random.default_rng(0).normal(0, 3, (40, 2)).astype(np.float32)
 LABELS = np.arange(40) % 4
 
 
-def network(arch: str = "mlp", shape: tuple[int, int, int] = (1, 8, 8), hidden: tuple[int, ...] = (5,)) -> Autoencoder:
-    params = {"kind": "autoencoder", "latent": 2, "arch": arch, "hidden": list(hidden)}
-    model = build(params, shape, torch.Generator().manual_seed(0))
-    assert isinstance(model, Autoencoder)
-    return model
+def network(arch: Any = "mlp", shape: tuple[int, int, int] = (1, 8, 8), hidden: tuple[int, ...] = (5,)) -> Autoencoder:
+    entry = params.Autoencoder(latent=2, arch=arch, hidden=list(hidden))
+    return Autoencoder(entry, shape, torch.Generator().manual_seed(0))
 
 
 def numbers(text: str) -> np.ndarray:
@@ -50,7 +51,7 @@ def test_a_transposed_convolution_has_its_sizes() -> None:
 
 
 def test_pca_is_one_linear_layer_with_the_mean_as_bias() -> None:
-    model = PCA((1, 2, 2), 2)
+    model = PCA(Pca(latent=2), (1, 2, 2))
     model.components.copy_(torch.arange(8.0).reshape(2, 4))
     model.mean.copy_(torch.arange(10.0, 14.0))
     made = plane("pca", model, CODES, None, None)

@@ -194,9 +194,10 @@ def a_model() -> Callable[[tuple[int, int, int]], TrainedModel]:
 
     from autoencoders.model_folder import LoadedModel
     from autoencoders.models import build
+    from autoencoders.params import Pca
 
     def make(shape: tuple[int, int, int]) -> TrainedModel:
-        network = build({"kind": "pca", "latent": 2}, shape)
+        network = build(Pca(latent=2), shape)
         return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": "folder"}}), torch.device("cpu"))
 
     return make

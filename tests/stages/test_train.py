@@ -77,7 +77,7 @@ def test_a_training_that_runs_out_of_memory_ends_in_a_line_with_the_cure(
     def fit(*arguments: object, **options: object) -> None:
         raise error
 
-    monkeypatch.setattr("autoencoders.stages.train.fit", fit)
+    monkeypatch.setattr("autoencoders.training.fitting.fit", fit)
     with pytest.raises(
         UserError, match=r"^not enough memory: models.ae: training it needs 1 MB or more\. Choose small"
     ):

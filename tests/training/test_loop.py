@@ -12,17 +12,24 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError
 from autoencoders.models.vae import VAE
-from autoencoders.params import Train
+from autoencoders.params import Train, Vae
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.loop import Progress, Sums, fit, learning_rate
+from autoencoders.training.loop import MetricSums, Progress, fit, learning_rate
 
 CPU = torch.device("cpu")
 IMAGES = np.zeros((70, 1, 6, 6), dtype=np.uint8)
 IMAGES[::2] = 255  # all black or all white: something that can be learned
 
 
+ENTRY = Vae(latent=2, hidden=[8])
+
+
 class Killed(Exception):
     pass
+
+
+def vae(seed: int = 0, **changes: Any) -> VAE:
+    return VAE(ENTRY.model_copy(update=changes), (1, 6, 6), torch.Generator().manual_seed(seed))
 
 
 def train(
@@ -34,7 +41,7 @@ def train(
 ) -> tuple[VAE, Progress]:
     """Train, from the checkpoint if there is one."""
     settings = settings or Train(epochs=5, batch_size=16, learning_rate=0.01, schedule="cosine", warmup=0.2)
-    model = model or VAE((1, 6, 6), 2, arch, [8], generator=torch.Generator().manual_seed(settings.seed))
+    model = model or vae(settings.seed, arch=arch)
     options |= {"checkpoint": checkpoint, "resume": checkpoint.load() if checkpoint else None}
     return model, fit(
         model, Batches(IMAGES, settings.batch_size, CPU), Batches(IMAGES[:9], 4, CPU), settings, **options
@@ -72,7 +79,7 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(
 
     checkpoint = Checkpoint(where, "same")
     resumed_epochs: list[float] = []
-    with checkpoint.locked():
+    with checkpoint.acquire():
         with pytest.raises(Killed):
             train(arch=arch, checkpoint=checkpoint, on_batch=kill)
         resumed, after = train(
@@ -109,11 +116,7 @@ def test_a_training_whose_store_goes_away_ends_with_the_same_weights(flaky: set[
 def test_a_training_equals_plain_steps_of_torch_s_adam(likelihood: str) -> None:
     """Whatever makes the loop faster: its loss and its steps are those of the formulas, in torch's own order."""
 
-    def new() -> VAE:
-        generator = torch.Generator().manual_seed(0)
-        return VAE((1, 6, 6), 2, "conv", [8], likelihood=likelihood, generator=generator)
-
-    trained, plain = new(), new()
+    trained, plain = vae(arch="conv", likelihood=likelihood), vae(arch="conv", likelihood=likelihood)
     _, progress = train(Train(epochs=1, batch_size=70, learning_rate=0.01), trained)
     order = torch.randperm(70, generator=torch.Generator().manual_seed(1))
     x, noise = (torch.from_numpy(IMAGES)[order] / 255), torch.randn(70, 2, generator=torch.Generator().manual_seed(2))
@@ -142,12 +145,12 @@ class BreaksAt(VAE):
     """A VAE whose loss is not finite in one step of the training."""
 
     def __init__(self, step: int, value: float) -> None:
-        super().__init__((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        super().__init__(ENTRY, (1, 6, 6), torch.Generator().manual_seed(0))
         self.remaining, self.value = step, value
         self.before: torch.Tensor | None = None
 
-    def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
-        losses = super().loss(x, noise, beta)
+    def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
+        losses = super().loss(x, noise, weights)
         self.remaining -= self.training
         if self.remaining == 0:
             self.before = flat(self)
@@ -173,7 +176,7 @@ class Explodes(VAE):
     """A VAE that the last step of an epoch breaks: no loss of the training tells, only the validation's."""
 
     def __init__(self, epoch: int) -> None:
-        super().__init__((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        super().__init__(ENTRY, (1, 6, 6), torch.Generator().manual_seed(0))
         self.epoch, self.validations = epoch, 0
 
     def eval(self) -> "Explodes":
@@ -202,7 +205,7 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_checkpoint_and_re
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_step_where_gradients_are_clipped() -> None:
-    model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+    model = vae()
     weight = next(model.parameters())
     weight.register_hook(lambda gradient: gradient * torch.inf)
     before = flat(model)
@@ -214,7 +217,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step_where_gradients_are
 def test_the_weights_are_those_of_the_best_epoch() -> None:
     kept: dict[int, torch.Tensor] = {}
     settings = Train(epochs=5, batch_size=16, learning_rate=0.3)
-    model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+    model = vae()
     _, progress = train(settings, model, on_epoch=lambda row: kept.update({int(row["epoch"]): flat(model)}))
     losses = [row["val/loss"] for row in progress.history]
     assert progress.best_epoch == 1 + int(np.argmin(losses)) != 5
@@ -228,21 +231,21 @@ def test_early_stopping_waits_for_patience_epochs() -> None:
 
 
 def test_kl_warmup_raises_the_weight_linearly_and_validates_with_the_full_one() -> None:
-    weights: list[float] = []
+    betas: list[float] = []
 
     class Watched(VAE):
-        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, beta: float = 1.0) -> dict[str, torch.Tensor]:
-            weights.append(beta if self.training else -beta)
-            return super().loss(x, noise, beta)
+        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
+            betas.append(weights["beta"] if self.training else -weights["beta"])
+            return super().loss(x, noise, weights)
 
-    model = Watched((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
-    train(model=model, beta=2.0, kl_warmup=3)
-    assert [w for i, w in enumerate(w for w in weights if w > 0) if i % 5 == 0] == [0.5, 1.0, 1.5, 2.0, 2.0]
-    assert {w for w in weights if w < 0} == {-2.0}
+    entry = Vae(latent=2, hidden=[8], beta=2.0, kl_warmup=3)
+    train(model=Watched(entry, (1, 6, 6), torch.Generator().manual_seed(0)))
+    assert [b for i, b in enumerate(b for b in betas if b > 0) if i % 5 == 0] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert {b for b in betas if b < 0} == {-2.0}
 
 
 def test_gradient_clipping_bounds_the_step() -> None:
-    start = flat(VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0)))
+    start = flat(vae())
     clipped, _ = train(Train(epochs=1, batch_size=70, learning_rate=1e-3, grad_clip=1e-12))
     free, _ = train(Train(epochs=1, batch_size=70, learning_rate=1e-3))
     # Adam divides by √v + 1e-8: gradients far below 1e-8 hardly move a weight, any other moves it by the learning rate
@@ -261,7 +264,7 @@ def test_learning_rate_follows_warm_up_and_cosine() -> None:
 
 
 def test_means_weigh_every_image_the_same() -> None:
-    sums = Sums()
+    sums = MetricSums()
     sums.add({"loss": torch.tensor(1.0)}, 30)
     sums.add({"loss": torch.tensor(4.0)}, 10)
     assert sums.means("val/") == {"val/loss": pytest.approx(1.75)}
@@ -269,7 +272,7 @@ def test_means_weigh_every_image_the_same() -> None:
 
 def test_validation_does_not_depend_on_the_batch_size() -> None:
     def val_mse(batch: int) -> float:
-        model = VAE((1, 6, 6), 2, "mlp", [8], generator=torch.Generator().manual_seed(0))
+        model = vae()
         progress = fit(model, Batches(IMAGES, 16, CPU), Batches(IMAGES[:9], batch, CPU), Train(epochs=1))
         return progress.history[0]["val/mse"]
 

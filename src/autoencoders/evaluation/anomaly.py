@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.models import VAE, Model, all_finite
-from autoencoders.models.vae import kl_to_standard_normal
+from autoencoders.models import Model, all_finite
+from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 QUANTILE = 0.99
 """Share of ordinary images below a threshold: of a hundred such images, one is flagged all the same."""
@@ -28,7 +28,7 @@ class AnomalyScores(NamedTuple):
     mse: Tensor
     """Squared error of the reconstruction, mean over pixels; a VAE decodes the mean."""
     neg_elbo: Tensor | None
-    """−ELBO in nats, β = 1; None where the model is no VAE."""
+    """−ELBO in nats, β = 1; None where a code is a point."""
 
 
 def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
@@ -37,18 +37,19 @@ def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
     Every image meets the same draws of noise: its score does not depend on the images beside it, nor on the device.
     Raises `UserError` where a code is NaN or infinite.
     """
-    if not isinstance(model, VAE):
-        return AnomalyScores(_squared_error(x, model.decode(all_finite(model.encode(x), "codes"))), None)
-    mu, logvar = (all_finite(part, "codes") for part in model.posterior(x))
-    sigma = torch.exp(0.5 * logvar)
+    mu, logvar = model.posterior(x)
+    mse = (model.decode(all_finite(mu, "codes")) - x).square().flatten(1).mean(1)
+    if logvar is None:
+        return AnomalyScores(mse, None)
+    all_finite(logvar, "codes")
     noise = torch.randn(DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
-    log_likelihood = torch.stack([model.log_likelihood(x, mu + one * sigma) for one in noise]).mean(0)
-    return AnomalyScores(_squared_error(x, model.decode(mu)), kl_to_standard_normal(mu, logvar).sum(1) - log_likelihood)
+    draws = [model.log_likelihood(x, reparameterise(mu, logvar, draw)) for draw in noise]
+    return AnomalyScores(mse, kl_to_standard_normal(mu, logvar).sum(1) - torch.stack(draws).mean(0))
 
 
 def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
     """Return `quantile` and, of each score that the model has, that quantile over the images of all `batches`."""
-    scores = joined(anomaly_scores(model, x) for x in batches)
+    scores = concatenate(anomaly_scores(model, x) for x in batches)
     found = {"quantile": QUANTILE}
     for name, values in scores._asdict().items():
         if values is not None:
@@ -56,13 +57,9 @@ def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
     return found
 
 
-def joined(parts: Iterable[AnomalyScores]) -> AnomalyScores:
+def concatenate(parts: Iterable[AnomalyScores]) -> AnomalyScores:
     """Return the scores of several batches as those of one; raises `UserError` where one is NaN or infinite."""
     mse, neg_elbo = zip(*parts, strict=True)
     return AnomalyScores(
         all_finite(torch.cat(mse), "scores"), None if neg_elbo[0] is None else all_finite(torch.cat(neg_elbo), "scores")
     )
-
-
-def _squared_error(x: Tensor, reconstruction: Tensor) -> Tensor:
-    return (reconstruction - x).square().flatten(1).mean(1)

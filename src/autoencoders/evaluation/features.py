@@ -7,7 +7,6 @@ then compares pixels' means and covariances in that subspace. It sees blur and w
 """
 
 from collections.abc import Mapping
-from math import cos, pi
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoencoders.training.adam import Adam
+from autoencoders.training.schedule import cosine_decay
 
 Shape = tuple[int, int, int]
 
@@ -185,7 +185,7 @@ def train_feature_net(
             loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
             optimiser.zero_grad()
             loss.backward()
-            optimiser.step(0.5 * learning_rate * (1 + cos(pi * step / steps)))
+            optimiser.step(cosine_decay(learning_rate, step, steps))
             step += 1
     return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autoencoders.models.gaussian import kl_to_standard_normal
+
 Floats = NDArray[np.float64]
 
 
@@ -24,13 +26,12 @@ class Normality(NamedTuple):
 def kl_per_dimension(mu: ArrayLike, logvar: ArrayLike) -> Floats:
     """Return KL(q(z_j|x) || N(0, 1)) per dimension (k,), in nats, mean over images; both inputs (N, k).
 
-    Kingma & Welling 2014, appendix B: (mu^2 + sigma^2 - 1 - log sigma^2) / 2, never negative. The sum is the ELBO's KL.
+    Never negative. The sum is the ELBO's KL.
     """
     mean, log_variance = _codes(mu), _codes(logvar)
     if mean.shape != log_variance.shape:
         raise ValueError(f"mu {mean.shape} and logvar {log_variance.shape} must share one shape")
-    # expm1(v) - v, not exp(v) - 1 - v, which goes slightly negative for a collapsed dimension.
-    return 0.5 * np.mean(mean**2 + np.maximum(np.expm1(log_variance) - log_variance, 0), axis=0)
+    return kl_to_standard_normal(mean, log_variance).mean(axis=0)
 
 
 def active_units(mu: ArrayLike, threshold: float = 0.01) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from autoencoders.models.vae import kl_to_standard_normal
+from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 DECODED_ELEMENTS = 2**22
 """Pixels decoded at once where no `chunk` is given: 16 MiB for each layer as wide as the image."""
@@ -19,8 +19,8 @@ DECODED_ELEMENTS = 2**22
 class LatentModel(Protocol):
     """What the bounds need: q(z|x) = N(mu, diag(exp(logvar))), prior N(0, I), and log p(x|z)."""
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `mu` and `logvar`, each (B, k), of images (B, C, H, W)."""
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return `mu` and `logvar`, each (B, k), of images (B, C, H, W); never None here."""
         ...
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
@@ -47,8 +47,8 @@ def elbo_terms(model: LatentModel, x: Tensor, generator: torch.Generator, chunk:
     """Return one-sample ELBO terms of x (N, C, H, W) (Kingma & Welling 2014, eq. 7), `chunk` images at a time."""
     recon, kl = [], []
     for images in x.split(chunk or _chunk(x)):
-        mu, logvar = model.posterior(images)
-        z = mu + (0.5 * logvar).exp() * _noise(generator, len(images), 1, mu)[:, 0]
+        mu, logvar = _posterior(model, images)
+        z = reparameterise(mu, logvar, _noise(generator, len(images), 1, mu)[:, 0])
         recon.append(-model.log_likelihood(images, z))
         kl.append(kl_to_standard_normal(mu, logvar).sum(1))
     return ElboTerms(torch.cat(recon), torch.cat(kl))
@@ -71,7 +71,7 @@ def importance_weighted_bound(
         raise ValueError(f"samples ({samples}) and chunk ({chunk}) must be 1 or more")
     bounds = []
     for images in x.split(max(1, chunk // samples)):
-        mu, logvar = model.posterior(images)
+        mu, logvar = _posterior(model, images)
         noise = _noise(generator, len(images), samples, mu)  # (B, K, k)
         weights = [
             _log_weights(model, images, mu, logvar, part) for part in noise.split(max(1, chunk // len(images)), dim=1)
@@ -83,13 +83,19 @@ def importance_weighted_bound(
 def _log_weights(model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     """Return log p(x|z) + log p(z) - log q(z|x) (B, S), float64, at z = mu + sigma * noise; noise is (B, S, k)."""
     size, samples, k = noise.shape
-    z = mu[:, None] + (0.5 * logvar).exp()[:, None] * noise
+    z = reparameterise(mu[:, None], logvar[:, None], noise)
     repeated = images[:, None].expand(size, samples, *images.shape[1:]).reshape(-1, *images.shape[1:])
     log_likelihood = model.log_likelihood(repeated, z.reshape(-1, k)).reshape(size, samples).double()
     # Both Gaussians' constants, k/2 log 2 pi, cancel.
     log_prior = -0.5 * z.double().square().sum(-1)
     log_posterior = -0.5 * (noise.double().square() + logvar.double()[:, None]).sum(-1)
     return log_likelihood + log_prior - log_posterior
+
+
+def _posterior(model: LatentModel, images: Tensor) -> tuple[Tensor, Tensor]:
+    mu, logvar = model.posterior(images)
+    assert logvar is not None
+    return mu, logvar
 
 
 def _noise(generator: torch.Generator, images: int, samples: int, like: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from autoencoders.data.batches import Batches
 from autoencoders.evaluation.latents import active_units, kl_per_dimension
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.models.vae import VAE
+from autoencoders.params import Vae
 from autoencoders.training.loop import fit
 
 if TYPE_CHECKING:
@@ -51,11 +52,11 @@ def train_vae(
     """
     channels, height, width = mean.shape
     generator = torch.Generator().manual_seed(settings.seed)
-    model = VAE(
-        (channels, height, width), network.latent, "mlp", network.hidden, network.decoder_hidden, generator=generator
-    )
-    model.start_at(mean)
-    fit(model, train, validation, settings, beta=beta, kl_warmup=settings.epochs // 2, on_batch=on_batch)
+    entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta,
+                kl_warmup=settings.epochs // 2)  # fmt: skip
+    model = VAE(entry, (channels, height, width), generator)
+    model.init_output_bias(mean)
+    fit(model, train, validation, settings, on_batch=on_batch)
     return model
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autoencoders.models.base import Model
 from autoencoders.models.blocks import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from autoencoders.params import models as entries
 
     Floats = NDArray[np.float64]
 
@@ -22,18 +25,17 @@ CHUNK_BYTES = 64 * 2**20
 """Of the float64 images in memory at once during the iteration."""
 
 
-class PCA(nn.Module):
+class PCA(Model):
     """Linear code of images (B, C, H, W): z = components · (x − mean). Reconstructions are not clipped to [0, 1]."""
 
     mean: Tensor  # (C·H·W,)
     components: Tensor  # (latent, C·H·W), orthonormal rows, largest variance first
 
-    def __init__(self, shape: Shape, latent: int) -> None:
-        super().__init__()
-        self.shape = shape
-        self.latent = latent
+    def __init__(self, entry: "entries.Pca", shape: Shape, generator: torch.Generator | None = None) -> None:
+        """All weights are zero until `fit`: the `generator` goes unused."""
+        super().__init__(shape, entry.latent)
         self.register_buffer("mean", torch.zeros(prod(shape)))
-        self.register_buffer("components", torch.zeros(latent, prod(shape)))
+        self.register_buffer("components", torch.zeros(entry.latent, prod(shape)))
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) → codes (B, latent)."""
@@ -42,6 +44,13 @@ class PCA(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Codes (B, latent) → images (B, C, H, W), possibly outside [0, 1]."""
         return (z @ self.components + self.mean).unflatten(1, self.shape)
+
+    def decoder_layers(self) -> list[nn.Module]:
+        """Return one linear layer, and the clipping that makes its output an image."""
+        with torch.device("meta"):  # no initial weights, which torch's global generator would draw
+            linear = nn.Linear(self.latent, len(self.mean))
+        linear.weight, linear.bias = nn.Parameter(self.components.T), nn.Parameter(self.mean)
+        return [linear, nn.Hardtanh(0, 1)]
 
     def fit(self, images: "NDArray[np.uint8]", chunk: int = 4096) -> None:
         """Set mean and components from uint8 `images` (N, C, H, W), in float64, at most `chunk` images at a time."""

@@ -1,20 +1,26 @@
 """The variational autoencoder (Kingma & Welling 2014): codes held to a unit Gaussian, so that it can generate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from math import log, pi, prod
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.base import Losses
 from autoencoders.models.blocks import Shape
+from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
+from autoencoders.models.network import Network
+
+if TYPE_CHECKING:
+    from autoencoders.params import models as entries
 
 MIN_LOG_SIGMA = log(1 / 512)
 """Half a grey level: below it the density of 8-bit pixels grows without bound and means nothing."""
 
 
-class VAE(Autoencoder):
+class VAE(Network):
     """VAE with posterior q(z|x) = N(mu, diag exp(logvar)), prior N(0, I) and a Bernoulli or Gaussian likelihood.
 
     The Gaussian's variance is one learned number for all pixels (Rybkin et al. 2021, σ-VAE).
@@ -22,19 +28,10 @@ class VAE(Autoencoder):
 
     heads = 2  # mu and logvar
 
-    def __init__(
-        self,
-        shape: Shape,
-        latent: int,
-        arch: str,
-        hidden: Sequence[int],
-        decoder_hidden: Sequence[int] | None = None,
-        likelihood: str = "bernoulli",
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(shape, latent, arch, hidden, decoder_hidden, generator=generator)
-        self.likelihood = likelihood
-        if likelihood == "gaussian":
+    def __init__(self, entry: "entries.Vae", shape: Shape, generator: torch.Generator | None = None) -> None:
+        super().__init__(entry, shape, generator)
+        self.likelihood, self.beta, self.kl_warmup = entry.likelihood, entry.beta, entry.kl_warmup
+        if self.likelihood == "gaussian":
             self.log_sigma = nn.Parameter(torch.tensor(log(0.2)))
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,7 +44,7 @@ class VAE(Autoencoder):
         return self.posterior(x)[0]
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) in nats, (B,). For grey pixels the Bernoulli's is a cross-entropy, no likelihood."""
+        """Return log p(x|z) in nats, (B,). For grey pixels the Bernoulli's is a cross-entropy, no likelihood."""
         logits = self.decoder(z)
         if self.likelihood == "bernoulli":
             return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
@@ -55,20 +52,26 @@ class VAE(Autoencoder):
         squared = (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
-    def noise(self, images: int, generator: torch.Generator) -> Tensor:
+    def sample_noise(self, images: int, generator: torch.Generator) -> Tensor:
         """Return what a loss of so many images draws: (images, latent) from N(0, I), on the generator's device."""
         return torch.randn(images, self.latent, generator=generator, device=generator.device)
 
-    def loss(self, x: Tensor, noise: Tensor | None, beta: float = 1.0) -> dict[str, Tensor]:
-        """−ELBO, KL weighted by `beta` (Higgins et al. 2017), one sample of z; nats per image, means over images."""
+    def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
+        """Return the KL's weight: it rises linearly to `beta`, which it has after `kl_warmup` epochs."""
+        return {"beta": self.beta if epoch is None else self.beta * min(1.0, epoch / (self.kl_warmup + 1))}
+
+    def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:
+        """Return −ELBO with the KL weighted by `beta` (Higgins et al. 2017; without weights 1), and both its terms.
+
+        One sample of z; nats per image, means over images.
+        """
         assert noise is not None
         mu, logvar = (value.float() for value in self.posterior(x))  # under bf16 too: three digits are too few for sums
-        z = mu + noise * torch.exp(0.5 * logvar)
-        recon = -self.log_likelihood(x, z).mean()
+        recon = -self.log_likelihood(x, reparameterise(mu, logvar, noise)).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
-        return {"loss": recon + beta * kl, "recon": recon, "kl": kl}
+        return {"loss": recon + weights.get("beta", 1.0) * kl, "recon": recon, "kl": kl}
 
-
-def kl_to_standard_normal(mu: Tensor, logvar: Tensor) -> Tensor:
-    """KL(N(mu, exp logvar) ‖ N(0, 1)) of each dimension in nats, shaped as `mu` (Kingma & Welling 2014, appendix B)."""
-    return 0.5 * (mu.square() + torch.expm1(logvar) - logvar)  # exp(v) - 1 loses a collapsed dimension's digits
+    @property
+    def loss_unit(self) -> str:
+        """The unit of `loss`."""
+        return f"nats per image ({self.likelihood.capitalize()})"

@@ -14,7 +14,7 @@ from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
 from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
-from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Network, Pca, Vae
+from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Pca, Vae
 from autoencoders.params.problems import described
 from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
@@ -74,10 +74,10 @@ class Params(Section):
     @model_validator(mode="after")
     def _consistent(self) -> "Params":
         for name, model in self.models.items():
-            if isinstance(model, Vae) and model.kl_warmup > (epochs := self.training_of(name).epochs):
-                raise ValueError(
-                    f"models.{name}.kl_warmup: {model.kl_warmup} is longer than its training ({epochs} epochs)"
-                )
+            try:
+                model.check_training(self.training_of(name))
+            except ValueError as error:
+                raise ValueError(f"models.{name}.{error}") from None
         return self
 
     def model(self, name: str) -> ModelParams:
@@ -91,8 +91,7 @@ class Params(Section):
 
     def training_of(self, name: str) -> Train:
         """Return the training settings of the model `name`, its own overrides applied."""
-        model = self.model(name)
-        return self.train.overridden(model.train) if isinstance(model, Network) else self.train
+        return self.model(name).training(self.train)
 
 
 PARAMETERS = (

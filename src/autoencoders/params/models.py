@@ -5,13 +5,16 @@ A new kind is a class here with its line in `KINDS`, and a file in `models/`.
 
 from dataclasses import dataclass
 from functools import reduce
+from importlib import import_module
 from operator import or_
-from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Widths
+
+if TYPE_CHECKING:
+    from autoencoders.params.sections import Train
 
 
 class TrainOverrides(Section):
@@ -25,14 +28,24 @@ class TrainOverrides(Section):
 class ModelParams(Section):
     """What the entry of every model has."""
 
+    trained_in_epochs: ClassVar[bool] = False
+    """Whether the weights are found by steps; else the model's `fit` computes them."""
+
     kind: str
     latent: Count
+
+    def training(self, common: "Train") -> "Train":
+        """Return the training settings of this model, given those of the section `train`."""
+        return common
+
+    def check_training(self, settings: "Train") -> None:
+        """Raise `ValueError`, its message beginning with a key, where the entry contradicts its own `settings`."""
 
 
 class Pca(ModelParams):
     """Principal component analysis, exact."""
 
-    kind: Literal["pca"]
+    kind: Literal["pca"] = "pca"
 
 
 DEFAULT_HIDDEN = {"mlp": [512, 512], "conv": [32, 64]}
@@ -45,6 +58,8 @@ def _default_hidden(data: dict[str, Any]) -> list[int]:
 class Network(ModelParams):
     """What the entries of networks share."""
 
+    trained_in_epochs: ClassVar[bool] = True
+
     arch: Literal["mlp", "conv"] = "mlp"
     hidden: Widths = Field(default_factory=_default_hidden)
     """Widths (mlp) or channels (conv) of the encoder."""
@@ -52,21 +67,30 @@ class Network(ModelParams):
     """The decoder's, from the code to the image; None: the encoder's in reverse."""
     train: TrainOverrides = TrainOverrides()
 
+    def training(self, common: "Train") -> "Train":
+        """Return the settings of the section `train` with this model's own in their place."""
+        return common.model_copy(update=self.train.model_dump(exclude_none=True))
+
 
 class Autoencoder(Network):
     """A deterministic autoencoder."""
 
-    kind: Literal["autoencoder"]
+    kind: Literal["autoencoder"] = "autoencoder"
     loss: Literal["mse", "bce"] = "mse"
 
 
 class Vae(Network):
     """A variational autoencoder."""
 
-    kind: Literal["vae"]
+    kind: Literal["vae"] = "vae"
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
     kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+
+    def check_training(self, settings: "Train") -> None:
+        """Refuse a warm-up of the KL's weight that never ends."""
+        if self.kl_warmup > settings.epochs:
+            raise ValueError(f"kl_warmup: {self.kl_warmup} is longer than its training ({settings.epochs} epochs)")
 
 
 @dataclass(frozen=True)
@@ -74,9 +98,9 @@ class Kind:
     """What all of the pipeline has to know of a kind of model."""
 
     params: type[ModelParams]
-    """Its entry in `params.yaml`, whose field `kind` is a literal: the kind's name."""
+    """Its entry in `params.yaml`; the default of the field `kind` is the kind's name."""
     model: str
-    """The model's class as `module:name`, imported when one is built: this table is read without torch."""
+    """The model's class as `module:name` in this package, imported when one is built: reading this needs no torch."""
     label: str
     """Its name in tables."""
     has_posterior: bool
@@ -87,19 +111,20 @@ class Kind:
     @property
     def name(self) -> str:
         """As `params.yaml` has it."""
-        return str(self.params.model_fields["kind"].annotation.__args__[0])  # type: ignore[union-attr]
+        return str(self.params.model_fields["kind"].default)
 
     def load(self) -> Any:
         """Import and return the model's class."""
-        return resolve_name(self.model)
+        module, _, name = self.model.partition(":")
+        return getattr(import_module(f"..{module}", __package__), name)
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind(Pca, "autoencoders.models.pca:PCA", "PCA", has_posterior=False, can_sample=False),
-        Kind(Autoencoder, "autoencoders.models.autoencoder:Autoencoder", "AE", has_posterior=False, can_sample=True),
-        Kind(Vae, "autoencoders.models.vae:VAE", "VAE", has_posterior=True, can_sample=True),
+        Kind(Pca, "models.pca:PCA", "PCA", has_posterior=False, can_sample=False),
+        Kind(Autoencoder, "models.autoencoder:Autoencoder", "AE", has_posterior=False, can_sample=True),
+        Kind(Vae, "models.vae:VAE", "VAE", has_posterior=True, can_sample=True),
     )
 }
 

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
-from autoencoders.params.models import TrainOverrides
 
 LARGEST_SIDE = 1024
 """Pixels."""
@@ -102,10 +101,6 @@ class Train(Section):
     patience: Count | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: StrictBool = False
-
-    def overridden(self, overrides: TrainOverrides) -> "Train":
-        """Return these settings with those that `overrides` sets."""
-        return self.model_copy(update=overrides.model_dump(exclude_none=True))
 
 
 class Features(Section):

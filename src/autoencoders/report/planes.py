@@ -6,7 +6,6 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -153,10 +152,7 @@ def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
 
 def _decoder(model: Model) -> list[tuple[Layer, list[Tensor]]]:
     """Return each layer with its weight and bias."""
-    if isinstance(model, PCA):
-        linear = {"kind": "linear", "in": model.latent, "out": prod(model.shape)}
-        return [(linear, [model.components.T, model.mean]), ({"kind": "clip"}, [])]
-    return [*(_layer(module) for module in model.decoder), ({"kind": "sigmoid"}, [])]
+    return [_layer(module) for module in model.decoder_layers()]
 
 
 def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
@@ -165,6 +161,10 @@ def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
             return {"kind": "linear", "in": module.in_features, "out": module.out_features}, _tensors(module)
         case nn.ReLU():
             return {"kind": "relu"}, []
+        case nn.Sigmoid():
+            return {"kind": "sigmoid"}, []
+        case nn.Hardtanh():
+            return {"kind": "clip"}, []
         case nn.Unflatten():
             return {"kind": "unflatten", "shape": list(module.unflattened_size)}, []
         case nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:

@@ -23,8 +23,8 @@ from autoencoders.evaluation.latents import (
     normality_per_dimension,
 )
 from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
-from autoencoders.evaluation.posterior import Posterior, posterior_of
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
+from autoencoders.evaluation.sampling import Posterior, posterior_of
 from autoencoders.files.results import replaceable, result_folder, write_csv
 from autoencoders.model_folder import load_trained
 from autoencoders.models import VAE, Model
@@ -100,13 +100,11 @@ def _latents(
     mu = codes["test"]
     dimensions = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
     metrics: Metrics = {}
-    drawn = mu
+    drawn = posterior.sample(settings.seed)
     if posterior.logvar is not None:
         logvar = posterior.logvar.cpu().numpy()
         dimensions["kl"] = kl_per_dimension(mu, logvar)
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(mu))}
-        noise = np.random.default_rng(settings.seed).standard_normal(mu.shape)
-        drawn = (mu + noise * np.exp(logvar / 2)).astype(np.float32)
     normality = normality_per_dimension(drawn)
     dimensions["ks"], dimensions["ks_p"] = normality.statistic, normality.p_value
     metrics |= {"mmd": mmd_to_standard_normal(drawn), "ks": float(normality.statistic.mean())}

@@ -15,8 +15,8 @@ from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import fit_mixture, standard_normal
-from autoencoders.evaluation.posterior import posterior_of
 from autoencoders.evaluation.results import MEASURED, read_metrics
+from autoencoders.evaluation.sampling import Posterior, posterior_of
 from autoencoders.ladder.generation import Spread, generated, spread_of
 from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.model_folder import load_trained
@@ -89,25 +89,19 @@ def _read(
         name,
         trained.model,
         read_metrics(evaluation, (*MEASURED, *COMPARED)),
-        spread_of(_codes(trained.model, "test", prepared, device, np.random.default_rng(params.evaluate.seed))),
+        spread_of(_posterior(trained.model, "test", prepared, device).sample(params.evaluate.seed)),
     )
 
 
 @torch.inference_mode()
-def _codes(
-    model: Model, split: str, prepared: PreparedData, device: torch.device, noise: np.random.Generator | None = None
-) -> NDArray[np.float32]:
-    """Return the codes (N, k) of a split: posterior means, or with `noise` draws from a VAE's posteriors."""
-    posterior = posterior_of(model, prepared.split(split), device)
-    mean = posterior.mean.cpu().numpy()
-    if noise is None or posterior.logvar is None:
-        return mean
-    return (mean + noise.standard_normal(mean.shape) * np.exp(posterior.logvar.cpu().numpy() / 2)).astype(np.float32)
+def _posterior(model: Model, split: str, prepared: PreparedData, device: torch.device) -> Posterior:
+    return posterior_of(model, prepared.split(split), device)
 
 
 def _figure(ae: Measured, vae: Measured, prepared: PreparedData, params: Params, device: torch.device) -> Figure:
     settings, shown = params.evaluate, params.ladder.generation.images
-    mixture = fit_mixture(_codes(ae.model, "train", prepared, device), settings.mixture_components, settings.seed)
+    codes = _posterior(ae.model, "train", prepared, device).mean.cpu().numpy()
+    mixture = fit_mixture(codes, settings.mixture_components, settings.seed)
     prior = standard_normal(ae.model.latent)
     images = [
         generated(model, source, params.features.images, shown, settings.seed, device)

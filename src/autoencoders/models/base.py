@@ -1,0 +1,88 @@
+"""What a model is: an encoder of images, a decoder of codes, and a way to find the weights of both."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from autoencoders.errors import UserError
+from autoencoders.models.blocks import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Losses = dict[str, Tensor]
+"""Scalars by name: `loss` is minimised, all are logged."""
+
+
+class Model(nn.Module):
+    """A model of images (B, C, H, W) in [0, 1] with codes z (B, latent).
+
+    A kind has `encode` and `decode`, and either `fit`, where the weights have a closed form, or `loss`, where they are
+    trained in epochs. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
+    """
+
+    def __init__(self, shape: Shape, latent: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.latent = latent
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) → codes (B, latent)."""
+        raise NotImplementedError
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes (B, latent) → images (B, C, H, W)."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images → their reconstructions."""
+        return self.decode(self.encode(x))
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Images → mean and log-variance of q(z|x), each (B, latent); no log-variance where a code is a point."""
+        return self.encode(x), None
+
+    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return log p(x|z) in nats, (B,), of images and codes."""
+        raise NotImplementedError
+
+    def fit(self, images: "NDArray[np.uint8]") -> None:
+        """Set the weights from `images` (N, C, H, W) in closed form."""
+        raise NotImplementedError
+
+    def init_output_bias(self, mean: Tensor) -> None:
+        """Prepare the untrained model for images whose mean is `mean` (C, H, W) in [0, 1]; by default, do nothing."""
+
+    def sample_noise(self, images: int, generator: torch.Generator) -> Tensor | None:
+        """Return the random numbers that `loss` needs for so many images; None where it needs none."""
+        return None
+
+    def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
+        """Return the weights of the loss's terms in an epoch, counted from 1; without one, those of validation."""
+        return {}
+
+    def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:
+        """Return `loss` and its terms: sums over pixels, means over images. `weights` come from `loss_weights`."""
+        raise NotImplementedError
+
+    @property
+    def loss_unit(self) -> str:
+        """The unit of `loss`, as the axis of a figure has it."""
+        raise NotImplementedError
+
+    def decoder_layers(self) -> list[nn.Module]:
+        """Return torch's layers that, one after the other, decode codes to images in [0, 1], perhaps flattened."""
+        raise NotImplementedError
+
+
+def all_finite(values: Tensor, what: str) -> Tensor:
+    """Return `values`, what a model computed of images; raises `UserError` where one is NaN or infinite."""
+    if not values.isfinite().all():
+        raise UserError(
+            f"the model's {what} of these images are NaN or infinite: its weights are too large. "
+            "Train it again, with a lower learning rate."
+        )
+    return values
