@@ -111,7 +111,7 @@ def _products_of_layer(
     given = x.detach().to(dtype).requires_grad_(x.requires_grad)  # the first layer's images need no gradient
     gradient = torch.full_like(output, 1e-3, dtype=dtype, requires_grad=False)
     wanted = [bare.weight, given] if x.requires_grad else [bare.weight]
-    return lambda: torch.autograd.grad(bare(given), wanted, gradient)
+    return lambda: torch.autograd.grad(bare.forward(given), wanted, gradient)
 
 
 def seconds_of(products: list[Callable[[], Sequence[Tensor]]]) -> float:
