@@ -36,7 +36,8 @@ def measured_table(values: pd.DataFrame) -> str:
 
 def runs_of(values: pd.DataFrame, subject: str, metric: str) -> pd.Series:
     """Return the values of every round that has one."""
-    return values.loc[(subject, metric)].dropna() if (subject, metric) in values.index else pd.Series(dtype=float)
+    known = (subject, metric) in values.index
+    return pd.Series(values.loc[(subject, metric)]).dropna() if known else pd.Series(dtype=float)
 
 
 # Peers

@@ -33,7 +33,7 @@ COMMANDS = {
 
 
 def measure(project: Path, repeats: int, threads: int) -> pd.DataFrame:
-    """Run everything in the new folder `project` once unmeasured and `repeats` times measured."""
+    """Run everything in the new folder `project` once unmeasured and `repeats` times measured; 0: once, measured."""
     small_project(project, MODELS)
     (project / "mnist.yaml").write_text(yaml.safe_dump({"data": {"name": "mnist"}, "models": MODELS}), encoding="utf-8")
     command = project / "bin" / "autoencoders"
@@ -43,9 +43,9 @@ def measure(project: Path, repeats: int, threads: int) -> pd.DataFrame:
     command.chmod(0o755)
     rounds = []
     for turn in range(repeats + 1):
-        print(f"round {turn} of {repeats}" if turn else "once, unmeasured", file=sys.stderr, flush=True)
+        print(f"round {turn} of {repeats}", file=sys.stderr, flush=True)
         rounds.append(_round(project, threads).assign(round=turn, **machine(threads)))
-    return pd.concat(rounds[1:])[list(COLUMNS)]
+    return pd.concat(rounds[1:] or rounds)[list(COLUMNS)]
 
 
 def _round(project: Path, threads: int) -> pd.DataFrame:
@@ -93,7 +93,7 @@ def main() -> None:
     out = out_file(options, "startup")
     if not options.show:
         with tempfile.TemporaryDirectory() as scratch:
-            rows = measure(Path(scratch) / "project", 1 if options.quick else options.repeats, options.threads)
+            rows = measure(Path(scratch) / "project", 0 if options.quick else options.repeats, options.threads)
         write_csv(out, rows.round({"startup": 4, "all": 4}))
     print(table(read_csv(out, COLUMNS, dtype={"torch": str})))
 
