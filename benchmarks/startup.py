@@ -1,37 +1,29 @@
-"""What does starting cost? CPU seconds of every stage of the pipeline, apart from its work.
+"""What does starting cost? CPU seconds of every stage of the pipeline, and of its start.
 
     python benchmarks/startup.py
 
 See benchmarks/README.md for what is measured.
 """
 
-import argparse
-import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
 
+import pandas as pd
 import yaml
-from quality import count
-from speed_rows import processor, summary, table, write_csv
-from startup_clock import CPU, PHASES, WALL
+from common import BENCHMARKS, command_line, format_runs, machine, markdown, out_file, read_csv, write_csv
 from startup_project import small_project
 
-HERE = Path(__file__).resolve().parent
+COLUMNS = ("command", "round", "startup", "all", "threads", "cores", "processor", "torch")
 MODELS = {
     "pca": {"kind": "pca", "latent": 2},
     "ae": {"kind": "autoencoder", "latent": 2, "hidden": [8]},
     "vae": {"kind": "vae", "latent": 2, "hidden": [8]},
 }
 """Of two dimensions and all kinds, so that no stage leaves anything out."""
-DVC, IDLE = "dvc repro itself", "dvc repro, nothing to do"
 COMMANDS = {
     "--help": "--help",
     "download, MNIST": "download --params mnist.yaml --out mnist/raw",
@@ -40,64 +32,39 @@ COMMANDS = {
 """What is measured beside the stages of the small project, whose images are files."""
 
 
-class Row(NamedTuple):
-    """One measured time."""
-
-    command: str
-    phase: str
-    round: int
-    cpu: float
-    """Seconds."""
-    wall: float
-    """Seconds."""
-    threads: int
-    cores: int
-    processor: str
-    torch: str
-
-
-Measured = Iterator[tuple[str, Mapping[str, Sequence[float]]]]
-"""Command, and phase → CPU seconds and seconds."""
-
-
-def measure(project: Path, repeats: int, threads: int) -> list[Row]:
-    """Run everything in the folder `project` once unmeasured and `repeats` times measured."""
+def measure(project: Path, repeats: int, threads: int) -> pd.DataFrame:
+    """Run everything in the new folder `project` once unmeasured and `repeats` times measured; 0: once, measured."""
     small_project(project, MODELS)
     (project / "mnist.yaml").write_text(yaml.safe_dump({"data": {"name": "mnist"}, "models": MODELS}), encoding="utf-8")
     command = project / "bin" / "autoencoders"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "startup_clock.py"}" "$@"\n', encoding="utf-8")
+    clock = BENCHMARKS / "startup_clock.py"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{clock}" "$@"\n', encoding="utf-8")
     command.chmod(0o755)
-    made_with = (threads, os.cpu_count() or 1, processor(), version("torch"))
-    rows: list[Row] = []
+    rounds = []
     for turn in range(repeats + 1):
-        print(f"round {turn} of {repeats}" if turn else "once, unmeasured", file=sys.stderr, flush=True)
-        for name, phases in _round(project, threads):
-            if turn:
-                rows += [Row(name, phase, turn, took[CPU], took[WALL], *made_with) for phase, took in phases.items()]
-    return rows
+        print(f"round {turn} of {repeats}", file=sys.stderr, flush=True)
+        rounds.append(_round(project, threads).assign(round=turn, **machine(threads)))
+    return pd.concat(rounds[1:] or rounds)[list(COLUMNS)]
 
 
-def _round(project: Path, threads: int) -> Measured:
+def _round(project: Path, threads: int) -> pd.DataFrame:
     clock = project / "clock"
     clock.unlink(missing_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "STARTUP_CLOCK": str(clock)}
-    environment["PATH"] = os.pathsep.join([str(project / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    path = os.pathsep.join([str(project / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "STARTUP_CLOCK": str(clock), "PATH": path}
     environment.pop("MLFLOW_TRACKING_URI", None)
     for name, arguments in COMMANDS.items():
         _run(["autoencoders", *arguments.split()], project, {**environment, "STARTUP_STAGE": name})
-    before = len(_read(clock))
-    whole = _run(["dvc", "repro", "--force"], project, environment)
-    idle = _run(["dvc", "repro"], project, environment)
-    lines = _read(clock)
-    stages = lines[before:]
-    yield from ((line.pop("stage"), _phases(line)) for line in lines)
-    own = sum(line["all"][CPU] + line["own"] for line in stages)
-    yield DVC, {"all": (whole - own, 0.0)}
-    yield IDLE, {"all": (idle, 0.0)}
+    repro, idle = (_run(["dvc", "repro", *option], project, environment) for option in (["--force"], []))
+    rows = pd.read_json(clock, lines=True, orient="records")
+    stages = rows[~rows["command"].isin(list(COMMANDS))]
+    own = repro - stages["all"].sum() - stages["clock"].sum()
+    dvc = pd.DataFrame({"command": ["dvc repro itself", "dvc repro, nothing to do"], "all": [own, idle]})
+    return pd.concat([rows, dvc])
 
 
-def _run(command: list[str], folder: Path, environment: Mapping[str, str]) -> float:
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> float:
     """Return the CPU seconds of a command and all that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
@@ -107,70 +74,28 @@ def _run(command: list[str], folder: Path, environment: Mapping[str, str]) -> fl
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _read(clock: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in clock.read_text(encoding="utf-8").splitlines()]
+def table(rows: pd.DataFrame) -> str:
+    """Return a Markdown table of medians, a line a command."""
+    lines = []
+    for name, runs in rows.groupby("command", sort=False):
+        startup = "" if runs["startup"].isna().all() else f"{runs['startup'].median():.2f}"
+        lines.append([str(name), startup, format_runs(runs["all"])])
+    return markdown(["CPU seconds", "start-up", "all"], lines)
 
 
-def _phases(line: Mapping[str, Any]) -> dict[str, Sequence[float]]:
-    """Return the phases that the clock tells, and as `work` the CPU seconds that are left."""
-    phases = {phase: line[phase] for phase in (*PHASES, "all")}
-    return {**phases, "work": (line["all"][CPU] - sum(line[phase][CPU] for phase in PHASES), 0.0)}
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """Return a Markdown table of medians, a line a command, and the sum of CPU seconds that are no work."""
-    header = ["", "imports", "s", "MLflow opens", "s", "records", "work", "all CPU-s", "s"]
-    lines: list[list[str]] = []
-    for name in dict.fromkeys(row.command for row in rows):
-        cpu, wall = (_values(rows, name, of) for of in (CPU, WALL))
-        if set(cpu) == {"all"}:
-            lines.append([name, *[""] * 6, _shown(cpu["all"]), ""])
-            continue
-        imports = [[a + b for a, b in zip(of["interpreter"], of["imports"], strict=True)] for of in (cpu, wall)]
-        cells = [*imports, cpu["opening"], wall["opening"], cpu["recording"], cpu["work"]]
-        lines.append([name, *map(_median, cells), _shown(cpu["all"]), _median(wall["all"])])
-    return table(header, lines)
-
-
-def _values(rows: Iterable[Row], name: str, of: int) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
-    for row in rows:
-        if row.command == name:
-            found.setdefault(row.phase, []).append((row.cpu, row.wall)[of])
-    return found
-
-
-def _median(values: Sequence[float]) -> str:
-    value = statistics.median(values)
-    return f"{value:.2f}" if value >= 0.005 else ""
-
-
-def _shown(values: Sequence[float]) -> str:
-    of = summary(values)
-    return f"{of.median:.2f} ± {100 * of.spread:.0f} %{'' if of.repeatable else ' (!)'}"
-
-
-def write(path: Path, rows: Iterable[Row]) -> None:
-    """Replace the CSV file as a whole."""
-    write_csv(path, Row._fields, (row._replace(cpu=round(row.cpu, 4), wall=round(row.wall, 4)) for row in rows))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--repeats", type=count, default=5, metavar="N", help="measured rounds (default: 5)")
-    cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--threads", type=count, default=cores, metavar="N", help="default: one a core")
-    parser.add_argument(
-        "--out", type=Path, default=HERE / "startup.csv", metavar="FILE", help="default: benchmarks/startup.csv"
-    )
-    options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = measure(Path(scratch) / "project", options.repeats, options.threads)
-    write(options.out, rows)
-    row = rows[0]
-    print(f"{row.processor}, {row.cores} cores, {row.threads} threads, torch {row.torch}; medians of {options.repeats}")
-    print(f"\n{markdown(rows)}\n\nRaw numbers: {options.out}")
+    parser = command_line(__doc__, "startup")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measured rounds (default: 5)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N")
+    parser.add_argument("--show", action="store_true", help="measure nothing, print the table of the CSV file")
+    options = parser.parse_args()
+    out = out_file(options, "startup")
+    if not options.show:
+        with tempfile.TemporaryDirectory() as scratch:
+            rows = measure(Path(scratch) / "project", 0 if options.quick else options.repeats, options.threads)
+        write_csv(out, rows.round({"startup": 4, "all": 4}))
+    print(table(read_csv(out, COLUMNS, dtype={"torch": str})))
 
 
 if __name__ == "__main__":

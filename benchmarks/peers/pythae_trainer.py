@@ -16,14 +16,13 @@ from pythae.models.base.base_utils import ModelOutput
 from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from pythae.trainers.training_callbacks import TrainingCallback
-from speed_child import Options, Raw, child
 from torch import Tensor
 
-from peers.course import Course, Reached, images
-from peers.networks import DenseVae
+from peers.clock import Measurement, Options, TargetReached, TrainingClock, run_script, training_images
+from peers.plain_torch import DenseVae
 
 
-class Encoder(BaseEncoder):
+class _Encoder(BaseEncoder):
     """The first half of `DenseVae`, with names on what it returns."""
 
     def __init__(self, network: DenseVae) -> None:
@@ -31,12 +30,11 @@ class Encoder(BaseEncoder):
         self.body, self.mu, self.logvar = network.encoder, network.mu, network.logvar
 
     def forward(self, x: Tensor) -> ModelOutput:
-        """Images → mean and log-variance."""
         hidden = self.body(x)
         return ModelOutput(embedding=self.mu(hidden), log_covariance=self.logvar(hidden))
 
 
-class Decoder(BaseDecoder):
+class _Decoder(BaseDecoder):
     """The second half."""
 
     def __init__(self, network: DenseVae) -> None:
@@ -44,28 +42,26 @@ class Decoder(BaseDecoder):
         self.body = network.decoder
 
     def forward(self, z: Tensor) -> ModelOutput:
-        """Codes → probabilities (B, 1, 28, 28)."""
         return ModelOutput(reconstruction=self.body(z).reshape(-1, 1, 28, 28))
 
 
-class Clock(TrainingCallback):
-    """Tells the course of every epoch's end; the trainer calls it after copying a best model."""
+class _EpochEnd(TrainingCallback):
+    """Tells the clock of every epoch's end; the trainer calls it after copying a best model."""
 
-    def __init__(self, course: Course) -> None:
-        self.course = course
+    def __init__(self, clock: TrainingClock) -> None:
+        self.clock = clock
 
     def on_epoch_end(self, training_config: Any, **_: Any) -> None:
-        """Stop the clock."""
-        self.course.epoch_ended()
+        self.clock.epoch_ended()
 
 
-def train(options: Options) -> list[Raw]:
+def train(options: Options) -> list[Measurement]:
     """Train for `epochs`, or until `target` is reached."""
     logging.disable(logging.WARNING)
-    of = torch.from_numpy(images(options)).float() / 255
+    images = torch.from_numpy(training_images(options)).float() / 255
     torch.manual_seed(options["round"])
-    network = DenseVae(400, 20)
-    course = Course(options, network.encode, network.decode)
+    network = DenseVae()
+    clock = TrainingClock(options, network.encode, network.decode)
     with tempfile.TemporaryDirectory() as folder:
         config = BaseTrainerConfig(
             output_dir=folder,
@@ -77,15 +73,15 @@ def train(options: Options) -> list[Raw]:
         )
         model = VAE(
             VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce"),
-            encoder=Encoder(network),
-            decoder=Decoder(network),
+            encoder=_Encoder(network),
+            decoder=_Decoder(network),
         )
-        trainer = BaseTrainer(model, BaseDataset(of, torch.zeros(len(of))), None, config, [Clock(course)])
-        course.start()
-        with suppress(Reached):
+        trainer = BaseTrainer(model, BaseDataset(images, torch.zeros(len(images))), None, config, [_EpochEnd(clock)])
+        clock.start()
+        with suppress(TargetReached):
             trainer.train()
-    return course.rows(len(of))
+    return clock.rows(len(images))
 
 
 if __name__ == "__main__":
-    child(train)
+    run_script(train)

@@ -1,16 +1,9 @@
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 
 from autoencoders.evaluation.measures import COMPARISON_COLUMNS
 from autoencoders.report.comparison import Table, comparison, reference_table
 from autoencoders.report.references import PROTOCOLS, Reference, references_for
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-from quality_reference import FIGURES
 
 MEASURED = pd.DataFrame(
     {
@@ -86,18 +79,6 @@ def test_the_table_of_references_has_all_of_them_and_no_empty_column() -> None:
 @pytest.mark.parametrize("name", ["folder", "kmnist", "cifar10"])
 def test_other_sets_have_no_references(name: str) -> None:
     assert references_for(name) == []
-
-
-def test_references_are_those_of_the_benchmark() -> None:
-    """Every figure that the benchmark compares with is the report's, for both data sets."""
-    protocols = {"pca": "P1", "p1": "P1", "keras": "Keras", "pytorch": "PyTorch"}
-    kinds = {"pca": "pca", "ae": "autoencoder", "vae": "vae"}
-    for figure in FIGURES:
-        kind, _, latent = figure.run.model.partition("-")
-        of = (protocols[figure.run.protocol], kinds[kind], int(latent))
-        [found] = [known for known in references_for(figure.run.dataset) if known[:3] == of]
-        ends = tuple(sorted({min(figure.references), max(figure.references)}))
-        assert found.figures[figure.metric] == pytest.approx(ends)
 
 
 def test_references_are_of_measures_and_of_described_protocols() -> None:

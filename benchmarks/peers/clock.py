@@ -1,30 +1,51 @@
-"""What all contenders share: the images, the clock, the measure of quality, and the rows that come of them.
+"""What all contenders share: options and rows, the images, the clock and the measure of quality.
 
-A contender is a script that trains one network: options in as JSON, rows out as JSON (see `speed_child.py`).
+A contender is a script that trains one network: options in as JSON, rows out as JSON.
 """
 
+import json
 import statistics
+import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from common import EVAL_BATCH, load_images
 from numpy.typing import NDArray
-from speed_child import Options, Raw
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset
 
-MEASURED_AT_ONCE = 1000
+QUICK_IMAGES = 1000
+Options = dict[str, Any]
 
 
-class Reached(Exception):
+class Measurement(NamedTuple):
+    """One measured value."""
+
+    subject: str
+    metric: str
+    round: int
+    value: float
+    precision: str
+
+
+def run_script(measure: Callable[[Options], Sequence[Measurement]]) -> None:
+    """Call `measure` with the options of the first argument and print its rows as the last line of the output."""
+    print(json.dumps(measure(json.loads(sys.argv[1]))), flush=True)
+
+
+def training_images(options: Options) -> NDArray[np.uint8]:
+    """Return the images uint8 (N, 1, 28, 28) that the options ask for: all, or the first `images`."""
+    return load_images("mnist").train[: QUICK_IMAGES if options["quick"] else options.get("images")]
+
+
+class TargetReached(Exception):
     """The quality to reach is reached: training need not go on."""
 
 
-class Course:
+class TrainingClock:
     """Training seconds and test −ELBO after every epoch of a training.
 
     The clock runs from `start` on and stands still while the test images are measured. Without a `target` in the
@@ -36,23 +57,23 @@ class Course:
         self.target: float | None = options.get("target")
         self.seconds: list[float] = []
         self.neg_elbo: list[float] = []
-        self._posterior, self._decode = encode, decode
-        self._test = images(options, train=False) if self.target else None
+        self._encode, self._decode = encode, decode
+        self._test = load_images("mnist").test if self.target else None
 
     def start(self) -> None:
         """Start the clock: call it right before training."""
         self._since = time.perf_counter()
 
     def epoch_ended(self) -> None:
-        """Note an epoch; raises `Reached` where the target is reached and the least number of epochs done."""
+        """Note an epoch; raises `TargetReached` where the target is reached."""
         self.seconds.append(time.perf_counter() - self._since)
         if self.target and self._test is not None:
-            self.neg_elbo.append(neg_elbo(self._posterior, self._decode, self._test))
-            if self.neg_elbo[-1] <= self.target and len(self.seconds) >= self.options.get("at_least", 1):
-                raise Reached
+            self.neg_elbo.append(neg_elbo(self._encode, self._decode, self._test))
+            if self.neg_elbo[-1] <= self.target:
+                raise TargetReached
         self._since = time.perf_counter()
 
-    def rows(self, trained_on: int, precision: str = "fp32") -> list[Raw]:
+    def rows(self, trained_on: int, precision: str = "fp32") -> list[Measurement]:
         """Return what was measured on a training set of so many images; the first epoch's speed is not counted.
 
         Where the quality was measured, each epoch has rows of the seconds until its end and of the −ELBO there.
@@ -63,7 +84,7 @@ class Course:
             values[f"seconds until epoch {number}"] = sum(self.seconds[:number])
             values[f"neg_elbo of epoch {number}"] = value
         subject, turn = self.options["subject"], self.options["round"]
-        return [Raw(subject, metric, turn, value, precision) for metric, value in values.items()]
+        return [Measurement(subject, metric, turn, value, precision) for metric, value in values.items()]
 
 
 @torch.inference_mode()
@@ -74,7 +95,7 @@ def neg_elbo(encode: Callable[[Tensor], Any], decode: Callable[[Tensor], Tensor]
     """
     noise = torch.Generator().manual_seed(0)
     total = 0.0
-    for block in torch.from_numpy(test).split(MEASURED_AT_ONCE):
+    for block in torch.from_numpy(test).split(EVAL_BATCH):
         x = block.float() / 255
         mu, logvar = encode(x)
         z = mu + torch.randn(mu.shape, generator=noise) * (0.5 * logvar).exp()
@@ -82,22 +103,3 @@ def neg_elbo(encode: Callable[[Tensor], Any], decode: Callable[[Tensor], Tensor]
         kl = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum()
         total += (recon + kl).item()
     return total / len(test)
-
-
-def images(options: Options, train: bool = True) -> NDArray[np.uint8]:
-    """Return the images uint8 (N, 1, 28, 28) that the options ask for: all, or the first `images`."""
-    from speed_child import images_of
-
-    of = images_of(options["data"])[0 if train else 1]
-    return of[: options["images"]] if train and "images" in options else of
-
-
-def torchvision_set(options: Options) -> Dataset[Any]:
-    """Return torchvision's MNIST as tutorials use it: an image decoded and scaled whenever it is asked for."""
-    from torchvision import transforms
-    from torchvision.datasets import MNIST
-
-    root = Path(options["data"]) / "mnist" / "raw"
-    of = MNIST(str(root), train=True, download=True, transform=transforms.ToTensor())  # unpacks what is there
-    of.data, of.targets = of.data[: options.get("images")], of.targets[: options.get("images")]
-    return of

@@ -1,0 +1,170 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import anomalies
+import gpu
+import numpy as np
+import pandas as pd
+import pytest
+import seeds
+import startup
+import startup_clock
+import torch
+from common import BENCHMARKS, measure
+
+from autoencoders.data.prepared import PreparedData, Split, write_prepared
+from autoencoders.errors import UserError
+from autoencoders.model_folder import load_trained
+from autoencoders.params import Params
+from autoencoders.tracking import recorder
+
+CPU = torch.device("cpu")
+DOCS = BENCHMARKS.parent / "docs"
+
+# Seeds
+
+
+def test_models_are_those_of_the_stage_train(params: Params, prepared: Path, trained: Path) -> None:
+    data = PreparedData(prepared)
+    for name in ("ae", "vae"):
+        found = seeds.train_and_measure(params, name, params.train.seed, data)
+        found.pop("cpu_seconds")
+        model = load_trained(trained / name, CPU).model
+        assert found == measure(model, np.array(data.split("test").images))
+        assert found["mse"] != seeds.train_and_measure(params, name, 7, data)["mse"]
+
+
+def test_mean_and_standard_deviation_are_shown() -> None:
+    rows = pd.DataFrame({"model": ["vae"] * 3 + ["ae"], "mse": [0.1, 0.2, 0.3, 0.25], "neg_elbo": [1, 2, 4.5, None]})
+    assert seeds.table(rows.assign(kl=None, cpu_seconds=2.0)).replace(" ", "").splitlines()[2:] == [
+        "|vae|3|0.20000±0.10000|2.50±1.80|–|2.0±0.0|",
+        "|ae|1|0.25000|–|–|2.0|",
+    ]
+
+
+# Anomalies
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks and a code that suit images of 8×8 of which two bars are known."""
+    for fields in anomalies.MODELS.values():
+        monkeypatch.setitem(fields, "latent", 2)
+        if "hidden" in fields:
+            monkeypatch.setitem(fields, "hidden", [8])
+            monkeypatch.setitem(fields, "decoder_hidden", [8])
+    monkeypatch.setitem(anomalies.TRAINING, "batch_size", 10)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_class_left_out_is_in_no_training_and_scores_higher(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    train_model = anomalies.train_model
+
+    def spy(entry: object, images: np.ndarray, validation: np.ndarray, *rest: object) -> object:
+        seen.append((len(images), len(validation)))
+        assert not (images[:, 0, :, 2:5].mean((1, 2)) > 150).any(), "a middle bar"
+        return train_model(entry, images, validation, *rest)
+
+    monkeypatch.setattr(anomalies, "train_model", spy)
+    rows = anomalies.hold_out(PreparedData(prepared), "middle", epochs=1).set_index(["model", "score"])
+    assert seen == [(40, 13)] * 3
+    assert set(rows.index) == anomalies.HEADINGS.keys()
+    assert rows.loc[("PCA", "mse"), "auroc"] == 1  # bars at two places span no bar at the third
+
+
+@pytest.mark.usefixtures("small")
+def test_classes_are_measured_once(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "table.csv"
+    asked: list[str] = []
+    hold_out = anomalies.hold_out
+
+    def spy(data: PreparedData, name: str, epochs: int | None) -> pd.DataFrame:
+        asked.append(name)
+        return hold_out(data, name, epochs)
+
+    monkeypatch.setattr(anomalies, "hold_out", spy)
+    anomalies.benchmark(PreparedData(prepared), out, epochs=1)
+    whole = out.read_text()
+    out.write_text("".join(whole.splitlines(keepends=True)[:-4]))
+    anomalies.benchmark(PreparedData(prepared), out, epochs=1)
+    assert asked == ["left", "middle", "right", "right"]
+    splits = {name: Split(PreparedData(prepared).split(name).images, None) for name in ("train", "val", "test")}
+    write_prepared(tmp_path / "bare", "tiny", splits, None)
+    with pytest.raises(UserError, match="no labels"):
+        anomalies.benchmark(PreparedData(tmp_path / "bare"), out)
+
+
+def test_the_table_marks_the_best_of_each_line_and_averages() -> None:
+    aurocs = {"right": (0.5, 0.75, 0.25, 0.6), "left": (0.9, 0.85, 0.95, 0.9)}
+    rows = [(name, *key, of, 1.0) for name in aurocs for key, of in zip(anomalies.HEADINGS, aurocs[name], strict=True)]
+    table = anomalies.table(pd.DataFrame(rows, columns=list(anomalies.COLUMNS)))
+    assert [line.split("|")[1:-1] for line in table.replace(" ", "").splitlines()[2:]] == [
+        ["right", "0.500", "0.750*", "0.250", "0.600"],
+        ["left", "0.900", "0.850", "0.950*", "0.900"],
+        ["mean", "0.700", "0.800*", "0.600", "0.750"],
+    ]
+
+
+# The GPU's
+
+
+def test_the_gpu_check_imports_torch_and_numpy_and_nothing_else_that_must_be_installed() -> None:
+    code = "import sys, gpu; print({'pydantic', 'yaml', 'mlflow', 'pandas'} & set(sys.modules))"
+    path = f"{BENCHMARKS}:{BENCHMARKS.parent / 'src'}"
+    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_the_gpu_check_prints_a_line_a_network_and_batch(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu.main(["--device", "cpu", "--images", "20", "--batches", "4", "10"])
+    lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [line[:3] for line in lines] == [
+        [f"| {name}", batch, "no"] for name in ("mlp", "conv") for batch in ("4", "10")
+    ]
+    assert all(float(line[3].replace(",", "")) > 0 for line in lines)
+
+
+def test_the_products_of_a_step_are_counted() -> None:
+    macs = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
+    assert gpu.flop_of_an_image(gpu.NETWORKS["mlp"]()) == 2 * (3 * macs - 784 * 400)  # no gradient of the images
+
+
+# Start-up
+
+
+def test_time_is_counted_once_and_mlflows_opening_is_clocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([1.0, 3.5])  # one call of the clock begins, one ends: what is within counts no further
+    monkeypatch.setattr(startup_clock.time, "thread_time", lambda: next(ticks))
+    monkeypatch.setattr(startup_clock, "seconds", 0.0)
+    connect = recorder.connect
+    monkeypatch.setattr(recorder, "connect", connect)
+    monkeypatch.setattr(recorder, "clocked", False, raising=False)
+    monkeypatch.delattr(recorder, "clocked")
+    inner = startup_clock.clocked(lambda: "within")
+    assert startup_clock.clocked(inner)() == "within"
+    assert startup_clock.seconds == 2.5
+    assert recorder.connect is not connect
+    monkeypatch.undo()
+
+
+def test_the_table_holds_medians_and_leaves_out_what_has_no_start() -> None:
+    rows = [("train", 1.0, 2.0), ("train", 2.0, 2.1), ("train", 4.0, 2.2), ("dvc", None, 9.0)]
+    cells = startup.table(pd.DataFrame(rows, columns=["command", "startup", "all"])).replace(" ", "").splitlines()[2:]
+    assert cells == ["|train|2.00|2.10±5%|", "|dvc||9.00|"]
+
+
+# The documents
+
+
+def test_documents_show_what_the_files_hold() -> None:
+    quality = pd.read_csv(BENCHMARKS / "quality.csv", dtype=str, keep_default_na=False)
+    for table, document in (
+        (startup.table(pd.read_csv(BENCHMARKS / "startup.csv")), DOCS / "performance.md"),
+        (anomalies.table(anomalies.read(BENCHMARKS / "anomalies.csv")), DOCS / "using-models.md"),
+        (quality.to_markdown(index=False, disable_numparse=True), BENCHMARKS / "README.md"),
+    ):
+        assert table in document.read_text()
