@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.plots.rows import image_rows
+from autoencoders.plots.image_rows import image_rows
 from autoencoders.plots.style import Array, marked, pixels, styled
 
 

@@ -30,7 +30,7 @@ HUES = 10  # class colours; further classes take another marker
 MARKERS = "o^sDvP*Xph"
 SIDE = 6.0  # inches, of the plane
 LEGEND_ROWS = 20
-TAGGED = 10
+MIN_TAGGED = 10
 """Points from which on a class's name stands among them; on fewer it would hide them, or stand where there is none."""
 
 
@@ -44,7 +44,7 @@ def prediction(
     unit_gaussian: bool = False,
 ) -> Figure:
     """Draw `codes` (N, k) as points coloured and marked by `labels` (N,), with the name of each class of
-    `TAGGED` points or more at its median.
+    `MIN_TAGGED` points or more at its median.
 
     k = 2 is drawn directly, k > 2 by the first two principal components, k = 1 along one axis. `projection` names a
     method by which `codes` (N, 2) were already brought to two dimensions, e.g. "t-SNE". `unit_gaussian` draws the
@@ -68,7 +68,7 @@ def prediction(
     _scatter(axes, points, labels)
     if labels is not None and names:
         counts = np.bincount(np.asarray(labels).astype(int))
-        tags = {c: name if short else str(c) for c, name in names.items() if counts[c] >= TAGGED}
+        tags = {c: name if short else str(c) for c, name in names.items() if counts[c] >= MIN_TAGGED}
         if tags:
             _tag_classes(axes, points, labels, tags, low, span)
         handles = [_marker(c, entry) for c, entry in entries.items()]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from autoencoders.plots.rows import image_rows
+from autoencoders.plots.image_rows import image_rows
 from autoencoders.plots.style import Array, styled
 from autoencoders.text import format_number
 

@@ -7,8 +7,8 @@ from itertools import zip_longest
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.plots.image_rows import image_rows
 from autoencoders.plots.names import drawn
-from autoencoders.plots.rows import image_rows
 from autoencoders.plots.style import (
     MUTED,
     NAME_SIZE,
@@ -22,9 +22,9 @@ from autoencoders.plots.style import (
     tiled,
 )
 
-MOST = 100
+MAX_IMAGES = 100
 """Images on a sheet."""
-MOST_QUERIES = 10
+MAX_QUERIES = 10
 """Images whose neighbours are drawn."""
 ACROSS = 10
 """Columns of pairs."""
@@ -37,7 +37,7 @@ TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 @styled
 def sheet(images: Array, title: str, total: int) -> Figure:
     """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel; there are `total` in all."""
-    shown = images[:MOST]
+    shown = images[:MAX_IMAGES]
     across = math.ceil(math.sqrt(len(shown)))
     _, _, height, width = shown.shape
     gap = max(1, round(0.04 * width))
@@ -61,7 +61,7 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     """
     if originals.shape != reconstructions.shape:
         raise ValueError(f"reconstructions {reconstructions.shape} do not match originals {originals.shape}")
-    originals, reconstructions = originals[:MOST], reconstructions[:MOST]
+    originals, reconstructions = originals[:MAX_IMAGES], reconstructions[:MAX_IMAGES]
     count, _, height, width = originals.shape
     inch, gap = TILE / max(height, width), max(1, round(0.06 * width))
     left = 0.25 + text_width("reconstruction", NAME_SIZE)
