@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autoencoders.data import batches as module
-from autoencoders.data.batches import Batches, LargeMap
+from autoencoders.data.batches import Batches, MapAdvisor
 
 CPU = torch.device("cpu")
 PAGE = mmap.PAGESIZE
@@ -29,11 +29,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
     """Return the list of what Linux is told: start, length, advice."""
     calls: Told = []
 
-    def keep(self: LargeMap, start: int, length: int, advice: int) -> None:
+    def keep(self: MapAdvisor, start: int, length: int, advice: int) -> None:
         calls.append((start, length, advice))
 
-    monkeypatch.setattr(LargeMap, "_tell", keep)
-    monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(MapAdvisor, "_call", keep)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
     return calls
 
 
@@ -45,7 +45,7 @@ def test_a_large_memory_map_gives_the_same_batches(
     mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = shuffled(np.array(mapped))
-    monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
     found = shuffled(mapped)
     assert [len(batch) for batch in found] == [16, 16, 16, 2]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
@@ -80,7 +80,7 @@ def test_in_order_linux_may_read_ahead_again(
 def test_linux_is_told_of_whole_pages_and_accepts_it(
     mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = LargeMap(mapped)
+    told = MapAdvisor(mapped)
     advise, answers = told._advise, []
 
     def keep(start: int, length: int, advice: int) -> None:
@@ -99,7 +99,7 @@ def test_a_small_memory_map_and_an_array_are_left_alone(
     mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shuffled(np.array(mapped))
-    monkeypatch.setattr(module, "LARGE", mapped.nbytes + 1)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", mapped.nbytes + 1)
     shuffled(mapped)
     assert told == []
 

@@ -164,7 +164,7 @@ def test_an_index_s_page_may_hold_anything(tmp_path, monkeypatch, page, kind, re
 def test_after_a_source_without_end_the_next_is_tried(tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
     with serving({}, behaviour) as endless, serving(BODIES) as good:
-        file = replace(raw_file("images.gz", good.url), largest=1_000_000)
+        file = replace(raw_file("images.gz", good.url), max_bytes=1_000_000)
         assert Sources(endless.url, None, tmp_path).fetch(file, tmp_path / "images.gz") == good.url
     assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
@@ -178,7 +178,7 @@ def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):
 
 
 def test_mnist_s_files_have_a_narrower_bound():
-    assert {file.largest for file in files_of(CATALOG["mnist"])} == {2**26}
+    assert {file.max_bytes for file in files_of(CATALOG["mnist"])} == {2**26}
 
 
 MALFORMED = [

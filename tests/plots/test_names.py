@@ -46,7 +46,7 @@ def a_data_card(names: list[str]) -> Figure:
     info = DatasetInfo("folder", (1, 8, 8), {"train": 8, "val": 1, "test": 1}, names, "0" * 64, names[0])
     counts = {split: [1] * len(names) for split in info.counts}
     rows = [(255 * images(3)).astype(np.uint8) for _ in names]
-    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, [names[-1]])
+    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, {"in_no_subfolder": names[-1]})
 
 
 def a_comparison(names: list[str]) -> Figure:
