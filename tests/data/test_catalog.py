@@ -9,7 +9,7 @@ from autoencoders.errors import UserError
 
 def test_every_promised_set_is_known():
     emnist = {f"emnist-{split}" for split in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")}
-    assert set(known_names()) == {"mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "folder"} | emnist
+    assert {"mnist", "fashion-mnist", "kmnist", "cifar10", "svhn", "folder"} | emnist <= set(known_names())
 
 
 def test_an_unknown_name_is_one_line_with_the_nearest():
