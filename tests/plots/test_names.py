@@ -21,13 +21,11 @@ from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.generation import generation
-from autoencoders.plots.interpolation import interpolations
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import prediction
 from autoencoders.plots.linear import linear_and_pca
+from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
 from autoencoders.plots.names import drawn as drawn_name
-from autoencoders.plots.reconstructions import reconstructions
-from autoencoders.plots.samples import prior_samples
 from autoencoders.plots.sheets import pairs, retrieved, sheet, transition
 from autoencoders.plots.style import look, save
 

@@ -1,6 +1,6 @@
 """Rows of images with their names: figures of their own, or panels of larger ones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +15,9 @@ from autoencoders.plots.style import (
     RULE,
     Array,
     as_floats,
+    marked,
     new_figure,
+    pixels,
     row_label,
     show,
     text_width,
@@ -52,6 +54,25 @@ def image_rows(title: str, rows: Sequence[tuple[str, str, Array]]) -> tuple[Figu
     axes.set(xlim=(0, strip_width), ylim=(body, 0))
     centres = (np.arange(count) * (width + gap) + width / 2) * inch
     return figure, (axes, centres)
+
+
+def interpolation_rows(
+    title: str, by_model: Mapping[str, Array], ends: Array, detail: str, label: str, max_ticks: int
+) -> Figure:
+    """Draw each model's images (steps, C, H, W) from one end to the other below the blend of the ends' pixels.
+
+    `ends` is (2, C, H, W), `detail` stands under the name of the blend, and `label` under the axis of t, 0 … 1.
+    """
+    t = np.linspace(0, 1, len(next(iter(by_model.values()))))
+    first, last = pixels(ends).transpose(0, 3, 1, 2)
+    blend = (1 - t)[:, None, None, None] * first + t[:, None, None, None] * last
+    rows = [("pixel blend", detail, blend), *((name, "", images) for name, images in by_model.items())]
+    figure, (axes, centres) = image_rows(title, rows)
+    ticks = marked(len(t), max_ticks)
+    axes.set_xticks(centres[ticks], [f"{value:.2f}".rstrip("0").rstrip(".") for value in t[ticks]])
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(label)
+    return figure
 
 
 def image_table(axes: Axes, rows: Sequence[tuple[str, str, Array]], heads: Sequence[str] = ()) -> None:

@@ -1,4 +1,4 @@
-"""How much each latent dimension tells: its KL to the prior."""
+"""The KL to the prior of each latent dimension."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, styled, subscripted
 
-NAMED = 20  # up to as many bars carry their dimension's name
+MAX_NAMED = 20  # bars that carry their dimension's name
 
 
 @styled
@@ -44,16 +44,11 @@ def kl_per_dimension(
 
 def _bars(axes: Axes, kl: Array, active: Array) -> None:
     order = np.argsort(-kl, kind="stable")
-    sorted_kl = kl[order]
     rank = np.arange(1, len(kl) + 1)
-    axes.bar(
-        rank,
-        sorted_kl,
-        width=min(0.8, 0.15 * len(kl)),
-        color=np.where(active[order], PALETTE[0], MUTED).tolist(),
-    )
+    colours = np.where(active[order], PALETTE[0], MUTED).tolist()
+    axes.bar(rank, kl[order], width=min(0.8, 0.15 * len(kl)), color=colours)
     axes.set_xlim(0.3, len(kl) + 0.7)
     axes.grid(axis="y")
-    if len(kl) <= NAMED:
+    if len(kl) <= MAX_NAMED:
         axes.set_xticks(rank, [subscripted("z", int(j) + 1) for j in order])
         axes.tick_params(axis="x", length=0, labelsize=8 if len(kl) <= 12 else 6.5)

@@ -1,4 +1,4 @@
-"""The latent plane: where the test set lies in it, and what its points decode to."""
+"""The latent plane: the codes of the test set in it, and the images that its points decode to."""
 
 from statistics import NormalDist
 
@@ -26,12 +26,12 @@ from autoencoders.plots.style import (
     tiled,
 )
 
-HUES = 10  # class colours; further classes take another marker
+N_HUES = 10  # class colours; further classes take another marker
 MARKERS = "o^sDvP*Xph"
 SIDE = 6.0  # inches, of the plane
-LEGEND_ROWS = 20
+MAX_LEGEND_ROWS = 20
 MIN_TAGGED = 10
-"""Points from which on a class's name stands among them; on fewer it would hide them, or stand where there is none."""
+"""Points of a class whose name stands among them; fewer would be hidden by it."""
 
 
 @styled
@@ -55,7 +55,7 @@ def prediction(
     names = _class_names(labels, classes)
     short = all(len(name) <= 3 for name in names.values())
     entries = {c: name if short or name == str(c) else f"{c}  {name}" for c, name in names.items()}
-    columns = -(-len(names) // LEGEND_ROWS)
+    columns = -(-len(names) // MAX_LEGEND_ROWS)
     legend_width = columns * (0.5 + 0.075 * max(map(len, entries.values()), default=0))
     note = "Circles: 1σ and 2σ of the prior N(0, I)." if circles else ""
     figure = new_figure(SIDE + 0.9 + legend_width, SIDE + 0.9 + 0.2 * circles, title, note)
@@ -131,16 +131,16 @@ def _scatter(axes: Axes, points: Array, labels: Array | None) -> None:
     size = float(np.clip(60_000 / max(len(points), 1), 6, 30))
     alpha = float(np.clip(6_000 / max(len(points), 1), 0.2, 0.9))
     kinds = np.zeros(len(points), dtype=int) if labels is None else np.asarray(labels).astype(int)
-    for shape in np.unique(kinds // HUES):
-        chosen = order[kinds[order] // HUES == shape]
-        hues = [PALETTE[hue] for hue in kinds[chosen] % HUES]
+    for shape in np.unique(kinds // N_HUES):
+        chosen = order[kinds[order] // N_HUES == shape]
+        hues = [PALETTE[hue] for hue in kinds[chosen] % N_HUES]
         x, y = points[chosen].T
         axes.scatter(x, y, s=size, c=hues, alpha=alpha, marker=MARKERS[shape % len(MARKERS)], linewidths=0)
 
 
 def _marker(label: int, text: str) -> Line2D:
-    shape = MARKERS[label // HUES % len(MARKERS)]
-    return Line2D([], [], linestyle="", marker=shape, markersize=6, color=PALETTE[label % HUES], label=text)
+    shape = MARKERS[label // N_HUES % len(MARKERS)]
+    return Line2D([], [], linestyle="", marker=shape, markersize=6, color=PALETTE[label % N_HUES], label=text)
 
 
 def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str], low: Array, span: float) -> None:
