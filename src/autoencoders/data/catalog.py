@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoencoders.errors import UserError, suggestion
-
 FOLDER = "folder"
 """The name that stands for a folder of the user's own images."""
 MAX_FILE_BYTES = 2**30
@@ -143,12 +141,3 @@ CATALOG: dict[str, NamedSet] = {
 def known_names() -> tuple[str, ...]:
     """Return every value that `data.name` may have."""
     return (*CATALOG, FOLDER)
-
-
-def named_set(name: str) -> NamedSet:
-    """Return the catalog's entry `name`; raise `UserError` where there is none."""
-    try:
-        return CATALOG[name]
-    except KeyError:
-        known = known_names()
-        raise UserError(f"unknown data set {name!r}.{suggestion(name, known)} Known: {', '.join(known)}") from None

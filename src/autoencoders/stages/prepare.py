@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from autoencoders.data.catalog import FOLDER, named_set
+from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.decode_folder import Decoded, decode_all
 from autoencoders.data.folder import class_names, images_without_class, read_manifest
 from autoencoders.data.named_sets import read_part, unpack
@@ -59,7 +59,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
 
 def _from_named_set(params: Params, raw: Path, scratch: Path) -> _Images:
     """Split the official training part; the test part stays the test split, in its own order."""
-    entry = named_set(params.data.name)
+    entry = CATALOG[params.data.name]
     unpack(entry, raw, scratch)
     part = read_part(entry, scratch, "train")
     train, val = split_off_validation(shuffled(len(part.images), params.prepare.seed), params.prepare.validation)
