@@ -10,7 +10,6 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +76,7 @@ def decode_all(
         images = images[:, :1] if decoder.all_grey else images
     for line in decoder.remarks.lines(FULL_SCALE):
         print(printable(line))
-    return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.used_scale)
+    return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.full_scale)
 
 
 class _Decoder:
@@ -89,22 +88,19 @@ class _Decoder:
         self.paths: list[str] = []
         self.remarks = Remarks()
         self.unreadable: dict[str, str] = {}
+        self.full_scale: int | None = None
 
-    @cached_property
-    def _full_scale(self) -> int:
-        return full_scale_of(self._folder, self._every)
-
-    @property
-    def used_scale(self) -> int | None:
-        """The scale of files of 16 bits; None where there was none so far, and so no need to look through all files."""
-        return self.__dict__.get("_full_scale")
+    def _white(self) -> int:
+        if self.full_scale is None:  # the first file of 16 bits: all files are looked through
+            self.full_scale = full_scale_of(self._folder, self._every)
+        return self.full_scale
 
     def stream(self, rows: list[ManifestRow]) -> Iterator[NDArray[np.uint8]]:
         """Yield blocks (1, C, H, W), in order, leaving out what cannot be read."""
         for row in progress(rows, desc="decoding", unit="image", delay=2, leave=False):
             try:
                 content = _content(self._folder / row.path, row)
-                picture = decode_picture(content, self._size, self._channels or 3, lambda: self._full_scale)
+                picture = decode_picture(content, self._size, self._channels or 3, self._white)
             except UserError:
                 raise
             except Exception as error:  # a decoder fed with broken bytes may raise anything

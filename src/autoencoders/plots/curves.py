@@ -1,4 +1,4 @@
-"""Losses over the epochs of training, reconstruction and KL apart."""
+"""Losses over the epochs of training: reconstruction and KL in panels of their own."""
 
 from collections.abc import Mapping
 
@@ -15,7 +15,7 @@ from autoencoders.plots.style import MUTED, colours, log_scale, new_figure, pane
 
 KL_UNIT = "nats per image"
 PANEL = (4.6, 3.3)  # inches, without the names at its right
-SKIPPED = 0.1  # the part of training that may leave the frame
+SKIPPED = 0.1  # the first part of training, which may leave the frame
 MAX_MARKED = 5  # epochs of a line on which each is marked
 PITCH = 0.16  # inches from one name to the next
 
@@ -27,14 +27,14 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
     `units`: each model's unit of `recon`, e.g. "nats per image (Bernoulli)" or "squared error per image".
     Models of one unit share a panel, those of different units never do; KL, in nats per image, has its own.
     Axes fit what follows the first tenth of the epochs; recon is logarithmic where it falls below a quarter.
-    Raises ValueError where a model has no unit or no history holds a loss.
+    Raise ValueError where a model has no unit or no history holds a loss.
     """
     if missing := sorted(set(histories) - set(units)):
         raise ValueError(f"no unit of `recon` for {', '.join(missing)}")
     panels = _panels(histories, units)
     if not panels:
         raise ValueError("no history holds a loss")
-    rows, columns = panel_grid(len(panels), most=3 if len(panels) == 3 else 2)
+    rows, columns = panel_grid(len(panels), max_columns=3 if len(panels) == 3 else 2)
     name_width = 0.075 * max(len(drawn(name)) for name in histories) + 0.2
     height = max(PANEL[1], PITCH * len(histories) + 0.9)
     longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
@@ -57,7 +57,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
 
 
 def _panels(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> list[tuple[str, str, str, list[str]]]:
-    """One (title, unit, quantity, models) for each unit of recon, then one for KL."""
+    """Return (title, unit, quantity, models) for each unit of recon, and for KL."""
     panels = []
     for unit in dict.fromkeys(units[name] for name in histories):
         names = [name for name in histories if units[name] == unit and _holds(histories[name], "recon")]
@@ -112,7 +112,7 @@ def _scale(axes: Axes, logarithmic: bool) -> None:
 
 
 def _last(history: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """The last point (epoch, value) of the validation line, or of the training line where there is no other."""
+    """Return the last point (epoch, value) of the validation line, or of the training line where there is none."""
     for column in (f"val/{quantity}", f"train/{quantity}"):
         if column in history and len(known := history[["epoch", column]].dropna()):
             return float(known["epoch"].iloc[-1]), float(known[column].iloc[-1])

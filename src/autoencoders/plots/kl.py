@@ -21,7 +21,7 @@ def kl_per_dimension(
     Active, as in the metric `active_units`, are dimensions whose posterior mean has a variance (k,) over the test set
     of more than `threshold` (Burda et al. 2015). All panels share one scale.
     """
-    rows, columns = panel_grid(len(kl_by_model), most=3)
+    rows, columns = panel_grid(len(kl_by_model), max_columns=3)
     figure = new_figure(
         max(columns * 3.6, 4.8), rows * 2.5 + 0.8, "KL per latent dimension",
         f"Means over the test set. Active (blue): variance of μ over {threshold:g}.",

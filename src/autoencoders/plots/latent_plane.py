@@ -48,7 +48,7 @@ def prediction(
 
     k = 2 is drawn directly, k > 2 by the first two principal components, k = 1 along one axis. `projection` names a
     method by which `codes` (N, 2) were already brought to two dimensions, e.g. "t-SNE". `unit_gaussian` draws the
-    prior's 1σ and 2σ circles where k = 2. Raises ValueError for another shape, or codes that are not finite.
+    prior's 1σ and 2σ circles where k = 2. Raise ValueError for another shape, or codes that are not finite.
     """
     points, axis_names = _plane(np.asarray(codes, dtype=float), projection)
     circles = unit_gaussian and codes.shape[1] == 2 and projection is None
@@ -77,7 +77,7 @@ def prediction(
 
 
 def _plane(codes: Array, projection: str | None) -> tuple[Array, tuple[str, str]]:
-    """The codes in two dimensions, and the names of the axes."""
+    """Return the codes in two dimensions, and the names of the axes."""
     if codes.ndim != 2 or codes.shape[1] < 1 or (projection is not None and codes.shape[1] != 2):
         raise ValueError(f"expected codes (N, k), or (N, 2) with a named projection; found {codes.shape}")
     if not np.isfinite(codes).all():
@@ -107,7 +107,7 @@ def principal_plane(codes: Array) -> tuple[Array, Array]:
 
 
 def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, str]:
-    """The names of the classes that occur, by label."""
+    """Return the names of the classes that occur, by label."""
     if labels is None:
         return {}
     found = [int(label) for label in np.unique(labels)]
@@ -115,7 +115,7 @@ def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, s
 
 
 def _frame(axes: Axes, points: Array, at_least: float) -> tuple[Array, float]:
-    """Set square limits around all points, and around ±`at_least`; returns their lower corner and side."""
+    """Set square limits around all points, and around ±`at_least`; return their lower corner and side."""
     low = np.minimum(points.min(0), -at_least) if at_least else points.min(0)
     high = np.maximum(points.max(0), at_least) if at_least else points.max(0)
     span = 1.06 * float((high - low).max()) or 1.0
@@ -201,7 +201,7 @@ def learned_distribution(
         (axis_names[1], axes.yaxis, axes.secondary_yaxis("right").yaxis, g * height * unit / 0.25),
     )
     for name, values, probabilities, room in rulers:
-        at = marked(g, most=max(2, min(15, int(room))))
+        at = marked(g, max(2, min(15, int(room))))
         z = [f"{value:.2f}".replace("-", "−") for value in _ppf(quantiles[at]).round(2) + 0.0]
         _rule(values, at + 0.5, z, name, INK)
         _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], f"Φ({name}), cumulative probability", MUTED)

@@ -48,7 +48,7 @@ def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float] | 
 
     `frechet`: Fréchet distance of the model's samples to the test set, written under its name.
     """
-    rows, columns = panel_grid(len(by_model), most=4)
+    rows, columns = panel_grid(len(by_model), max_columns=4)
     _, _, height, width = next(iter(by_model.values())).shape
     panel_height = min(PANEL * height / width, 2 * PANEL)
     figure = new_figure(
