@@ -18,7 +18,7 @@ DIGEST = Digest("md5", hashlib.md5(BODY).hexdigest())
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 1.0)
 
 
 def attempt(behaviour: str, folder: Path, name: str = "file.gz"):
