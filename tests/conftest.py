@@ -23,6 +23,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from autoencoders.data.prepared import Split, write_prepared  # noqa: E402
 from autoencoders.params import Params, load_params, parse_params  # noqa: E402
@@ -30,6 +31,10 @@ from autoencoders.params import Params, load_params, parse_params  # noqa: E402
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from pods import Cluster
+
+# the same examples in every run, on machines of any speed
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.load_profile("repeatable")
 
 ROOT = Path(__file__).parents[1]
 INHERITED = (

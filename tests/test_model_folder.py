@@ -94,7 +94,7 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: edit(folder, validation={"val/mse": float("inf"), "val/elbo": 1}), "model.json is damaged"),
         (lambda folder: edit_model(folder, hidden=[1] * 10**4), r"model.json is damaged \(model.vae.hidden: "),
         (lambda folder: edit(folder, more=["x" * 2**20]), r"model.json is damaged \(it is larger than 1 MiB\)"),
-        (pipe, r"model.json is damaged \(it is no file\)"),
+        (pipe, r"model.json is damaged \(not a regular file\)"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
         (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),
         (lambda folder: (folder / "model.json").write_text("{"), "model.json is damaged"),

@@ -1,4 +1,4 @@
-"""The one exception that the command line prints as a single line instead of a traceback, and what makes one line."""
+"""The exception that the command line prints as one line instead of a traceback, and functions for such lines."""
 
 import re
 import reprlib
@@ -8,11 +8,11 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user can put right: the message names the thing and the fix."""
+    """An error that the user can fix: the message says what is wrong, and how to fix it."""
 
 
 class Interrupted(UserError):
-    """The work was stopped from outside, and can go on."""
+    """The work was stopped from outside, and can be continued."""
 
 
 _SHORT = reprlib.Repr()
@@ -20,7 +20,7 @@ _SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxoth
 
 
 def shown(value: object) -> str:
-    """Return `repr(value)`, shortened: a few lines of YAML can name each other until they are larger than memory."""
+    """Return `repr(value)`, shortened: a few lines of YAML with aliases can stand for more than fits in memory."""
     return _SHORT.repr(value)
 
 
@@ -31,17 +31,17 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` in one line without what would steer a terminal: control characters stand there as ``\\x1b``.
+    """Return `text` in one line, with escapes such as ``\\x1b`` for what would control a terminal.
 
-    So do halves of characters, which bytes that are no UTF-8 become in the names of files, and marks that turn the
-    direction of what follows.
+    These are control characters, marks that change the direction of text, and surrogates, which stand for bytes of a
+    file's name that are not UTF-8.
     """
     return "".join(_escaped(letter) if unicodedata.category(letter) in _STEERING else letter for letter in text)
 
 
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
-"""Of letters, in Persian and Hindi, and of emoji."""
+"""They join letters in Persian and Hindi, and emoji."""
 
 
 def _escaped(letter: str) -> str:

@@ -19,6 +19,22 @@ def format_change(value: float, reference: float) -> str:
     return f"{abs(change):,.{digits}f} % {'more' if change > 0 else 'less'}"
 
 
+def format_decimal(value: float) -> str:
+    """Return a number in (0, 1) with up to three significant digits and no exponent, such as ``0.0000981``."""
+    import numpy as np
+
+    return np.format_float_positional(value, precision=3, unique=False, fractional=False, trim="k")
+
+
+def format_bytes(count: float) -> str:
+    """Return e.g. ``784 B``, ``3.1 kB`` or ``12 MB``; a kB is 1,000 bytes."""
+    units = iter(("B", "kB", "MB", "GB"))
+    unit = next(units)
+    while count >= 999.5 and unit != "GB":
+        count, unit = count / 1000, next(units)
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+
+
 def join_words(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b``, or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
-from autoencoders.data.decode import decode
+from autoencoders.data.decode import decode_picture
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.inference import TrainedModel
@@ -73,7 +73,7 @@ def test_pictures_come_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_model_of_a_folder_s_images_takes_any_as_prepare_did(tmp_path: Path, channels: int, mode: str) -> None:
     file = picture(tmp_path / "a.png", mode, (13, 21))
     [x] = read_pictures([file], model((channels, 6, 5), "folder"))
-    expected = decode(file.read_bytes(), (6, 5), channels)
+    expected = decode_picture(file.read_bytes(), (6, 5), channels).pixels
     np.testing.assert_array_equal(x[0].numpy(), expected.astype(np.float32) / 255)
 
 
@@ -165,7 +165,7 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "own" / "pipe.png")
     (tmp_path / "own" / "dead.png").symlink_to("none.png")
     assert list_pictures([tmp_path / "own"]) == [good]
-    with pytest.raises(UserError, match=r"pipe.png cannot be read \(it is no file\)\. Name image files"):
+    with pytest.raises(UserError, match=r"pipe.png cannot be read \(not a regular file\)\. Name image files"):
         list(read_pictures([good, tmp_path / "own" / "pipe.png"], model((1, 6, 5))))
 
 

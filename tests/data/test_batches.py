@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from autoencoders.data import batches as module
-from autoencoders.data.batches import Batches, LargeMap
+from autoencoders.data.batches import Batches, MapAdvisor
 
 CPU = torch.device("cpu")
 PAGE = mmap.PAGESIZE
-Told = list[tuple[int, int, int]]
+Mapped = np.memmap[tuple[int, ...], np.dtype[np.uint8]]
+Calls = list[tuple[int, int, int]]
 
 
 @pytest.fixture
-def mapped(tmp_path: Path) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
+def mapped(tmp_path: Path) -> Mapped:
     images = np.random.default_rng(0).integers(0, 256, (50, 1, 30, 30), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     loaded = np.load(tmp_path / "images.npy", mmap_mode="r")
@@ -25,70 +27,62 @@ def mapped(tmp_path: Path) -> "np.memmap[tuple[int, ...], np.dtype[np.uint8]]":
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Return the list of what Linux is told: start, length, advice."""
-    calls: Told = []
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    """Return the list of calls of madvise: start, length, advice."""
+    found: Calls = []
 
-    def keep(self: LargeMap, start: int, length: int, advice: int) -> None:
-        calls.append((start, length, advice))
+    def keep(self: MapAdvisor, start: int, length: int, advice: int) -> None:
+        found.append((start, length, advice))
 
-    monkeypatch.setattr(LargeMap, "_tell", keep)
-    monkeypatch.setattr(module, "LARGE", 1)
-    return calls
+    monkeypatch.setattr(MapAdvisor, "_call", keep)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
+    return found
 
 
-def shuffled(images: "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]") -> list[torch.Tensor]:
+def shuffled(images: NDArray[np.uint8]) -> list[torch.Tensor]:
     return list(Batches(images, 16, CPU).shuffled(torch.Generator().manual_seed(0)))
 
 
-def test_a_large_memory_map_gives_the_same_batches(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_memory_map_gives_the_same_batches(mapped: Mapped, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = shuffled(np.array(mapped))
-    monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
     found = shuffled(mapped)
     assert [len(batch) for batch in found] == [16, 16, 16, 2]
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
-def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told
-) -> None:
+def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(mapped: Mapped, calls: Calls) -> None:
     batches = Batches(mapped, 16, CPU)
     order = torch.randperm(50, generator=torch.Generator().manual_seed(0)).tolist()
     address = mapped.ctypes.data
     epoch = batches.shuffled(torch.Generator().manual_seed(0))
     next(epoch)
-    assert told == [
+    assert calls == [
         (address, 50 * 900, mmap.MADV_RANDOM),
         *((address + index * 900, 900, mmap.MADV_WILLNEED) for index in order[16:32]),
     ]
     assert [len(batch) for batch in epoch] == [16, 16, 2]
-    assert [start for start, _, _ in told[1:]] == [address + index * 900 for index in order[16:]]
+    assert [start for start, _, _ in calls[1:]] == [address + index * 900 for index in order[16:]]
 
 
-def test_in_order_linux_may_read_ahead_again(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told
-) -> None:
+def test_in_order_linux_may_read_ahead_again(mapped: Mapped, calls: Calls) -> None:
     batches = Batches(mapped, 50, CPU)
     for _ in range(2):
         next(batches.shuffled(torch.Generator()))
         next(batches.in_order())
-    assert [advice for _, _, advice in told] == [mmap.MADV_RANDOM, mmap.MADV_NORMAL] * 2
+    assert [advice for _, _, advice in calls] == [mmap.MADV_RANDOM, mmap.MADV_NORMAL] * 2
 
 
-def test_linux_is_told_of_whole_pages_and_accepts_it(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told = LargeMap(mapped)
-    advise, answers = told._advise, []
+def test_linux_is_advised_of_whole_pages_and_accepts_it(mapped: Mapped, monkeypatch: pytest.MonkeyPatch) -> None:
+    advisor = MapAdvisor(mapped)
+    advise, answers = advisor._advise, []
 
     def keep(start: int, length: int, advice: int) -> None:
         assert start % PAGE == 0
         answers.append((start, start + length, advise(start, length, advice)))
 
-    monkeypatch.setattr(told, "_advise", keep)
-    told.will_need(torch.tensor([0, 49]))
+    monkeypatch.setattr(advisor, "_advise", keep)
+    advisor.will_need(torch.tensor([0, 49]))
     first, last = mapped.ctypes.data, mapped.ctypes.data + 49 * 900
     assert [answer for _, _, answer in answers] == [0, 0, 0]
     assert answers[1][0] <= first < first + 900 == answers[1][1]
@@ -96,19 +90,19 @@ def test_linux_is_told_of_whole_pages_and_accepts_it(
 
 
 def test_a_small_memory_map_and_an_array_are_left_alone(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told, monkeypatch: pytest.MonkeyPatch
+    mapped: Mapped, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shuffled(np.array(mapped))
-    monkeypatch.setattr(module, "LARGE", mapped.nbytes + 1)
+    monkeypatch.setattr(module, "MIN_ADVISED_BYTES", mapped.nbytes + 1)
     shuffled(mapped)
-    assert told == []
+    assert calls == []
 
 
 def test_images_that_fit_on_the_gpu_are_read_once_and_nothing_is_asked_for_in_a_step(
-    mapped: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]", told: Told, monkeypatch: pytest.MonkeyPatch
+    mapped: Mapped, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**30))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)  # to a GPU that is not there
     batches = list(Batches(mapped, 16, torch.device("cuda")).shuffled(torch.Generator().manual_seed(0)))
     assert [len(batch) for batch in batches] == [16, 16, 16, 2]
-    assert told == []
+    assert calls == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoencoders.data.decode import decode
+from autoencoders.data.decode import decode_picture
 from autoencoders.data.decode_folder import decode_all, infer_size
 from autoencoders.data.folder import ManifestRow
 from autoencoders.errors import UserError
@@ -28,6 +28,10 @@ def gigantic() -> bytes:
     content[16:24] = struct.pack(">II", 20000, 20000)
     content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
     return bytes(content)
+
+
+def decode(content: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
+    return decode_picture(content, size, channels).pixels
 
 
 def manifest(folder, files: dict[str, bytes]) -> list[ManifestRow]:

@@ -7,7 +7,7 @@ import pytest
 from serving import refused_url, serving
 
 from autoencoders.data import fetch
-from autoencoders.data.fetch import FetchError, MissingError, UnreachableError, download_file, shown
+from autoencoders.data.fetch import FetchError, MissingError, UnreachableError, download_file, redact_url
 from autoencoders.errors import UserError
 from autoencoders.files.results import Digest
 
@@ -18,7 +18,7 @@ DIGEST = Digest("md5", hashlib.md5(BODY).hexdigest())
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 1.0)
 
 
 def attempt(behaviour: str, folder: Path, name: str = "file.gz"):
@@ -95,7 +95,7 @@ def test_a_trickle_ends(tmp_path, monkeypatch):
 )
 def test_one_deadline_covers_headers_and_body(tmp_path, monkeypatch, behaviour, reason):
     monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
-    monkeypatch.setattr(fetch, "SLOWEST", 100_000)
+    monkeypatch.setattr(fetch, "MIN_PACE", 100_000)
     with pytest.raises(UnreachableError) as caught:
         attempt(behaviour, tmp_path)
     assert reason in str(caught.value)
@@ -108,7 +108,7 @@ def test_a_file_without_end_is_given_up(tmp_path, behaviour):
         serving({"file.gz": BODY}, behaviour) as mirror,
         pytest.raises(FetchError, match="sends more than 1,000,000 by"),
     ):
-        download_file(f"{mirror.url}/file.gz", tmp_path / "file.gz", DIGEST, largest=1_000_000)
+        download_file(f"{mirror.url}/file.gz", tmp_path / "file.gz", DIGEST, max_bytes=1_000_000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,7 +126,7 @@ def test_a_redirection_s_own_body_is_not_read(tmp_path):
 
 @pytest.mark.parametrize("behaviour", ["never ends", "claims much"])
 def test_a_page_without_end_is_given_up(monkeypatch, behaviour):
-    monkeypatch.setattr(fetch, "LARGEST_PAGE", 1_000_000)
+    monkeypatch.setattr(fetch, "MAX_PAGE_BYTES", 1_000_000)
     with serving({}, behaviour) as server, pytest.raises(FetchError, match="sends more than 1,000,000 bytes"):
         fetch.download_page(server.url, "text/html")
 
@@ -146,6 +146,6 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
 
 
 def test_addresses_are_shown_without_secrets():
-    assert shown("https://me:secret@host:8080/a/b.gz?token=1") == "https://host:8080/a/b.gz"
-    assert shown("https://me:sec/r@et@[::1/a?token=1") == "https://[::1/a"
-    assert shown("https://host/a\nb\x1b") == "https://host/ab?"
+    assert redact_url("https://me:secret@host:8080/a/b.gz?token=1") == "https://host:8080/a/b.gz"
+    assert redact_url("https://me:sec/r@et@[::1/a?token=1") == "https://[::1/a"
+    assert redact_url("https://host/a\nb\x1b") == "https://host/ab?"

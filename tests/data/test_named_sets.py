@@ -8,7 +8,7 @@ from torchvision import datasets
 from autoencoders.data.catalog import CATALOG, IDX_FILES
 from autoencoders.data.named_sets import files_of, read_idx, read_part
 
-READ_HERE = [name for name, entry in CATALOG.items() if entry.idx]
+READ_HERE = [name for name, entry in CATALOG.items() if entry.idx and hasattr(datasets, entry.torchvision_class)]
 
 
 def torchvision_class(name: str) -> Any:

@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,7 +22,7 @@ BODIES = {"images.gz": b"\x1f\x8bimages" * 50, "labels.gz": b"\x1f\x8blabels" * 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(fetch, "WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(fetch, "SILENCE_SECONDS", 1.0)
     for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         monkeypatch.delenv(variable, raising=False)
 
@@ -29,6 +30,11 @@ def impatient(monkeypatch):
 def raw_file(name: str, *bases: str) -> RawFile:
     digest = Digest("md5", hashlib.md5(BODIES[name]).hexdigest())
     return RawFile(f"MNIST/raw/{name}", digest, tuple(f"{base}/{name}" for base in bases))
+
+
+def get(mirror: str | None, folder: Path, file: RawFile | None = None) -> str:
+    """Put `file`, by default the images, into `folder`; return the source that served it."""
+    return Sources(mirror, None, folder).fetch(file or raw_file("images.gz"), folder / "images.gz")
 
 
 def archive(body: dict[str, bytes]) -> bytes:
@@ -60,7 +66,7 @@ def index(monkeypatch):
 @pytest.mark.parametrize("prefix", ["MNIST/raw/", ""])
 def test_a_mirror_may_be_a_url_with_or_without_torchvisions_layout(tmp_path, prefix):
     with serving({prefix + name: body for name, body in BODIES.items()}) as mirror:
-        served = Sources(mirror.url + "/", None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+        served = get(mirror.url + "/", tmp_path)
     assert served == f"mirror {mirror.url}"
     assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
@@ -78,7 +84,7 @@ def test_a_mirror_may_be_a_folder_with_or_without_torchvisions_layout(tmp_path, 
 def test_the_next_source_is_tried_and_the_log_says_which_served(tmp_path, capsys):
     with serving({"images.gz": BODIES["images.gz"]}, "html") as bad, serving(BODIES) as good:
         file = raw_file("images.gz", bad.url, good.url)
-        assert Sources(str(tmp_path / "nowhere"), None, tmp_path).fetch(file, tmp_path / "images.gz") == good.url
+        assert get(str(tmp_path / "nowhere"), tmp_path, file) == good.url
     log = capsys.readouterr().out
     assert f"mirror {tmp_path / 'nowhere'} is not a folder; trying the next source" in log
     assert f"{bad.url} sent an HTML page" in log
@@ -164,8 +170,8 @@ def test_an_index_s_page_may_hold_anything(tmp_path, monkeypatch, page, kind, re
 def test_after_a_source_without_end_the_next_is_tried(tmp_path, monkeypatch, behaviour):
     monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
     with serving({}, behaviour) as endless, serving(BODIES) as good:
-        file = replace(raw_file("images.gz", good.url), largest=1_000_000)
-        assert Sources(endless.url, None, tmp_path).fetch(file, tmp_path / "images.gz") == good.url
+        file = replace(raw_file("images.gz", good.url), max_bytes=1_000_000)
+        assert get(endless.url, tmp_path, file) == good.url
     assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
 
@@ -174,11 +180,11 @@ def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):
     with (tmp_path / "mirror/images.gz").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(UserError, match="has a file of more than 1,073,741,824 bytes: another one"):
-        Sources(str(tmp_path / "mirror"), None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+        get(str(tmp_path / "mirror"), tmp_path)
 
 
 def test_mnist_s_files_have_a_narrower_bound():
-    assert {file.largest for file in files_of(CATALOG["mnist"])} == {2**26}
+    assert {file.max_bytes for file in files_of(CATALOG["mnist"])} == {2**26}
 
 
 MALFORMED = [
@@ -197,7 +203,7 @@ def test_a_malformed_mirror_is_one_line(tmp_path, monkeypatch, address, paramete
         monkeypatch.setenv("AUTOENCODERS_MIRROR", address)
     with pytest.raises(UserError) as caught:
         mirror = chosen_mirror(address if parameter or "\0" in address else None)
-        Sources(mirror, None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+        get(mirror, tmp_path)
     message = str(caught.value)
     assert "is an address that cannot be read" in message or "Could not get images.gz. mirror http" in message
     assert "\n" not in message and "secret" not in message
@@ -218,7 +224,7 @@ def test_a_well_formed_address_is_taken(address):
 def test_a_folder_that_cannot_be_is_a_source_that_fails(tmp_path, monkeypatch, place):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"Could not get images\.gz\. mirror "):
-        Sources(chosen_mirror(place), None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+        get(chosen_mirror(place), tmp_path)
 
 
 def test_a_mirror_s_address_may_have_escapes(tmp_path):
@@ -226,7 +232,7 @@ def test_a_mirror_s_address_may_have_escapes(tmp_path):
     (tmp_path / "my digits/images.gz").write_bytes(BODIES["images.gz"])
     address = (tmp_path / "my digits").as_uri()
     assert "%20" in address
-    Sources(address, None, tmp_path).fetch(raw_file("images.gz"), tmp_path / "images.gz")
+    get(address, tmp_path)
     assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
 

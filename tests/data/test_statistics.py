@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from autoencoders.data import files
+from autoencoders.data import arrays
 from autoencoders.data.prepared import PreparedData, Split, write_prepared
 from autoencoders.data.statistics import sample_rows, statistics_of
 
@@ -23,7 +23,7 @@ def prepared(tmp_path):
 
 
 def test_the_numbers_are_those_of_the_whole_training_split(prepared, monkeypatch):
-    monkeypatch.setattr(files, "BLOCK_BYTES", 7 * 60)  # seven images
+    monkeypatch.setattr(arrays, "BLOCK_BYTES", 7 * 60)  # seven images
     data = prepared(labelled=True)
     pixels = data.split("train").images.astype(np.float64) / 255
     found = statistics_of(data)

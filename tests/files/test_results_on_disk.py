@@ -10,17 +10,14 @@ import pandas as pd
 import pytest
 
 from autoencoders.errors import UserError
-from autoencoders.files import results
 from autoencoders.files.results import (
     Digest,
     atomic_file,
     atomic_folder,
     disk_errors,
-    gather,
     is_intact,
     link_or_copy,
     result_folder,
-    spool,
     write_csv,
 )
 
@@ -105,16 +102,6 @@ def test_a_table_is_written_as_pandas_writes_it(tmp_path):
     ]
     write_csv(tmp_path / "rows.csv", rows)
     assert (tmp_path / "rows.csv").read_text() == pd.DataFrame(rows).to_csv(index=False)
-
-
-def test_spooled_and_gathered_arrays_are_the_arrays(tmp_path, monkeypatch):
-    monkeypatch.setattr(results, "BLOCK_BYTES", 40)  # three images
-    images = np.random.default_rng(0).integers(0, 256, (10, 2, 3, 4), dtype=np.uint8)
-    spooled = spool(tmp_path / "all", (images[i : i + 3] for i in range(0, 10, 3)), (2, 3, 4))
-    np.testing.assert_array_equal(spooled, images)
-    order = np.array([7, 1, 1, 9])
-    np.testing.assert_array_equal(gather(tmp_path / "some", spooled[:, :1], order), images[order][:, :1])
-    assert spool(tmp_path / "none", iter(()), (2, 3, 4)).shape == (0, 2, 3, 4)
 
 
 def gone() -> int:

@@ -21,13 +21,11 @@ from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.generation import generation
-from autoencoders.plots.interpolation import interpolations
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import prediction
 from autoencoders.plots.linear import linear_and_pca
+from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
 from autoencoders.plots.names import drawn as drawn_name
-from autoencoders.plots.reconstructions import reconstructions
-from autoencoders.plots.samples import prior_samples
 from autoencoders.plots.sheets import pairs, retrieved, sheet, transition
 from autoencoders.plots.style import look, save
 
@@ -46,7 +44,7 @@ def a_data_card(names: list[str]) -> Figure:
     info = DatasetInfo("folder", (1, 8, 8), {"train": 8, "val": 1, "test": 1}, names, "0" * 64, names[0])
     counts = {split: [1] * len(names) for split in info.counts}
     rows = [(255 * images(3)).astype(np.uint8) for _ in names]
-    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, [names[-1]])
+    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, {"in_no_subfolder": names[-1]})
 
 
 def a_comparison(names: list[str]) -> Figure:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from autoencoders.ladder.one_hot import Capacity
+from autoencoders.plots.image_rows import padded
 from autoencoders.plots.one_hot import one_hot
-from autoencoders.plots.strips import padded, readable_bytes
+from autoencoders.text import format_bytes
 
 
 def figure(shape=(1, 28, 28), counts=(4, 16, 64, 256), weights=15_000):
@@ -43,7 +44,7 @@ def test_images_that_a_network_does_not_hold_stay_white():
     [(0, "0 B"), (784, "784 B"), (3136, "3.1 kB"), (61_956, "62 kB"), (999_600, "1.0 MB"), (5e12, "5000 GB")],
 )
 def test_bytes_are_readable(count, text):
-    assert readable_bytes(count) == text
+    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (1, 10, 50), (3, 50, 10)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from autoencoders.plots.sheets import MOST, pairs, retrieved, sheet, transition
+from autoencoders.plots.sheets import MAX_IMAGES, pairs, retrieved, sheet, transition
 
 SHAPES = [(1, 9, 9), (3, 64, 64), (3, 7, 21), (1, 30, 8)]
 Check = Callable[[Figure], None]
@@ -35,8 +35,8 @@ def test_a_sheet_shows_every_image_in_order(images, assert_legible: Check, shape
 
 
 def test_a_sheet_says_what_it_leaves_out(images, drawn) -> None:
-    assert f"the first {MOST} of 1,234 images" in texts(sheet(images(MOST + 20), "t", 1234), drawn)
-    assert not any("first" in text for text in texts(sheet(images(MOST), "t", MOST), drawn))
+    assert f"the first {MAX_IMAGES} of 1,234 images" in texts(sheet(images(MAX_IMAGES + 20), "t", 1234), drawn)
+    assert not any("first" in text for text in texts(sheet(images(MAX_IMAGES), "t", MAX_IMAGES), drawn))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -56,10 +56,10 @@ def test_reconstructions_stand_below_their_originals(
 
 
 def test_pairs_say_what_they_leave_out_and_must_match(images, drawn) -> None:
-    x = images(MOST + 20)
+    x = images(MAX_IMAGES + 20)
     figure = pairs(x, x, "vae", 5000)
-    assert len(drawn_images(figure)) == 2 * MOST / 10
-    assert f"the first {MOST} of 5,000 images" in texts(figure, drawn)
+    assert len(drawn_images(figure)) == 2 * MAX_IMAGES / 10
+    assert f"the first {MAX_IMAGES} of 5,000 images" in texts(figure, drawn)
     with pytest.raises(ValueError, match="do not match originals"):
         pairs(x, x[:3], "vae", 5000)
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
+from autoencoders.plots.model_images import prior_samples
 from autoencoders.plots.names import shortened
-from autoencoders.plots.samples import prior_samples
 from autoencoders.plots.style import PALETTE, marked, panel_grid, pixels, save, styled, tiled
 
 # Machado, Oliveira and Fernandes (2009), full deficiency, in linear RGB.

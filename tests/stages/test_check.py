@@ -57,7 +57,7 @@ def test_a_link_to_nothing_has_to_go_whatever_its_name_as_the_docs_say(tmp_path:
     with pytest.raises(UserError, match=rf"/{name} is a link to nothing, a pipe or a socket. Remove it"):
         check(params)
     told = " ".join((ROOT / "docs/data.md").read_text(encoding="utf-8").split())
-    assert "Links to nothing, pipes and sockets have to go, whatever their names" in told
+    assert "Links to nothing, pipes and sockets must be removed, whatever their names" in told
 
 
 def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(

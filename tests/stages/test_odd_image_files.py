@@ -241,12 +241,12 @@ def become_a_socket(path: Path) -> None:
 @pytest.mark.parametrize(
     ("become", "told"),
     [
-        (become_a_pipe, "has changed since the `download` stage: it is a folder, pipe or device. Remove it"),
+        (become_a_pipe, "has changed since the `download` stage: it is not a regular file. Remove it"),
         (
             lambda path: path.mkdir(),
-            "has changed since the `download` stage: it is a folder, pipe or device. Remove it",
+            "has changed since the `download` stage: it is not a regular file. Remove it",
         ),
-        (lambda path: path.symlink_to("/dev/zero"), "has changed since the `download` stage: it is a folder, pipe or"),
+        (lambda path: path.symlink_to("/dev/zero"), "has changed since the `download` stage: it is not a regular file"),
         (lambda path: path.symlink_to("/nowhere"), "cannot be read"),
         (become_a_socket, "cannot be read"),
     ],
@@ -267,7 +267,7 @@ def test_an_image_that_becomes_a_pipe_while_it_is_listed_is_told_at_once(tmp_pat
     listed = folder.scan(tmp_path / "own")
     (tmp_path / "own/3.png").unlink()
     os.mkfifo(tmp_path / "own/3.png")
-    with pytest.raises(UserError, match=r"own/3\.png cannot be read \(a folder, pipe or device\)"):
+    with pytest.raises(UserError, match=r"own/3\.png cannot be read \(not a regular file\)"):
         folder.write_manifest(tmp_path / "own", listed.images, tmp_path / "manifest.csv")
 
 
@@ -283,7 +283,7 @@ def test_a_manifest_that_is_a_pipe_is_told_at_once(tmp_path):
 def test_a_file_too_large_for_a_picture_is_not_read(tmp_path, monkeypatch):
     fill(tmp_path / "own", lambda i, path: Image.fromarray(np.full((6, 6), i, np.uint8)).save(path))
     largest = max(path.stat().st_size for path in (tmp_path / "own").iterdir())
-    monkeypatch.setattr(decode_folder, "LARGEST_FILE", largest)
+    monkeypatch.setattr(decode_folder, "MAX_FILE_BYTES", largest)
     noise = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)).save(noise, "PNG")
     (tmp_path / "own/large.png").write_bytes(noise.getvalue())

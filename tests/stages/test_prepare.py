@@ -1,12 +1,24 @@
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import idx, images, parameters, tiny_cifar, tiny_emnist, tiny_mnist, tiny_svhn
+from tiny_sets import (
+    idx,
+    images,
+    parameters,
+    tiny_cifar,
+    tiny_emnist,
+    tiny_idx,
+    tiny_mnist,
+    tiny_qmnist,
+    tiny_svhn,
+    tiny_usps,
+)
 from torchvision import datasets
 
 from autoencoders.data.catalog import CATALOG, NamedSet
@@ -137,16 +149,45 @@ def test_cifar10_is_channels_first_with_its_own_class_names(tmp_path, monkeypatc
     np.testing.assert_array_equal(data.split("test").labels, np.arange(20) % 10)
 
 
-def test_a_new_set_is_one_entry(tmp_path, monkeypatch):
-    monkeypatch.setitem(CATALOG, "cifar100", NamedSet("CIFAR100", (3, 32, 32)))
-    train, test = images(30, (3, 32, 32)), images(20, (3, 32, 32), seed=1)
-    names = [f"thing {i}" for i in range(5)]
-    tiny_cifar(monkeypatch, tmp_path / "mirror", datasets.CIFAR100, train, test, names)
-    data = {"name": "cifar100", "mirror": str(tmp_path / "mirror")}
+@pytest.mark.parametrize("name", ["cifar100", "qmnist", "usps", "toy"])
+def test_a_new_set_is_one_entry(tmp_path, monkeypatch, name):
+    mirror, classes = tmp_path / "mirror", tuple("0123456789")
+    shape = {"cifar100": (3, 32, 32), "qmnist": (1, 28, 28), "usps": (1, 16, 16), "toy": (1, 9, 8)}[name]
+    train, test = images(30, shape), images(20, shape, seed=1)
+    if name == "cifar100":
+        tiny_cifar(monkeypatch, mirror, datasets.CIFAR100, train, test, list(classes))
+        entry = NamedSet("CIFAR100", shape)
+    elif name == "qmnist":
+        tiny_qmnist(monkeypatch, mirror, train, test)
+        entry = NamedSet("QMNIST", shape, classes=classes)
+    elif name == "usps":
+        tiny_usps(monkeypatch, mirror, train, test)
+        entry = NamedSet("USPS", shape, classes=classes)
+    else:
+        entry = NamedSet("Toy", shape, classes=classes, idx=tiny_idx(mirror, "Toy", train, test, len(classes)))
+    monkeypatch.setitem(CATALOG, name, entry)
+    data = {"name": name, "mirror": str(mirror)}
     download(parameters(data), out=tmp_path / "raw")
     prepared = run(tmp_path, data)
+    assert as_set(prepared.split("train").images) | as_set(prepared.split("val").images) == as_set(train)
     np.testing.assert_array_equal(prepared.split("test").images, test)
-    assert prepared.info.classes == names
+    np.testing.assert_array_equal(prepared.split("test").labels, np.arange(20) % 10)
+    assert prepared.info.classes == list(classes)
+
+
+def test_a_torchvision_class_that_declares_no_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setitem(CATALOG, "fake", NamedSet("FakeData", (3, 8, 8)))
+    with pytest.raises(UserError, match="torchvision's FakeData declares no files with checksums"):
+        download(parameters({"name": "fake"}), out=tmp_path / "raw")
+
+
+@pytest.mark.parametrize("name", ["mnist", "svhn"])
+def test_images_of_another_shape_than_the_catalogs_are_refused(tmp_path, monkeypatch, name):
+    tiny_mnist(monkeypatch, tmp_path / "raw")
+    tiny_svhn(monkeypatch, tmp_path / "raw", images(30, (3, 32, 32)), np.arange(30) % 10)
+    monkeypatch.setitem(CATALOG, name, replace(CATALOG[name], shape=(1, 32, 32)))
+    with pytest.raises(ValueError, match=r"holds uint8 \(., .., ..\), the catalog says \(1, 32, 32\)"):
+        run(tmp_path, {"name": name})
 
 
 def fill(folder: Path, count: int = 20, colour: bool = False, subfolders: tuple[str, ...] = ("",)) -> None:

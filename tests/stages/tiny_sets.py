@@ -1,5 +1,6 @@
 """Tiny files in the formats of the named sets; their checksums are patched to fit."""
 
+import bz2
 import gzip
 import hashlib
 import io
@@ -28,10 +29,10 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def idx(array: np.ndarray) -> bytes:
-    """The format of MNIST's files, compressed."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
+def idx(array: np.ndarray, dtype: str = "u1") -> bytes:
+    """The format of MNIST's files, compressed; `dtype` is u1 or, as in QMNIST, >i4."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, {"u1": 8, ">i4": 12}[dtype], array.ndim, *array.shape)
+    return gzip.compress(header + array.astype(dtype).tobytes(), mtime=0)
 
 
 def images(count: int, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -100,6 +101,44 @@ def tiny_cifar(
     monkeypatch.setattr(cls, "train_list", [["train_1", md5(members["train_1"])]])
     monkeypatch.setattr(cls, "test_list", [["test_1", md5(members["test_1"])]])
     monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5(meta)})
+
+
+def tiny_idx(mirror: Path, name: str, train: np.ndarray, test: np.ndarray, classes: int) -> IdxFiles:
+    """A set in MNIST's format that is none of torchvision's."""
+    contents = [
+        content for pixels in (train, test) for content in (idx(pixels[:, 0]), idx(np.arange(len(pixels)) % classes))
+    ]
+    write(mirror / name / "raw", dict(zip(IDX_FILES, contents, strict=True)))
+    first, second, third, fourth = map(md5, contents)
+    return IdxFiles((), (first, second, third, fourth))
+
+
+def tiny_qmnist(monkeypatch: pytest.MonkeyPatch, mirror: Path, train: np.ndarray, test: np.ndarray) -> None:
+    """QMNIST: labels of eight numbers each, of which the first is the class."""
+    declared = {}
+    for part, pixels in (("train", train), ("test", test)):
+        labels = np.arange(len(pixels))[:, np.newaxis] % 10 + 100 * np.arange(8)
+        files = {
+            f"qmnist-{part}-images-idx3-ubyte.gz": idx(pixels[:, 0]),
+            f"qmnist-{part}-labels-idx2-int.gz": idx(labels, ">i4"),
+        }
+        write(mirror / "QMNIST" / "raw", files)
+        declared[part] = [(f"http://127.0.0.1:1/{name}", md5(content)) for name, content in files.items()]
+    monkeypatch.setattr(datasets.QMNIST, "resources", declared)
+
+
+def tiny_usps(monkeypatch: pytest.MonkeyPatch, mirror: Path, train: np.ndarray, test: np.ndarray) -> None:
+    """USPS: text with pixels from -1 to 1 and labels from 1."""
+    declared = {}
+    for part, name, pixels in (("train", "usps.bz2", train), ("test", "usps.t.bz2", test)):
+        lines = [
+            " ".join([str(i % 10 + 1), *(f"{j}:{(value + 0.5) / 127.5 - 1}" for j, value in enumerate(image.flat, 1))])
+            for i, image in enumerate(pixels)
+        ]
+        content = bz2.compress("\n".join(lines).encode())
+        write(mirror, {name: content})
+        declared[part] = ["http://127.0.0.1:1/none", name, md5(content)]
+    monkeypatch.setattr(datasets.USPS, "split_list", declared)
 
 
 def tiny_svhn(monkeypatch: pytest.MonkeyPatch, raw: Path, pixels: np.ndarray, labels: np.ndarray) -> None:

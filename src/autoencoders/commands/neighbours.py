@@ -12,7 +12,7 @@ from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError, printable
 from autoencoders.inference import BLOCK, Neighbours, load_model
-from autoencoders.plots.sheets import MOST_QUERIES, retrieved
+from autoencoders.plots.sheets import MAX_QUERIES, retrieved
 from autoencoders.plots.style import save
 
 MOST_LINES = 20
@@ -38,11 +38,11 @@ def neighbours(
     if out:
         with new_folder(out) as draft:
             table.to_csv(draft / "neighbours.csv", index=False)
-            nearest = torch.from_numpy(test.images[found.indices[:MOST_QUERIES].numpy()]).float() / 255
-            classes = table["class"][: MOST_QUERIES * count].tolist() if table["class"].any() else []
-            distances = found.distances[:MOST_QUERIES].numpy()
-            labels = [] if test.labels is None else test.labels[found.indices[:MOST_QUERIES].flatten().numpy()].tolist()
-            figure = retrieved(x[:MOST_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name, labels)
+            nearest = torch.from_numpy(test.images[found.indices[:MAX_QUERIES].numpy()]).float() / 255
+            classes = table["class"][: MAX_QUERIES * count].tolist() if table["class"].any() else []
+            distances = found.distances[:MAX_QUERIES].numpy()
+            labels = [] if test.labels is None else test.labels[found.indices[:MAX_QUERIES].flatten().numpy()].tolist()
+            figure = retrieved(x[:MAX_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name, labels)
             save(figure, draft / "overview.png")
     print(_shown(table, count))
     if out:

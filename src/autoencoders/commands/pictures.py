@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from autoencoders.data.decode import (
-    LARGEST_FILE,
+    MAX_FILE_BYTES,
     Remarks,
     bombs_refused,
     decode_picture,
@@ -134,7 +134,7 @@ def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8
     shape = model.shape
     try:
         str(file).encode()
-        content = read_bytes(file, LARGEST_FILE)
+        content = read_bytes(file, MAX_FILE_BYTES)
     except UnicodeEncodeError:
         raise _UnusableError("has a name that is not UTF-8", "Rename it.") from None
     except DAMAGE as error:

@@ -2,7 +2,9 @@
 
 import ctypes
 import mmap
+import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,40 +18,39 @@ RESIDENT_SHARE = 0.5
 """Share of the GPU's free memory that images may take; a larger set stays in (memory-mapped) host memory."""
 EVAL_BATCH = 1000
 """Images that a trained model takes at once."""
-LARGE = 2**30
-"""Bytes from which a memory-mapped set may not fit in memory, so that Linux is told which of it is read next."""
+MIN_ADVISED_BYTES = 2**30
+"""From this size on, a memory-mapped set may not fit in memory, and Linux is advised which images are read next."""
 
 
 class Batches:
-    """Images uint8 (N, C, H, W) served as float32 batches in [0, 1] on `device`; the last batch may be smaller."""
+    """Serve images uint8 (N, C, H, W) as float32 batches in [0, 1] on `device`; the last batch may be smaller."""
 
     def __init__(self, images: "NDArray[np.uint8]", batch_size: int, device: torch.device) -> None:
         self.batch_size = batch_size
         self.device = device
         self._images = _tensor(images)
-        self._map: LargeMap | None = None
+        self._advisor: MapAdvisor | None = None
         if device.type == "cuda" and images.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
             self._images = self._images.to(device)
-        elif isinstance(images, np.memmap) and images.nbytes >= LARGE:
-            self._map = LargeMap(images)
+        elif isinstance(images, np.memmap) and images.nbytes >= MIN_ADVISED_BYTES:
+            self._advisor = MapAdvisor(images)
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return how many batches an epoch has."""
         return -(-len(self._images) // self.batch_size)
 
     def shuffled(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """One epoch in an order drawn from `generator` (a CPU generator: the order is the same on every device)."""
+        """Yield one epoch in an order drawn from `generator`, on the CPU: the order is the same on every device."""
         order = torch.randperm(len(self._images), generator=generator).to(self._images.device)
-        batches = order.split(self.batch_size)
-        for indices, following in zip(batches, (*batches[1:], order[:0]), strict=True):
-            if self._map:
-                self._map.will_need(following)
+        for indices, following in pairwise([*order.split(self.batch_size), order[:0]]):
+            if self._advisor:
+                self._advisor.will_need(following)
             yield self._float(self._images.index_select(0, indices))
 
     def in_order(self) -> Iterator[Tensor]:
-        """One epoch in the stored order."""
-        if self._map:
-            self._map.read_in_order()
+        """Yield one epoch in the stored order."""
+        if self._advisor:
+            self._advisor.read_in_order()
         for block in self._images.split(self.batch_size):
             yield self._float(block)
 
@@ -57,42 +58,40 @@ class Batches:
         return block.to(self.device, non_blocking=True).float().div_(255)
 
 
-class LargeMap:
-    """What Linux is told of a memory map (N, C, H, W) of which images are read in a random order.
+class MapAdvisor:
+    """Advise Linux (madvise) which images of a memory map (N, C, H, W) are read next.
 
-    By itself it reads up to megabytes ahead at every image and drops as much of what is needed again. Told which images
-    come next, it fetches just those, many at a time, while the batch before them is trained on.
+    Without advice, it reads up to megabytes ahead at every image, and drops as much that is needed again. With it, it
+    fetches only the images of the next batch, many at a time, while the batch before is trained on.
     """
 
     def __init__(self, images: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]") -> None:
-        self._address, self._bytes, self._each = images.ctypes.data, images.nbytes, images[:1].nbytes
+        self._address, self._bytes, self._image_bytes = images.ctypes.data, images.nbytes, images[:1].nbytes
         self._advise = ctypes.CDLL(None).madvise
         self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-        self._advised: int | None = None
+        self._pattern: int | None = None
 
     def will_need(self, indices: Tensor) -> None:
         """Begin to read the images of these indices, and nothing around them."""
-        self._expect(mmap.MADV_RANDOM)
+        self._set_pattern(mmap.MADV_RANDOM)
         for index in indices.tolist():
-            self._tell(self._address + index * self._each, self._each, mmap.MADV_WILLNEED)
+            self._call(self._address + index * self._image_bytes, self._image_bytes, mmap.MADV_WILLNEED)
 
     def read_in_order(self) -> None:
         """Read ahead again."""
-        self._expect(mmap.MADV_NORMAL)
+        self._set_pattern(mmap.MADV_NORMAL)
 
-    def _expect(self, advice: int) -> None:
-        if advice != self._advised:
-            self._tell(self._address, self._bytes, advice)
-            self._advised = advice
+    def _set_pattern(self, advice: int) -> None:
+        if advice != self._pattern:
+            self._call(self._address, self._bytes, advice)
+            self._pattern = advice
 
-    def _tell(self, start: int, length: int, advice: int) -> None:
+    def _call(self, start: int, length: int, advice: int) -> None:
         before = start % mmap.PAGESIZE  # madvise(2) takes whole pages
         self._advise(start - before, length + before, advice)
 
 
 def _tensor(images: "NDArray[np.uint8]") -> Tensor:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing here writes to it
         return torch.from_numpy(images)

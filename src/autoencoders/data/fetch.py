@@ -1,4 +1,4 @@
-"""One verified download: bounded in time and size, retried, and never half-written."""
+"""Download a file: bounded in time and size, retried, verified, and never half-written."""
 
 import re
 import threading
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import requests
 import urllib3
 
+from autoencoders.data.catalog import MAX_FILE_BYTES
 from autoencoders.files.results import Digest, atomic_file, checksum
 from autoencoders.runtime.progress import progress
 
@@ -20,13 +21,11 @@ SILENCE_SECONDS = 10.0
 """How long a server that was reached may send nothing."""
 TRIES = 2
 WAIT_SECONDS = 1.0
-SLOWEST = 2000.0
+MIN_PACE = 2000.0
 """Bytes a second, over any `SLOW_AFTER` seconds, below which a server counts as hanging."""
 SLOW_AFTER = 20.0
 LOOK_EVERY = 0.1
-LARGEST_FILE = 2**30
-"""Bytes of a file of which nothing better is known."""
-LARGEST_PAGE = 2**24
+MAX_PAGE_BYTES = 2**24
 
 
 class FetchError(Exception):
@@ -59,16 +58,16 @@ class Page(NamedTuple):
     content: bytes
 
 
-def download_file(url: str, target: Path, digest: Digest, largest: int = LARGEST_FILE) -> None:
-    """Download `url`, of at most `largest` bytes, to `target`.
+def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_FILE_BYTES) -> None:
+    """Download `url`, of at most `max_bytes` bytes, to `target`.
 
-    Raises `FetchError` with a short reason, `UserError` where the disk is full.
+    Raise `FetchError` with a short reason, `UserError` where the disk is full.
     """
     for attempt in range(1, TRIES + 1):
         try:
             with atomic_file(target) as draft:
                 with draft.open("wb") as file:
-                    _receive(url, file, largest, name=target.name)
+                    _receive(url, file, max_bytes, name=target.name)
                 verify(draft, digest)
             return
         except _PassingError as error:
@@ -79,14 +78,14 @@ def download_file(url: str, target: Path, digest: Digest, largest: int = LARGEST
 
 
 def download_page(url: str, accept: str) -> Page:
-    """Return the page at `url`; raises `FetchError` with a short reason."""
+    """Return the page at `url`; raise `FetchError` with a short reason."""
     body = BytesIO()
-    transfer = _receive(url, body, LARGEST_PAGE, name=shown(url), headers={"Accept": accept})
+    transfer = _receive(url, body, MAX_PAGE_BYTES, name=redact_url(url), headers={"Accept": accept})
     return Page(transfer.url, transfer.kind, body.getvalue())
 
 
 def verify(path: Path, digest: Digest) -> None:
-    """Raise `FetchError`, saying what the file looks like instead, unless it has the checksum."""
+    """Raise `FetchError`, which says what the file looks like, where it does not have the checksum."""
     found = checksum(path, digest.algorithm)
     if found == digest.value:
         return
@@ -103,7 +102,7 @@ def verify(path: Path, digest: Digest) -> None:
     )
 
 
-def shown(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return `url` without the user name, password and query that it may hold, in one line, for messages."""
     try:
         parts = urlsplit(url)
@@ -125,10 +124,10 @@ def is_address(url: str) -> bool:
 
 
 def _receive(
-    url: str, file: IO[bytes], largest: int, name: str, headers: Mapping[str, str] | None = None
+    url: str, file: IO[bytes], max_bytes: int, name: str, headers: Mapping[str, str] | None = None
 ) -> "_Transfer":
-    """Write what `url` serves to `file`; raises `FetchError` where it fails, or is slower or larger than may be."""
-    transfer = _Transfer(url, file, largest, headers or {})
+    """Write what `url` serves to `file`; raise `FetchError` where that fails, or is too slow or too large."""
+    transfer = _Transfer(url, file, max_bytes, headers or {})
     transfer.start()
     looks = _looks(transfer)
     while transfer.size is None and next(looks, None) is not None:
@@ -145,13 +144,13 @@ def _receive(
 
 
 def _looks(transfer: "_Transfer") -> Iterator[int]:
-    """Yield now and then how many bytes have come, until all have; raises `UnreachableError` where too few do."""
+    """Yield every `LOOK_EVERY` seconds how many bytes have come; raise `UnreachableError` where too few do."""
     began, before = time.monotonic(), 0
     while transfer.is_alive():
         transfer.join(LOOK_EVERY)
         received, spent = transfer.received, time.monotonic() - began
         if transfer.is_alive() and spent > SLOW_AFTER:
-            if received - before < SLOWEST * SLOW_AFTER:
+            if received - before < MIN_PACE * SLOW_AFTER:
                 pace = f"sends only {(received - before) / spent:,.0f} bytes a second"
                 raise UnreachableError(pace if received else "does not answer (timed out)")
             began, before = time.monotonic(), received
@@ -164,14 +163,14 @@ class _Transfer(threading.Thread):
     One that takes too long is left behind. It has nothing to write to any more, and ends with the process.
     """
 
-    def __init__(self, url: str, file: IO[bytes], largest: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, file: IO[bytes], max_bytes: int, headers: Mapping[str, str]) -> None:
         super().__init__(daemon=True)
         self.url, self.kind = url, ""
         self.received = 0
         self.size: int | None = None
         """What the server says that it sends, 0 where it does not; None before its answer."""
         self.error: Exception | None = None
-        self._file, self._largest = file, largest
+        self._file, self._max_bytes = file, max_bytes
         # identity: a server that compresses on the fly would change the bytes that the checksum is about
         self._headers = {"Accept-Encoding": "identity", **headers}
 
@@ -196,8 +195,8 @@ class _Transfer(threading.Thread):
                 self._file.write(chunk)
 
     def _check_size(self, size: int) -> None:
-        if size > self._largest:
-            raise FetchError(f"sends more than {self._largest:,} bytes: another file")
+        if size > self._max_bytes:
+            raise FetchError(f"sends more than {self._max_bytes:,} bytes: another file")
 
 
 def _leave_redirect(response: requests.Response, *unused: object, **ignored: object) -> None:
@@ -223,9 +222,8 @@ def _explained(error: Exception, received: int) -> Exception:
             return _HungUpError("closed the connection")
         case urllib3.exceptions.ProtocolError():
             return _PassingError(f"cut the download short after {received:,} bytes")
-        case (
-            requests.RequestException() | urllib3.exceptions.HTTPError() | ValueError()
-        ):  # such as a redirect to nowhere
+        # such as a redirect to nowhere
+        case requests.RequestException() | urllib3.exceptions.HTTPError() | ValueError():
             return _PassingError(f"failed ({type(error).__name__})")
     return error
 

@@ -1,4 +1,4 @@
-"""A folder of the user's own images: what is in it, which classes it has, and a manifest that notices changes.
+"""A folder of the user's own images: its files, its classes, and a manifest by which changes are noticed.
 
 Subfolders are classes, by the name of the first level; deeper levels belong to it. A folder with images at its
 top, with no subfolder or with a single one has no classes. Hidden files and folders, files that are not images by
@@ -6,18 +6,14 @@ their suffix, links to nothing, pipes and sockets are left out and counted.
 """
 
 import csv
-import errno
 import hashlib
 import os
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
 from typing import NoReturn
 
 from autoencoders.errors import UserError
+from autoencoders.files.reading import open_file
 from autoencoders.runtime.progress import progress
 
 SUFFIXES = frozenset(
@@ -25,8 +21,6 @@ SUFFIXES = frozenset(
 )
 
 ENDINGS = " ".join(sorted(SUFFIXES))
-
-NO_FILE = "a folder, pipe or device"
 
 
 @dataclass(frozen=True)
@@ -48,7 +42,7 @@ class ManifestRow:
 
 
 def scan(folder: Path) -> Scan:
-    """List the images beneath `folder`; raises `UserError` where there is no such folder or no image in it."""
+    """List the images beneath `folder`; raise `UserError` where there is no such folder or no image in it."""
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else f"does not exist (looked in {Path.cwd()})"
         raise UserError(f"data.folder: {folder} {what}. Name the folder that holds your images.")
@@ -63,7 +57,7 @@ def scan(folder: Path) -> Scan:
 def find_images(folder: Path) -> Scan:
     """List the images beneath `folder`, perhaps none.
 
-    Raises `UserError` where a folder cannot be read, or an image's name is not UTF-8: it could not be written down.
+    Raise `UserError` where a folder cannot be read, or an image's name is not UTF-8 and so cannot be written to a file.
     """
     images, ignored = [], 0
     seen = set()
@@ -88,35 +82,19 @@ def find_images(folder: Path) -> Scan:
     return Scan(sorted(images), ignored)
 
 
-@contextmanager
-def opened(path: Path) -> Iterator[BufferedReader]:
-    """Open a file to read; raises OSError for anything else, at once: a pipe's other end may never come.
-
-    What was a file when the folder was listed need not be one any more.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, NO_FILE, str(path))
-        with open(descriptor, "rb", closefd=False) as file:
-            yield file
-    finally:
-        os.close(descriptor)
-
-
 def _unreadable(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename} cannot be read ({error.strerror}). Run again once it can be.") from None
 
 
 def write_manifest(folder: Path, images: list[str], target: Path) -> None:
-    """Write path, size and SHA-256 of each image to a CSV file; raises `UserError` where one cannot be read."""
+    """Write path, size and SHA-256 of each image to a CSV file; raise `UserError` where one cannot be read."""
     with target.open("w", newline="", encoding="utf-8") as file:
         odd = any("\r" in name for name in images)  # which Python's writer leaves without quotes, before 3.13
         rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
         rows.writerow(["path", "size", "sha256"])
         for name in progress(images, desc="checksums", unit="image", delay=2, leave=False):
             try:
-                with opened(folder / name) as image:
+                with open_file(folder / name) as image:
                     digest = hashlib.file_digest(image, "sha256").hexdigest()
                     rows.writerow([name, os.fstat(image.fileno()).st_size, digest])
             except OSError as error:
@@ -124,7 +102,7 @@ def write_manifest(folder: Path, images: list[str], target: Path) -> None:
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:
-    """Return the rows of a manifest; raises `UserError` where it is missing or damaged."""
+    """Return the rows of a manifest; raise `UserError` where it is missing or damaged."""
     try:
         if not path.is_file():
             raise ValueError("no file is there")
@@ -139,18 +117,11 @@ def read_manifest(path: Path) -> list[ManifestRow]:
 
 def class_names(paths: list[str]) -> list[str] | None:
     """Return the sorted names of the first-level subfolders, or None where they do not sort all images into classes."""
-    names = _subfolders(paths)
-    return names if len(names) > 1 and not _at_top(paths) else None
+    names = sorted({path.partition("/")[0] for path in paths if "/" in path})
+    return names if len(names) > 1 and all("/" in path for path in paths) else None
 
 
-def strays(paths: list[str]) -> list[str]:
-    """Return the images beside what would be the folders of classes: for them, no image has one."""
-    return _at_top(paths) if len(_subfolders(paths)) > 1 else []
-
-
-def _subfolders(paths: list[str]) -> list[str]:
-    return sorted({path.partition("/")[0] for path in paths if "/" in path})
-
-
-def _at_top(paths: list[str]) -> list[str]:
-    return [path for path in paths if "/" not in path]
+def images_without_class(paths: list[str]) -> list[str]:
+    """Return the images beside the folders of classes, because of which no image has a class."""
+    at_top = [path for path in paths if "/" not in path]
+    return at_top if class_names([path for path in paths if "/" in path]) else []

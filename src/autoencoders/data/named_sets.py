@@ -1,7 +1,7 @@
-"""Named sets: where their files come from, and what they hold.
+"""The files of the sets in the catalog, and the images in them.
 
-Those in MNIST's format are read here, the others through torchvision's own classes. torchvision, and torch with it, are
-imported only for these: that costs seconds.
+Sets in MNIST's format are read here, all others through torchvision's own classes. Only these import torchvision, and
+torch with it, which costs seconds.
 """
 
 import gzip
@@ -17,12 +17,13 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.data.catalog import IDX_FILES, NamedSet
+from autoencoders.data.catalog import IDX_FILES, MAX_FILE_BYTES, NamedSet
 from autoencoders.errors import UserError
 from autoencoders.files.results import Digest, is_intact, link_or_copy
+from autoencoders.runtime.progress import progress
 
-LARGEST_IDX_FILE = 2**26
-"""Bytes: the images of a set in MNIST's format have 47 million uncompressed."""
+MAX_IDX_BYTES = 2**26
+"""The images of a set in MNIST's format have 47 million uncompressed."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,12 @@ class RawFile:
     digest: Digest
     urls: tuple[str, ...]
     """torchvision's mirrors of the file, in order."""
-    largest: int = 2**30
-    """Bytes that it can have at most."""
+    max_bytes: int = MAX_FILE_BYTES
 
 
 @dataclass(frozen=True)
-class Part:
-    """The training or the test part of a set, in memory."""
+class DatasetPart:
+    """The training or the test images of a set, in memory."""
 
     images: NDArray[np.uint8]
     """(N, C, H, W), upright."""
@@ -51,27 +51,38 @@ class Part:
 
 def files_of(entry: NamedSet) -> list[RawFile]:
     """Return the original files of a set: the catalog's, or those that torchvision's class declares."""
-    if entry.idx:
-        mirrors = entry.idx.mirrors
-        return [
-            RawFile(
-                _beneath(entry, name), Digest("md5", md5), tuple(mirror + name for mirror in mirrors), LARGEST_IDX_FILE
-            )
-            for name, md5 in zip(IDX_FILES, entry.idx.md5, strict=True)
-        ]
-    cls = _class(entry)
-    if hasattr(cls, "tgz_md5"):  # CIFAR10 and its kin: one archive, unpacked at the root
-        return [_raw_file(cls.filename, cls.tgz_md5, [cls.url])]
-    if hasattr(cls, "split_list"):  # SVHN: one file per split, at the root
-        declared = [cls.split_list[split] for split in ("train", "test")]
-        return [_raw_file(name, md5, [url]) for url, name, md5 in declared]
-    return [_raw_file(_beneath(entry, PurePosixPath(cls.url).name), cls.md5, [cls.url])]  # EMNIST: one archive
+    if entry.idx is None:
+        return [RawFile(path, Digest("md5", md5), (url,)) for path, md5, url in _declared(_class(entry))]
+    return [
+        RawFile(
+            _raw_path(entry.torchvision_class, name),
+            Digest("md5", md5),
+            tuple(mirror + name for mirror in entry.idx.mirrors),
+            MAX_IDX_BYTES,
+        )
+        for name, md5 in zip(IDX_FILES, entry.idx.md5, strict=True)
+    ]
+
+
+def _declared(cls: Any) -> list[tuple[str, str, str]]:
+    """Return (path, MD5, URL) of each file of a torchvision class; raise `UserError` where it declares none."""
+    if hasattr(cls, "tgz_md5"):  # CIFAR10, CIFAR100, STL10: one archive, unpacked at the root
+        return [(cls.filename, cls.tgz_md5, cls.url)]
+    if hasattr(cls, "split_list"):  # SVHN, USPS: one file for each part, at the root
+        return [(name, md5, url) for url, name, md5 in (cls.split_list[part] for part in ("train", "test"))]
+    if isinstance(resources := getattr(cls, "resources", None), dict):  # QMNIST: files by part
+        files = [*resources["train"], *resources["test"]]
+    elif hasattr(cls, "md5"):  # EMNIST: one archive
+        files = [(cls.url, cls.md5)]
+    else:
+        raise UserError(f"torchvision's {cls.__name__} declares no files with checksums, so it cannot be downloaded.")
+    return [(_raw_path(cls.__name__, PurePosixPath(url).name), md5, url) for url, md5 in files]
 
 
 def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
     """Lay out the original files in `raw` beneath `root` as torchvision reads them.
 
-    Raises `UserError` where a file is missing or damaged. Checksums come first: CIFAR's archive holds pickles.
+    Raise `UserError` where a file is missing or damaged. Checksums come first: CIFAR's archive holds pickles.
     """
     for file in files_of(entry):
         source = raw / file.path
@@ -83,21 +94,32 @@ def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
             raise UserError(f"{source} cannot be unpacked ({error}). Run the `download` stage again.") from error
 
 
-def read_part(entry: NamedSet, root: Path, part: Literal["train", "test"]) -> Part:
+def read_part(entry: NamedSet, root: Path, part: Literal["train", "test"]) -> DatasetPart:
     """Return one part of an unpacked set."""
     if entry.idx:
-        name = root / _beneath(entry, "train" if part == "train" else "t10k")
+        name = root / _raw_path(entry.torchvision_class, "train" if part == "train" else "t10k")
         pixels, numbers = read_idx(Path(f"{name}-images-idx3-ubyte")), read_idx(Path(f"{name}-labels-idx1-ubyte"))
-        return Part(_channels_first(pixels, entry), numbers.astype(np.int64), list(entry.classes or ()))
+        _check_shape(entry, pixels[:1])
+        return DatasetPart(pixels[:, np.newaxis], numbers.astype(np.int64), list(entry.classes or ()))
     dataset = _class(entry)(root, download=False, **(entry.train if part == "train" else entry.test))
-    images = _channels_first(np.asarray(dataset.data), entry)
-    labels = np.asarray(dataset.targets if hasattr(dataset, "targets") else dataset.labels, np.int64)
-    names = entry.classes or dataset.classes[entry.first_label :]
-    return Part(
+    images, labels = np.empty((len(dataset), *entry.shape), np.uint8), np.empty(len(dataset), np.int64)
+    for i in progress(range(len(dataset)), desc=f"reading {part}", unit="image", delay=2, leave=False):
+        picture, labels[i] = dataset[i]
+        pixels = np.asarray(picture)
+        image = pixels[np.newaxis] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        _check_shape(entry, image)
+        images[i] = image
+    return DatasetPart(
         images.swapaxes(2, 3) if entry.transposed else images,
         labels - entry.first_label,
-        [str(name) for name in names],
+        [str(name) for name in entry.classes or dataset.classes[entry.first_label :]],
     )
+
+
+def _check_shape(entry: NamedSet, image: NDArray[Any]) -> None:
+    if image.dtype != np.uint8 or image.shape != entry.shape:
+        found = f"{image.dtype} {image.shape}"
+        raise ValueError(f"{entry.torchvision_class} holds {found}, the catalog says {entry.shape}")
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -110,31 +132,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return content[start:].reshape(content[4:start].view(">u4"))
 
 
-def _beneath(entry: NamedSet, name: str) -> str:
-    """Return the path of a file of MNIST's kin in torchvision's layout."""
-    return f"{entry.torchvision_class}/raw/{name}"
+def _raw_path(name: str, file: str) -> str:
+    """Return the path of a file of MNIST and its relatives in torchvision's layout."""
+    return f"{name}/raw/{file}"
 
 
 def _class(entry: NamedSet) -> Any:
     from torchvision import datasets
 
     return getattr(datasets, entry.torchvision_class)
-
-
-def _raw_file(path: str, md5: str, urls: list[str]) -> RawFile:
-    return RawFile(path, Digest("md5", md5), tuple(urls))
-
-
-def _channels_first(data: NDArray[Any], entry: NamedSet) -> NDArray[np.uint8]:
-    channels, height, width = entry.shape
-    if data.dtype == np.uint8:
-        if data.shape[1:] == (height, width) and channels == 1:
-            return data[:, np.newaxis]
-        if data.shape[1:] == (height, width, channels):
-            return data.transpose(0, 3, 1, 2)
-        if data.shape[1:] == entry.shape:
-            return data
-    raise ValueError(f"{entry.torchvision_class} holds {data.dtype} {data.shape[1:]}, the catalog says {entry.shape}")
 
 
 def _unpack_file(source: Path, folder: Path, members: str) -> None:

@@ -19,29 +19,30 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from autoencoders.errors import UserError
+from autoencoders.files.reading import first_problem, open_file, reason
 
 SPLITS = ("train", "val", "test")
-LARGEST_SIDE = 1024
-"""As far as `data.image_size` goes, in pixels."""
+MAX_SIDE = 1024
+"""Of `data.image_size`, in pixels."""
 FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 """The largest values of the depths that cameras and other devices have."""
 FULL_SCALE = FULL_SCALES[-1]
 """What is white in a file of 16 bits, where nothing is known of its set."""
 
 
-def _of_images(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    if shape[0] not in (1, 3) or not all(1 <= side <= LARGEST_SIDE for side in shape[1:]):
+def _check_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    if shape[0] not in (1, 3) or not all(1 <= side <= MAX_SIDE for side in shape[1:]):
         raise ValueError(f"should be 1 or 3 channels, height and width, found {list(shape)}")
     return shape
 
 
-def _of_a_depth(full_scale: int) -> int:
+def _check_depth(full_scale: int) -> int:
     if full_scale not in FULL_SCALES:
         raise ValueError(f"should be one of {', '.join(map(str, FULL_SCALES))}")
     return full_scale
 
 
-def _of_all_splits(counts: dict[str, int]) -> dict[str, int]:
+def _check_splits(counts: dict[str, int]) -> dict[str, int]:
     if set(counts) != set(SPLITS):
         raise ValueError(f"should be of {', '.join(SPLITS)}")
     return counts
@@ -49,12 +50,12 @@ def _of_all_splits(counts: dict[str, int]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` holds; read from there, it is checked against these types."""
+    """The contents of `dataset.json`, which are checked against these types when they are read."""
 
     name: str
-    shape: Annotated[tuple[int, int, int], AfterValidator(_of_images)]
+    shape: Annotated[tuple[int, int, int], AfterValidator(_check_shape)]
     """Channels, height, width."""
-    counts: Annotated[dict[str, Annotated[int, Field(ge=1)]], AfterValidator(_of_all_splits)]
+    counts: Annotated[dict[str, Annotated[int, Field(ge=1)]], AfterValidator(_check_splits)]
     """Images per split."""
     classes: Annotated[list[str], Field(min_length=1)] | None
     """Class names in label order; None where the set has no labels."""
@@ -62,7 +63,7 @@ class DatasetInfo:
     """SHA-256 over the arrays of all splits: equal hashes mean equal data."""
     folder: str = ""
     """The name of the user's own folder, where the images are from one."""
-    full_scale: Annotated[int, AfterValidator(_of_a_depth)] | None = None
+    full_scale: Annotated[int, AfterValidator(_check_depth)] | None = None
     """The value that is white in image files of 16 bits, where the images are from such."""
 
     @property
@@ -88,7 +89,7 @@ class Split:
 class PreparedData:
     """Read-only view of a prepared folder; arrays are memory-mapped.
 
-    Raises `UserError` where the folder is not a prepared data set.
+    Raise `UserError` where the folder is not a prepared data set.
     """
 
     def __init__(self, root: Path) -> None:
@@ -100,7 +101,7 @@ class PreparedData:
             self.info = TypeAdapter(DatasetInfo).validate_json(described.read_bytes(), strict=True)
 
     def split(self, name: str) -> Split:
-        """Return the split `name` (train, val or test); raises `UserError` where it is not as `dataset.json` says."""
+        """Return the split `name` (train, val or test); raise `UserError` where it is not as `dataset.json` says."""
         folder, count, classes = self.root / name, self.info.counts[name], self.info.classes
         images = self._array(folder / "images.npy", np.uint8, (count, *self.info.shape))
         if classes is None:
@@ -125,22 +126,15 @@ class PreparedData:
 
     @contextmanager
     def _whole(self, path: Path) -> Iterator[None]:
-        """Say of a file that cannot be read, or holds something else, that it is damaged, and what mends it."""
+        """Raise `UserError`, which says what to do, where a file cannot be read or holds something else."""
         try:
-            if not path.is_file():  # opening a pipe would wait for its other end
-                raise ValueError("no file is there")
-            yield
+            with open_file(path):  # never a pipe
+                yield
         except Exception as error:  # a damaged header may raise anything
+            problem = first_problem(error) if isinstance(error, ValidationError) else reason(error)
             raise UserError(
-                f"{path} is damaged ({_few_words(error)}). Delete {self.root} and run the `prepare` stage."
+                f"{path} is damaged ({problem}). Delete {self.root} and run the `prepare` stage."
             ) from error
-
-
-def _few_words(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        problem = error.errors()[0]
-        return f"{'.'.join(map(str, problem['loc'])) or 'file'}: {problem['msg']}"
-    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def write_prepared(

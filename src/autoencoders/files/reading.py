@@ -1,37 +1,46 @@
-"""Reading a file that anybody may have damaged: no more of it than there can be, and in one line what is wrong."""
+"""Read files that may be damaged: never more than a bound, and with one line that says what is wrong."""
 
+import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import printable
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, ValidationError
 
-MOST_TEXT = 2**20
-"""Bytes of a file of JSON: a model's are two thousand."""
-LONGEST_REASON = 200
+MAX_JSON_BYTES = 2**20
+"""A model's file has two thousand."""
+MAX_REASON_LENGTH = 200
+NOT_A_FILE = "not a regular file"
 
 DAMAGE = (OSError, ValueError, RecursionError)
-"""What the functions of this module raise where a file is missing, is none, or does not hold what it should."""
+"""What the functions of this module raise where a file is missing, is a folder, or does not hold what it should."""
 
 
-def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading its bytes; a pipe, at which this would wait for its other end, is a `ValueError`."""
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    return path.open("rb")
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading its bytes.
+
+    Raise `OSError` at once for anything else: opening a pipe would wait for its other end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, NOT_A_FILE, str(path))
+    return os.fdopen(descriptor, "rb")
 
 
-def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
-    """Return what a file holds; raises `ValueError` where that is more than `most` bytes."""
+def read_bytes(path: Path, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+    """Return what a file holds; raise `ValueError` where that is more than `max_bytes`."""
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        if size > most:
-            raise ValueError(f"it is larger than {most / 2**20:g} MiB")
+        if size > max_bytes:
+            raise ValueError(f"it is larger than {max_bytes / 2**20:g} MiB")
         return file.read(size)
 
 
@@ -41,20 +50,25 @@ def read_json(path: Path) -> Any:
 
 
 def check(model: "type[BaseModel]", value: Any) -> None:
-    """Raise `ValueError` where `value` does not hold what `model` describes; its message names the first such key."""
+    """Raise `ValueError` where `value` does not fit `model`; its message names the first key that does not."""
     from pydantic import ValidationError
 
     try:
         model.model_validate(value)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"] if "function-" not in str(part))
-        message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        raise ValueError(f"{place}: {message}" if place else message) from None
+        raise ValueError(first_problem(error)) from None
+
+
+def first_problem(error: "ValidationError") -> str:
+    """Return the first thing that pydantic found wrong, as ``key: message``."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if "function-" not in str(part))
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place}: {message}" if place else message
 
 
 def read_checked(path: Path, model: "type[BaseModel]") -> dict[str, Any]:
-    """Return what a file of JSON holds, as it stands there, once it is seen to be what `model` describes."""
+    """Return what a file of JSON holds; raise `ValueError` where that does not fit `model`."""
     value = read_json(path)
     check(model, value)
     return dict(value)
@@ -66,11 +80,11 @@ def reason(error: BaseException) -> str:
         return "it is nested too deeply"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
     text = printable(text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__)
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
+    return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}…"
 
 
 def numbers(row: Mapping[str, str | None]) -> dict[str, float]:
-    """Return the cells of a row of a CSV file that are not empty; raises `ValueError` where one is no number."""
+    """Return the cells of a row of a CSV file that are not empty; raise `ValueError` where one is no number."""
     if None in row:
         raise ValueError("a line has more cells than the first")
     return {key: float(value) for key, value in row.items() if value}

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, checksums, tables, and spooling of arrays larger than memory."""
+"""Files and folders that appear whole or not at all, checksums, and tables."""
 
 import csv
 import errno
@@ -10,24 +10,19 @@ import secrets
 import shutil
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from autoencoders.errors import UserError
 
-BLOCK_BYTES = 16 * 2**20
-
 DRAFT = ".draft"
-"""Ending of what is being written; .dvcignore has it, so that what a kill leaves is no part of a stage's folders."""
+"""Ending of what is being written; .dvcignore has it: what a killed process leaves is no part of a stage's outputs."""
 _PREVIOUS = "-previous"
-_FORGOTTEN = 86_400
-"""Seconds after which a draft of another machine is nobody's any more."""
+_MAX_DRAFT_AGE = 86_400
+"""Seconds after which a draft of another machine is removed."""
 _own: set[str] = set()
 """Tokens of this process's drafts."""
 _LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
@@ -63,7 +58,7 @@ def disk_errors(place: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
-    """Give a path beside `target` to write to; renamed to `target` on success, removed on any failure."""
+    """Yield a path beside `target` to write to; rename it to `target` on success, remove it on any failure."""
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = _draft(target)
@@ -77,7 +72,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Give an empty folder beside `target`; it replaces `target` on success and is removed on any failure."""
+    """Yield an empty folder beside `target`; replace `target` with it on success, remove it on any failure."""
     with scratch_folder(target) as draft, disk_errors(target.parent):
         yield draft
         previous = draft.with_name(draft.name.removesuffix(DRAFT) + _PREVIOUS + DRAFT)
@@ -94,17 +89,17 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def result_folder(target: Path, contents: Sequence[str]) -> Iterator[Path]:
-    """Do what `atomic_folder` does, in place of nothing but results of the same kind: see `replaceable`."""
+    """Like `atomic_folder`, but replace only results of the same kind: see `replaceable`."""
     with atomic_folder(replaceable(target, contents)) as draft:
         yield draft
         replaceable(target, contents)
 
 
 def replaceable(target: Path, contents: Sequence[str]) -> Path:
-    """Return the folder that `target` names, links followed, where nothing is lost if results take its place.
+    """Return the folder that `target` names, links followed; raise `UserError` where replacing it would lose files.
 
-    All files in it have to be among `contents`, patterns of paths within it such as `codes/*.npy`: a slip, `models` in
-    place of `models/vae`, would cost all models. Raises `UserError` for anything else, before anything is touched.
+    All files in it have to match `contents`, patterns of paths within it such as `codes/*.npy`: otherwise a slip,
+    `models` in place of `models/vae`, would delete all models.
     """
     place = target.resolve()
     if not place.exists():
@@ -134,14 +129,14 @@ def replaceable_file(target: Path, mark: bytes) -> None:
 
 
 def apart(*folders: Path) -> None:
-    """Raise `UserError` where one of the folders is another one, or is within it."""
-    for one, other in itertools.permutations(folders, 2):
-        if one.resolve().is_relative_to(other.resolve()):
-            raise UserError(f"{one} is {other}, or within it. Name two folders that are apart.")
+    """Raise `UserError` where two of the folders are the same, or one is within another."""
+    for inner, outer in itertools.permutations(folders, 2):
+        if inner.resolve().is_relative_to(outer.resolve()):
+            raise UserError(f"{inner} is {outer}, or within it. Name two folders that are apart.")
 
 
 def _inside(folder: Path) -> Iterator[str]:
-    """The files beneath a folder, and what in it cannot be looked into, as paths within it."""
+    """Yield the files and links beneath a folder, as paths within it."""
 
     def unreadable(error: OSError) -> None:
         raise UserError(f"{error.filename}: {error.strerror}. Name another folder.") from error
@@ -159,7 +154,7 @@ def _is_among(contents: Sequence[str], path: str) -> bool:
 
 @contextmanager
 def scratch_folder(beside: Path) -> Iterator[Path]:
-    """Give a temporary folder on the same disk as `beside`, removed at the end."""
+    """Yield a temporary folder on the same disk as `beside`; remove it at the end."""
     with disk_errors(beside.parent):
         beside.parent.mkdir(parents=True, exist_ok=True)
         folder = _draft(beside)
@@ -172,7 +167,7 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
 
 
 def _draft(target: Path) -> Path:
-    """Return a new name beside `target`, after those have gone whose process was killed."""
+    """Return a new path beside `target`, and remove the drafts of killed processes."""
     # not tempfile: its files are 0600 whatever the umask, and stay so after the rename
     _tidy_up(target)
     token = secrets.token_hex(4)
@@ -181,10 +176,10 @@ def _draft(target: Path) -> Path:
 
 
 def _tidy_up(target: Path) -> None:
-    """Remove the drafts of `target` whose process is gone: one of this machine, or any that is a day old.
+    """Remove the drafts of `target` that no process of this machine writes, or that are a day old.
 
-    Where a process was killed in the moment between moving a folder away and putting the new one in its place, the
-    folder comes back.
+    Where a process was killed after it moved the old folder away and before it put the new one in its place, move the
+    old one back.
     """
     name = rf"\.{re.escape(target.name)}\.(\d+)-([0-9a-f]{{8}})-(.*?)({_PREVIOUS})?\{DRAFT}"
     for path in target.parent.iterdir():
@@ -204,12 +199,12 @@ def _is_alive(draft: Path, process: str, token: str, host: str) -> bool:
         return token in _own or (int(process) != os.getpid() and is_running(int(process)))
     with suppress(FileNotFoundError):
         newest = max(path.lstat().st_mtime for path in (draft, *draft.rglob("*")))
-        return time.time() - newest < _FORGOTTEN
+        return time.time() - newest < _MAX_DRAFT_AGE
     return False
 
 
 def is_running(process: int) -> bool:
-    """Tell whether there is a process of this number on this machine, somebody else's too."""
+    """Return whether a process of this number runs on this machine, another user's too."""
     try:
         with suppress(PermissionError, OverflowError):
             os.kill(process, 0)
@@ -219,7 +214,7 @@ def is_running(process: int) -> bool:
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """Write rows that each give the columns that they have; without pandas, a third of a second to import."""
+    """Write rows, each with the columns that it has. pandas could, but takes a third of a second to import."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
         writer.writeheader()
@@ -233,7 +228,7 @@ def checksum(path: Path, algorithm: str) -> str:
 
 
 def is_intact(path: Path, digest: Digest) -> bool:
-    """Tell whether `path` is a file with this checksum."""
+    """Return whether `path` is a file with this checksum."""
     return path.is_file() and checksum(path, digest.algorithm) == digest.value
 
 
@@ -244,29 +239,3 @@ def link_or_copy(source: Path, target: Path) -> None:
             os.link(source, draft)
         except OSError:
             shutil.copyfile(source, draft)
-
-
-def spool(path: Path, blocks: Iterable[NDArray[np.uint8]], item: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Write blocks of shape (n, *item) to `path` and return all of them as one read-only memory map (N, *item).
-
-    Written as a plain file, not through a writable map: a map that outgrows the disk kills the process.
-    """
-    with path.open("wb") as file:
-        for block in blocks:
-            file.write(np.ascontiguousarray(block).data)
-    count = path.stat().st_size // int(np.prod(item))
-    if count == 0:
-        return np.empty((0, *item), np.uint8)
-    return np.memmap(path, np.uint8, mode="r", shape=(count, *item))
-
-
-def gather(path: Path, images: NDArray[np.uint8], order: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Return `images[order]` as a memory map of `path`, holding only a block of it in memory at a time."""
-    step = images_per_block(images.shape[1:])
-    blocks = (images[order[start : start + step]] for start in range(0, len(order), step))
-    return spool(path, blocks, images.shape[1:])
-
-
-def images_per_block(item: tuple[int, ...]) -> int:
-    """Return how many uint8 images of shape `item` make a block of at most `BLOCK_BYTES` (at least one)."""
-    return max(1, BLOCK_BYTES // int(np.prod(item)))

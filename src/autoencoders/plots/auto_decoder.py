@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoencoders.plots.strips import name_ends, plain, strip
+from autoencoders.plots.image_rows import strip
+from autoencoders.plots.labels import name_ends
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
-from autoencoders.text import format_number
+from autoencoders.text import format_decimal, format_number
 
 if TYPE_CHECKING:
     from autoencoders.ladder.auto_decoder import Vectors
@@ -34,7 +35,7 @@ def auto_decoder(originals: Array, by_vectors: Mapping[str, "Vectors"]) -> Figur
     shown = originals[:SHOWN] / 255
     strip(figure.add_subplot(grid[1, :]), shown, "originals")
     for row, (name, one) in enumerate(by_vectors.items(), start=2):
-        strip(figure.add_subplot(grid[row, :]), one.recalled[: len(shown)], name, f"MSE {plain(one.mse)}")
+        strip(figure.add_subplot(grid[row, :]), one.recalled[: len(shown)], name, f"MSE {format_decimal(one.mse)}")
     for row, (name, one) in enumerate(by_vectors.items(), start=2 + len(by_vectors)):
         nearest = originals[one.nearest[: len(shown)]] / 255
         strip(figure.add_subplot(grid[row, :]), nearest, "nearest neighbours", f"of the {name}")

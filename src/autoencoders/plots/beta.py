@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
-from autoencoders.plots.image_table import image_table
+from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.labels import spread
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
 

@@ -1,4 +1,4 @@
-"""Losses over the epochs of training, reconstruction and KL apart."""
+"""Losses over the epochs of training: reconstruction and KL in panels of their own."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from autoencoders.plots.labels import spread
+from autoencoders.plots.labels import name_ends
 from autoencoders.plots.names import drawn
-from autoencoders.plots.style import MUTED, Array, colours, log_scale, new_figure, panel_grid, styled
+from autoencoders.plots.style import MUTED, colours, log_scale, new_figure, panel_grid, styled
 
 KL_UNIT = "nats per image"
 PANEL = (4.6, 3.3)  # inches, without the names at its right
-SKIPPED = 0.1  # the part of training that may leave the frame
-FEW = 5  # epochs up to which each is marked
-LINE = 0.16  # inches from one name to the next
+SKIPPED = 0.1  # the first part of training, which may leave the frame
+MAX_MARKED = 5  # epochs of a line on which each is marked
+PITCH = 0.16  # inches from one name to the next
 
 
 @styled
@@ -27,16 +27,16 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
     `units`: each model's unit of `recon`, e.g. "nats per image (Bernoulli)" or "squared error per image".
     Models of one unit share a panel, those of different units never do; KL, in nats per image, has its own.
     Axes fit what follows the first tenth of the epochs; recon is logarithmic where it falls below a quarter.
-    Raises ValueError where a model has no unit or no history holds a loss.
+    Raise ValueError where a model has no unit or no history holds a loss.
     """
     if missing := sorted(set(histories) - set(units)):
         raise ValueError(f"no unit of `recon` for {', '.join(missing)}")
     panels = _panels(histories, units)
     if not panels:
         raise ValueError("no history holds a loss")
-    rows, columns = panel_grid(len(panels), most=3 if len(panels) == 3 else 2)
+    rows, columns = panel_grid(len(panels), max_columns=3 if len(panels) == 3 else 2)
     name_width = 0.075 * max(len(drawn(name)) for name in histories) + 0.2
-    height = max(PANEL[1], LINE * len(histories) + 0.9)
+    height = max(PANEL[1], PITCH * len(histories) + 0.9)
     longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
     figure = new_figure(columns * (PANEL[0] + name_width), rows * height + 0.8, "Training and validation losses")
     colour = colours(histories)
@@ -44,7 +44,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
         axes = figure.add_subplot(rows, columns, i + 1)
         axes.set(title=title, xlabel="epoch", ylabel=unit)
         _draw(axes, {name: histories[name] for name in names}, quantity, colour, height - 0.9)
-    marker = "o" if min(map(len, histories.values())) <= FEW else ""
+    marker = "o" if min(map(len, histories.values())) <= MAX_MARKED else ""
     handles = [
         Line2D([], [], color=MUTED, linestyle="-", marker=marker, markersize=4, label="validation"),
         Line2D([], [], color=MUTED, linestyle="--", marker=marker, markersize=4, mfc="white", label="training"),
@@ -57,7 +57,7 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
 
 
 def _panels(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> list[tuple[str, str, str, list[str]]]:
-    """One (title, unit, quantity, models) for each unit of recon, then one for KL."""
+    """Return (title, unit, quantity, models) for each unit of recon, and for KL."""
     panels = []
     for unit in dict.fromkeys(units[name] for name in histories):
         names = [name for name in histories if units[name] == unit and _holds(histories[name], "recon")]
@@ -79,7 +79,7 @@ def _draw(
         for split, line in (("train", "--"), ("val", "-")):
             if (column := f"{split}/{quantity}") in history:
                 epochs, values = history["epoch"].to_numpy(), history[column].to_numpy(dtype=float)
-                marker = "o" if len(epochs) <= FEW else ""  # a single epoch makes no line
+                marker = "o" if len(epochs) <= MAX_MARKED else ""  # a single epoch makes no line
                 width, face = (1.6, colour[name]) if split == "val" else (1.1, "white")
                 axes.plot(
                     epochs, values, line, color=colour[name], linewidth=width, marker=marker, markersize=4,
@@ -90,7 +90,8 @@ def _draw(
         axes.set_xlim(0.5, 1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(axis="y")
-    _name_lines(axes, {name: _last(history, quantity) for name, history in histories.items()}, colour, height)
+    ends = {name: _last(history, quantity) for name, history in histories.items()}
+    name_ends(axes, ends, colour, height, PITCH)
 
 
 def _scale(axes: Axes, logarithmic: bool) -> None:
@@ -111,24 +112,8 @@ def _scale(axes: Axes, logarithmic: bool) -> None:
 
 
 def _last(history: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """The last point (epoch, value) of the validation line, or of the training line where there is no other."""
+    """Return the last point (epoch, value) of the validation line, or of the training line where there is none."""
     for column in (f"val/{quantity}", f"train/{quantity}"):
         if column in history and len(known := history[["epoch", column]].dropna()):
             return float(known["epoch"].iloc[-1]), float(known[column].iloc[-1])
     raise ValueError(f"no {quantity} in the history")
-
-
-def _name_lines(axes: Axes, ends: Mapping[str, tuple[float, float]], colour: Mapping[str, str], height: float) -> None:
-    """Write each name right of the axes, near its line's end, and join the two by a thin line."""
-    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # what follows must not move them
-    to_axes = axes.transScale + axes.transLimits
-    at: Array = to_axes.transform(list(ends.values()))
-    for name, (x, y), level in zip(ends, at, spread(at[:, 1], LINE / height, 0.0, 1.0), strict=True):
-        axes.plot(
-            [x, 1, 1.03], [y, y, level], color=colour[name], linewidth=0.8, linestyle=":",
-            transform=axes.transAxes, clip_on=False, gid="leader",
-        )  # fmt: skip
-        axes.annotate(
-            drawn(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
-            va="center", fontsize=8, annotation_clip=False,
-        )  # fmt: skip

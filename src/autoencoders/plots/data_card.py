@@ -1,6 +1,6 @@
 """The data card: what a prepared set looks like and how its images are spread, on one figure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,29 +9,35 @@ from numpy.typing import NDArray
 
 from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.data.statistics import Statistics
-from autoencoders.plots.names import drawn
+from autoencoders.plots.names import drawn, shortened
 from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, show, styled
 from autoencoders.text import format_number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
-LEFT = 1.8
-"""Inches of the column with the mean image and the numbers."""
-BARS = 2.6
-"""Inches of the column with the counts."""
-LONGEST_NAME, LONGEST_TITLE, LONGEST_NOTE = 18, 60, 120
+LEFT, BARS = 1.8, 2.6  # inches, of the columns with the mean image and the numbers, and with the counts
+MAX_NAME_LENGTH, MAX_TITLE_LENGTH, MAX_REMARK_LENGTH = 18, 60, 120
+REMARKS = {
+    "several_pictures": "of {} files with several pictures the first is taken",
+    "full_scale": "{} is white in files of 16 bits",
+    "in_no_subfolder": "no classes: {} in no subfolder",
+}
 
 
 @styled
 def data_card(
-    info: DatasetInfo, statistics: Statistics, samples: Sequence[NDArray[np.uint8]], notes: Sequence[str] = ()
+    info: DatasetInfo,
+    statistics: Statistics,
+    samples: Sequence[NDArray[np.uint8]],
+    remarks: Mapping[str, int | str] | None = None,
 ) -> Figure:
     """Draw the mean training image and the numbers, sample images, and the count of each class.
 
     `samples` holds one array (n, C, H, W) per row: one row per class in label order, or rows of any images where
-    there are no labels. A note says where there are more classes than rows, and `notes` what is odd about the files.
+    there are no labels. A note says where there are more classes than rows. `remarks` about odd files are those of
+    `REMARKS`, with the value of each.
     """
     rows, columns = len(samples), max(1, max(len(row) for row in samples))
-    classes = [drawn(name, LONGEST_NAME, instead=str(label)) for label, name in enumerate(info.classes or ())]
+    classes = [drawn(name, MAX_NAME_LENGTH, instead=str(label)) for label, name in enumerate(info.classes or ())]
     _, height, width = info.shape
     tile = 0.4 if rows <= 30 else 0.27
     sheet = (columns * tile * width / height, rows * tile)
@@ -39,7 +45,7 @@ def data_card(
     size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
     figure = Figure(figsize=size)
     place = _Placer(figure, size)
-    _title(figure, info, notes)
+    _title(figure, info, remarks or {})
     scale = LEFT / max(height, width)
     _mean(place(0, scale * width, scale * height), statistics)
     _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), statistics, info)
@@ -61,17 +67,17 @@ class _Placer:
         return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
-def _title(figure: Figure, info: DatasetInfo, notes: Sequence[str]) -> None:
+def _title(figure: Figure, info: DatasetInfo, remarks: Mapping[str, int | str]) -> None:
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
-    figure.text(0, 1, drawn(info.title, LONGEST_TITLE, instead=info.name), size=16, weight="bold", va="top")
+    figure.text(0, 1, drawn(info.title, MAX_TITLE_LENGTH, instead=info.name), size=16, weight="bold", va="top")
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
-    if notes:
-        figure.text(
-            0, 1 - 0.5 / up, "; ".join(drawn(note, LONGEST_NOTE) for note in notes), size=7.5, color=MUTED, va="top"
-        )
+    if remarks:
+        texts = [REMARKS[key].format(drawn(str(value), MAX_REMARK_LENGTH)) for key, value in remarks.items()]
+        line = "; ".join(shortened(text, MAX_REMARK_LENGTH) for text in texts)
+        figure.text(0, 1 - 0.5 / up, line, size=7.5, color=MUTED, va="top")
 
 
 def _mean(axes: Axes, statistics: Statistics) -> None:

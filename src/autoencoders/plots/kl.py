@@ -1,4 +1,4 @@
-"""How much each latent dimension tells: its KL to the prior."""
+"""The KL to the prior of each latent dimension."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, styled, subscripted
 
-NAMED = 20  # up to as many bars carry their dimension's name
+MAX_NAMED = 20  # bars that carry their dimension's name
 
 
 @styled
@@ -21,7 +21,7 @@ def kl_per_dimension(
     Active, as in the metric `active_units`, are dimensions whose posterior mean has a variance (k,) over the test set
     of more than `threshold` (Burda et al. 2015). All panels share one scale.
     """
-    rows, columns = panel_grid(len(kl_by_model), most=3)
+    rows, columns = panel_grid(len(kl_by_model), max_columns=3)
     figure = new_figure(
         max(columns * 3.6, 4.8), rows * 2.5 + 0.8, "KL per latent dimension",
         f"Means over the test set. Active (blue): variance of μ over {threshold:g}.",
@@ -44,16 +44,11 @@ def kl_per_dimension(
 
 def _bars(axes: Axes, kl: Array, active: Array) -> None:
     order = np.argsort(-kl, kind="stable")
-    sorted_kl = kl[order]
     rank = np.arange(1, len(kl) + 1)
-    axes.bar(
-        rank,
-        sorted_kl,
-        width=min(0.8, 0.15 * len(kl)),
-        color=np.where(active[order], PALETTE[0], MUTED).tolist(),
-    )
+    colours = np.where(active[order], PALETTE[0], MUTED).tolist()
+    axes.bar(rank, kl[order], width=min(0.8, 0.15 * len(kl)), color=colours)
     axes.set_xlim(0.3, len(kl) + 0.7)
     axes.grid(axis="y")
-    if len(kl) <= NAMED:
+    if len(kl) <= MAX_NAMED:
         axes.set_xticks(rank, [subscripted("z", int(j) + 1) for j in order])
         axes.tick_params(axis="x", length=0, labelsize=8 if len(kl) <= 12 else 6.5)

@@ -1,7 +1,11 @@
-"""Moving labels apart so that none covers another."""
+"""Labels moved apart so that none covers another."""
+
+from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from autoencoders.plots.names import drawn
 from autoencoders.plots.style import Array
 
 
@@ -57,3 +61,24 @@ def repel(centres: Array, sizes: Array, low: float, high: float, rounds: int = 4
         placed += 0.3 * (overlap[..., None] * direction * need).sum(1)
         placed = np.clip(placed, low + sizes / 2, high - sizes / 2)
     return placed
+
+
+def name_ends(
+    axes: Axes, ends: Mapping[str, tuple[float, float]], colours: Mapping[str, str], height: float, pitch: float = 0.17
+) -> None:
+    """Write each name right of `axes`, at its line's end (x, y) or near it, and join the two by a dotted line.
+
+    `axes` is `height` inches high; names are at least `pitch` inches apart.
+    """
+    axes.set(xlim=axes.get_xlim(), ylim=axes.get_ylim())  # what follows must not move them
+    at: Array = (axes.transScale + axes.transLimits).transform(list(ends.values()))
+    levels = spread(at[:, 1], pitch / height, 0.0, 1.0)
+    for name, (x, y), level in zip(ends, at, levels, strict=True):
+        axes.plot(
+            [x, 1.0, 1.03], [y, y, level], color=colours[name], linewidth=0.8, linestyle=":",
+            transform=axes.transAxes, clip_on=False, gid="leader",
+        )  # fmt: skip
+        axes.annotate(
+            drawn(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
+            va="center", fontsize=8, annotation_clip=False,
+        )  # fmt: skip

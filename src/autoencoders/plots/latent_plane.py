@@ -1,4 +1,4 @@
-"""The latent plane: where the test set lies in it, and what its points decode to."""
+"""The latent plane: the codes of the test set in it, and the images that its points decode to."""
 
 from statistics import NormalDist
 
@@ -26,12 +26,12 @@ from autoencoders.plots.style import (
     tiled,
 )
 
-HUES = 10  # class colours; further classes take another marker
+N_HUES = 10  # class colours; further classes take another marker
 MARKERS = "o^sDvP*Xph"
 SIDE = 6.0  # inches, of the plane
-LEGEND_ROWS = 20
-TAGGED = 10
-"""Points from which on a class's name stands among them; on fewer it would hide them, or stand where there is none."""
+MAX_LEGEND_ROWS = 20
+MIN_TAGGED = 10
+"""Points of a class whose name stands among them; fewer would be hidden by it."""
 
 
 @styled
@@ -44,18 +44,18 @@ def prediction(
     unit_gaussian: bool = False,
 ) -> Figure:
     """Draw `codes` (N, k) as points coloured and marked by `labels` (N,), with the name of each class of
-    `TAGGED` points or more at its median.
+    `MIN_TAGGED` points or more at its median.
 
     k = 2 is drawn directly, k > 2 by the first two principal components, k = 1 along one axis. `projection` names a
     method by which `codes` (N, 2) were already brought to two dimensions, e.g. "t-SNE". `unit_gaussian` draws the
-    prior's 1σ and 2σ circles where k = 2. Raises ValueError for another shape, or codes that are not finite.
+    prior's 1σ and 2σ circles where k = 2. Raise ValueError for another shape, or codes that are not finite.
     """
     points, axis_names = _plane(np.asarray(codes, dtype=float), projection)
     circles = unit_gaussian and codes.shape[1] == 2 and projection is None
     names = _class_names(labels, classes)
     short = all(len(name) <= 3 for name in names.values())
     entries = {c: name if short or name == str(c) else f"{c}  {name}" for c, name in names.items()}
-    columns = -(-len(names) // LEGEND_ROWS)
+    columns = -(-len(names) // MAX_LEGEND_ROWS)
     legend_width = columns * (0.5 + 0.075 * max(map(len, entries.values()), default=0))
     note = "Circles: 1σ and 2σ of the prior N(0, I)." if circles else ""
     figure = new_figure(SIDE + 0.9 + legend_width, SIDE + 0.9 + 0.2 * circles, title, note)
@@ -68,7 +68,7 @@ def prediction(
     _scatter(axes, points, labels)
     if labels is not None and names:
         counts = np.bincount(np.asarray(labels).astype(int))
-        tags = {c: name if short else str(c) for c, name in names.items() if counts[c] >= TAGGED}
+        tags = {c: name if short else str(c) for c, name in names.items() if counts[c] >= MIN_TAGGED}
         if tags:
             _tag_classes(axes, points, labels, tags, low, span)
         handles = [_marker(c, entry) for c, entry in entries.items()]
@@ -77,7 +77,7 @@ def prediction(
 
 
 def _plane(codes: Array, projection: str | None) -> tuple[Array, tuple[str, str]]:
-    """The codes in two dimensions, and the names of the axes."""
+    """Return the codes in two dimensions, and the names of the axes."""
     if codes.ndim != 2 or codes.shape[1] < 1 or (projection is not None and codes.shape[1] != 2):
         raise ValueError(f"expected codes (N, k), or (N, 2) with a named projection; found {codes.shape}")
     if not np.isfinite(codes).all():
@@ -107,7 +107,7 @@ def principal_plane(codes: Array) -> tuple[Array, Array]:
 
 
 def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, str]:
-    """The names of the classes that occur, by label."""
+    """Return the names of the classes that occur, by label."""
     if labels is None:
         return {}
     found = [int(label) for label in np.unique(labels)]
@@ -115,7 +115,7 @@ def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, s
 
 
 def _frame(axes: Axes, points: Array, at_least: float) -> tuple[Array, float]:
-    """Set square limits around all points, and around ±`at_least`; returns their lower corner and side."""
+    """Set square limits around all points, and around ±`at_least`; return their lower corner and side."""
     low = np.minimum(points.min(0), -at_least) if at_least else points.min(0)
     high = np.maximum(points.max(0), at_least) if at_least else points.max(0)
     span = 1.06 * float((high - low).max()) or 1.0
@@ -131,16 +131,16 @@ def _scatter(axes: Axes, points: Array, labels: Array | None) -> None:
     size = float(np.clip(60_000 / max(len(points), 1), 6, 30))
     alpha = float(np.clip(6_000 / max(len(points), 1), 0.2, 0.9))
     kinds = np.zeros(len(points), dtype=int) if labels is None else np.asarray(labels).astype(int)
-    for shape in np.unique(kinds // HUES):
-        chosen = order[kinds[order] // HUES == shape]
-        hues = [PALETTE[hue] for hue in kinds[chosen] % HUES]
+    for shape in np.unique(kinds // N_HUES):
+        chosen = order[kinds[order] // N_HUES == shape]
+        hues = [PALETTE[hue] for hue in kinds[chosen] % N_HUES]
         x, y = points[chosen].T
         axes.scatter(x, y, s=size, c=hues, alpha=alpha, marker=MARKERS[shape % len(MARKERS)], linewidths=0)
 
 
 def _marker(label: int, text: str) -> Line2D:
-    shape = MARKERS[label // HUES % len(MARKERS)]
-    return Line2D([], [], linestyle="", marker=shape, markersize=6, color=PALETTE[label % HUES], label=text)
+    shape = MARKERS[label // N_HUES % len(MARKERS)]
+    return Line2D([], [], linestyle="", marker=shape, markersize=6, color=PALETTE[label % N_HUES], label=text)
 
 
 def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str], low: Array, span: float) -> None:
@@ -201,7 +201,7 @@ def learned_distribution(
         (axis_names[1], axes.yaxis, axes.secondary_yaxis("right").yaxis, g * height * unit / 0.25),
     )
     for name, values, probabilities, room in rulers:
-        at = marked(g, most=max(2, min(15, int(room))))
+        at = marked(g, max(2, min(15, int(room))))
         z = [f"{value:.2f}".replace("-", "−") for value in _ppf(quantiles[at]).round(2) + 0.0]
         _rule(values, at + 0.5, z, name, INK)
         _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], f"Φ({name}), cumulative probability", MUTED)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from autoencoders.plots.image_table import image_table
+from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
 

@@ -1,8 +1,7 @@
-"""Texts of the user's in figures, such as names of classes and files: in one line, and in letters that a font has.
+"""The user's texts in figures, such as names of classes and files: in one line, and in letters that a font has.
 
-Figures are set in a font that comes with matplotlib and has no Chinese, Thai or Devanagari, say. The system's fonts
-help out where they have such letters. Where none does, something else stands in the text's place, and `tell_undrawn`
-says so.
+Figures are set in a font that comes with matplotlib, which has no Chinese, Thai or Devanagari. Letters that it lacks
+come from the system's fonts. Where these lack them too, something else is drawn, and `tell_undrawn` says so.
 """
 
 import logging
@@ -18,17 +17,17 @@ from matplotlib.font_manager import FontEntry, FontProperties, fontManager
 FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
 BOX = "□"
 """Stands for a letter that cannot be drawn."""
-MAX_TOLD = 5
+MAX_NAMED = 5
 # matplotlib's own fonts for formulas, in codes of their own, and the one that has a box for everything
 _UNSUITABLE = ("cm", "STIX", "Last Resort")
 
-# that a font has no bold of its own is no news to anybody
+# no warning that a font has no bold of its own
 logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)
 
 families = [FONT]
-"""What figures are set in: of several, each letter is drawn from the first that has it."""
+"""The fonts of all figures: each letter is drawn from the first that has it."""
 _undrawn: dict[str, str] = {}
-"""What stands in the place of each text that no font has all letters of."""
+"""What is drawn instead of each text that has letters of no font."""
 _told: set[str] = set()
 
 
@@ -52,13 +51,13 @@ def shortened(name: str, length: int = 24) -> str:
 
 
 def tell_undrawn() -> None:
-    """Say, once for each text, which texts no font has the letters of, and what stands there instead."""
+    """Print, once for each text, that no font has its letters, and what is drawn instead."""
     untold = [text for text in _undrawn if text not in _told]
     if not untold:
         return
     _told.update(untold)
-    named = ", ".join(f"{''.join(map(_visible, text))} (drawn as {_undrawn[text]})" for text in untold[:MAX_TOLD])
-    more = f" and {len(untold) - MAX_TOLD} more names" if len(untold) > MAX_TOLD else ""
+    named = ", ".join(f"{''.join(map(_visible, text))} (drawn as {_undrawn[text]})" for text in untold[:MAX_NAMED])
+    more = f" and {len(untold) - MAX_NAMED} more names" if len(untold) > MAX_NAMED else ""
     print(
         f"figures: no font here has the letters of {named}{more}. Install one that has them, such as Noto's, and draw "
         "the figures again.",

@@ -9,8 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from autoencoders.plots.strips import name_ends, padded, plain, readable_bytes, strip
+from autoencoders.plots.image_rows import padded, strip
+from autoencoders.plots.labels import name_ends
 from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.text import format_bytes, format_decimal
 
 if TYPE_CHECKING:
     from autoencoders.ladder.one_hot import Capacity
@@ -36,7 +38,7 @@ def one_hot(originals: Array, stored: Mapping[int, "Capacity"]) -> Figure:
     shown = min(SHOWN, max(stored))
     strip(figure.add_subplot(grid[1, :]), originals[:shown] / 255, "originals")
     for row, (count, one) in enumerate(stored.items(), start=2):
-        detail = f"{one.psnr:.1f} dB, MSE {plain(one.mse)}"
+        detail = f"{one.psnr:.1f} dB, MSE {format_decimal(one.mse)}"
         strip(figure.add_subplot(grid[row, :]), padded(one.recalled, shown), f"of {count:,} images", detail)
     return figure
 
@@ -57,10 +59,10 @@ def _capacity(axes: Axes, size: int, stored: Mapping[int, "Capacity"]) -> None:
             fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
         )  # fmt: skip
     axes.xaxis.set_major_locator(FixedLocator(named))
-    axes.set_xticklabels([f"{count:,}\n{readable_bytes(count * size)}" for count in named])
+    axes.set_xticklabels([f"{count:,}\n{format_bytes(count * size)}" for count in named])
     axes.set(
         title="What is left of each image", ylabel="PSNR in dB, mean over the images",
-        xlabel=f"images stored, and their bytes (dashed: as many as the decoder's, {readable_bytes(full * size)})",
+        xlabel=f"images stored, and their bytes (dashed: as many as the decoder's, {format_bytes(full * size)})",
     )  # fmt: skip
     axes.grid(axis="y")
 

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator
 
-from autoencoders.plots.strips import readable_bytes, strip
+from autoencoders.plots.image_rows import strip
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.text import format_bytes
 
 if TYPE_CHECKING:
     from autoencoders.ladder.one_image import Stored
@@ -87,7 +88,7 @@ def _pictures(row: Sequence[Axes], name: str, target: Array, networks: Sequence[
         row[0],
         np.stack([target / 255, *largest.snapshots.values()]),
         name,
-        f"{'×'.join(map(str, target.shape))}, {readable_bytes(target.size)}",
+        f"{'×'.join(map(str, target.shape))}, {format_bytes(target.size)}",
         above=["original", *(f"{step:,} steps" for step in steps)],
         below=["", *(_decibels(_psnr(largest.mse[step])) for step in steps)],
     )

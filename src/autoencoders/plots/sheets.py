@@ -1,19 +1,17 @@
-"""What a trained model made of somebody's images, on one page: the overview beside the single pictures."""
+"""One page that shows what a trained model made of the user's images, beside the single pictures."""
 
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
 
-import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.plots.image_rows import interpolation_rows
 from autoencoders.plots.names import drawn
-from autoencoders.plots.rows import image_rows
 from autoencoders.plots.style import (
     MUTED,
     NAME_SIZE,
     Array,
-    marked,
     new_figure,
     row_label,
     show,
@@ -22,14 +20,14 @@ from autoencoders.plots.style import (
     tiled,
 )
 
-MOST = 100
-"""Images on a sheet."""
-MOST_QUERIES = 10
-"""Images whose neighbours are drawn."""
-ACROSS = 10
-"""Columns of pairs."""
+MAX_IMAGES = 100
+"""On a sheet."""
+MAX_QUERIES = 10
+"""Of images whose neighbours are drawn."""
+N_COLUMNS = 10
+"""Of pairs."""
 TILE = 0.75  # inches, of an image's longer side
-LONGEST_TITLE = 100
+MAX_TITLE_LENGTH = 100
 CAPTION_SIZE = 7  # points
 TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 
@@ -37,7 +35,7 @@ TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 @styled
 def sheet(images: Array, title: str, total: int) -> Figure:
     """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel; there are `total` in all."""
-    shown = images[:MOST]
+    shown = images[:MAX_IMAGES]
     across = math.ceil(math.sqrt(len(shown)))
     _, _, height, width = shown.shape
     gap = max(1, round(0.04 * width))
@@ -46,7 +44,7 @@ def sheet(images: Array, title: str, total: int) -> Figure:
     figure = new_figure(
         picture.shape[1] * inch + 0.2,
         picture.shape[0] * inch + TITLE + NOTE,
-        drawn(title, LONGEST_TITLE),
+        drawn(title, MAX_TITLE_LENGTH),
         _note(len(shown), total),
     )
     show(figure.add_subplot(), picture)
@@ -61,13 +59,13 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     """
     if originals.shape != reconstructions.shape:
         raise ValueError(f"reconstructions {reconstructions.shape} do not match originals {originals.shape}")
-    originals, reconstructions = originals[:MOST], reconstructions[:MOST]
+    originals, reconstructions = originals[:MAX_IMAGES], reconstructions[:MAX_IMAGES]
     count, _, height, width = originals.shape
     inch, gap = TILE / max(height, width), max(1, round(0.06 * width))
     left = 0.25 + text_width("reconstruction", NAME_SIZE)
-    columns = min(count, ACROSS)
+    columns = min(count, N_COLUMNS)
     strip, pitch = (columns * (width + gap) - gap) * inch, height * inch + 0.05
-    groups = math.ceil(count / ACROSS)
+    groups = math.ceil(count / N_COLUMNS)
     body = groups * (2 * pitch + GAP) - GAP
     title = f"Reconstructions by {drawn(name)}"
     figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, title, _note(count, total))
@@ -75,7 +73,7 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     across, up = figure.get_size_inches()
     axes = figure.add_axes((left / across, NOTE / up, strip / across, body / up))
     for group in range(groups):
-        part = slice(group * ACROSS, (group + 1) * ACROSS)
+        part = slice(group * N_COLUMNS, (group + 1) * N_COLUMNS)
         for row, (label, images) in enumerate({"original": originals, "reconstruction": reconstructions}.items()):
             picture = tiled(images[part], columns, gap)
             top = group * (2 * pitch + GAP) + row * pitch
@@ -88,15 +86,9 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
 @styled
 def transition(ends: Array, images: Array, names: tuple[str, str], model: str) -> Figure:
     """Draw `images` (steps, C, H, W) on the way between `ends` (2, C, H, W) below the blend of the ends' pixels."""
-    t = np.linspace(0, 1, len(images))
-    blend = (1 - t)[:, None, None, None] * ends[0] + t[:, None, None, None] * ends[1]
-    rows = [("pixel blend", "the files at the ends", blend), (model, "", images)]
-    figure, (axes, centres) = image_rows(f"From {drawn(names[0])} to {drawn(names[1])}", rows)
-    ticks = marked(len(t), most=11)
-    axes.set_xticks(centres[ticks], [f"{value:.2f}".rstrip("0").rstrip(".") for value in t[ticks]])
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlabel("t, from the one (0) to the other (1)")
-    return figure
+    title = f"From {drawn(names[0])} to {drawn(names[1])}"
+    label = "t, from the one (0) to the other (1)"
+    return interpolation_rows(title, {model: images}, ends, "the files at the ends", label, max_ticks=11)
 
 
 @styled

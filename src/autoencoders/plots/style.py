@@ -1,7 +1,7 @@
-"""The shared look of all figures, showing images, and writing a PNG whose bytes depend on the data alone.
+"""The shared style of all figures, functions that show images, and PNG files whose bytes depend on the data alone.
 
 Figures are built with matplotlib's object interface: no pyplot, no current figure, no window system.
-Every figure function wears `@styled`; `save` draws under the same settings.
+Every figure function has the decorator `@styled`; `save` draws under the same settings.
 """
 
 from collections.abc import Callable, Iterable
@@ -67,7 +67,7 @@ RC = {
 
 
 def look() -> AbstractContextManager[None]:
-    """Return a context in which matplotlib's settings are this project's, whatever matplotlibrc says."""
+    """Return a context with this project's settings of matplotlib, whatever matplotlibrc says."""
     return matplotlib.style.context({**RC, "font.family": list(families)}, after_reset=True)
 
 
@@ -105,7 +105,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
-    """Return a colour for each name, by its position."""
+    """Return a colour for each name, by its position in `names`."""
     return {name: PALETTE[i % len(PALETTE)] for i, name in enumerate(names)}
 
 
@@ -117,7 +117,7 @@ def subscripted(symbol: str, index: int) -> str:
 def pixels(images: Array) -> Array:
     """Return images (n, C, H, W), floats in [0, 1] or uint8, as floats (n, H, W, C) clipped to [0, 1].
 
-    Raises ValueError for another shape or a C other than 1 or 3.
+    Raise ValueError for another shape or a C other than 1 or 3.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.shape[1] not in (1, 3):
@@ -183,13 +183,13 @@ def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def marked(count: int, most: int) -> Array:
-    """Return at most `most` of the indices 0 … count − 1, both ends among them, as evenly spread as may be."""
+def marked(count: int, max_count: int) -> Array:
+    """Return at most `max_count` of the indices 0 … count − 1, with both ends, as evenly spread as possible."""
     last = max(count - 1, 1)
-    even = next(step for step in range(1, last + 1) if last % step == 0 and last // step < most)
-    if last // even >= most // 3:
+    even = next(step for step in range(1, last + 1) if last % step == 0 and last // step < max_count)
+    if last // even >= max_count // 3:
         return np.arange(0, count, even)
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
+    return np.unique(np.linspace(0, count - 1, min(count, max_count)).round().astype(int))
 
 
 def text_width(text: str, size: float) -> float:
@@ -197,7 +197,7 @@ def text_width(text: str, size: float) -> float:
     return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=families)).get_extents().width) / 72
 
 
-def panel_grid(count: int, most: int) -> tuple[int, int]:
-    """Return (rows, columns) for `count` panels with at most `most` columns, the last row as full as may be."""
-    rows = -(-count // most)
+def panel_grid(count: int, max_columns: int) -> tuple[int, int]:
+    """Return (rows, columns) for `count` panels in at most `max_columns` columns, the last row as full as possible."""
+    rows = -(-count // max_columns)
     return rows, -(-count // rows)

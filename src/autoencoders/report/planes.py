@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from autoencoders.models import PCA, VAE, Model
 from autoencoders.plots.labels import repel
-from autoencoders.plots.latent_plane import TAGGED
+from autoencoders.plots.latent_plane import MIN_TAGGED
 from autoencoders.plots.names import shortened
 from autoencoders.plots.style import PALETTE
 
@@ -130,7 +130,7 @@ def _tags(
     """Put the name, or number, of each class of enough points at its median, moved where it would cover another."""
     names = _names(labels, classes)
     short, counts = _are_short(names), np.bincount(labels.astype(int))
-    names = {label: name for label, name in names.items() if counts[label] >= TAGGED}
+    names = {label: name for label, name in names.items() if counts[label] >= MIN_TAGGED}
     if not names:
         return []
     texts = list(names.values()) if short else [str(label) for label in names]

@@ -15,8 +15,8 @@ from autoencoders.ladder.auto_decoder import Vectors, store_images
 from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.auto_decoder import auto_decoder as draw
-from autoencoders.plots.strips import plain
 from autoencoders.runtime.progress import progress
+from autoencoders.text import format_decimal
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 BY_CHANCE = 0.95
@@ -74,10 +74,10 @@ def _described(settings: Ladder, count: int, by: Mapping[str, Vectors]) -> Rung:
             + " What is still missing is a way to find the vector of a new picture without training for it: a second "
             "network, the encoder, which the next step adds.",
         ],
-        alt=f"Two charts over rows of pictures. Left: the error while learning, ending at {plain(random.mse)} with "
-        f"random and {plain(learned.mse)} with learned vectors. Right: how much the images of neighbouring vectors "
-        f"differ, {random.likeness:.2f} and {learned.likeness:.2f} of the difference of any two images. Below: "
-        "originals, both reconstructions, and the images whose vectors lie nearest.",
+        alt=f"Two charts over rows of pictures. Left: the error while learning, ending at {format_decimal(random.mse)} "
+        f"with random and {format_decimal(learned.mse)} with learned vectors. Right: how much the images of "
+        f"neighbouring vectors differ, {random.likeness:.2f} and {learned.likeness:.2f} of the difference of any two "
+        "images. Below: originals, both reconstructions, and the images whose vectors lie nearest.",
         params={"seed": settings.seed, **rung.model_dump()},
         metrics=metrics,
     )
@@ -89,8 +89,9 @@ def _ratio(random: Vectors, learned: Vectors) -> float:
 
 def _outcome(epochs: int, random: Vectors, learned: Vectors) -> str:
     text = (
-        f"After {epochs:,} rounds through all pictures the error per pixel (MSE) is {plain(random.mse)} with random "
-        f"vectors and {plain(learned.mse)} with learned ones ({random.psnr:.1f} and {learned.psnr:.1f} dB): "
+        f"After {epochs:,} rounds through all pictures the error per pixel (MSE) is {format_decimal(random.mse)} with "
+        f"random vectors and {format_decimal(learned.mse)} with learned ones ({random.psnr:.1f} and {learned.psnr:.1f} "
+        "dB): "
     )
     ratio = _ratio(random, learned)
     if ratio > 1.05:

@@ -1,4 +1,4 @@
-"""See that a run can begin."""
+"""Check that a run can begin."""
 
 import os
 from pathlib import Path
@@ -11,10 +11,10 @@ from autoencoders.tracking import require_store
 
 
 def check(params: Params) -> None:
-    """See that params.yaml is in order, with it the folder of your own images, and MLflow; `make run` begins with it.
+    """Check params.yaml, the folder of the user's own images, and MLflow, before DVC reads them.
 
-    DVC reads both before any stage does: it speaks of its templates where a model is missing, and waits for ever where
-    the folder holds a pipe. Raises `UserError` where something is wrong.
+    Where a model is missing in params.yaml, DVC would report an error in its templates; where the folder holds a pipe,
+    it would wait forever. Raise `UserError` where something is wrong.
     """
     folder = Path(params.data.folder)
     if params.data.name == FOLDER:

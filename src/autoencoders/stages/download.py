@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from autoencoders.data import folder as image_folder
-from autoencoders.data.catalog import FOLDER, named_set
+from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.named_sets import RawFile, files_of
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import printable
@@ -16,10 +16,10 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
     """Fill `out` with the files of `params.data` and `source.json`, which lists them.
 
     `cache` keeps verified files between runs (DVC removes `out` before each). For `name: folder`, nothing is copied:
-    `manifest.csv` lists the images with their checksums. `source.json` does not say which source served a file, so
-    that the stage's output is the same whichever did; the log says it.
+    `manifest.csv` lists the images with their checksums. The log says which source served a file; `source.json` does
+    not, so that the output is the same whichever did.
 
-    Raises `UserError` where no source can serve a file, the disk is full, or the folder holds no images.
+    Raise `UserError` where no source can serve a file, the disk is full, or the folder holds no images.
     """
     if cache:
         apart(out, cache)
@@ -32,12 +32,12 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
 
 
 def _files(data: Data) -> list[str]:
-    """The paths of the files that the stage writes."""
-    return [] if data.name == FOLDER else [file.path for file in files_of(named_set(data.name))]
+    """Return the paths of the files that the stage writes."""
+    return [] if data.name == FOLDER else [file.path for file in files_of(CATALOG[data.name])]
 
 
 def _listed(out: Path) -> list[str]:
-    """The paths of the files that the stage wrote before, of this set or another one."""
+    """Return the paths of the files that the stage wrote before, of this set or another one."""
     try:
         source = json.loads((out / "source.json").read_text(encoding="utf-8"))
         return ["source.json", "manifest.csv", *(str(file["path"]) for file in source.get("files", []))]
@@ -46,7 +46,7 @@ def _listed(out: Path) -> list[str]:
 
 
 def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[str, object]:
-    entry = named_set(data.name)
+    entry = CATALOG[data.name]
     listed = []
     with scratch_folder(draft) as scratch:
         sources = Sources(chosen_mirror(data.mirror), entry.archive, scratch)

@@ -17,8 +17,8 @@ from autoencoders.ladder.one_hot import Capacity, counts_of, store_images
 from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_hot import one_hot as draw
-from autoencoders.plots.strips import plain, readable_bytes
 from autoencoders.runtime.progress import progress
+from autoencoders.text import format_bytes, format_decimal
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Stored = Mapping[int, Capacity]
@@ -68,9 +68,9 @@ def _described(settings: Ladder, images: NDArray[np.uint8], stored: Stored) -> R
             "single one in that picture's place (one-hot). The first layer multiplies this list with a matrix, and "
             f"that picks one of its columns: {rung.latent} numbers that belong to the picture. From them a "
             "deconvolution network, the same for all pictures, draws. "
-            f"Its {weights:,} weights ({readable_bytes(weights * WEIGHT_BYTES)}) are the store that all share; what a "
-            f"picture has for itself is its column, {readable_bytes(rung.latent * WEIGHT_BYTES)} where the picture "
-            f"takes {readable_bytes(size)}.",
+            f"Its {weights:,} weights ({format_bytes(weights * WEIGHT_BYTES)}) are the store that all share; what a "
+            f"picture has for itself is its column, {format_bytes(rung.latent * WEIGHT_BYTES)} where the picture "
+            f"takes {format_bytes(size)}.",
             _outcome(rung.steps, size, stored),
             "The column is a vector that stands for its picture: the network draws from the vector, not from the ones "
             "and zeros. So the input need not be one-hot at all. Every picture can be given a vector of real numbers "
@@ -85,7 +85,7 @@ def _described(settings: Ladder, images: NDArray[np.uint8], stored: Stored) -> R
 
 def _outcome(steps: int, size: int, stored: Stored) -> str:
     ends = [
-        f"{count:,} pictures ({readable_bytes(count * size)}) at {one.psnr:.1f} dB, MSE {plain(one.mse)}"
+        f"{count:,} pictures ({format_bytes(count * size)}) at {one.psnr:.1f} dB, MSE {format_decimal(one.mse)}"
         for count, one in stored.items()
     ]
     text = f"After {steps:,} steps over all its pictures, the same network draws " + "; ".join(ends) + "."

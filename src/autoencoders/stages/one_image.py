@@ -17,8 +17,8 @@ from autoencoders.ladder.record import Rung, Series, check_place, save_rung
 from autoencoders.params import Ladder, Params
 from autoencoders.plots.one_image import GOOD
 from autoencoders.plots.one_image import one_image as draw
-from autoencoders.plots.strips import readable_bytes
 from autoencoders.runtime.progress import progress
+from autoencoders.text import format_bytes
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 
 Images = Mapping[str, NDArray[np.uint8]]
@@ -108,7 +108,7 @@ def _outcome(key: str, image: NDArray[np.uint8], networks: Sequence[Stored]) -> 
         f"it passes {GOOD:.0f} dB after {reached[0] + 1:,} steps" if len(reached) else f"it stays below {GOOD:.0f} dB"
     )
     text = (
-        f"The {NAMES[key]} has {shape} values, one byte each: {readable_bytes(image.nbytes)}. The largest network, "
+        f"The {NAMES[key]} has {shape} values, one byte each: {format_bytes(image.nbytes)}. The largest network, "
         f"{largest.weights:,} weights, draws it at {largest.psnr:.1f} dB in the end; {when}."
     )
     if len(networks) > 1:
@@ -124,7 +124,7 @@ def _outcome(key: str, image: NDArray[np.uint8], networks: Sequence[Stored]) -> 
 def _conclusion(targets: Images, stored: Networks) -> str:
     good = {key: [one for one in networks if one.psnr >= GOOD] for key, networks in stored.items()}
     sizes = [
-        f"{readable_bytes(ones[0].weights * WEIGHT_BYTES)} of weights for the {readable_bytes(targets[key].nbytes)} of "
+        f"{format_bytes(ones[0].weights * WEIGHT_BYTES)} of weights for the {format_bytes(targets[key].nbytes)} of "
         f"the {NAMES[key]}"
         for key, ones in good.items()
         if ones

@@ -19,11 +19,9 @@ from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
 from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
-from autoencoders.plots.interpolation import interpolations
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import learned_distribution, prediction, quantile_grid
-from autoencoders.plots.reconstructions import reconstructions
-from autoencoders.plots.samples import prior_samples
+from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
 from autoencoders.plots.style import save
 from autoencoders.stages.compare import comparison_table
 

@@ -1,7 +1,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.plots.image_table import image_table
+from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.style import new_figure, styled
 
 
