@@ -51,7 +51,7 @@ def outputs_in_dvc(stage: str) -> list[str]:
 
 def parts_in_dvc(stage: str) -> set[str]:
     """The parts of params.yaml that a stage depends on, `ladder` as the parts that it has."""
-    named = {"models" if part.startswith("models.") else part for part in DVC[stage]["params"]}
+    named = {"models" if part.startswith("models.") else part for part in DVC[stage].get("params", [])}
     return {part for part in PARAMETERS if part in named or part.split(".")[0] in named}
 
 

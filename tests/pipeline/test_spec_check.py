@@ -141,7 +141,7 @@ def test_what_a_driver_would_refuse_is_refused(
         change(spec, platform)
         check(spec, platform, arguments)
     else:
-        assert refusal(documents, change, arguments).startswith(said)
+        assert said in refusal(documents, change, arguments)
 
 
 def compiled_with(repository_params: Params, **settings: Any) -> str:
