@@ -29,8 +29,11 @@ def refused(folder: Path, content: Any) -> str:
     ("content", "said"),
     [
         ({}, "image: missing"),
-        ({**IMAGE, "defaults": {}}, "defaults: unknown key. Did you mean 'default'? Known here: image,"),
-        ({**IMAGE, "default": {"priority": 1}}, "default.priority: unknown key. Known here: cpu, memory, accelerator"),
+        ({**IMAGE, "defaults": {}}, "defaults: unknown key. Did you mean 'default'? Known here: checkpoints,"),
+        (
+            {**IMAGE, "default": {"priority": 1}},
+            "default.priority: unknown key. Known here: accelerator, affinity, cpu",
+        ),
         (
             {**IMAGE, "stages": {"train": {"acelerator": {}}}},
             "stages.train.acelerator: unknown key. Did you mean 'accelerator'?",
@@ -41,7 +44,7 @@ def refused(folder: Path, content: Any) -> str:
         ),
         (
             {**IMAGE, "default": {"retry": {"attempts": 2, "longest": "15m"}}},
-            "default.retry.longest: remove it, since how long KFP goes on trying follows from `attempts` and `timeout`",
+            "default.retry: remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`",
         ),
         ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
         ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),

@@ -15,7 +15,7 @@ from autoencoders.params.base import Section
 from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
 from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Network, Pca, Vae
-from autoencoders.params.problems import described
+from autoencoders.params.problems import format_errors
 from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
 __all__ = [
@@ -139,4 +139,4 @@ def parse_params(raw: Mapping[str, Any], source: str = "params.yaml", *, complet
     try:
         return (Params if complete else _Sections).model_validate(raw)
     except ValidationError as error:
-        raise UserError(f"{source}: {described(error, Params, raw)}") from error
+        raise UserError(f"{source}: {format_errors(error, Params, raw)}") from error
