@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from autoencoders.errors import UserError
 from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow, times
-from pipeline.cluster.ending import summary, tell_end
 from pipeline.cluster.failures import Denied, Refused, Unreachable
 from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.status import behind_line, doubt_line, frozen_line
+from pipeline.cluster.status import behind_line, doubt_line, frozen_line, summary, tell_end
 from pipeline.cluster.times import clock, duration
 
 INTERVAL = 5.0
