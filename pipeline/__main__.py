@@ -138,7 +138,9 @@ def _recurring(options: argparse.Namespace) -> int:
 
     if options.action == "list":
         return registered.list_recurring(connection)
-    return {"stop": registered.stop_recurring, "delete": registered.delete_recurring}[options.action](connection, options.run)
+    return {"stop": registered.stop_recurring, "delete": registered.delete_recurring}[options.action](
+        connection, options.run
+    )
 
 
 def _local(options: argparse.Namespace) -> int:
