@@ -10,7 +10,7 @@ from autoencoders.errors import UserError
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing, Refused
 from pipeline.cluster.look import WORDS, stopped_at
-from pipeline.cluster.sending import equals
+from pipeline.cluster.sending import equals, find_or_create
 from pipeline.cluster.times import clock, moment
 
 RECENT = 100
@@ -93,7 +93,7 @@ def _state(one: dict[str, Any]) -> str:
 def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> int:
     """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page."""
     connection.require_namespace()
-    pipeline = _pipeline(connection, name, about)
+    pipeline = find_or_create(connection, "pipelines", name, description=about)["pipeline_id"]
     query = {"page_size": 1, "filter": equals("display_name", version)}
     if connection.get(f"pipelines/{pipeline}/versions", **query).get("pipeline_versions"):
         raise _exists(name, version)
@@ -120,12 +120,3 @@ def _exists(name: str, version: str) -> UserError:
         f"the pipeline {name} has a version {version} already, and versions do not change. Commit what is new, or name "
         "another with --version."
     )
-
-
-def _pipeline(connection: Connection, name: str, about: str) -> str:
-    """Return the id of KFP's pipeline of that name, which is made where there is none."""
-    query = {"namespace": connection.namespace, "filter": equals("display_name", name)}
-    found = connection.get("pipelines", **query).get("pipelines") or []
-    space = {"namespace": connection.namespace} if connection.namespace else {}
-    made = found[0] if found else connection.post("pipelines", {"display_name": name, "description": about, **space})
-    return str(made["pipeline_id"])

@@ -104,12 +104,8 @@ def _post(connection: Connection, path: str, body: dict[str, Any]) -> dict[str, 
 
 def _experiment(connection: Connection, name: str) -> str:
     """Return the id of KFP's experiment of that name, which is made where there is none."""
-    query = {"namespace": connection.namespace, "filter": equals("display_name", name)}
     try:
-        found = connection.get("experiments", **query).get("experiments") or []
-        made = found[0] if found else connection.post("experiments", _without_none(
-            display_name=name, namespace=connection.namespace
-        ))  # fmt: skip
+        return str(find_or_create(connection, "experiments", name)["experiment_id"])
     except Denied as error:
         if connection.namespace is None:
             raise
@@ -117,7 +113,15 @@ def _experiment(connection: Connection, name: str) -> str:
             f"{connection.name} gives no rights in namespace {connection.namespace}, or there is none of that name. "
             "Name yours with --namespace, or ask its owner to add you."
         ) from error
-    return str(made["experiment_id"])
+
+
+def find_or_create(connection: Connection, kind: str, name: str, **created: str) -> dict[str, Any]:
+    """Return what KFP has of a kind, such as `experiments`, under a name; make it where there is none."""
+    query = {"namespace": connection.namespace, "filter": equals("display_name", name)}
+    if found := connection.get(kind, **query).get(kind):
+        return dict(found[0])
+    space = {"namespace": connection.namespace} if connection.namespace else {}
+    return connection.post(kind, {"display_name": name, **created, **space})
 
 
 def equals(key: str, value: str) -> str:
@@ -145,10 +149,6 @@ def _shortened(settings: Sequence[str], room: int, between: str) -> str:
         if len(text) <= room:
             return text
     return f"{text[: room - 1]}…"
-
-
-def _without_none(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 MADE_FOR = (2, 17)

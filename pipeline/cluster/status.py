@@ -4,7 +4,6 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow
@@ -85,13 +84,9 @@ def doubt_line(look: Look) -> str:
 
 def _header(look: Look) -> str:
     if look.ended and look.began:
-        return f"{look.name}: {look.word} at {clock(look.ended)}, after {_between(look.began, look.ended)}"
+        return f"{look.name}: {look.word} at {clock(look.ended)}, after {duration(look.ended - look.began)}"
     since = stopped_at(look.run) or look.began
-    return f"{look.name}: {look.word}{f' since {clock(since)}, {_between(since, look.at)}' if since else ''}"
-
-
-def _between(start: datetime, end: datetime) -> str:
-    return duration((end - start).total_seconds())
+    return f"{look.name}: {look.word}{f' since {clock(since)}, {duration(look.at - since)}' if since else ''}"
 
 
 FEW = 3
@@ -141,7 +136,7 @@ def tell_links(look: Look, watcher: Watcher) -> None:
 
 def summary(look: Look) -> str:
     """Return how a run ended, in one line."""
-    lasted = f" after {duration((look.ended - look.began).total_seconds())}" if look.began and look.ended else ""
+    lasted = f" after {duration(look.ended - look.began)}" if look.began and look.ended else ""
     counts = Counter(OR_REUSED if task.note == OR_REUSED else task.state for task in look.tasks)
     told = ", ".join(f"{counts[state]} {word}" for state, word in COUNTED.items() if counts[state])
     return f"{look.name}: {look.word}{lasted}{f' ({told})' if told else ''}"

@@ -84,7 +84,7 @@ def call() -> Call:
 def quick_compile(monkeypatch: pytest.MonkeyPatch, compiled: Callable[..., object]) -> None:
     """Compile the pipeline once for all tests: what is sent is not what they look at."""
     text = compiled("cpu").text  # type: ignore[attr-defined]
-    monkeypatch.setattr("pipeline.compiling.compile_text", lambda *arguments: text)
+    monkeypatch.setattr("pipeline.compiling.compile_pipeline", lambda *arguments: text)
 
 
 def replay(server: Double, clock: Clock, case: str) -> RecordedRun:

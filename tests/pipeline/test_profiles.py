@@ -8,7 +8,7 @@ import yaml
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 
 from compiled import parse  # isort: skip
@@ -126,7 +126,7 @@ def test_every_setting_reaches_the_compiled_pipeline(repository_params: Params) 
             },
         }
     )
-    pipeline = parse(compile_text(profile, repository_params))
+    pipeline = parse(compile_pipeline(profile, repository_params).text)
     assert pipeline.spec.default_pipeline_root == "s3://bucket/runs"
     config = pipeline.kubernetes["compare"]
     [mount] = config.pvc_mount
