@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from autoencoders.kubeflow import trainjob
 from autoencoders.kubeflow.launch import TRAINJOB, train_on_gpus
 from autoencoders.params import Params
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.compiling import trainjob as settings_of
 from pipeline.profiles import Profile
 
@@ -290,7 +290,7 @@ def test_principal_components_need_no_job(launch: Any, cluster: Cluster) -> None
 
 
 def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params: Params) -> None:
-    pipeline = parse(compile_text(Profile.model_validate(PROFILE), repository_params))
+    pipeline = parse(compile_pipeline(Profile.model_validate(PROFILE), repository_params).text)
     container = pipeline.containers["train"]
     assert (container.resources.resource_cpu_limit, container.resources.accelerator.resource_count) == ("1", "")
     assert dict(pipeline.kubernetes["train"].node_selector.labels) == {}

@@ -213,7 +213,7 @@ def test_a_device_that_the_profile_contradicts_is_refused(
 ) -> None:
     params = repository_params.model_copy(update={"device": device})
     with pytest.raises(UserError) as refused:
-        compile_pipeline(load_profile(profile), params).text
+        compile_pipeline(load_profile(profile), params)
     assert str(refused.value) == f"{said} Set device: auto, or choose another profile."
 
 
