@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import yaml
 
 from autoencoders.errors import UserError, printable
-from autoencoders.kubeflow import arguments
+from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.runtime.process import show_any_name
 from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
@@ -83,7 +83,7 @@ def _submit(options: argparse.Namespace) -> int:
     compiled, params, profile = _compiled(options)
     submission = Submission(
         pipeline=compiled.text,
-        arguments=arguments(params),
+        arguments=to_kfp_inputs(params),
         experiment=options.experiment or params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
         description=describe(options.settings, options.profile, profile.image, not options.no_cache),
@@ -98,7 +98,7 @@ def _submit(options: argparse.Namespace) -> int:
     connection = _connect(options)
     from pipeline.cluster.follow import Follower
     from pipeline.cluster.look import Watcher
-    from pipeline.cluster.preflight import check
+    from pipeline.cluster.sending import check
 
     check(connection, profile)
     run_id = send(connection, submission)
@@ -120,8 +120,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _upload(options: argparse.Namespace) -> int:
+    from pipeline.cluster.registered import upload
     from pipeline.cluster.sending import code_version, describe
-    from pipeline.cluster.upload import upload
     from pipeline.graph import DESCRIPTION
 
     version = options.version or code_version()
@@ -134,11 +134,13 @@ def _upload(options: argparse.Namespace) -> int:
 
 def _recurring(options: argparse.Namespace) -> int:
     connection = _connect(options)
-    from pipeline.cluster import recurring
+    from pipeline.cluster import registered
 
     if options.action == "list":
-        return recurring.list_all(connection)
-    return {"stop": recurring.stop, "delete": recurring.delete}[options.action](connection, options.run)
+        return registered.list_recurring(connection)
+    return {"stop": registered.stop_recurring, "delete": registered.delete_recurring}[options.action](
+        connection, options.run
+    )
 
 
 def _local(options: argparse.Namespace) -> int:

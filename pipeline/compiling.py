@@ -12,18 +12,17 @@ from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
-from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
+from autoencoders.kubeflow.launch import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
+from components import component_names, load_component
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
 from pipeline.spec_check import check
 from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
-COMPUTING = ("features", "train", "evaluate", "ladder")
-"""Stages that compute where `device` says."""
 RECORDING = ("train", "ladder", "report")
 """Stages whose results say which image made them."""
 NEVER_CACHED = ("report",)
@@ -37,7 +36,7 @@ def on_devices(profile: Profile, params: Params) -> Params:
     does not take for a GPU's result what a processor computed.
     Raises `UserError` where `device` and the profile contradict each other.
     """
-    found = {stage: _device(profile, stage) for stage in COMPUTING}
+    found = _devices(profile)
     if params.device == "auto":
         return params.model_copy(update={"device": "cuda" if "cuda" in found.values() else "cpu"})
     asked = params.device.partition(":")[0]
@@ -54,11 +53,13 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
     """Return the pipeline whose tasks run as `profile` says; without `cache`, KFP takes no result of an earlier run."""
     params = on_devices(profile, params)
 
-    def where(stage: str, task: dsl.PipelineTask) -> None:
+    def place_task(stage: str, task: dsl.PipelineTask) -> None:
         task.set_container_image(profile.image)
         task.set_caching_options(cache and _may_cache(stage, profile, params))
         elsewhere = stage == "train" and profile.trainjob
-        placement = _waiting(profile) if elsewhere else profile.of(stage)
+        placement = profile.of(stage)
+        if elsewhere:  # the pod only waits for the job: it is small, but lives for as long as the job trains
+            placement = profile.default.model_copy(update={"timeout": placement.timeout, "retry": placement.retry})
         kubernetes.set_security_context(task, run_as_non_root=True)
         # KFP can ask for no read-only root; where a cluster's policy does, this is all that a task needs besides.
         kubernetes.empty_dir_mount(task, "tmp", "/tmp")
@@ -70,17 +71,16 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         if elsewhere:
             task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
-    return build(params, where, profile.pipeline_root, _devices(profile, params))
+    device = params.device.partition(":")[0]
+    others = {stage: other for stage, other in _devices(profile).items() if other != device}
+    return build(params, place_task, profile.pipeline_root, others)
 
 
-def _devices(profile: Profile, params: Params) -> dict[str, str]:
-    """Return where each stage computes that does not compute where the argument `device` says."""
-    found = {stage: _device(profile, stage) for stage in COMPUTING}
-    return {stage: device for stage, device in found.items() if device != params.device.partition(":")[0]}
-
-
-def _device(profile: Profile, stage: str) -> str:
-    return "cuda" if profile.of(stage).accelerator else "cpu"
+def _devices(profile: Profile) -> dict[str, str]:
+    """Return where each stage computes that takes `device`; the report takes it to tell of it."""
+    stages = [stage for stage in component_names() if stage not in NEVER_CACHED]
+    computing = [stage for stage in stages if "device" in (load_component(stage).component_spec.inputs or {})]
+    return {stage: "cuda" if profile.of(stage).accelerator else "cpu" for stage in computing}
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,6 @@ class Pipeline:
         )
 
 
-def compile_text(profile: Profile, params: Params, cache: bool = True) -> str:
-    """Return the compiled pipeline as the file that KFP takes."""
-    return compile_pipeline(profile, params, cache).text
-
-
 def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
     """Return the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -129,17 +124,11 @@ def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
     """
     for component in spec["components"].values():
         for definitions in (component.get("inputDefinitions", {}), component.get("outputDefinitions", {})):
-            for one in (*definitions.get("parameters", {}).values(), *definitions.get("artifacts", {}).values()):
-                one.pop("description", None)
+            for definition in (*definitions.get("parameters", {}).values(), *definitions.get("artifacts", {}).values()):
+                definition.pop("description", None)
     for config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values():
         for secret in (*config.get("secretAsEnv", ()), *config.get("secretAsVolume", ())):
             secret.pop("secretNameParameter", None)
-
-
-def _waiting(profile: Profile) -> Placement:
-    """Return the settings of the pod that waits for a job of Kubeflow Trainer: small, but for as long as it trains."""
-    train = profile.of("train")
-    return profile.default.model_copy(update={"timeout": train.timeout, "retry": train.retry})
 
 
 def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
@@ -159,9 +148,9 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
         "processes": max(1, gpus),
         "resources": {name: value for name, value in resources.items() if value},
         "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
-        "secrets": [one.secret for one in placement.secret_env if not one.keys],
+        "secrets": [env.secret for env in placement.secret_env if not env.keys],
         "node_selector": placement.node_selector or None,
-        "tolerations": [_toleration(one) for one in placement.tolerations] or None,
+        "tolerations": [_toleration(taint) for taint in placement.tolerations] or None,
         "image_pull_secrets": [{"name": name} for name in placement.image_pull_secrets] or None,
     }
 
@@ -170,15 +159,15 @@ def _from_secrets(placement: Placement) -> list[dict[str, Any]]:
     return [
         {
             "name": variable,
-            "valueFrom": {"secretKeyRef": {"name": one.secret, "key": key, "optional": one.optional}},
+            "valueFrom": {"secretKeyRef": {"name": env.secret, "key": key, "optional": env.optional}},
         }
-        for one in placement.secret_env
-        for key, variable in one.keys.items()
+        for env in placement.secret_env
+        for key, variable in env.keys.items()
     ]
 
 
-def _toleration(one: Toleration) -> dict[str, Any]:
-    values = {**one.model_dump(exclude={"seconds"}), "tolerationSeconds": one.seconds}
+def _toleration(taint: Toleration) -> dict[str, Any]:
+    values = {**taint.model_dump(exclude={"seconds"}), "tolerationSeconds": taint.seconds}
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -229,8 +218,8 @@ def _threads(cpu: str) -> int:
 def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
     for label, value in placement.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
-    for one in placement.tolerations:
-        kubernetes.add_toleration(task, one.key, one.operator, one.value, one.effect, one.seconds)
+    for taint in placement.tolerations:
+        kubernetes.add_toleration(task, taint.key, taint.operator, taint.value, taint.effect, taint.seconds)
     for affinity in placement.affinity:
         expressions: list[dict[str, Any]] = [expression.model_dump() for expression in affinity.expressions]
         kubernetes.add_node_affinity(task, match_expressions=expressions, weight=affinity.weight)
@@ -240,12 +229,12 @@ def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, st
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     for name, value in {**own, **placement.env}.items():
         task.set_env_variable(_in_a_pod(name), value)
-    for one in placement.secret_env:
-        if one.keys:
-            named = {key: _in_a_pod(variable) for key, variable in one.keys.items()}
-            kubernetes.use_secret_as_env(task, one.secret, named, one.optional)
+    for env in placement.secret_env:
+        if env.keys:
+            named = {key: _in_a_pod(variable) for key, variable in env.keys.items()}
+            kubernetes.use_secret_as_env(task, env.secret, named, env.optional)
         else:
-            kubernetes.use_secret_as_volume(task, one.secret, str(SECRETS / one.secret), one.optional)
+            kubernetes.use_secret_as_volume(task, env.secret, str(SECRETS / env.secret), env.optional)
     if placement.image_pull_secrets:
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
 

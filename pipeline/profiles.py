@@ -19,9 +19,10 @@ from pydantic import (
     model_validator,
 )
 
-from autoencoders.errors import UserError, shown, suggestion
+from autoencoders.errors import UserError, suggestion
 from autoencoders.params.file import YamlError, read_yaml
-from components import COMPONENTS
+from autoencoders.params.problems import format_errors
+from components import component_names
 
 FOLDER = Path(__file__).parent / "placement"
 
@@ -112,6 +113,13 @@ class Retry(_Strict):
     factor: Annotated[float, Field(ge=1)] = 2.0
     """By which each further wait is longer."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_longest(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "longest" in values:
+            raise ValueError("remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`")
+        return values
+
 
 class Placement(_Strict):
     """Settings of one task; None and empty: the cluster's own."""
@@ -191,10 +199,8 @@ class Profile(_Strict):
     @classmethod
     def _known(cls, stages: dict[str, Placement]) -> dict[str, Placement]:
         for stage in stages:
-            if stage not in COMPONENTS:
-                raise ValueError(
-                    f"there is no stage {stage!r}.{suggestion(stage, COMPONENTS)} Known: {', '.join(COMPONENTS)}"
-                )
+            if stage not in (known := component_names()):
+                raise ValueError(f"there is no stage {stage!r}.{suggestion(stage, known)} Known: {', '.join(known)}")
         return stages
 
     @model_validator(mode="after")
@@ -234,32 +240,4 @@ def load_profile(name: str, image: str | None = None) -> Profile:
         return Profile.model_validate({**raw, "image": image} if image else raw)
     except ValidationError as error:
         source = "--image" if image and all(one["loc"] == ("image",) for one in error.errors()) else str(path)
-        raise UserError(f"{source}: " + "; ".join(_describe(problem) for problem in error.errors())) from error
-
-
-def _describe(problem: Any) -> str:
-    """One problem as `key.path: what is wrong`, with the known keys for one that is not."""
-    path = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden" and problem["loc"][-2:] == ("retry", "longest"):
-        return f"{path}: remove it, since how long KFP goes on trying follows from `attempts` and `timeout`"
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(problem["loc"])
-        return f"{path}: unknown key.{suggestion(str(problem['loc'][-1]), known)} Known here: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{path}: missing"
-    if problem["type"] == "value_error":
-        return ": ".join([part for part in [path] if part] + [problem["msg"].removeprefix("Value error, ")])
-    return f"{path}: {problem['msg'].removeprefix('Input ')}, found {shown(problem['input'])}"
-
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "default": Placement, "stages": Placement, "checkpoints": Checkpoints, "trainjob": TrainJob,
-    "accelerator": Accelerator,
-    "tolerations": Toleration, "affinity": Affinity, "expressions": Expression, "volumes": Volume,
-    "secret_env": SecretEnv, "retry": Retry,
-}  # fmt: skip
-
-
-def _known_keys(loc: tuple[Any, ...]) -> list[str]:
-    section = next((_SECTIONS[part] for part in reversed(loc[:-1]) if part in _SECTIONS), Profile)
-    return list(section.model_fields)
+        raise UserError(f"{source}: {format_errors(error, Profile, raw)}") from error

@@ -5,10 +5,11 @@ unpack them. With KFP's manifests, which have everything tried again, each task 
 pod (`pod-spec-patch`) stands in each of them.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from pipeline.pod_patch import executor_input, pod_patch, to_json
 
 Json = dict[str, Any]
 
@@ -16,15 +17,8 @@ LIMIT = 1024 * 1024
 """Bytes of a Workflow above which Argo packs its nodes (its MAX_WORKFLOW_SIZE)."""
 ARGUMENT = 128 * 1024
 """Bytes of one argument of a process in Linux (MAX_ARG_STRLEN): a task's inputs are one."""
-UUID, HASH, DIGEST = "0" * 36, "0" * 10, "0" * 16
+HASH = "0" * 10
 WORKFLOW = "autoencoders-00000"
-STORE = {
-    "Provider": "minio", "Params": {"accessKeyKey": "accesskey", "disableSSL": "true", "endpoint": "0" * 22,
-    "fromEnv": "false", "maxRetries": "5", "region": "minio", "secretKeyKey": "secretkey", "forcePathStyle": "true"},
-}  # fmt: skip
-"""What KFP notes with each artifact of the store that it is in."""
-UNSEEN = 510
-"""Characters of a pod's description that depend on the cluster: further options of KFP's launcher, security context."""
 METADATA = {"system.Model": 80}
 """Characters that this project's tasks add to artifacts by type: a display name, the run in MLflow."""
 
@@ -69,14 +63,15 @@ class _Run:
         self._arguments = arguments
         self._containers = {name: one["container"] for name, one in spec["deploymentSpec"]["executors"].items()}
         self._platform = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+        self._many = max((len(value) for value in arguments.values() if isinstance(value, list)), default=1)
         self._patches: dict[str, int] = {}
         self._inputs: dict[str, int] = {}
 
     def size(self) -> WorkflowSize:
         root = self._spec["root"]
         driver = {
-            "component": _json(root),
-            "runtime-config": _json(self._arguments),
+            "component": to_json(root),
+            "runtime-config": to_json(self._arguments),
             "task": "",
             "driver-type": "ROOT_DAG",
         }
@@ -108,14 +103,14 @@ class _Run:
             return self._loop(name, task, component, given)
         if "dag" not in component:
             return self._container(name, task_name, task, component, given)
-        driver = {"component": _json(component), "task": _json(task), "driver-type": "DAG"}
+        driver = {"component": to_json(component), "task": to_json(task), "driver-type": "DAG"}
         nodes = _driver(f"{name}-driver", "system-dag-driver", driver)
         return nodes + self._dag(name, task["componentRef"]["name"], component, given)
 
     def _loop(self, name: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
         iterator = task["parameterIterator"]
         items = given[iterator["items"]["inputParameter"]]
-        driver = {"component": _json(component), "task": _json(task), "driver-type": "DAG"}
+        driver = {"component": to_json(component), "task": to_json(task), "driver-type": "DAG"}
         nodes = _twins(name, "comp-for-loop-1-for-loop-1-iterator", {"parent-dag-id": "000"}, 6 + len(items))
         nodes += _driver(f"{name}(0).iteration-driver", "system-dag-driver", driver)
         nodes.append(_node(f"{name}(0).iteration-iterations", "TaskGroup", "comp-for-loop-1-iteration", {}, len(items)))
@@ -130,12 +125,12 @@ class _Run:
     def _container(self, name: str, stage: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
         label = component["executorLabel"]
         container, config = self._containers[label], self._platform.get(label, {})
-        inputs = self._executor_input(stage, task, component, given)
-        patch = self._patch(container, config, component, inputs)
+        inputs = executor_input(stage, component, given, self._many, self._metadata)
+        patch = pod_patch(container, config, component, inputs)
         self._patches[stage] = max(len(patch), self._patches.get(stage, 0))
         self._inputs[stage] = max(len(inputs.encode()), self._inputs.get(stage, 0))
-        driver = {"component": _json(component), "task": _json(task), "container": _json(container),
-                  "task-name": stage, "iteration-index": "-1", "kubernetes-config": _json(config)}  # fmt: skip
+        driver = {"component": to_json(component), "task": to_json(task), "container": to_json(container),
+                  "task-name": stage, "iteration-index": "-1", "kubernetes-config": to_json(config)}  # fmt: skip
         retry = {"retry-max-count": "0", "retry-backoff-duration": "00", "retry-backoff-factor": "0",
                  "retry-backoff-max-duration": "000"}  # fmt: skip
         whole = {"pod-spec-patch": patch, "cached-decision": "false", **retry}
@@ -147,79 +142,13 @@ class _Run:
         nodes.append(_node(f"{pod}(0)", "Pod", "retry-system-container-impl", executor, 0, logs=True))
         return nodes
 
-    def _executor_input(self, stage: str, task: Json, component: Json, given: Mapping[str, Any]) -> str:
-        """Return what KFP's launcher gets of a task's inputs and outputs, as JSON."""
-        definitions, outputs = component.get("inputDefinitions", {}), component.get("outputDefinitions", {})
-        many = max((len(value) for value in self._arguments.values() if isinstance(value, list)), default=1)
-        values = {}
-        for name, one in definitions.get("parameters", {}).items():
-            is_list = one["parameterType"] == "LIST"
-            values[name] = given.get(name, [DIGEST] * many if is_list else DIGEST)
-        artifacts = {}
-        for name, one in definitions.get("artifacts", {}).items():
-            kind = one["artifactType"]["schemaTitle"]
-            held = {"display_name": name, "store_session_info": _json(STORE)}
-            more = "0" * self._metadata.get(kind, 0)
-            artifact = {"name": "0000", "type": {"schemaTitle": kind}, "uri": _uri(name, name),
-                        "metadata": {**held, **({"": more} if more else {})}}  # fmt: skip
-            artifacts[name] = {"artifacts": [artifact] * (many if one.get("isArtifactList") else 1)}
-        made = {name: one["artifactType"] for name, one in outputs.get("artifacts", {}).items()}
-        made["executor-logs"] = {"schemaTitle": "system.Artifact"}
-        return _json(
-            {
-                "inputs": {"parameterValues": values, "artifacts": artifacts},
-                "outputs": {
-                    "artifacts": {
-                        name: {"artifacts": [{"name": name, "type": kind, "uri": _uri(stage, name), "metadata": {}}]}
-                        for name, kind in made.items()
-                    },
-                    "parameters": {
-                        name: {"outputFile": f"/tmp/kfp/outputs/{name}"} for name in outputs.get("parameters", {})
-                    },
-                    "outputFile": "/tmp/kfp_outputs/output_metadata.json",
-                },
-            }
-        )
-
-    def _patch(self, container: Json, config: Json, component: Json, inputs: str) -> str:
-        """Return the description of a task's pod that KFP's driver writes."""
-        launcher = [
-            "/kfp-launcher/launch", "--pipeline_name", "autoencoders", "--run_id", UUID, "--execution_id", "000",
-            "--executor_input", inputs, "--component_spec", _json(component), "--pod_name", "$(KFP_POD_NAME)",
-            "--pod_uid", "$(KFP_POD_UID)", "--mlmd_server_address", "$(METADATA_GRPC_SERVICE_HOST)",
-            "--mlmd_server_port", "$(METADATA_GRPC_SERVICE_PORT)", "--publish_logs", "true", "--",
-        ]  # fmt: skip
-        resources = container.get("resources", {})
-        amounts = {"cpu": resources.get("resourceCpuLimit"), "memory": resources.get("resourceMemoryLimit")}
-        volumes, mounts = _volumes(config)
-        return _json(
-            {
-                "volumes": volumes,
-                "containers": [
-                    {
-                        "name": "main",
-                        "image": container["image"],
-                        "command": launcher,
-                        "args": [*container.get("command", []), *container.get("args", [])],
-                        "env": [*container.get("env", []), *_variables(config)],
-                        "resources": {"limits": amounts, "requests": amounts},
-                        "volumeMounts": mounts,
-                        "securityContext": config.get("securityContext"),
-                        "": "0" * UNSEEN,
-                    }
-                ],
-                **{key: config[key] for key in ("nodeSelector", "tolerations", "nodeAffinity") if key in config},
-                "activeDeadlineSeconds": config.get("activeDeadlineSeconds"),
-            }
-        )
-
     def _specification(self) -> int:
         """Return the bytes of the Workflow's own description: components, containers, tasks and templates."""
         parts = [*self._spec["components"].values(), self._spec["root"], *self._containers.values()]
-        values = [_json(one) for one in (*parts, *self._platform.values())]
+        values = [to_json(one) for one in (*parts, *self._platform.values())]
         tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]
         return (
-            _size({"arguments": values, "tasks": [_json(task) for task in tasks]}) + TEMPLATES + len(tasks) * DAG_TASK
+            _size({"arguments": values, "tasks": [to_json(task) for task in tasks]}) + TEMPLATES + len(tasks) * DAG_TASK
         )
 
 
@@ -273,46 +202,5 @@ def _node(
     return node
 
 
-def _variables(config: Json) -> Iterator[Json]:
-    for one in config.get("fieldPathAsEnv", []):
-        yield {"name": one["name"], "valueFrom": {"fieldRef": {"fieldPath": one["fieldPath"]}}}
-    for secret in config.get("secretAsEnv", []):
-        for key in secret["keyToEnv"]:
-            reference = {
-                "name": secret["secretName"],
-                "key": key["secretKey"],
-                "optional": secret.get("optional", False),
-            }
-            yield {"name": key["envVar"], "valueFrom": {"secretKeyRef": reference}}
-
-
-def _volumes(config: Json) -> tuple[list[Json], list[Json]]:
-    """Return the volumes of a pod, and where they are mounted."""
-    volumes: list[Json] = []
-    mounts: list[Json] = []
-    for one in config.get("emptyDirMounts", []):
-        volumes.append(
-            {"name": one["volumeName"], "emptyDir": {key: one[key] for key in ("medium", "sizeLimit") if key in one}}
-        )
-        mounts.append({"name": one["volumeName"], "mountPath": one["mountPath"]})
-    for one in config.get("secretAsVolume", []):
-        volumes.append({"name": one["secretName"], "secret": {"secretName": one["secretName"], "optional": True}})
-        mounts.append({"name": one["secretName"], "mountPath": one["mountPath"]})
-    for one in config.get("pvcMount", []):
-        volumes.append({"name": one["constant"], "persistentVolumeClaim": {"claimName": one["constant"]}})
-        mounts.append({"name": one["constant"], "mountPath": one["mountPath"]})
-    return volumes, mounts
-
-
-def _uri(task: str, name: str) -> str:
-    return f"minio://mlpipeline/v2/artifacts/autoencoders/{UUID}/{task}/{UUID}/{name}"
-
-
-def _json(value: Any) -> str:
-    """Return `value` as Go writes JSON, which escapes what HTML gives a meaning to."""
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
 def _size(value: Any) -> int:
-    return len(_json(value).encode()) + len(f'"{WORKFLOW}-{HASH}":,')
+    return len(to_json(value).encode()) + len(f'"{WORKFLOW}-{HASH}":,')

@@ -8,11 +8,10 @@ from datetime import datetime, timedelta
 from autoencoders.errors import UserError
 from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow, times
-from pipeline.cluster.ending import summary, tell_end
 from pipeline.cluster.failures import Denied, Refused, Unreachable
 from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.status import behind_line, doubt_line, frozen_line
+from pipeline.cluster.status import behind_line, doubt_line, frozen_line, summary, tell_end
 from pipeline.cluster.times import clock, duration
 
 INTERVAL = 5.0
@@ -90,8 +89,7 @@ class Follower:
                     raise UserError(f"{error.what}. {later}") from None
                 if not away:
                     away = times.now()
-                    patience = duration(PATIENCE.total_seconds())
-                    self._print(f"{error.what}; the run goes on; asking again for up to {patience}")
+                    self._print(f"{error.what}; the run goes on; asking again for up to {duration(PATIENCE)}")
                 times.sleep(INTERVAL)
             else:
                 if away:
@@ -149,16 +147,16 @@ class Follower:
                 self._once("blind", look.blind_line)
             then = "with --give-up 10m it would be stopped"
             if self.give_up:
-                then = f"it is stopped if that lasts {_short(self.give_up)}"
+                then = f"it is stopped if that lasts {duration(self.give_up)}"
             self._print(f"Nothing else can run meanwhile. The run goes on waiting; {then}.")
             self.next_reminder = REMIND
         else:
-            self._print(f"Nothing has run for {_short(blocked)} ({_why(_waiting(look))}).")
+            self._print(f"Nothing has run for {duration(blocked)} ({_why(_waiting(look))}).")
             self.next_reminder *= 2
 
     def _stop(self, look: Look, blocked: timedelta) -> int:
         """Stop a run in which nothing can run, and see it end; returns 1."""
-        why = f"nothing could run for {_short(blocked)} ({_why(_waiting(look))})"
+        why = f"nothing could run for {duration(blocked)} ({_why(_waiting(look))})"
         self._print(f"Given up: {why}. The run is being stopped.")
         cures = {task.reason.cure for task in _waiting(look) if task.reason and task.reason.cure}
         with contextlib.suppress(Refused):  # it may just have ended
@@ -217,7 +215,3 @@ def _why(tasks: list[TaskView]) -> str:
     for task in tasks:
         reasons.setdefault(task.reason.text if task.reason else str(task.state), []).append(task.name)
     return "; ".join(f"{join_words(names)}: {text}" for text, names in reasons.items())
-
-
-def _short(time: timedelta) -> str:
-    return duration(time.total_seconds())

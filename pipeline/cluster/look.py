@@ -8,12 +8,11 @@ from urllib.parse import quote
 
 from autoencoders.errors import UserError
 from pipeline.cluster import times
-from pipeline.cluster.argo import workflow_nodes
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing
 from pipeline.cluster.kfp_tasks import TaskList, read_tasks
 from pipeline.cluster.kube import Kube
-from pipeline.cluster.nodes import Node
+from pipeline.cluster.nodes import Node, workflow_nodes
 from pipeline.cluster.spec import Spec, read_spec
 from pipeline.cluster.states import OVER, State, TaskView
 from pipeline.cluster.times import moment

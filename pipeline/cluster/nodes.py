@@ -3,14 +3,18 @@
 ``wf(0).root(0).for-loop-1(0).iteration-iterations(2:2)(0).iteration-item(0).train(0).executor(1)`` is such a name: the
 path to a node. ``(n)`` is the n-th attempt at what stands before it, where KFP's manifests let Argo try again; older
 ones do not, and have no such twins. ``(2:2)`` is an iteration of a loop. Of a task `train` there are a driver, a pod of
-KFP's that prepares it, and an executor, the pod that runs it.
-"""
+KFP's that prepares it, and an executor, the pod that runs it."""
 
+import base64
+import gzip
+import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
+
+from pipeline.cluster.times import moment
 
 LOOP = "iteration-iterations"
 ITEM = "iteration-item"
@@ -99,3 +103,37 @@ def gather(nodes: Collection[Node]) -> dict[Path, Parts]:
         else:
             parts.whole.append(node)
     return found
+
+
+def workflow_nodes(workflow: dict[str, Any]) -> list[Node]:
+    """Return the nodes of a Workflow, also where Argo has packed them because they are many."""
+    status = workflow.get("status") or {}
+    raw = status.get("nodes") or _unpack(status.get("compressedNodes"))
+    name = workflow["metadata"]["name"]
+    return [_node(name, node) for node in raw.values()]
+
+
+def _unpack(packed: str | None) -> dict[str, Any]:
+    return json.loads(gzip.decompress(base64.b64decode(packed))) if packed else {}
+
+
+def _node(workflow: str, node: dict[str, Any]) -> Node:
+    stored = [
+        artifact.get("s3", {}).get("key", "")
+        for artifact in (node.get("outputs") or {}).get("artifacts") or ()
+        if artifact["name"] == "main-logs"
+    ]
+    return Node(
+        name=node["name"],
+        phase=node.get("phase") or "Pending",
+        message=node.get("message") or "",
+        started=moment(node.get("startedAt")),
+        ended=moment(node.get("finishedAt")),
+        pod=pod_name(workflow, node.get("templateName", ""), node["id"]) if node["type"] == "Pod" else "",
+        log=stored[0] if stored else "",
+    )
+
+
+def pod_name(workflow: str, template: str, node_id: str) -> str:
+    """Return the name of a node's pod: the node's id with the name of its template in it."""
+    return f"{workflow}-{template}-{node_id.rsplit('-', 1)[1]}"

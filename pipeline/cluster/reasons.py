@@ -1,7 +1,7 @@
-"""What Argo and Kubernetes say of a pod, in a reader's words, and what to do about it."""
+"""What Argo, Kubernetes and a pod's log say of a pod, in a reader's words, and what to do about it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.cluster.spec import Limits
@@ -40,7 +40,12 @@ def explain(message: str, place: Place) -> Reason:
     """Return what a message means; one that is not known is shown as it is, in one line."""
     for pattern, meaning in MEANINGS:
         if found := re.search(pattern, message, re.S | re.I):
-            return meaning(found, place)
+            if not isinstance(meaning, Reason):
+                return meaning(found, place)
+            words = {name: " ".join(word.split()) for name, word in found.groupdict().items()}
+            words["kind"] = words.get("kind", "").lower()
+            words |= {"stage": place.stage, "namespace": place.namespace}
+            return Reason(meaning.text.format(**words), meaning.cure.format(**words))
     return Reason(" ".join(message.split()))
 
 
@@ -59,35 +64,6 @@ def _image(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _missing_object(found: re.Match[str], place: Place) -> Reason:
-    kind, name = found[1].lower(), found[2]
-    step = " (docs/kubernetes.md, step 3)" if kind == "secret" else ""
-    return Reason(
-        f"the {kind} {name} is missing",
-        f"Create it in namespace {place.namespace}{step}, or correct the profile.",
-    )
-
-
-def _missing_key(found: re.Match[str], place: Place) -> Reason:
-    kind, key, name = found[2].lower(), found[1], found[3]
-    return Reason(f"the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile.")
-
-
-def _missing_claim(found: re.Match[str], place: Place) -> Reason:
-    return Reason(
-        f"the claim {found[1]} is missing",
-        f"Create it in namespace {place.namespace} (docs/kubernetes.md, step 4), or correct `checkpoints` or "
-        "`volumes` in the profile.",
-    )
-
-
-def _unbound_claim(found: re.Match[str], place: Place) -> Reason:
-    return Reason(
-        "a claim has no volume yet",
-        f"See `kubectl get pvc -n {place.namespace}`: the storage class must offer the claim's access mode and size.",
-    )
-
-
 def _no_node(found: re.Match[str], place: Place) -> Reason:
     parts = [part.strip(" .") for part in re.sub(r"(preemption|no new claims).*", "", found[1], flags=re.S).split(",")]
     why = ", ".join(part for part in parts if part)
@@ -103,16 +79,6 @@ def _no_node(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _mount(found: re.Match[str], place: Place) -> Reason:
-    why = " ".join(found[1].split())
-    return Reason(f"a volume cannot be mounted ({why})", "See the volume's driver and its claim.")
-
-
-def _quota(found: re.Match[str], place: Place) -> Reason:
-    why = " ".join(found[1].split())
-    return Reason(f"the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota.")
-
-
 def _memory(found: re.Match[str], place: Place) -> Reason:
     limit = f" (limit {place.limits.memory})" if place.limits.memory else ""
     smaller = ", or make `train.batch_size` or the model smaller" if place.stage == "train" else ""
@@ -124,56 +90,101 @@ def _timeout(found: re.Match[str], place: Place) -> Reason:
     return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{place.stage}` in the profile.")
 
 
-def _retries_over(found: re.Match[str], place: Place) -> Reason:
-    return Reason(
-        "the time for all its attempts together was over",
-        f"Raise `timeout` of `{place.stage}` in the profile, and compile the pipeline anew.",
-    )
-
-
-def _two_values(found: re.Match[str], place: Place) -> Reason:
-    return Reason(
-        "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
-        "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile.",
-    )
-
-
-def _invalid(found: re.Match[str], place: Place) -> Reason:
-    return Reason(f"the pod is invalid ({' '.join(found[1].split())})", "Correct the profile.")
-
-
-def _lost(found: re.Match[str], place: Place) -> Reason:
-    return Reason("its pod was lost, or deleted", "Send the same run again: what is done is reused, trainings go on.")
-
-
 def _exit(found: re.Match[str], place: Place) -> Reason:
     code = int(found[1])
     if code == 143:
-        return Reason(
-            "stopped by a signal (exit code 143): its pod was deleted, or its node drained",
-            "Send the same run again: what is done is reused, trainings go on.",
-        )
+        return Reason("stopped by a signal (exit code 143): its pod was deleted, or its node drained", SEND_AGAIN)
     if code == 137:
         cure = f"If it was for want of memory, give `{place.stage}` more `memory` in the profile."
         return Reason("killed (exit code 137)", cure)
     return Reason(f"exit code {code}")
 
 
-MEANINGS: list[tuple[str, Callable[[re.Match[str], Place], Reason]]] = [
+SEND_AGAIN = "Send the same run again: what is done is reused, trainings go on."
+MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], Place], Reason]]] = [
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", _image),
-    (r"couldn't find key (\S+) in (Secret|ConfigMap) (?:\S+/)?(\S+)", _missing_key),
-    (r'(secret|configmap|serviceaccount) "([^"]+)" not found', _missing_object),
-    (r'persistentvolumeclaim "([^"]+)" not found', _missing_claim),
-    (r"unbound immediate PersistentVolumeClaims", _unbound_claim),
+    (
+        r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)",
+        Reason("the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile."),
+    ),
+    (
+        r'secret "(?P<name>[^"]+)" not found',
+        Reason(
+            "the secret {name} is missing",
+            "Create it in namespace {namespace} (docs/kubernetes.md, step 3), or correct the profile.",
+        ),
+    ),
+    (
+        r'(?P<kind>configmap|serviceaccount) "(?P<name>[^"]+)" not found',
+        Reason("the {kind} {name} is missing", "Create it in namespace {namespace}, or correct the profile."),
+    ),
+    (
+        r'persistentvolumeclaim "(?P<name>[^"]+)" not found',
+        Reason(
+            "the claim {name} is missing",
+            "Create it in namespace {namespace} (docs/kubernetes.md, step 4), or correct `checkpoints` or `volumes` in "
+            "the profile.",
+        ),
+    ),
+    (
+        r"unbound immediate PersistentVolumeClaims",
+        Reason(
+            "a claim has no volume yet",
+            "See `kubectl get pvc -n {namespace}`: the storage class must offer the claim's access mode and size.",
+        ),
+    ),
     (r"nodes are available: (.+)", _no_node),
-    (r"(?:FailedMount|FailedAttachVolume): (.+)", _mount),
-    (r"exceeded quota: (.+)", _quota),
+    (
+        r"(?:FailedMount|FailedAttachVolume): (?P<why>.+)",
+        Reason("a volume cannot be mounted ({why})", "See the volume's driver and its claim."),
+    ),
+    (
+        r"exceeded quota: (?P<why>.+)",
+        Reason("the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota."),
+    ),
     (r"OOMKilled", _memory),
     (r"active on the node longer than the specified deadline", _timeout),
-    (r"Max duration limit exceeded", _retries_over),
-    (r"may not be specified when `value` is not empty", _two_values),
-    (r'Pod "[^"]+" is invalid: (.+)', _invalid),
-    (LOST.pattern, _lost),
+    (
+        r"Max duration limit exceeded",
+        Reason(
+            "the time for all its attempts together was over",
+            "Raise `timeout` of `{stage}` in the profile, and compile the pipeline anew.",
+        ),
+    ),
+    (
+        r"may not be specified when `value` is not empty",
+        Reason(
+            "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
+            "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile.",
+        ),
+    ),
+    (r'Pod "[^"]+" is invalid: (?P<why>.+)', Reason("the pod is invalid ({why})", "Correct the profile.")),
+    (LOST.pattern, Reason("its pod was lost, or deleted", SEND_AGAIN)),
     (r"exit code (\d+)", _exit),
 ]
-"""What is looked for in a message, and what it means; the first that is found holds."""
+"""What is looked for in a message, and what it means, with its named groups put in; the first that is found holds."""
+
+
+SHOWN = 15
+"""Lines of a log that are shown."""
+LAUNCHER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d|time=\S+ level=|{\"time\":|Error: exit status")
+"""Beginnings of lines that KFP's launcher and Argo write around what the task itself says."""
+OWN_ERROR = re.compile(r"error: (.+)")
+FATAL = re.compile(r"F\d{4} \d\d:\d\d:\d\d\.\d+\s+\d+ \S+:\d+\] (.+)")
+"""Of KFP's launcher and driver, before they end."""
+DRIVER = re.compile(r"(KFP driver: )?driver\.\w+\([^)]*\) failed: ")
+
+
+def error_line(lines: Sequence[str]) -> str:
+    """Return what a task, or the program that KFP runs around it, gives as its error; empty where it gives none."""
+    own = [found[1] for line in lines if (found := OWN_ERROR.match(line))]
+    if own:
+        return own[-1].strip()
+    fatal = [found[1] for line in lines if (found := FATAL.match(line))]
+    return DRIVER.sub("", fatal[-1]).strip() if fatal else ""
+
+
+def last_lines(lines: Sequence[str]) -> list[str]:
+    """Return the last lines that the task itself wrote, or, where it wrote none, the last of all."""
+    own = [line for line in lines if line.strip() and not LAUNCHER.match(line)]
+    return [line.rstrip() for line in (own or [line for line in lines if line.strip()])[-SHOWN:]]

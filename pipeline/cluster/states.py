@@ -60,7 +60,7 @@ class TaskView:
     def _duration(self, now: datetime | None) -> str:
         if self.state in (State.DONE, State.FAILED) and self.since and self.ended:
             after = "after " if self.state == State.FAILED else ""
-            return f", {after}{duration((self.ended - self.since).total_seconds())}"
+            return f", {after}{duration(self.ended - self.since)}"
         if now and self.since and self.state in (State.RUNNING, State.WAITING, State.STARTING):
-            return f", {duration((now - self.since).total_seconds())}"
+            return f", {duration(now - self.since)}"
         return ""

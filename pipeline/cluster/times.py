@@ -2,7 +2,7 @@
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 SECONDS = {"s": 1, "m": 60, "h": 3600}
 
@@ -29,9 +29,9 @@ def clock(at: datetime) -> str:
     return f"{here:%H:%M:%S}" if here.date() == now().astimezone().date() else f"{here:%Y-%m-%d %H:%M:%S}"
 
 
-def duration(seconds: float) -> str:
-    """Return ``40 s``, ``2 min 5 s``, ``12 min`` or ``1 h 5 min``."""
-    total = max(0, round(seconds))
+def duration(time: timedelta | float) -> str:
+    """Return ``40 s``, ``2 min 5 s``, ``12 min`` or ``1 h 5 min``; a number is one of seconds."""
+    total = max(0, round(time.total_seconds() if isinstance(time, timedelta) else time))
     if total < 60:
         return f"{total} s"
     minutes, rest = divmod(total, 60)

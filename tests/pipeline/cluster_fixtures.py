@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from autoencoders.params import Params
 from pipeline.__main__ import main
 from pipeline.cluster import connection, times
+from pipeline.compiling import Pipeline, compile_pipeline
+from pipeline.profiles import Profile
 
 from compiled import ROOT  # isort: skip
 from kfp_double import Double, serving  # isort: skip
@@ -80,11 +83,20 @@ def call() -> Call:
     return run
 
 
+COMPILED: dict[str, Pipeline] = {}
+
+
 @pytest.fixture
-def quick_compile(monkeypatch: pytest.MonkeyPatch, compiled: Callable[..., object]) -> None:
-    """Compile the pipeline once for all tests: what is sent is not what they look at."""
-    text = compiled("cpu").text  # type: ignore[attr-defined]
-    monkeypatch.setattr("pipeline.compiling.compile_text", lambda *arguments: text)
+def quick_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile equal pipelines once for all tests."""
+
+    def compile_once(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
+        key = f"{profile!r} {params!r} {cache}"
+        if key not in COMPILED:
+            COMPILED[key] = compile_pipeline(profile, params, cache)
+        return COMPILED[key]
+
+    monkeypatch.setattr("pipeline.compiling.compile_pipeline", compile_once)
 
 
 def replay(server: Double, clock: Clock, case: str) -> RecordedRun:

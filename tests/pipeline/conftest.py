@@ -10,7 +10,7 @@ import pytest
 from kfp.dsl import pipeline_task
 
 from autoencoders.params import Params
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import load_profile
 
 from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401  # isort: skip
@@ -36,6 +36,6 @@ def compiled(repository_params: Params) -> Callable[..., Compiled]:
 
     @cache
     def compile_with(profile: str, image: str = PINNED, cache: bool = True) -> Compiled:
-        return parse(compile_text(load_profile(profile, image), repository_params, cache))
+        return parse(compile_pipeline(load_profile(profile, image), repository_params, cache).text)
 
     return compile_with

@@ -7,11 +7,11 @@ import yaml
 from google.protobuf import json_format
 
 import components
-from autoencoders import kubeflow
 from autoencoders.errors import UserError
+from autoencoders.kubeflow import inputs, launch
 from autoencoders.params import Params, parse_params
 from autoencoders.runtime import pod
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 
 from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
@@ -29,7 +29,7 @@ def test_each_profile_gives_a_valid_pipeline_of_every_stage(compiled: Compile, p
         pipeline.tasks.keys()
         == pipeline.containers.keys()
         == pipeline.kubernetes.keys()
-        == components.COMPONENTS.keys()
+        == set(components.component_names())
     )
     assert {container.image for container in pipeline.containers.values()} == {PINNED}
 
@@ -68,7 +68,7 @@ def env_of(container: object) -> dict[str, str]:
     return {one.name: one.value for one in container.env}
 
 
-@pytest.mark.parametrize("stage", components.COMPONENTS)
+@pytest.mark.parametrize("stage", components.component_names())
 def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled: Compile, stage: str) -> None:
     config = compiled("gpu").kubernetes[stage]
     on_gpu = stage in ON_GPU
@@ -97,8 +97,8 @@ def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compil
     pipeline = compiled(profile)
     [mount] = pipeline.kubernetes["train"].pvc_mount
     assert (mount.constant, mount.mount_path) == ("autoencoders-checkpoints", "/checkpoints")
-    assert env_of(pipeline.containers["train"])[kubeflow.CHECKPOINTS] == "/checkpoints"
-    assert not any(pipeline.kubernetes[stage].pvc_mount for stage in components.COMPONENTS if stage != "train")
+    assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "/checkpoints"
+    assert not any(pipeline.kubernetes[stage].pvc_mount for stage in components.component_names() if stage != "train")
     retry = pipeline.tasks["train"].retry_policy
     assert retry.max_retry_count == {"cpu": 4}.get(profile, 6)
     assert (retry.backoff_duration.seconds, retry.backoff_factor) == (60, 2)
@@ -125,8 +125,8 @@ def test_all_attempts_fit_into_kfp_s_deadline_from_the_first_one_s_start(
 def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params) -> None:
     raw = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
     profile = Profile.model_validate({**raw, "checkpoints": {"url": "s3://bucket/prefix"}})
-    pipeline = parse(compile_text(profile, repository_params))
-    assert env_of(pipeline.containers["train"])[kubeflow.CHECKPOINTS] == "s3://bucket/prefix"
+    pipeline = parse(compile_pipeline(profile, repository_params).text)
+    assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "s3://bucket/prefix"
     assert not any(config.pvc_mount for config in pipeline.kubernetes.values())
     assert "s3" in {one.secret_name for one in pipeline.kubernetes["train"].secret_as_volume}
 
@@ -137,7 +137,7 @@ def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(
 ) -> None:
     tracking = repository_params.tracking.model_copy(update={"experiment": experiment})
     params = repository_params.model_copy(update={"tracking": tracking})
-    pipeline = parse(compile_text(load_profile("cpu", PINNED), params))
+    pipeline = parse(compile_pipeline(load_profile("cpu", PINNED), params).text)
     for stage, config in pipeline.kubernetes.items():
         assert [(one.name, one.field_path) for one in config.field_path_as_env] == [
             ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
@@ -161,7 +161,7 @@ def test_a_task_s_secrets_are_one_variable_and_folders(compiled: Compile) -> Non
 def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(repository_params: Params) -> None:
     raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
     raw["default"] |= {"secret_env": [], "env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}}
-    pipeline = parse(compile_text(Profile.model_validate(raw), repository_params))
+    pipeline = parse(compile_pipeline(Profile.model_validate(raw), repository_params).text)
     for container in pipeline.containers.values():
         assert env_of(container)[pod.TRACKING_URI] == "http://mlflow:5000"
         assert "MLFLOW_TRACKING_URI" not in env_of(container)
@@ -185,7 +185,7 @@ def test_a_task_is_told_on_what_it_computes(
     if profile == "mixed":
         raw["stages"] = {"train": raw["stages"]["train"]}
     params = repository_params.model_copy(update={"device": device})
-    pipeline = parse(compile_text(Profile.model_validate(raw), params))
+    pipeline = parse(compile_pipeline(Profile.model_validate(raw), params).text)
     assert pipeline.spec.root.input_definitions.parameters["device"].default_value.string_value == argument
     for stage in ("features", "train", "evaluate", "ladder"):
         source = pipeline.tasks[stage].inputs.parameters["device"]
@@ -213,7 +213,7 @@ def test_a_device_that_the_profile_contradicts_is_refused(
 ) -> None:
     params = repository_params.model_copy(update={"device": device})
     with pytest.raises(UserError) as refused:
-        compile_text(load_profile(profile), params)
+        compile_pipeline(load_profile(profile), params)
     assert str(refused.value) == f"{said} Set device: auto, or choose another profile."
 
 
@@ -225,13 +225,13 @@ def test_results_are_reused_only_where_the_key_says_all(
     compiled: Compile, repository_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KFP's key holds the image's name, parameters and artifacts' names; not what a tag points to, nor contents."""
-    assert cached(compiled("gpu")) == components.COMPONENTS.keys() - {"report"}
+    assert cached(compiled("gpu")) == set(components.component_names()) - {"report"}
     assert cached(compiled("gpu", "registry.example/autoencoders:0.1.0")) == set()
     assert cached(compiled("gpu", PINNED, cache=False)) == set()
     raw = repository_params.model_dump(mode="json", exclude_none=True)
     raw["data"] = {"name": "folder", "folder": "/data/pictures"}
-    own = parse(compile_text(load_profile("gpu", PINNED), parse_params(raw)))
-    assert cached(own) == components.COMPONENTS.keys() - {"report", "download"}
+    own = parse(compile_pipeline(load_profile("gpu", PINNED), parse_params(raw)).text)
+    assert cached(own) == set(components.component_names()) - {"report", "download"}
 
 
 DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "digest", "result": "digest",
@@ -239,7 +239,7 @@ DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "d
 """Artifact → the output of the same task that is its digest."""
 
 
-@pytest.mark.parametrize("stage", sorted(components.COMPONENTS.keys() - {"report"}))
+@pytest.mark.parametrize("stage", sorted(set(components.component_names()) - {"report"}))
 def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled: Compile, stage: str) -> None:
     """A digest comes from the very task that the artifact comes from."""
     inputs = compiled("gpu").tasks[stage].inputs
@@ -262,7 +262,7 @@ def test_the_defaults_of_the_arguments_are_params_yaml(compiled: Compile, reposi
         name: json_format.MessageToDict(one.default_value)
         for name, one in compiled("cpu").spec.root.input_definitions.parameters.items()
     }
-    assert found == {**kubeflow.arguments(repository_params), "device": "cpu"}
+    assert found == {**inputs.to_kfp_inputs(repository_params), "device": "cpu"}
 
 
 def test_the_pipeline_and_its_arguments_are_described(compiled: Compile) -> None:
@@ -283,12 +283,12 @@ def test_models_fan_out_and_their_results_are_collected(compiled: Compile) -> No
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_compiling_again_gives_the_same_bytes(compiled: Compile, repository_params: Params, profile: str) -> None:
-    assert compile_text(load_profile(profile, PINNED), repository_params) == compiled(profile).text
+    assert compile_pipeline(load_profile(profile, PINNED), repository_params).text == compiled(profile).text
 
 
 def test_the_committed_example_is_current(repository_params: Params) -> None:
     committed = (ROOT / "pipeline" / "example.yaml").read_text(encoding="utf-8")
-    assert committed == compile_text(load_profile("gpu"), repository_params), (
+    assert committed == compile_pipeline(load_profile("gpu"), repository_params).text, (
         "pipeline/example.yaml is out of date: run "
         "`python -m pipeline compile --profile gpu --out pipeline/example.yaml`"
     )

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cluster.argo import workflow_nodes
 from pipeline.cluster.kfp_tasks import fnv1a, full_names, read_tasks
-from pipeline.cluster.nodes import locate
+from pipeline.cluster.nodes import locate, workflow_nodes
 from pipeline.cluster.view import Scene, view
 
 from replay import FOLDER, RecordedRun, RecordedWorkflow, recording  # isort: skip

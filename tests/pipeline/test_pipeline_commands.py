@@ -9,11 +9,11 @@ import yaml
 from google.protobuf import json_format
 from mlflow import MlflowClient
 
-from autoencoders import kubeflow
+from autoencoders.kubeflow import inputs
 from autoencoders.params import Params
 from autoencoders.tracking.kfp_status import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
-from components import COMPONENTS
+from components import component_names
 from pipeline.graph import build
 
 from cluster_fixtures import Call  # isort: skip
@@ -71,7 +71,7 @@ def test_compile_writes_the_file_or_prints_it(
     assert err.startswith(f"error: {tmp_path / 'index.html'} is no earlier result of this command. ")
     assert (
         json_format.MessageToDict(parse(out).spec.root.input_definitions.parameters["data_params"].default_value)
-        == kubeflow.arguments(repository_params)["data_params"]
+        == inputs.to_kfp_inputs(repository_params)["data_params"]
     )
     assert call("compile", "--profile", "gpuu")[2].startswith("error: there is no placement profile 'gpuu'.")
 
@@ -154,7 +154,7 @@ def test_in_a_notebook_of_a_cluster_a_local_task_is_no_pod(
 
     monkeypatch.setattr("pipeline.local.build", traced)
     call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
-    assert hosts == dict.fromkeys(COMPONENTS, "")
+    assert hosts == dict.fromkeys(component_names(), "")
 
 
 def ended(client: MlflowClient, out: str) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ import yaml
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 
 from compiled import parse  # isort: skip
@@ -29,8 +29,11 @@ def refused(folder: Path, content: Any) -> str:
     ("content", "said"),
     [
         ({}, "image: missing"),
-        ({**IMAGE, "defaults": {}}, "defaults: unknown key. Did you mean 'default'? Known here: image,"),
-        ({**IMAGE, "default": {"priority": 1}}, "default.priority: unknown key. Known here: cpu, memory, accelerator"),
+        ({**IMAGE, "defaults": {}}, "defaults: unknown key. Did you mean 'default'? Known here: checkpoints,"),
+        (
+            {**IMAGE, "default": {"priority": 1}},
+            "default.priority: unknown key. Known here: accelerator, affinity, cpu",
+        ),
         (
             {**IMAGE, "stages": {"train": {"acelerator": {}}}},
             "stages.train.acelerator: unknown key. Did you mean 'accelerator'?",
@@ -41,7 +44,7 @@ def refused(folder: Path, content: Any) -> str:
         ),
         (
             {**IMAGE, "default": {"retry": {"attempts": 2, "longest": "15m"}}},
-            "default.retry.longest: remove it, since how long KFP goes on trying follows from `attempts` and `timeout`",
+            "default.retry: remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`",
         ),
         ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
         ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),
@@ -123,7 +126,7 @@ def test_every_setting_reaches_the_compiled_pipeline(repository_params: Params) 
             },
         }
     )
-    pipeline = parse(compile_text(profile, repository_params))
+    pipeline = parse(compile_pipeline(profile, repository_params).text)
     assert pipeline.spec.default_pipeline_root == "s3://bucket/runs"
     config = pipeline.kubernetes["compare"]
     [mount] = config.pvc_mount

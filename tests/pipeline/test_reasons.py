@@ -3,9 +3,8 @@
 import pytest
 
 from pipeline.cluster import reasons
-from pipeline.cluster.argo import workflow_nodes
-from pipeline.cluster.logs import error_line, last_lines
-from pipeline.cluster.reasons import Place, Reason, explain
+from pipeline.cluster.nodes import workflow_nodes
+from pipeline.cluster.reasons import Place, Reason, error_line, explain, last_lines
 from pipeline.cluster.spec import Limits
 
 from replay import recording  # isort: skip

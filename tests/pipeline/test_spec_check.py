@@ -9,7 +9,7 @@ import yaml
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
-from pipeline.compiling import compile_text
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 from pipeline.spec_check import check
 
@@ -141,13 +141,13 @@ def test_what_a_driver_would_refuse_is_refused(
         change(spec, platform)
         check(spec, platform, arguments)
     else:
-        assert refusal(documents, change, arguments).startswith(said)
+        assert said in refusal(documents, change, arguments)
 
 
 def compiled_with(repository_params: Params, **settings: Any) -> str:
     raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
     raw["default"] = {**raw["default"], **settings}
-    return compile_text(Profile.model_validate(raw), repository_params)
+    return compile_pipeline(Profile.model_validate(raw), repository_params).text
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_too_many_models_for_one_argument_of_a_process_are_refused(repository_pa
 
     def compile_with(count: int) -> str:
         models = {f"vae-{number}": entry for number in range(count)}
-        return compile_text(load_profile("cpu"), parse_params({**raw, "models": models}))
+        return compile_pipeline(load_profile("cpu"), parse_params({**raw, "models": models})).text
 
     compile_with(60)
     with pytest.raises(UserError, match=r"the inputs of compare are about 1\d\d KiB, of which a process takes 128"):

@@ -1,23 +1,22 @@
-"""What is wrong with `params.yaml`, in words: each problem by its key's path, with what is allowed there."""
+"""What is wrong with a YAML file, in words: each problem by its key's path, with what is allowed there."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from autoencoders.errors import shown, suggestion
-from autoencoders.params.base import Section
 from autoencoders.params.models import KINDS
 
 
-def format_errors(error: ValidationError, root: type[Section], raw: Mapping[str, Any]) -> str:
-    """Return all problems of `raw`, a mapping to be validated as `root`, in one line."""
+def format_errors(error: ValidationError, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
+    """Return all problems of `raw`, the content of a file to be validated as `root`, in one line."""
     # a default that follows another key is skipped where that key is wrong: the key is named itself
     problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
     return "; ".join(dict.fromkeys(_describe(problem, root, raw) for problem in problems))
 
 
-def _describe(problem: Any, root: type[Section], raw: Mapping[str, Any]) -> str:
+def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
     """One problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
     loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
     path = " ".join(".".join(str(part) for part in loc).split()) or "file"
@@ -42,7 +41,7 @@ def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
     """Tell the file's own keys in a pydantic location from the names of union members."""
     part, node = loc[at], raw
     for step in loc[:at]:
-        if isinstance(node, Mapping) and step in node:
+        if (isinstance(node, Mapping) and step in node) or (isinstance(node, list) and isinstance(step, int)):
             node = node[step]
     in_file = isinstance(node, Mapping) and part in node
     is_last = at == len(loc) - 1 and not any(c in part for c in "[(") and part not in KINDS and part not in _TYPES
@@ -53,13 +52,18 @@ _TYPES = {"int", "float", "constrained-int", "constrained-float", "list"}
 _NO_SECTION = {"model_type", "model_attributes_type", "dict_type"}
 
 
-def _known_keys(root: type[Section], loc: tuple[Any, ...]) -> list[str]:
+def _known_keys(root: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
     section: Any = root
     for part in loc[:-1]:
         if part in KINDS:
             section = KINDS[part].params
         elif part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-                section = annotation
+            section = _section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the first section in a type such as `Section | None` or `list[Section]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for inner in get_args(annotation) if (found := _section_in(inner))), None)

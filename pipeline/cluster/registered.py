@@ -1,20 +1,23 @@
-"""Recurring runs: which there are, and stopping them."""
+"""What stays on the server: versions of the pipeline, and recurring runs."""
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from autoencoders.errors import UserError
 from pipeline.cluster.connection import Connection
-from pipeline.cluster.failures import Missing
+from pipeline.cluster.failures import Missing, Refused
 from pipeline.cluster.look import WORDS, stopped_at
+from pipeline.cluster.sending import equals, find_or_create
 from pipeline.cluster.times import clock, moment
 
 RECENT = 100
 """Runs among which the last one of each recurring run is looked for."""
 
 
-def list_all(connection: Connection) -> int:
+def list_recurring(connection: Connection) -> int:
     """Print all recurring runs, with the last run of each."""
     connection.require_namespace()
     found = list(_all(connection))
@@ -32,14 +35,14 @@ def list_all(connection: Connection) -> int:
     return 0
 
 
-def stop(connection: Connection, ident: str) -> int:
+def stop_recurring(connection: Connection, ident: str) -> int:
     """Have a recurring run start nothing more; what it is stays."""
     _with(connection, ident, lambda path: connection.post(f"{path}:disable"))
     print(f"Recurring run {ident} is stopped. Runs that it has started go on.")
     return 0
 
 
-def delete(connection: Connection, ident: str) -> int:
+def delete_recurring(connection: Connection, ident: str) -> int:
     """Delete a recurring run."""
     _with(connection, ident, connection.delete)
     print(f"Recurring run {ident} is deleted. Runs that it has started stay.")
@@ -85,3 +88,35 @@ def _schedule(one: dict[str, Any]) -> str:
 
 def _state(one: dict[str, Any]) -> str:
     return "stopped" if one.get("status") == "DISABLED" or one.get("mode") == "DISABLE" else "goes on"
+
+
+def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> int:
+    """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page."""
+    connection.require_namespace()
+    pipeline = find_or_create(connection, "pipelines", name, description=about)["pipeline_id"]
+    query = {"page_size": 1, "filter": equals("display_name", version)}
+    if connection.get(f"pipelines/{pipeline}/versions", **query).get("pipeline_versions"):
+        raise _exists(name, version)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pipeline.yaml"
+        file.write_text(compiled, encoding="utf-8")
+        try:
+            made = connection.upload(
+                "pipelines/upload_version", file, name=version, pipelineid=pipeline, description=description
+            )
+        except Refused as error:
+            raise (_exists(name, version) if error.status == CONFLICT else error) from None
+    print(f"Pipeline {name}, version {version}\n{description}")
+    page = f"{pipeline}/version/{made['pipeline_version_id']}"
+    print(f"KFP:    {connection.page('pipelines', page)}")
+    return 0
+
+
+CONFLICT = 409
+
+
+def _exists(name: str, version: str) -> UserError:
+    return UserError(
+        f"the pipeline {name} has a version {version} already, and versions do not change. Commit what is new, or name "
+        "another with --version."
+    )
