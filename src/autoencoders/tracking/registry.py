@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import autoencoders
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking.client import connect, local_database, require_server, tracking_uri
 from autoencoders.tracking.store import existing, is_missing
@@ -29,7 +28,8 @@ CODE = (
     "params/models.py", "params/sections.py", "pyfunc.py", "runtime/memory.py",
 )  # fmt: skip
 """What of this package a logged model needs and takes along."""
-IMPORT = re.compile(rf"^( *(?:from|import) ){autoencoders.__name__}\b", re.MULTILINE)
+PACKAGE = Path(__file__).parents[1]
+IMPORT = re.compile(rf"^( *(?:from|import) ){PACKAGE.name}\b", re.MULTILINE)
 """The part of a line that takes something from this package."""
 
 
@@ -169,14 +169,13 @@ def write_code(folder: Path) -> Path:
     The name holds a hash of the code: MLflow puts the package first in `sys.path` of whoever loads the model, where it
     must hide neither this package nor what another version logged.
     """
-    source = Path(autoencoders.__file__).parent
     texts = {
-        path.relative_to(source): path.read_text(encoding="utf-8")
+        path.relative_to(PACKAGE): path.read_text(encoding="utf-8")
         for pattern in CODE
-        for path in sorted(source.glob(pattern))
+        for path in sorted(PACKAGE.glob(pattern))
     }
     digest = hashlib.sha256("\0".join(f"{path}\0{text}" for path, text in texts.items()).encode()).hexdigest()
-    package = folder / f"{source.name}_{digest[:12]}"
+    package = folder / f"{PACKAGE.name}_{digest[:12]}"
     for path, text in texts.items():
         target = package / path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from autoencoders.errors import UserError
-from autoencoders.training.checkpoint_store import LocalStore, Unreachable, open_store
+from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
 from autoencoders.training.handover import Handover, RunMarks
 from autoencoders.training.other_checkpoints import FORMER, Damaged, read, remove_old, warn_of_others
 
@@ -22,6 +22,15 @@ POLL_INTERVAL = 10.0
 """Seconds between two checks whether another training has ended."""
 WARN_INTERVAL = 300.0
 """Seconds between two warnings that this one waits."""
+
+
+def open_store(path: Path | str) -> CheckpointStore:
+    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
+    if is_url(path):
+        from autoencoders.training.object_store import ObjectStore
+
+        return ObjectStore(path)
+    return LocalStore(Path(path))
 
 
 class Checkpoint:
