@@ -10,7 +10,8 @@ import pytest
 
 from autoencoders.errors import UserError
 from autoencoders.training import object_store
-from autoencoders.training.checkpoint_store import LocalStore, Unreachable, join_path, open_store
+from autoencoders.training.checkpoint import open_store
+from autoencoders.training.checkpoint_store import LocalStore, Unreachable, join_path
 from autoencoders.training.object_store import ObjectStore
 
 

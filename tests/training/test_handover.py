@@ -13,8 +13,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from autoencoders.errors import UserError
 from autoencoders.training import checkpoint, handover, object_store
-from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.checkpoint_store import LocalStore, Unreachable, open_store
+from autoencoders.training.checkpoint import Checkpoint, open_store
+from autoencoders.training.checkpoint_store import LocalStore, Unreachable
 from autoencoders.training.handover import Handover
 from autoencoders.training.object_store import LEASE, Lease
 

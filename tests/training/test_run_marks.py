@@ -11,7 +11,7 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from autoencoders.training.checkpoint_store import open_store
+from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks
 
 KILLED_PROCESS = "2147483646"

@@ -63,15 +63,6 @@ def join_path(root: Path | str, name: str) -> Path | str:
     return f"{checked_url(root)}/{name}" if is_url(root) else Path(root) / name
 
 
-def open_store(path: Path | str) -> CheckpointStore:
-    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
-    if is_url(path):
-        from autoencoders.training.object_store import ObjectStore
-
-        return ObjectStore(path)
-    return LocalStore(Path(path))
-
-
 def checked_url(text: str) -> str:
     """Return a URL without a slash at its end; raises `UserError` where it names no object store."""
     if re.match(r"(?!file:|local:)[a-z][a-z0-9+.-]*://[^/]", text):
