@@ -34,6 +34,7 @@ def test_the_kl_is_torch_s_and_never_negative(mu: np.ndarray, logvar: np.ndarray
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(kl_to_standard_normal(mu, logvar), found.numpy(), rtol=1e-12, atol=1e-12)
     assert kl_to_standard_normal(mu, logvar).min() >= 0
+    assert found.min().item() >= -1e-12
 
 
 @given(floats(-50, 50), floats(-30, 20), floats(-6, 6))
@@ -61,7 +62,7 @@ def test_shards_partition_a_batch_and_weigh_every_image_the_same(images: int, pr
 
 
 @given(st.floats(1e-6, 1), st.floats(0, 0.99), st.sampled_from(["constant", "cosine"]), st.integers(1, 5000), st.data())
-def test_the_learning_rate_rises_to_its_highest_and_stays_positive(
+def test_the_learning_rate_rises_then_falls_and_stays_positive(
     peak: float, warmup: float, schedule: Any, steps: int, data: st.DataObject
 ) -> None:
     section = Train(learning_rate=peak, warmup=warmup, schedule=schedule)
@@ -70,8 +71,10 @@ def test_the_learning_rate_rises_to_its_highest_and_stays_positive(
     assert 0 < rate <= peak
     if step + 1 < steps:
         following = learning_rate(section, step + 1, steps)
-        rises = step + 1 <= warmup * steps
-        assert following >= rate if rises or schedule == "constant" else following <= rate * (1 + 1e-12)
+        if step + 1 < warmup * steps or schedule == "constant":
+            assert following >= rate
+        elif step >= warmup * steps:  # in between, the highest rate may fall between two steps
+            assert following <= rate * (1 + 1e-12)
 
 
 @given(st.floats(1e-6, 1), st.integers(1, 5000))

@@ -15,22 +15,10 @@ import yaml
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.training.distributed import SINGLE_PROCESS, World
+from autoencoders.training.distributed import SINGLE_PROCESS
 
 
-@pytest.mark.parametrize("images", [1, 2, 3, 8, 20])
-def test_shards_are_the_rows_of_a_batch_and_weigh_every_image_the_same(images: int) -> None:
-    batch = torch.arange(1.0, images + 1)
-    worlds = [World(rank, 3) for rank in range(3)]
-    counts = [world.count(images) for world in worlds]
-    assert sum(counts) == images
-    rows = torch.cat([world.shard(batch)[:count] for world, count in zip(worlds, counts, strict=True)])
-    assert torch.equal(rows.sort().values, batch)
-    mean_of_processes = sum(world.shard(batch).mean().item() * world.weight(images) for world in worlds) / 3
-    assert mean_of_processes == pytest.approx(batch.mean().item())
-
-
-def test_one_process_has_all(prepared: Path) -> None:
+def test_one_process_has_all() -> None:
     batch = torch.arange(5)
     assert SINGLE_PROCESS.shard(batch) is batch
     assert (SINGLE_PROCESS.count(5), SINGLE_PROCESS.weight(5), SINGLE_PROCESS.is_main) == (5, 1.0, True)

@@ -16,6 +16,7 @@ from torch import nn
 from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
 from autoencoders.training.handover import Handover, RunMarks
+from autoencoders.training.object_store import ObjectStore
 from autoencoders.training.other_checkpoints import FORMER, Damaged, read, remove_old, warn_of_others
 
 POLL_INTERVAL = 10.0
@@ -145,6 +146,11 @@ class Checkpoint:
             remove_old(self.store, self.warn, everything=self.owner is not None)
         except Unreachable as error:
             self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")
+
+
+def open_store(where: Path | str) -> CheckpointStore:
+    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
+    return ObjectStore(where) if is_url(where) else LocalStore(Path(where))
 
 
 def size_limit(model: nn.Module) -> int:
