@@ -1,12 +1,11 @@
-"""Change the package in random places, one at a time, and print the changes that no test notices.
+"""Change the package in random places, one at a time in a copy, and print the changes that no test notices.
 
-cosmic-ray makes the changes. It needs a folder of its own, since its dependencies are not this project's:
+cosmic-ray makes the changes; its dependencies are not this project's, so it needs a folder of its own:
 
     uv pip install --target /tmp/cosmic-ray cosmic-ray
-    PYTHONPATH=/tmp/cosmic-ray python tests/mutants.py --count 60 --seed 0
-    PYTHONPATH=/tmp/cosmic-ray python tests/mutants.py evaluation stages/evaluate.py
+    PYTHONPATH=/tmp/cosmic-ray python tests/mutants.py evaluation stages/evaluate.py --count 60 --seed 0
 
-A survivor is a missing assertion, or a change that changes nothing. Each mutant is a copy: the checkout stays as it is.
+A survivor is a missing assertion, or a change that changes nothing.
 """
 
 import argparse
@@ -29,10 +28,9 @@ from cosmic_ray.plugins import get_operator, operator_names
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 ROOMS = ("stages", "evaluation", "training", "data/splits.py", "tracking")
-TOO_EASY = ("BitOr", "Variable", "ExceptionReplacer", "RemoveDecorator")
-"""Operators whose mutants mostly fail on import: `|` is in types, for one."""
-SECONDS = 900
-"""After so long a mutant counts as killed: it may never end."""
+TOO_EASY = ("BitOr", "Variable", "ExceptionReplacer", "RemoveDecorator")  # most fail on import: `|` is in types
+SECONDS = 900  # after which a mutant counts as killed: it may never end
+FAST = "not cluster and not faults and not image"
 
 
 class Mutant(NamedTuple):
@@ -69,18 +67,18 @@ def tests_of(file: Path) -> list[str]:
     return list(dict.fromkeys([*named, f"tests/{room}", "tests/evaluation", "tests/stages"]))
 
 
-def survives(mutant: Mutant, code: str) -> bool:
+def killer(mutant: Mutant, code: str) -> str | None:
+    """Return what pytest says of the first test that fails with the mutant; None where all pass."""
     with TemporaryDirectory() as folder:
         copy = shutil.copytree(PACKAGE, Path(folder) / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
         (copy / mutant.file.relative_to(PACKAGE)).write_text(code, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-xq", "-m", "not cluster and not faults and not image"]
+        command = [sys.executable, "-m", "pytest", "-xq", "-m", FAST, *tests_of(mutant.file)]
         environment = os.environ | {"PYTHONPATH": folder}
         try:
-            command += tests_of(mutant.file)
-            run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=SECONDS)
+            run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            return False
-        return run.returncode == 0
+            return "no end"
+        return (run.stdout + run.stderr).strip().splitlines()[-2] if run.returncode else None
 
 
 def main() -> None:
@@ -92,9 +90,9 @@ def main() -> None:
     for mutant in draw(options.paths, options.count, options.seed):
         before = mutant.file.read_text(encoding="utf-8")
         code = mutate_code(before, get_operator(mutant.operator)(), mutant.occurrence)
-        lives = survives(mutant, code)
-        survivors += lives
-        print(f"{'SURVIVES' if lives else 'killed'} {mutant.file.relative_to(PACKAGE)} {mutant.operator}", flush=True)
+        failure = killer(mutant, code)
+        survivors += failure is None
+        print(f"{mutant.file.relative_to(PACKAGE)}: {f'killed by {failure}' if failure else 'SURVIVES'}")
         print("\n".join(list(difflib.unified_diff(before.splitlines(), code.splitlines(), n=0))[2:]), flush=True)
     print(f"{survivors} survive")
 
