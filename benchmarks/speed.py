@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 from common import BENCHMARKS, CACHE, ROOT, command_line, load_images, machine, out_file, read_csv, some_of, write_csv
 from peers.clock import Measurement
-from speed_contenders import CONTENDERS, OWN, Contender
+from speed_contenders import CONTENDERS, OWN, SHORT_EPOCHS, Contender
 from speed_tables import tables_of
 
 from autoencoders.errors import UserError
@@ -83,7 +83,8 @@ def run_script(script: str, *, threads: int, quick: bool = False, **options: Any
     path = [str(BENCHMARKS), str(ROOT / "src"), str(CACHE / "peers")]
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": os.pathsep.join(path)}
     environment.pop("GOMP_SPINCOUNT", None)  # this project's scripts set it again, as its command does; peers do not
-    command = [sys.executable, str(BENCHMARKS / script), json.dumps({"quick": quick, **options})]
+    options |= {"quick": True, "epochs": SHORT_EPOCHS} if quick else {"quick": False}
+    command = [sys.executable, str(BENCHMARKS / script), json.dumps(options)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]

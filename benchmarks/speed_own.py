@@ -154,9 +154,8 @@ def measure_scaling(options: Options) -> list[Measurement]:
     precision = resolve_precision(settings.precision, CPU)
     base = training_images(options)[:SCALING_IMAGES]
     images = np.concatenate([base] * max(TIMES))
-    cases = {f"images × {times}": (times, 20) for times in TIMES} | {
-        f"latent {latent}": (1, latent) for latent in LATENTS
-    }
+    cases = {f"images × {times}": (times, 20) for times in TIMES}
+    cases |= {f"latent {latent}": (1, latent) for latent in LATENTS}
     rows = []
     # What the first training of a process pays for alone is in round 0.
     for turn, (subject, (times, latent)) in product(range(options["repeats"] + 1), cases.items()):

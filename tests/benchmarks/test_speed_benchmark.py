@@ -299,15 +299,9 @@ def test_other_tables_have_a_line_a_subject_and_a_column_a_metric() -> None:
     assert cells_of(text) == [["", "peak mb", "images per second"], ["train", "907", ""], ["limit", "", "5.00"]]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0.00"), (33_012, "33,000"), (14.96, "15.0"), (999.6, "1,000"), (0.012345, "0.0123"), (1, "1.00")],
-)
-def test_numbers_are_shown_to_three_digits(value: float, text: str) -> None:
-    assert format_number(value) == text
-
-
-def test_what_cannot_be_repeated_is_marked() -> None:
+def test_numbers_have_three_digits_and_what_cannot_be_repeated_is_marked() -> None:
+    values = {0: "0.00", 33_012: "33,000", 14.96: "15.0", 999.6: "1,000", 0.012345: "0.0123", 1: "1.00"}
+    assert {value: format_number(value) for value in values} == values
     assert format_runs(pd.Series([33_000, 33_012, 34_332])) == "33,000 ± 4 %"
     assert format_runs(pd.Series([10, 11, 9.5, 10.5, 8])) == "10.0 ± 20 % (!)"
     assert format_runs(pd.Series([7.0])) == "7.00"
