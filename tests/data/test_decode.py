@@ -135,7 +135,7 @@ def test_unreadable_images_are_left_out_and_counted(tmp_path, capsys):
     result = decoded(tmp_path, files, limit=0.6)
     assert result.paths == ["a.png", "z.png"]
     assert len(result.images) == 2
-    assert result.unreadable["big.png"] == "gigantic"
+    assert result.unreadable["big.png"] == "too many pixels"
     assert result.unreadable["broken.png"] == "not an image"
     assert "truncated" in result.unreadable["cut.jpg"]
     assert "left out: 3 of 5 images" in capsys.readouterr().out

@@ -114,7 +114,7 @@ def test_a_file_without_end_is_given_up(tmp_path, behaviour):
 
 def test_nothing_is_written_of_a_file_that_claims_to_be_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr(fetch, "_chunks", lambda raw: pytest.fail("read"))
-    with pytest.raises(FetchError, match="sends more than 1,073,741,824 bytes: another file"):
+    with pytest.raises(FetchError, match="sends more than 1,073,741,824 bytes, so it is another file"):
         attempt("claims much", tmp_path)
 
 

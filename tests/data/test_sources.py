@@ -179,7 +179,7 @@ def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):
     (tmp_path / "mirror").mkdir()
     with (tmp_path / "mirror/images.gz").open("wb") as file:
         file.truncate(10**12)
-    with pytest.raises(UserError, match="has a file of more than 1,073,741,824 bytes: another one"):
+    with pytest.raises(UserError, match="has a file of more than 1,073,741,824 bytes, so it is another file"):
         get(str(tmp_path / "mirror"), tmp_path)
 
 

@@ -167,7 +167,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 @contextmanager
 def bombs_refused() -> Iterator[None]:
-    """Make Pillow's warning of gigantic images an error, so that they are never decoded."""
+    """Make Pillow's warning of images with too many pixels an error, so that they are never decoded."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # remarks on odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -177,7 +177,7 @@ def bombs_refused() -> Iterator[None]:
 def unreadable_because(error: Exception) -> str:
     """Return in a few words why an image could not be decoded."""
     if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return "gigantic"
+        return "too many pixels"
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image"
     return reason(error)

@@ -71,7 +71,8 @@ def decode_all(
         images = spool(spooled, decoder.stream(rows), (channels or 3, height, width))
     _check_share(folder, decoder.unreadable, len(rows), max_unreadable)
     if channels is None:
-        print(f"data.channels is not set: {'every image is grey: 1' if decoder.all_grey else 'colour images: 3'}")
+        found = "every image is grey, so 1" if decoder.all_grey else "there are colour images, so 3"
+        print(f"data.channels is not set: {found}")
         # all three channels of grey images are the same
         images = images[:, :1] if decoder.all_grey else images
     for line in decoder.remarks.lines(FULL_SCALE):

@@ -196,7 +196,7 @@ class _Transfer(threading.Thread):
 
     def _check_size(self, size: int) -> None:
         if size > self._max_bytes:
-            raise FetchError(f"sends more than {self._max_bytes:,} bytes: another file")
+            raise FetchError(f"sends more than {self._max_bytes:,} bytes, so it is another file")
 
 
 def _leave_redirect(response: requests.Response, *unused: object, **ignored: object) -> None:

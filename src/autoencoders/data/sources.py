@@ -139,7 +139,7 @@ def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
     except OSError as error:
         raise FetchError(f"cannot be read ({error.strerror})") from error
     if size > file.max_bytes:
-        raise FetchError(f"has a file of more than {file.max_bytes:,} bytes: another one")
+        raise FetchError(f"has a file of more than {file.max_bytes:,} bytes, so it is another file")
     with atomic_file(target) as draft:
         shutil.copyfile(found[0], draft)
         verify(draft, file.digest)
