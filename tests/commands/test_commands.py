@@ -87,7 +87,7 @@ def test_samples_follow_the_seed(run: Run, trained: Path, tmp_path: Path) -> Non
 def test_samples_beyond_a_block_are_those_of_one_call(
     run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("api", "commands.sample"):
+    for module in ("inference", "commands.sample"):
         monkeypatch.setattr(f"autoencoders.{module}.BLOCK", 5)
     asked: list[int] = []
     sample = TrainedModel.sample
