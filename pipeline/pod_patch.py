@@ -36,7 +36,7 @@ def executor_input(
         artifact = {"name": "0000", "type": {"schemaTitle": kind}, "uri": _uri(name, name),
                     "metadata": {**held, **({"": more} if more else {})}}  # fmt: skip
         artifacts[name] = {"artifacts": [artifact] * (many if definition.get("isArtifactList") else 1)}
-    made = {name: one["artifactType"] for name, one in outputs.get("artifacts", {}).items()}
+    made = {name: definition["artifactType"] for name, definition in outputs.get("artifacts", {}).items()}
     made["executor-logs"] = {"schemaTitle": "system.Artifact"}
     return to_json(
         {
@@ -89,8 +89,8 @@ def pod_patch(container: Json, config: Json, component: Json, inputs: str) -> st
 
 
 def _variables(config: Json) -> Iterator[Json]:
-    for one in config.get("fieldPathAsEnv", []):
-        yield {"name": one["name"], "valueFrom": {"fieldRef": {"fieldPath": one["fieldPath"]}}}
+    for field in config.get("fieldPathAsEnv", []):
+        yield {"name": field["name"], "valueFrom": {"fieldRef": {"fieldPath": field["fieldPath"]}}}
     for secret in config.get("secretAsEnv", []):
         for key in secret["keyToEnv"]:
             reference = {
@@ -105,17 +105,20 @@ def _volumes(config: Json) -> tuple[list[Json], list[Json]]:
     """Return the volumes of a pod, and where they are mounted."""
     volumes: list[Json] = []
     mounts: list[Json] = []
-    for one in config.get("emptyDirMounts", []):
+    for volume in config.get("emptyDirMounts", []):
         volumes.append(
-            {"name": one["volumeName"], "emptyDir": {key: one[key] for key in ("medium", "sizeLimit") if key in one}}
+            {
+                "name": volume["volumeName"],
+                "emptyDir": {key: volume[key] for key in ("medium", "sizeLimit") if key in volume},
+            }
         )
-        mounts.append({"name": one["volumeName"], "mountPath": one["mountPath"]})
-    for one in config.get("secretAsVolume", []):
-        volumes.append({"name": one["secretName"], "secret": {"secretName": one["secretName"], "optional": True}})
-        mounts.append({"name": one["secretName"], "mountPath": one["mountPath"]})
-    for one in config.get("pvcMount", []):
-        volumes.append({"name": one["constant"], "persistentVolumeClaim": {"claimName": one["constant"]}})
-        mounts.append({"name": one["constant"], "mountPath": one["mountPath"]})
+        mounts.append({"name": volume["volumeName"], "mountPath": volume["mountPath"]})
+    for volume in config.get("secretAsVolume", []):
+        volumes.append({"name": volume["secretName"], "secret": {"secretName": volume["secretName"], "optional": True}})
+        mounts.append({"name": volume["secretName"], "mountPath": volume["mountPath"]})
+    for volume in config.get("pvcMount", []):
+        volumes.append({"name": volume["constant"], "persistentVolumeClaim": {"claimName": volume["constant"]}})
+        mounts.append({"name": volume["constant"], "mountPath": volume["mountPath"]})
     return volumes, mounts
 
 

@@ -39,9 +39,9 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])
 Folder = Annotated[str, StringConstraints(pattern=r"^/")]
 
 
-PENDING = 24 * 3600
+PENDING_SECONDS = 24 * 3600
 """Seconds for which an attempt may wait for a node, of which its `timeout` knows nothing."""
-LONGEST_ATTEMPT = 30 * 24 * 3600
+MAX_ATTEMPT_SECONDS = 30 * 24 * 3600
 """Seconds that an attempt without `timeout` is taken to last at most."""
 
 
@@ -150,8 +150,8 @@ class Placement(_Strict):
         if self.retry is None:
             return None
         waits = sum(seconds(self.retry.backoff) * self.retry.factor**n for n in range(self.retry.attempts))
-        attempt = seconds(self.timeout) if self.timeout else LONGEST_ATTEMPT
-        return int((self.retry.attempts + 1) * (attempt + PENDING) + waits)
+        attempt = seconds(self.timeout) if self.timeout else MAX_ATTEMPT_SECONDS
+        return int((self.retry.attempts + 1) * (attempt + PENDING_SECONDS) + waits)
 
 
 class Checkpoints(_Strict):
@@ -239,5 +239,5 @@ def load_profile(name: str, image: str | None = None) -> Profile:
     try:
         return Profile.model_validate({**raw, "image": image} if image else raw)
     except ValidationError as error:
-        source = "--image" if image and all(one["loc"] == ("image",) for one in error.errors()) else str(path)
+        source = "--image" if image and all(problem["loc"] == ("image",) for problem in error.errors()) else str(path)
         raise UserError(f"{source}: {format_errors(error, Profile, raw)}") from error

@@ -31,7 +31,7 @@ def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowS
         problems = _tasks(spec, spec["root"], values, "")
     for label, config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         container = spec["deploymentSpec"]["executors"][label]["container"]
-        problems += [f"{label.removeprefix('exec-')}: {one}" for one in _pod(container, config)]
+        problems += [f"{label.removeprefix('exec-')}: {problem}" for problem in _pod(container, config)]
     problems += _deadlines(spec, platform)
     if problems:
         raise UserError(f"a cluster would not run this pipeline. {'; '.join(problems)}.")
@@ -42,7 +42,7 @@ def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowS
 
 def _fits(size: WorkflowSize) -> None:
     """Raise `UserError` where what Kubernetes and Linux carry is too little."""
-    stage, largest = max(size.inputs.items(), key=lambda one: one[1])
+    stage, largest = max(size.inputs.items(), key=lambda stage: stage[1])
     if largest > ARGUMENT:
         raise UserError(
             f"the inputs of {stage} are about {largest // 1024} KiB, of which a process takes {ARGUMENT // 1024}. "
@@ -62,11 +62,11 @@ def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) 
         if not LABEL.fullmatch(name):
             problems.append(f"{where}: no name for a task in Kubernetes")
         given, missing = _given(task, values, outputs)
-        problems += [f"{where}: {one}" for one in missing]
+        problems += [f"{where}: {problem}" for problem in missing]
         items: list[Mapping[str, Any]] = [given]
         if iterator := task.get("parameterIterator"):
             items, wrong = _iterations(iterator, given)
-            problems += [f"{where}: {one}" for one in wrong]
+            problems += [f"{where}: {problem}" for problem in wrong]
         for item in items:
             resolved, wrong = _resolved(inner, where, item)
             problems += wrong
@@ -148,12 +148,12 @@ def _resolved(component: Json, where: str, given: Mapping[str, Any]) -> tuple[Js
 def _outputs(spec: Json, component: Json) -> Json:
     """Return a value of the right kind for each parameter that a component puts out."""
     definitions = component.get("outputDefinitions", {}).get("parameters", {})
-    return {name: KINDS[one["parameterType"]]() for name, one in definitions.items()}
+    return {name: KINDS[definition["parameterType"]]() for name, definition in definitions.items()}
 
 
 def _holds_null(value: Any) -> bool:
     if isinstance(value, dict | list):
-        return any(_holds_null(one) for one in (value.values() if isinstance(value, dict) else value))
+        return any(_holds_null(inner) for inner in (value.values() if isinstance(value, dict) else value))
     return value is None
 
 
@@ -167,21 +167,25 @@ def _lists(component: Json, where: str) -> list[str]:
     Of a list it never sees the others: where those come from the cache and the first does not, it fails.
     """
     artifacts = component.get("inputDefinitions", {}).get("artifacts", {})
-    if "dag" in component or not artifacts or not all(one.get("isArtifactList") for one in artifacts.values()):
+    if (
+        "dag" in component
+        or not artifacts
+        or not all(artifact.get("isArtifactList") for artifact in artifacts.values())
+    ):
         return []
     return [f"{where} has only lists of artifacts as inputs: give it one that is no list"]
 
 
 def _pod(container: Json, config: Json) -> list[str]:
     """Return what Kubernetes would refuse in the pod of a task."""
-    variables = Counter(one["name"] for one in container.get("env", ()))
-    variables.update(one["name"] for one in config.get("fieldPathAsEnv", ()))
+    variables = Counter(variable["name"] for variable in container.get("env", ()))
+    variables.update(variable["name"] for variable in config.get("fieldPathAsEnv", ()))
     variables.update(key["envVar"] for secret in config.get("secretAsEnv", ()) for key in secret["keyToEnv"])
     problems = [f"the variable {name} is set {count} times" for name, count in variables.items() if count > 1]
     problems += [f"the variable {name} is KFP's own" for name in variables if KFPS_OWN.fullmatch(name)]
-    volumes = Counter(one["constant"] for one in config.get("pvcMount", ()))
-    volumes.update(one["secretName"] for one in config.get("secretAsVolume", ()))
-    volumes.update(one["volumeName"] for one in config.get("emptyDirMounts", ()))
+    volumes = Counter(volume["constant"] for volume in config.get("pvcMount", ()))
+    volumes.update(volume["secretName"] for volume in config.get("secretAsVolume", ()))
+    volumes.update(volume["volumeName"] for volume in config.get("emptyDirMounts", ()))
     for name, count in volumes.items():
         if count > 1:
             problems.append(f"{name} is mounted {count} times, which KFP cannot do")
@@ -189,8 +193,8 @@ def _pod(container: Json, config: Json) -> list[str]:
             problems.append(
                 f"{name} cannot be mounted: its name must be lower-case letters, digits and hyphens, at most 63"
             )
-    paths = Counter(one["mountPath"].rstrip("/") for mounts in ("pvcMount", "secretAsVolume", "emptyDirMounts")
-                    for one in config.get(mounts, ()))  # fmt: skip
+    paths = Counter(volume["mountPath"].rstrip("/") for mounts in ("pvcMount", "secretAsVolume", "emptyDirMounts")
+                    for volume in config.get(mounts, ()))  # fmt: skip
     return problems + [f"{count} volumes are mounted at {path}" for path, count in paths.items() if count > 1]
 
 

@@ -49,7 +49,9 @@ def estimate(
 
 def models_within_limit(spec: Json, platform: Json) -> int:
     """Return up to how many models, of the pipeline's default ones, KFP's task list lives to the end of a run."""
-    arguments = {name: one["defaultValue"] for name, one in spec["root"]["inputDefinitions"]["parameters"].items()}
+    arguments = {
+        name: definition["defaultValue"] for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
+    }
     one, two = (
         estimate(spec, platform, {**arguments, "models_params": arguments["models_params"][:1] * count}).total
         for count in (1, 2)
@@ -61,7 +63,9 @@ class _Run:
     def __init__(self, spec: Json, platform: Json, arguments: Mapping[str, Any], metadata: Mapping[str, int]) -> None:
         self._spec, self._metadata = spec, metadata
         self._arguments = arguments
-        self._containers = {name: one["container"] for name, one in spec["deploymentSpec"]["executors"].items()}
+        self._containers = {
+            name: executor["container"] for name, executor in spec["deploymentSpec"]["executors"].items()
+        }
         self._platform = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
         self._many = max((len(value) for value in arguments.values() if isinstance(value, list)), default=1)
         self._patches: dict[str, int] = {}
@@ -115,11 +119,13 @@ class _Run:
         nodes += _driver(f"{name}(0).iteration-driver", "system-dag-driver", driver)
         nodes.append(_node(f"{name}(0).iteration-iterations", "TaskGroup", "comp-for-loop-1-iteration", {}, len(items)))
         for at, item in enumerate(items):
-            one = f"{name}(0).iteration-iterations({at}:{at})"
-            nodes += _twins(one, "comp-for-loop-1-iteration", {"parent-dag-id": "000", "iteration-index": str(at)}, 1)
-            nodes += _driver(f"{one}(0).iteration-item-driver", "system-dag-driver", driver)
+            iteration = f"{name}(0).iteration-iterations({at}:{at})"
+            nodes += _twins(
+                iteration, "comp-for-loop-1-iteration", {"parent-dag-id": "000", "iteration-index": str(at)}, 1
+            )
+            nodes += _driver(f"{iteration}(0).iteration-item-driver", "system-dag-driver", driver)
             values = {**given, iterator["itemInput"]: item}
-            nodes += self._dag(f"{one}(0).iteration-item", "comp-for-loop-1", component, values)
+            nodes += self._dag(f"{iteration}(0).iteration-item", "comp-for-loop-1", component, values)
         return nodes
 
     def _container(self, name: str, stage: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
@@ -145,7 +151,7 @@ class _Run:
     def _specification(self) -> int:
         """Return the bytes of the Workflow's own description: components, containers, tasks and templates."""
         parts = [*self._spec["components"].values(), self._spec["root"], *self._containers.values()]
-        values = [to_json(one) for one in (*parts, *self._platform.values())]
+        values = [to_json(part) for part in (*parts, *self._platform.values())]
         tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]
         return (
             _size({"arguments": values, "tasks": [to_json(task) for task in tasks]}) + TEMPLATES + len(tasks) * DAG_TASK

@@ -138,8 +138,8 @@ def test_every_explanation_is_of_an_option() -> None:
 
 
 def test_the_limits_in_the_help_are_those_of_the_commands() -> None:
-    assert f"1 to {sample.MOST:,}" in cli.USE_OPTIONS["n"]
-    assert f"2 to {interpolate.MOST_STEPS}" in cli.USE_OPTIONS["steps"]
+    assert f"1 to {sample.MAX_IMAGES:,}" in cli.USE_OPTIONS["n"]
+    assert f"2 to {interpolate.MAX_STEPS}" in cli.USE_OPTIONS["steps"]
 
 
 def test_a_full_disk_is_a_user_s_matter(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ BLOCKED = timedelta(seconds=30)
 """After this, that nothing can run is said."""
 REMIND = timedelta(minutes=10)
 """After this it is said again, then after twice as long, and so on."""
-FEW = 6
+MAX_NAMES = 6
 MIN_WIDTH = 15
 STOPPING = timedelta(minutes=2)
 """For so long a run that was told to stop is waited for."""
@@ -113,8 +113,8 @@ class Follower:
                 self.notes.add(cure)
                 print(f"{'':{len('00:00:00') + 2 + width}}  {cure}", flush=True)
         if skipped:
-            more = [f"{len(skipped) - FEW} more"] if len(skipped) > FEW else []
-            self._print(f"not run: {join_words([*skipped[:FEW], *more])}")
+            more = [f"{len(skipped) - MAX_NAMES} more"] if len(skipped) > MAX_NAMES else []
+            self._print(f"not run: {join_words([*skipped[:MAX_NAMES], *more])}")
 
     def _tell_progress(self, look: Look) -> None:
         """Tell what is known where KFP's list of tasks stands still."""

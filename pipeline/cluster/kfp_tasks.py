@@ -67,14 +67,14 @@ def full_names(shown: Iterable[str], ids: Iterable[str]) -> dict[str, str]:
     workflow = next((name for name in shown if any(node.rpartition("-")[0] == name for node in open_ids)), None)
     if workflow is None:
         return {}
-    plain = [f".{one}" for one in shown if not one.endswith(")")]
-    numbered = [one for one in shown if one.endswith(")")]  # an attempt or an iteration: beside what it is of
+    plain = [f".{name}" for name in shown if not name.endswith(")")]
+    numbered = [name for name in shown if name.endswith(")")]  # an attempt or an iteration: beside what it is of
     names = {workflow: workflow}
     todo = [workflow]
     while todo and open_ids:
         name = todo.pop()
         last, start = name.rpartition(".")[2], fnv1a(name)
-        for tail in plain + [one[len(last) :] for one in numbered if one.startswith(f"{last}(")]:
+        for tail in plain + [attempt[len(last) :] for attempt in numbered if attempt.startswith(f"{last}(")]:
             node = f"{workflow}-{fnv1a(tail, start)}"
             if node in open_ids:
                 open_ids.remove(node)

@@ -27,7 +27,7 @@ QUIET = timedelta(minutes=5)
 """After so long without a change, a long list may stand still, or a task may just take its time."""
 SLOW = 30.0
 """Seconds after which the events of a pod whose container is being made are worth a look."""
-FEW = 5
+MAX_PODS = 5
 """Pods whose events are looked at."""
 OR_REUSED = "or reused"
 """Said of tasks of a run that succeeded which KFP's list of tasks does not know to have ended."""
@@ -169,7 +169,7 @@ class Watcher:
             if node.pod and node.phase == "Pending" and node.message == "ContainerCreating"
             and node.started and (now - node.started).total_seconds() > SLOW
         ]  # fmt: skip
-        return {pod: trouble for pod in slow[:FEW] if (trouble := self.kube.mount_trouble(pod))}
+        return {pod: trouble for pod in slow[:MAX_PODS] if (trouble := self.kube.mount_trouble(pod))}
 
 
 def _settled(task: TaskView, look: Look) -> TaskView:

@@ -165,7 +165,7 @@ MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], Place], Reason]]] = 
 """What is looked for in a message, and what it means, with its named groups put in; the first that is found holds."""
 
 
-SHOWN = 15
+N_LINES_SHOWN = 15
 """Lines of a log that are shown."""
 LAUNCHER = re.compile(r"[IWEF]\d{4} \d\d:\d\d:\d\d|time=\S+ level=|{\"time\":|Error: exit status")
 """Beginnings of lines that KFP's launcher and Argo write around what the task itself says."""
@@ -187,4 +187,4 @@ def error_line(lines: Sequence[str]) -> str:
 def last_lines(lines: Sequence[str]) -> list[str]:
     """Return the last lines that the task itself wrote, or, where it wrote none, the last of all."""
     own = [line for line in lines if line.strip() and not LAUNCHER.match(line)]
-    return [line.rstrip() for line in (own or [line for line in lines if line.strip()])[-SHOWN:]]
+    return [line.rstrip() for line in (own or [line for line in lines if line.strip()])[-N_LINES_SHOWN:]]

@@ -26,9 +26,11 @@ def list_recurring(connection: Connection) -> int:
         return 0
     last = _last_runs(connection)
     rows = [("ID", "SCHEDULE", "STATE", "LAST RUN", "NAME")]
-    for one in found:
-        ident = one["recurring_run_id"]
-        rows.append((ident, _schedule(one), _state(one), last.get(ident, ""), one.get("display_name", "")))
+    for recurring in found:
+        ident = recurring["recurring_run_id"]
+        rows.append(
+            (ident, _schedule(recurring), _state(recurring), last.get(ident, ""), recurring.get("display_name", ""))
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -78,16 +80,16 @@ def _last_runs(connection: Connection) -> dict[str, str]:
     return found
 
 
-def _schedule(one: dict[str, Any]) -> str:
-    trigger = one.get("trigger") or {}
+def _schedule(recurring: dict[str, Any]) -> str:
+    trigger = recurring.get("trigger") or {}
     if cron := (trigger.get("cron_schedule") or {}).get("cron"):
         return str(cron)
     seconds = (trigger.get("periodic_schedule") or {}).get("interval_second")
     return f"every {seconds} s" if seconds else ""
 
 
-def _state(one: dict[str, Any]) -> str:
-    return "stopped" if one.get("status") == "DISABLED" or one.get("mode") == "DISABLE" else "goes on"
+def _state(recurring: dict[str, Any]) -> str:
+    return "stopped" if recurring.get("status") == "DISABLED" or recurring.get("mode") == "DISABLE" else "goes on"
 
 
 def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> int:

@@ -211,4 +211,4 @@ def _claims(profile: Profile) -> dict[str, str]:
 
 def _secrets(profile: Profile) -> set[str]:
     """Return the secrets without which pods do not start."""
-    return {one.secret for stage in component_names() for one in profile.of(stage).secret_env if not one.optional}
+    return {env.secret for stage in component_names() for env in profile.of(stage).secret_env if not env.optional}

@@ -89,7 +89,7 @@ def _header(look: Look) -> str:
     return f"{look.name}: {look.word}{f' since {clock(since)}, {duration(look.at - since)}' if since else ''}"
 
 
-FEW = 3
+MAX_LOGS = 3
 """Failures whose logs are read."""
 COUNTED = {
     State.DONE: "done", State.REUSED: "reused", OR_REUSED: "done or reused", State.FAILED: "failed",
@@ -147,7 +147,11 @@ def _failures(look: Look, watcher: Watcher) -> list[Failure]:
     found: list[Failure] = []
     for task in (task for task in look.tasks if task.state == State.FAILED):
         failure = Failure([task], task.reason.text, task.reason.cure) if task.reason else Failure([task])
-        if not look.blind and len(found) < FEW and (_says_little(task) or failure.text not in [f.text for f in found]):
+        if (
+            not look.blind
+            and len(found) < MAX_LOGS
+            and (_says_little(task) or failure.text not in [f.text for f in found])
+        ):
             failure = _with_log(failure, watcher)
         if same := next((other for other in found if other.text == failure.text), None):
             same.tasks.append(task)

@@ -18,7 +18,7 @@ UNSEEN = 45.0
 """Seconds after which a pod that KFP's API does not report as running is said to wait."""
 SKEW = timedelta(seconds=5)
 """By so much the clocks of a cluster's parts may differ."""
-FEW = 3
+MAX_NAMES = 3
 """Names that are listed before "and more"."""
 MAY_GO_ON = "may be tried again"
 """Said of a task whose last attempt failed, until Argo says whether there is another."""
@@ -78,8 +78,10 @@ def _after(path: Path, spec: Spec, tasks: Mapping[Path, TaskView]) -> str:
             for name in (task.after if task else ())
             if (other := spec.at((*above, (name, None)))) and not _is_done((*above, (name, None)), tasks)
         ]
+        if len(left) > MAX_NAMES + 1:
+            left = [*left[:MAX_NAMES], f"{len(left) - MAX_NAMES} more"]
         if left:
-            return f"after {join_words([*left[:FEW], f'{len(left) - FEW} more'] if len(left) > FEW + 1 else left)}"
+            return f"after {join_words(left)}"
     return ""
 
 

@@ -200,7 +200,7 @@ def test_a_strange_image_ranks_first_and_is_flagged(
 def test_a_long_list_is_cut_short_on_the_terminal(
     run: Run, trained: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoencoders.commands.anomalies.MOST_LINES", 2)
+    monkeypatch.setattr("autoencoders.commands.anomalies.MAX_LINES", 2)
     done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all.csv")
     assert len([line for line in done.out.splitlines() if "number-" in line]) == 2
     assert "… and 4 more\n" in done.out

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -208,3 +209,18 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
 
 def test_a_chosen_device_is_one_device() -> None:
     assert (launch._gpus("cpu"), launch._gpus("cuda:1")) == (1, 1)
+
+
+def test_what_a_process_is_set_up_with_comes_from_calls_not_from_imports() -> None:
+    program = (
+        "import os, signal; before = dict(os.environ); from autoencoders import cli\n"
+        "from autoencoders.kubeflow import artifacts, inputs, launch, pages, trainjob\n"
+        "assert dict(os.environ) == before and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
+        "launch.begin()\n"
+        "assert os.environ['GOMP_SPINCOUNT'] == '3000' and signal.getsignal(signal.SIGTERM) != signal.SIG_DFL"
+    )
+    environment = {
+        name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    }
+    pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KFP_RUN_ID": "a-run"}
+    subprocess.run([sys.executable, "-c", program], env={**environment, **pod}, check=True)

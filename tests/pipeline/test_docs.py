@@ -77,7 +77,7 @@ def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         _parser().parse_args(["submit", "--help"])
     known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
-    told = {option.split()[0] for option in rows("the run alone;") if option.startswith("-")}
+    told = {option.split()[0] for option in rows("alone; `status` shows it again") if option.startswith("-")}
     assert told | {"--help", "--params", "--host", "--profile", "--image"} == known
 
 

@@ -13,7 +13,7 @@ from autoencoders.inference import TrainedModel, load_model
 
 MARK = b"image,mse,"
 """What the CSV begins with."""
-MOST_LINES = 20
+MAX_LINES = 20
 """Images printed; the CSV holds all."""
 SCORES = {"mse": ("MSE", ".5f"), "neg_elbo": ("−ELBO", ".1f")}
 """Column → (heading, digits); the first ranks the images."""
@@ -45,18 +45,18 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
 
 def _shown(table: pd.DataFrame, trained: TrainedModel) -> str:
     """Return the table for a terminal, scores above their threshold marked with an asterisk."""
-    columns = {"image": table["image"][:MOST_LINES].map(printable)}
+    columns = {"image": table["image"][:MAX_LINES].map(printable)}
     limits, counts = [], []
     for name, (heading, digits) in SCORES.items():
         if name in table:
             marks = table[f"{name}_flagged"].map({True: "*", False: " "})
-            columns[heading] = (table[name].map(f"{{:{digits}}}".format) + marks)[:MOST_LINES]
+            columns[heading] = (table[name].map(f"{{:{digits}}}".format) + marks)[:MAX_LINES]
             limits.append(f"{heading} {trained.thresholds[name]:{digits}}")
             counts.append(f"{table[f'{name}_flagged'].sum()} by {heading}")
     text = pd.DataFrame(columns).to_markdown(
         tablefmt="simple", index=False, disable_numparse=True, colalign=["left"] + ["right"] * len(limits)
     )
-    more = f"… and {len(table) - MOST_LINES} more\n" if len(table) > MOST_LINES else ""
+    more = f"… and {len(table) - MAX_LINES} more\n" if len(table) > MAX_LINES else ""
     share = f"{trained.thresholds['quantile'] * 100:g} % of its validation images lie below"
     return (
         f"{text}\n{more}* above the threshold of {trained.name} ({share}): {', '.join(limits)}.\n"

@@ -19,7 +19,7 @@ from autoencoders.files.reading import open_file, reason
 FORMAT = 1
 MARK = b"codes.npy"
 """What a file of codes has near its beginning, the name of the first of its arrays."""
-MOST_BYTES = 2**31
+MAX_BYTES = 2**31
 """Of a file of codes: those of a few million images."""
 
 
@@ -45,7 +45,7 @@ def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise ValueError("it is larger than any file of codes")
             codes, files, by, made_by, form = (
                 _read_array(archive, name) for name in ("codes", "files", "model", "weights_sha256", "format")

@@ -9,7 +9,7 @@ from autoencoders.inference import load_model
 from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
 
-MOST_STEPS = 200
+MAX_STEPS = 200
 """Images in one picture."""
 
 
@@ -19,8 +19,8 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
     They are decoded from the straight line between the two codes. `model` is the folder of a trained model, or an
     MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
-    if not 2 <= steps <= MOST_STEPS:
-        raise UserError(f"--steps must be from 2 to {MOST_STEPS}, found {steps}.")
+    if not 2 <= steps <= MAX_STEPS:
+        raise UserError(f"--steps must be from 2 to {MAX_STEPS}, found {steps}.")
     trained = load_model(model)
     [ends] = read_pictures([a, b], trained)
     with new_folder(out) as draft:

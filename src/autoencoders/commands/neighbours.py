@@ -15,7 +15,7 @@ from autoencoders.inference import BLOCK, Neighbours, load_model
 from autoencoders.plots.sheets import MAX_QUERIES, retrieved
 from autoencoders.plots.style import save
 
-MOST_LINES = 20
+MAX_LINES = 20
 """Images of which the neighbours are printed."""
 
 
@@ -74,8 +74,8 @@ def _shown(table: pd.DataFrame, count: int) -> str:
         for row in table.to_dict("records")
     ]
     lines = [[printable(table["image"][start]), *cells[start : start + count]] for start in range(0, len(cells), count)]
-    wide = pd.DataFrame(lines[:MOST_LINES], columns=["image", *(str(rank + 1) for rank in range(count))])
+    wide = pd.DataFrame(lines[:MAX_LINES], columns=["image", *(str(rank + 1) for rank in range(count))])
     text = wide.to_markdown(tablefmt="simple", index=False, disable_numparse=True)
-    more = f"… and {len(lines) - MOST_LINES} more images\n" if len(lines) > MOST_LINES else ""
+    more = f"… and {len(lines) - MAX_LINES} more images\n" if len(lines) > MAX_LINES else ""
     first = "class, " if table["class"].any() else ""
     return f"{text}\n{more}In a cell: {first}Euclidean distance of the codes, # number in the test split."

@@ -25,9 +25,9 @@ from autoencoders.files.results import write_csv
 from autoencoders.inference import BLOCK, TrainedModel
 from autoencoders.runtime.process import tell
 
-MOST_NAMED = 100
+MAX_FILES_NAMED = 100
 """Files in one message."""
-LONGEST_WORD = 150
+MAX_NAME_BYTES = 150
 """Bytes of an image's name in that of a picture."""
 REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
 
@@ -84,10 +84,10 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
 
 def _told(unusable: Mapping[Path, _UnusableError], files: int) -> str:
     """Return one line about all files that cannot be used, of which there are `files` with the others."""
-    lines = [f"{file} {error}" for file, error in list(unusable.items())[:MOST_NAMED]]
+    lines = [f"{file} {error}" for file, error in list(unusable.items())[:MAX_FILES_NAMED]]
     if len(unusable) == 1:
         return f"{lines[0]}. {next(iter(unusable.values())).cure}"
-    more = f"; and {len(unusable) - MOST_NAMED:,} more" if len(unusable) > MOST_NAMED else ""
+    more = f"; and {len(unusable) - MAX_FILES_NAMED:,} more" if len(unusable) > MAX_FILES_NAMED else ""
     cures = " ".join(dict.fromkeys(error.cure for error in unusable.values()))
     return f"{len(unusable):,} of {files:,} images cannot be used: {'; '.join(lines)}{more}. {cures}"
 
@@ -127,7 +127,7 @@ def _word(name: str) -> str:
     """Return a path as part of a file's name, of any alphabet, but not longer than a file system takes."""
     parts = [part for part in name.split("/") if part not in ("", "..")]
     plain = "".join(letter if letter.isprintable() else "_" for letter in "-".join(parts))
-    return plain.encode()[-LONGEST_WORD:].decode(errors="ignore")
+    return plain.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
 
 
 def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 from autoencoders.runtime.progress import progress
 
-MOST = 100_000
+MAX_IMAGES = 100_000
 """Images that one call writes."""
 
 
@@ -24,8 +24,8 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
     """
     if not 0 <= seed < 2**31:
         raise UserError(f"--seed must be from 0 to {2**31 - 1}, found {seed}.")
-    if not 1 <= n <= MOST:
-        raise UserError(f"--n must be from 1 to {MOST:,}, found {n}.")
+    if not 1 <= n <= MAX_IMAGES:
+        raise UserError(f"--n must be from 1 to {MAX_IMAGES:,}, found {n}.")
     trained, generator = load_model(model), torch.Generator().manual_seed(seed)
     names, first = iter(numbered([""] * n)), None
     with new_folder(out) as draft:

@@ -34,21 +34,27 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     from autoencoders.tracking.lineage import run_urls
 
     folder = single_subfolder(model)
-    described, run_id = _description(folder), _run_of(folder)
-    name = described["name"]
+    description, run_id = _description(folder), _run_of(folder)
+    name = description["name"]
     # Each task that reads the model carries this in its pod's description: no more than tells which it is.
     model.metadata.update(display_name=f"model: {name}", mlflow_run=run_id)
-    lines = [f"# {name}", "", keep_units_together(_training_in_words(described, folder)), "", *_validation(described)]
+    lines = [
+        f"# {name}",
+        "",
+        keep_units_together(_training_paragraph(description, folder)),
+        "",
+        *_validation(description),
+    ]
     if (folder / "history.csv").exists():
-        lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(described, folder)})"]
+        lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(description, folder)})"]
     links = [f"[{what}]({page})" for what, page in run_urls({"the model's run": run_id}).items()]
     where = f"In MLflow: {' · '.join(links)}" if links else f"In MLflow: run `{run_id}`"
     _write(summary, "\n".join([*lines, "", where, ""]))
 
 
-def _training_in_words(described: Mapping[str, Any], folder: Path) -> str:
-    entry, settings = described["model"], described["train"]
-    size = f"{entry['latent']} latent dimensions, {described['parameters']:,} parameters"
+def _training_paragraph(description: Mapping[str, Any], folder: Path) -> str:
+    entry, settings = description["model"], description["train"]
+    size = f"{entry['latent']} latent dimensions, {description['parameters']:,} parameters"
     if settings is None:
         return f"Fitted to the training images: {size}."
     from autoencoders.model_folder.history import read_history
@@ -57,27 +63,27 @@ def _training_in_words(described: Mapping[str, Any], folder: Path) -> str:
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     return (
         f"{size}. {len(rows)} of {settings['epochs']} epochs in {format_number(seconds)} seconds on "
-        f"{described['hardware']}; the weights kept are of epoch {described['best_epoch']}."
+        f"{description['hardware']}; the weights kept are of epoch {description['best_epoch']}."
     )
 
 
-def _validation(described: Mapping[str, Any]) -> list[str]:
-    rows = [(key.removeprefix("val/"), format_number(value)) for key, value in described["validation"].items()]
+def _validation(description: Mapping[str, Any]) -> list[str]:
+    rows = [(key.removeprefix("val/"), format_number(value)) for key, value in description["validation"].items()]
     return _markdown_table(["validation", "value"], rows)
 
 
-def _curve(described: Mapping[str, Any], folder: Path) -> str:
+def _curve(description: Mapping[str, Any], folder: Path) -> str:
     """Return the losses by epoch as PNG, in base 64."""
     import pandas as pd
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from autoencoders.plots.curves import loss_curves
 
-    entry = described["model"]
+    entry = description["model"]
     squared = entry.get("loss") == "mse"
     kind = entry.get("likelihood", "bernoulli").capitalize()
     unit = "squared error per image" if squared else f"nats per image ({kind})"
-    name = described["name"]
+    name = description["name"]
     figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: unit})
     file = io.BytesIO()
     FigureCanvasAgg(figure)
@@ -139,8 +145,8 @@ def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     models, _, _ = gathered(results)
     runs = _runs(models) | {name: rung_id(Path(rungs.path) / name) for name in RUNGS}
     links = [f"- [{name}]({address})" for name, address in run_urls(runs).items()]
-    told = ["The runs in MLflow:", "", *links] if links else [f"The runs are in {without_password(tracking_uri())}."]
-    _write(page, "\n".join([*told, ""]))
+    lines = ["The runs in MLflow:", "", *links] if links else [f"The runs are in {without_password(tracking_uri())}."]
+    _write(page, "\n".join([*lines, ""]))
 
 
 def show_data_card(page: Artifact, card: Artifact) -> None:
@@ -166,16 +172,16 @@ def show_ladder(page: Artifact, rungs: Artifact) -> None:
     parts = []
     for name in RUNGS:
         folder = Path(rungs.path) / name
-        told = read_rung(folder)
-        parts += [f"<h2>{html.escape(told['title'])}</h2>", f"<p><em>{html.escape(told['claim'])}</em></p>"]
-        parts += [_figure(picture(file, told["alt"])) for file in folder.glob("figure.png")]
-        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in told["story"]]
+        rung = read_rung(folder)
+        parts += [f"<h2>{html.escape(rung['title'])}</h2>", f"<p><em>{html.escape(rung['claim'])}</em></p>"]
+        parts += [_figure(picture(file, rung["alt"])) for file in folder.glob("figure.png")]
+        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in rung["story"]]
     _write_page(page, "The ladder", parts)
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    described: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    return described
+    description: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    return description
 
 
 def _run_of(folder: Path) -> str:

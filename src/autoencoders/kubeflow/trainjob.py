@@ -34,7 +34,7 @@ RIGHTS = (
     "Give the pipeline's service account a Role that may get trainingruntimes and clustertrainingruntimes; create, get "
     "and delete trainjobs (all of trainer.kubeflow.org); and list pods."
 )
-LONGEST = 7 * 24 * 3600
+MAX_SECONDS = 7 * 24 * 3600
 """Seconds that a task waits for a job; the profile's `timeout` ends it before."""
 NODE = "node"
 """Name of the job and the container that train, in the runtime `torch-distributed`."""
@@ -72,7 +72,7 @@ def _run(client: "TrainerClient", settings: Mapping[str, Any], options: list[str
     try:
         _create(client, name, settings, options)
         print(f"TrainJob {name}: {settings['nodes']} nodes, {settings['processes']} processes on each", flush=True)
-        client.wait_for_job_status(name, timeout=LONGEST, polling_interval=settings.get("interval", 10))
+        client.wait_for_job_status(name, timeout=MAX_SECONDS, polling_interval=settings.get("interval", 10))
     except (RuntimeError, TimeoutError) as error:
         raise UserError(f"TrainJob {name}: {_reason(error)}") from None
     finally:
@@ -132,7 +132,7 @@ def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], opt
 
 def _environment(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add to the variables of the settings those that this very task has."""
-    known = {one["name"] for one in env} | filled  # the latter from a secret, which the nodes have, too
+    known = {variable["name"] for variable in env} | filled  # the latter from a secret, which the nodes have, too
     return env + [
         {"name": name, "value": os.environ[name]} for name in OF_TASK if name not in known and name in os.environ
     ]

@@ -17,7 +17,7 @@ from autoencoders.runtime.memory import is_out_of_memory
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """Exit code where nobody reads what is printed any more, as in `… | head`: a shell's for what SIGPIPE ends."""
 INTERRUPTED = 128 + signal.SIGINT
-GO_ON = "interrupted: run the same command again to go on"
+RESUME_HINT = "interrupted: run the same command again to go on"
 STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
 """Exit codes of a process that was stopped from outside."""
 
@@ -61,7 +61,7 @@ def exit_code(call: Callable[[], object]) -> int:
         if not _stop_code:
             raise
         if _stop_code == INTERRUPTED:
-            tell(GO_ON)
+            tell(RESUME_HINT)
         sys.exit(_stop_code)
     finally:
         _stop_code = 0
@@ -76,7 +76,7 @@ def _code(call: Callable[[], object]) -> int:
         tell(f"error: {printable(str(error))}")
         return 2
     except KeyboardInterrupt:
-        tell(GO_ON)
+        tell(RESUME_HINT)
         return INTERRUPTED
     except BrokenPipeError:
         if not drop_lost_outputs():

@@ -18,7 +18,7 @@ def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
 
 
 def close_bars() -> None:
-    """Close the bars whose work has failed, so that what is told of it has a line of its own."""
+    """Close the bars whose work has failed, so that the error message has a line of its own."""
     for bar in list(getattr(tqdm, "_instances", ())):
         bar.close()
 
@@ -51,11 +51,11 @@ class Lines:
         pass
 
     def set_postfix_str(self, text: str) -> None:
-        """Say what is being worked on."""
+        """Set the text for what is being worked on."""
         self._of = f", {text}"
 
     def update(self, count: int = 1) -> None:
-        """Count further work that is done, and tell of it now and then."""
+        """Count further work that is done, and print it now and then."""
         self._done += count
         now = time.monotonic()
         if now - self._last < EVERY:
@@ -91,7 +91,7 @@ class EpochProgress:
         )
         self._epoch, self._step = begun, 0
         self._seconds: list[float] = []
-        self._untold = ""
+        self._last_line = ""
         self._began = self._last = time.monotonic()
 
     def __enter__(self) -> "EpochProgress":
@@ -99,8 +99,8 @@ class EpochProgress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._bar.close()
-        if self._untold and kind is None:  # of the last epoch, which only now is known to be that
-            _print(self._untold)
+        if self._last_line and kind is None:  # of the last epoch, which only now is known to be that
+            _print(self._last_line)
 
     def on_batch(self) -> None:
         """Count a step."""
@@ -120,11 +120,11 @@ class EpochProgress:
             return
         self._seconds.append(row["seconds"])
         mean = sum(self._seconds) / len(self._seconds)
-        self._untold = f"{self._name}: {text}, {_duration(mean)} an epoch"
+        self._last_line = f"{self._name}: {text}, {_duration(mean)} an epoch"
         if len(self._seconds) == 1 or time.monotonic() - self._last >= EVERY:
             left = (self._epochs - self._epoch) * mean
-            self._tell(f"{self._untold}, about {_duration(left)} left" if left else self._untold)
-            self._untold = ""
+            self._tell(f"{self._last_line}, about {_duration(left)} left" if left else self._last_line)
+            self._last_line = ""
 
     def _tell(self, line: str) -> None:
         self._last = time.monotonic()
