@@ -25,15 +25,6 @@ WARN_INTERVAL = 300.0
 """Seconds between two warnings that this one waits."""
 
 
-def open_store(path: Path | str) -> CheckpointStore:
-    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
-    if is_url(path):
-        from autoencoders.training.object_store import ObjectStore
-
-        return ObjectStore(path)
-    return LocalStore(Path(path))
-
-
 class Checkpoint:
     """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
 
