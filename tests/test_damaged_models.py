@@ -21,7 +21,7 @@ import hashlib, json, pathlib, re, resource, signal, sys
 import numpy, torch
 from autoencoders import load_model
 from autoencoders.errors import UserError
-from autoencoders.history import read_history
+from autoencoders.model_folder.history import read_history
 from autoencoders.model_folder import read_reference
 
 def uses(folder):

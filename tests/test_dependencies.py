@@ -10,7 +10,15 @@ import yaml
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-WITHOUT_EFFECT = ("description", "errors", "files/reading", "history", "params", "runtime", "tracking")
+WITHOUT_EFFECT = (
+    "errors",
+    "files/reading",
+    "model_folder/history",
+    "model_folder/schema",
+    "params",
+    "runtime",
+    "tracking",
+)
 """What may change without an output changing: at most it refuses. Values of parameters are their own dependencies."""
 
 

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load, save
 
 from autoencoders.errors import UserError
-from autoencoders.history import read_history
 from autoencoders.model_folder import load_trained, read_reference
+from autoencoders.model_folder.history import read_history
 
 
 def flip_a_byte(folder: Path) -> None:

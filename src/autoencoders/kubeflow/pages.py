@@ -48,7 +48,7 @@ def _training_in_words(described: Mapping[str, Any], folder: Path) -> str:
     size = f"{entry['latent']} latent dimensions, {described['parameters']:,} parameters"
     if settings is None:
         return f"Fitted to the training images: {size}."
-    from autoencoders.history import read_history
+    from autoencoders.model_folder.history import read_history
 
     rows = read_history(folder)
     seconds = sum(row.get("seconds", 0.0) for row in rows)

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, check, read_json, reason
 from autoencoders.files.results import replaceable, result_folder, write_csv
+from autoencoders.model_folder.schema import Dataset, Name, Part, Side, Tags, Text, Value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +34,29 @@ FORMAT = 2
 CONTENTS = ("rung.json", "figure.png", "series.csv")
 Series = Sequence[Mapping[str, Any]]
 """The rows of series.csv."""
+
+
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+"""Since 1970, or how long something took."""
+Story = Annotated[str, Field(max_length=100_000)]
+
+
+class RungDescription(Part):
+    """What `rung.json` of a rung of the ladder holds."""
+
+    name: Name
+    title: Text
+    claim: Story
+    story: list[Story]
+    alt: Story
+    params: dict[Name, Any]
+    metrics: dict[Name, Value]
+    dataset: Dataset
+    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
+    hardware: Text
+    seconds: Seconds
+    ended: Seconds
+    tags: Tags
 
 
 @dataclass(frozen=True)
@@ -100,8 +126,6 @@ def check_place(folder: Path, name: str) -> None:
 
 def read_rung(folder: Path) -> dict[str, Any]:
     """Return what `rung.json` says; raises `UserError` where the folder holds no rung, or a damaged one."""
-    from autoencoders.description import RungDescription
-
     path = folder / "rung.json"
     try:
         described = read_json(path)

@@ -10,7 +10,7 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.results import MEASURED, check_numbers, read_metrics
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import replaceable, result_folder
-from autoencoders.history import read_history_table
+from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import Params
 from autoencoders.report.comparison import KINDS, best_of
 from autoencoders.text import format_number

@@ -13,8 +13,8 @@ from torch import Tensor
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.evaluation.results import MEASURED, read_codes, read_dimensions, read_metrics
 from autoencoders.files.results import apart, replaceable, result_folder
-from autoencoders.history import read_history_table
 from autoencoders.model_folder import load_trained
+from autoencoders.model_folder.history import read_history_table
 from autoencoders.models import PCA, VAE, Autoencoder, Model
 from autoencoders.params import Params, Plots
 from autoencoders.plots.comparison import comparison

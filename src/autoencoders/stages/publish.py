@@ -8,9 +8,9 @@ from typing import Any
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
-from autoencoders.history import read_history
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.model_folder import read_description, read_reference
+from autoencoders.model_folder.history import read_history
 from autoencoders.params import Params, Vae
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
-from autoencoders.history import read_history
+from autoencoders.model_folder.history import read_history
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -22,7 +22,7 @@ SELECTED_BY = "selected_by"
 NAME = "model"
 """Name of the logged model in its run: `runs:/<run id>/model`."""
 CODE = (
-    "description.py", "errors.py", "files/reading.py", "model_folder.py", "models/*.py", "params/base.py",
+    "errors.py", "files/reading.py", "model_folder/*.py", "models/*.py", "params/base.py",
     "params/models.py", "params/sections.py", "pyfunc.py", "runtime/memory.py",
 )  # fmt: skip
 """What of this package a logged model needs and takes along."""

@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.history import read_history
 from autoencoders.model_folder import read_description, read_reference
+from autoencoders.model_folder.history import read_history
 from autoencoders.tracking import content, logged_model
 from autoencoders.tracking.kfp_status import finish_pipeline, run_above, task_name
 from autoencoders.tracking.launch import injected_run, kubeflow_run, launched_alone

@@ -1,15 +1,20 @@
-"""What `model.json` and `run.json` of a trained model hold, and a rung's `rung.json`: what is read of them, no more."""
+"""What `model.json` and `run.json` of a trained model hold: the keys that are read, and the values allowed there."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from autoencoders.params.models import AnyModel
+from autoencoders.params.models import KINDS, AnyModel
 from autoencoders.params.sections import LARGEST_SIDE
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+HISTORY = "history.csv"
+CONTENTS = (WEIGHTS, "model.json", HISTORY, "run.json")
 
 
 def _without_training(entry: Any) -> Any:
-    """Leave out what trained the weights: its limits have been others."""
+    """Leave out the training's overrides: earlier versions allowed other values there."""
     return {key: value for key, value in entry.items() if key != "train"} if isinstance(entry, dict) else entry
 
 
@@ -31,7 +36,7 @@ Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible
 
 
 class Part(BaseModel):
-    """A part of a file in which further keys may stand: a later version's."""
+    """A part of a file that may hold further keys: those of a later version."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
@@ -72,11 +77,11 @@ class Description(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> "Description":
-        is_vae = self.model.kind == "vae"
-        for metric in ("val/mse", *(["val/elbo"] if is_vae else [])):
+        has_elbo = KINDS[self.model.kind].has_posterior
+        for metric in ("val/mse", *(["val/elbo"] if has_elbo else [])):
             if metric not in self.validation:
                 raise ValueError(f"validation.{metric}: missing")
-        if self.anomaly and is_vae and self.anomaly.neg_elbo is None:
+        if self.anomaly and has_elbo and self.anomaly.neg_elbo is None:
             raise ValueError("anomaly.neg_elbo: missing")
         return self
 
@@ -86,26 +91,3 @@ class Reference(Part):
 
     run_id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]
     tags: Tags = {}
-
-
-Seconds = Annotated[float, Field(ge=0, lt=1e11)]
-"""Since 1970, or how long something took."""
-Story = Annotated[str, Field(max_length=100_000)]
-
-
-class RungDescription(Part):
-    """What `rung.json` of a rung of the ladder holds."""
-
-    name: Name
-    title: Text
-    claim: Story
-    story: list[Story]
-    alt: Story
-    params: dict[Name, Any]
-    metrics: dict[Name, Value]
-    dataset: Dataset
-    shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
-    hardware: Text
-    seconds: Seconds
-    ended: Seconds
-    tags: Tags

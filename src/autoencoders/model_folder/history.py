@@ -1,4 +1,4 @@
-"""What a model's training measured epoch by epoch, `history.csv` in its folder: read whole, or refused in a line."""
+"""Reading `history.csv`, what a training measured in each epoch."""
 
 import csv
 import io
@@ -8,31 +8,34 @@ from typing import TYPE_CHECKING
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, numbers, read_bytes, reason
+from autoencoders.model_folder.schema import HISTORY
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HISTORY = "history.csv"
-OF_AN_EPOCH = {"seconds", "timestamp", "train/recon", "val/recon", "val/loss"}
-"""What every version measured of each epoch."""
-MOST_HISTORY = 64 * 2**20
-"""Bytes of a history: those of a hundred thousand epochs."""
-MOST_SECONDS = 1e11
+REQUIRED = {"seconds", "timestamp", "train/recon", "val/recon", "val/loss"}
+"""Columns that every version wrote."""
+MAX_BYTES = 64 * 2**20
+"""A hundred thousand epochs have fewer."""
+MAX_SECONDS = 1e11
 """Since 1970, or of an epoch: three thousand years."""
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`; none where the model was not trained in epochs, or came without it."""
+    """Return the rows of `history.csv`; none where the model was not trained in epochs, or came without it.
+
+    Raises `UserError` where the file is damaged.
+    """
     path = folder / HISTORY
     try:
-        text = read_bytes(path, MOST_HISTORY).decode("utf-8")
+        text = read_bytes(path, MAX_BYTES).decode("utf-8")
         rows = [numbers(row) for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)]
         if not rows:
             raise ValueError("it has no epoch")
         for epoch, row in enumerate(rows, 1):
-            if row.get("epoch") != epoch or not row.keys() >= OF_AN_EPOCH:
+            if row.get("epoch") != epoch or not row.keys() >= REQUIRED:
                 raise ValueError(f"epoch {epoch} is missing, or incomplete")
-            if not all(map(math.isfinite, row.values())) or not 0 <= row["timestamp"] < MOST_SECONDS > row["seconds"]:
+            if not all(map(math.isfinite, row.values())) or not 0 <= row["timestamp"] < MAX_SECONDS > row["seconds"]:
                 raise ValueError(f"a number of epoch {epoch} is none that a training has")
     except FileNotFoundError:
         return []
@@ -42,7 +45,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def read_history_table(folder: Path) -> "pd.DataFrame | None":
-    """Return the same as pandas reads it, a row an epoch; None where there is none."""
+    """Return `history.csv` as pandas reads it, one row an epoch; None where there is none."""
     import pandas as pd
 
     return pd.read_csv(folder / HISTORY) if read_history(folder) else None

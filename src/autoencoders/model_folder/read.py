@@ -1,10 +1,4 @@
-"""A trained model is a folder: enough to rebuild it, to tell what it learned from, and to find its MLflow run.
-
-weights.safetensors   the weights, no pickles
-model.json            parameters, data shape, data set, training settings, results on the validation split
-history.csv           one row an epoch (networks only)
-run.json              the MLflow run that recorded the training
-"""
+"""Reading a trained model's folder: every file whole and as it was written, or refused in one line."""
 
 import hashlib
 import json
@@ -16,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, printable
 from autoencoders.files.reading import DAMAGE, check, open_file, read_bytes, read_checked, read_json, reason
+from autoencoders.model_folder.schema import FORMAT, WEIGHTS, Description, Reference
 from autoencoders.runtime.memory import memory_for
 
 if TYPE_CHECKING:
@@ -23,9 +18,6 @@ if TYPE_CHECKING:
 
     from autoencoders.models import Model
 
-FORMAT = 1
-CONTENTS = ("weights.safetensors", "model.json", "history.csv", "run.json")
-WEIGHTS = "weights.safetensors"
 BYTES = 4
 """Of a number: all are float32."""
 METADATA = "__metadata__"
@@ -43,27 +35,8 @@ class LoadedModel:
     description: dict[str, Any]
 
 
-def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> dict[str, Any]:
-    """Write weights and `model.json` into `folder`; returns the description with the weights' SHA-256 added."""
-    from safetensors.torch import save
-
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
-    (folder / WEIGHTS).write_bytes(weights)
-    described = {
-        "format": FORMAT,
-        **description,
-        "parameters": sum(value.numel() for value in model.state_dict().values()),
-        "weights_sha256": hashlib.sha256(weights).hexdigest(),
-    }
-    (folder / "model.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    return described
-
-
 def read_description(folder: Path) -> dict[str, Any]:
     """Return what `model.json` says; raises `UserError` where the folder is no trained model."""
-    from autoencoders.description import Description
-
     path = folder / "model.json"
     try:
         description = read_json(path)
@@ -94,8 +67,6 @@ def read_reference(folder: Path) -> dict[str, Any]:
 
     A model that was trained elsewhere may have come without it.
     """
-    from autoencoders.description import Reference
-
     path = folder / "run.json"
     try:
         return read_checked(path, Reference)

@@ -1,0 +1,28 @@
+"""A trained model is a folder: enough to rebuild it, to name the data it learned from, and to find its MLflow run.
+
+weights.safetensors   the weights, no pickles
+model.json            parameters, data shape, data set, training settings, results on the validation split
+history.csv           one row an epoch (networks only)
+run.json              the MLflow run that recorded the training
+"""
+
+from autoencoders.model_folder.read import (
+    BYTES,
+    LoadedModel,
+    load_trained,
+    read_description,
+    read_reference,
+)
+from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
+from autoencoders.model_folder.write import save_trained
+
+__all__ = [
+    "BYTES",
+    "CONTENTS",
+    "WEIGHTS",
+    "LoadedModel",
+    "load_trained",
+    "read_description",
+    "read_reference",
+    "save_trained",
+]
