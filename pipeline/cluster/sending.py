@@ -53,9 +53,9 @@ def describe(settings: Sequence[str], profile: str, image: str, cache: bool = Tr
 
 def code_version() -> str:
     """Return the commit that the code here is of, with ``-dirty`` where it differs; empty where there is no git."""
-    from autoencoders.tracking.origin import circumstances
+    from autoencoders.tracking.origin import run_context
 
-    tags = circumstances()
+    tags = run_context()
     dirty = "-dirty" if tags.get("git_dirty") == "true" else ""
     return f"{tags['git_commit'][:12]}{dirty}" if "git_commit" in tags else ""
 

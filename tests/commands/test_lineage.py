@@ -11,7 +11,7 @@ from autoencoders.commands.lineage import lineage
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.tracking import FolderRuns
+from autoencoders.tracking import RunPublisher
 from autoencoders.tracking.store import tagged
 
 ENVIRONMENT = {
@@ -90,7 +90,7 @@ def test_a_kubeflow_run_leads_to_models_that_an_earlier_one_trained(
 ) -> None:
     """Its trainings were not run again: Kubeflow reused their results."""
     monkeypatch.setenv("KFP_RUN_ID", "5e11-b")
-    with FolderRuns("autoencoders") as runs:
+    with RunPublisher("autoencoders") as runs:
         runs.name_models([models / "pca", models / "ae"])
     found = printed("5e11-b")
     assert found == printed("5e11-a")

@@ -92,10 +92,10 @@ def test_a_run_s_name_and_description_have_room_for_what_fits(clock: Clock) -> N
 def test_the_commit_is_git_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(
-        "autoencoders.tracking.origin.circumstances", lambda: {"git_commit": "a" * 40, "git_dirty": "true"}
+        "autoencoders.tracking.origin.run_context", lambda: {"git_commit": "a" * 40, "git_dirty": "true"}
     )
     assert sending.code_version() == f"{'a' * 12}-dirty"
-    monkeypatch.setattr("autoencoders.tracking.origin.circumstances", lambda: {"python": "3.11"})
+    monkeypatch.setattr("autoencoders.tracking.origin.run_context", lambda: {"python": "3.11"})
     assert sending.code_version() == ""
 
 

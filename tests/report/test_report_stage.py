@@ -180,8 +180,8 @@ def test_a_report_that_is_published_elsewhere_keeps_its_origin(
     params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("autoencoders.tracking.circumstances", lambda: {"python": "3.99", "git_commit": "c0ffee"})
-        elsewhere.setattr(stage.tracking.FolderRuns, "log_report", lambda *arguments: None)
+        elsewhere.setattr("autoencoders.tracking.run_context", lambda: {"python": "3.99", "git_commit": "c0ffee"})
+        elsewhere.setattr(stage.tracking.RunPublisher, "log_report", lambda *arguments: None)
         report(params, **outputs)
     folders = {name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")}
     publish(params, **folders, report=outputs["out"])

@@ -232,7 +232,7 @@ def project(trained: Path, params: Params, tmp_path: Path, monkeypatch: pytest.M
     shutil.move(tmp_path / "mlflow.db", root / "mlflow.db")
     (root / "dvc.yaml").touch()
     stand_in(root, monkeypatch)
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "vae")
         runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo")
     return root
@@ -284,7 +284,7 @@ def test_a_copied_project_and_its_original_are_apart(
     copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
     before = contents(project)
     stand_in(copy, monkeypatch)
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
         runs.log_figures(trained / "vae", {"model.json": trained / "vae" / "model.json"})
     assert contents(project) == before
@@ -302,7 +302,7 @@ def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new
     before = contents(project)
     assert sampled(tmp_path / "s") == 3
     assert f"not in {project}/mlartifacts; those of earlier ones stay there\n" in capsys.readouterr().out
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
     assert contents(project) == before
     assert sum(name.endswith("weights.safetensors") for name in contents(alone)) == 1

@@ -32,7 +32,7 @@ PATIENCE = 120.0
 @pytest.fixture
 def registered(trained: Path, store: str) -> Path:
     """The folder of the VAE that `URI` names."""
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo").result()
     return trained / "vae"
 

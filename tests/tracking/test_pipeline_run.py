@@ -15,7 +15,7 @@ from autoencoders import kubeflow
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.tracking import FolderRuns, ModelRun, launch
+from autoencoders.tracking import ModelRun, RunPublisher, launch
 from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline
 from autoencoders.tracking.store import PARENT, create_run
 
@@ -59,7 +59,7 @@ def fail(end: BaseException, **given: Any) -> None:
 
 def report(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>Report</h1>")
-    with FolderRuns("autoencoders") as runs:
+    with RunPublisher("autoencoders") as runs:
         runs.log_report(tmp_path / "index.html")
 
 
@@ -108,7 +108,7 @@ def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, ta
 
 def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowClient, task: Task) -> None:
     above = pipeline_run(client)
-    tags = launch.circumstances()
+    tags = launch.run_context()
     lost = create_run(client, "autoencoders", "vae", tags, parent=above)
     elsewhere = create_run(client, "autoencoders", "ae", tags, ladder=True)
     rung = create_run(client, "autoencoders", "ladder: beta", {"kfp_run": "earlier", "kfp_task": "beta"}, parent=above)
@@ -266,7 +266,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
     """`torchrun` tells of a process that ran out of memory; that itself could tell nobody."""
     above = pipeline_run(client)
     runs = {
-        name: create_run(client, "autoencoders", name, {**launch.circumstances(), "model": name}, parent=above)
+        name: create_run(client, "autoencoders", name, {**launch.run_context(), "model": name}, parent=above)
         for name in ("vae", "ae")
     }
     fail(SystemExit(1), model="vae")
@@ -275,7 +275,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
 
 def test_an_attempt_that_was_lost_ends_with_its_pipeline(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     above = pipeline_run(client)
-    lost = create_run(client, "autoencoders", "vae", launch.circumstances(), parent=above)
+    lost = create_run(client, "autoencoders", "vae", launch.run_context(), parent=above)
     task("report")
     report(tmp_path)
     assert (found(client, above)[0], found(client, lost)[0]) == ("FINISHED", "KILLED")
@@ -315,7 +315,7 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
         fail(SystemExit(3 if before == "failed" else 143), model="vae")
     elif before == "finished":
         report(tmp_path)
-    lost = create_run(client, "autoencoders", "ae", launch.circumstances(), parent=above)
+    lost = create_run(client, "autoencoders", "ae", launch.run_context(), parent=above)
     status, failed, error = says
     ends = set()
     for _ in range(2):

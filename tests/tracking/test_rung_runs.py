@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Rung, read_rung, save_rung
-from autoencoders.tracking import FolderRuns
+from autoencoders.tracking import RunPublisher
 
 RUNG = Rung("one-image", "A title", "A claim.", ["A story."], "A chart.", {"steps": 2}, {"flower/psnr": 41.5})
 SERIES = [
@@ -28,7 +28,7 @@ def folder(prepared: Path, tmp_path: Path) -> Path:
 def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
     """Log the rung twice; returns the id of its only run."""
     for _ in range(2):
-        with FolderRuns("pictures") as runs:
+        with RunPublisher("pictures") as runs:
             runs.log_rung(folder)
     found = client.get_experiment_by_name(experiment)
     assert found is not None

@@ -378,7 +378,7 @@ def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended
     assert run.info.run_id != injected
     assert run.data.tags["mlflow.parentRunId"] == injected
     assert run.info.experiment_id == client.get_run(injected).info.experiment_id
-    with tracking.FolderRuns("autoencoders") as models:
+    with tracking.RunPublisher("autoencoders") as models:
         models.log_evaluation(folder, {"mse": 0.5})
     assert client.get_run(run.info.run_id).data.metrics["test/mse"] == 0.5
     parent = client.get_run(injected)
@@ -391,7 +391,7 @@ def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_
     folder = train_model("ae")
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
-    with tracking.FolderRuns("autoencoders") as models:
+    with tracking.RunPublisher("autoencoders") as models:
         models.log_evaluation(folder, {"mse": 0.5}, [folder / "model.json"], own=tracking.injected_run())
     assert client.get_run(own).data.metrics == {"test/mse": 0.5}
     assert run_in(client, folder).data.metrics["test/mse"] == 0.5
@@ -732,7 +732,7 @@ def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_
     assert run_in(client, folder).info.status == "RUNNING"
     assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [1]
     (tmp_path / "index.html").write_text("<h1>Report</h1>")
-    with tracking.FolderRuns("autoencoders") as runs:
+    with tracking.RunPublisher("autoencoders") as runs:
         runs.complete_model(folder)
         runs.log_report(tmp_path / "index.html")
     run = run_in(client, folder)

@@ -9,7 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.model_folder import read_description
-from autoencoders.tracking import FolderRuns
+from autoencoders.tracking import RunPublisher
 
 from pods import Cluster, Pod, of_pipeline, runs  # isort: skip
 from servers import BUCKET, SECRET  # isort: skip
@@ -161,7 +161,7 @@ def test_a_model_taken_over_is_named_by_the_pipeline_s_report_as_well(
     trained: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KFP_RUN_ID", "b")
-    with FolderRuns("autoencoders") as named:
+    with RunPublisher("autoencoders") as named:
         named.name_models([trained / "vae"], of_task="vae")
     [above] = runs(client, "b")
     [run] = runs(client)

@@ -90,7 +90,7 @@ def save_rung(
 
     A rung that has nothing to measure, as its story then says, has neither series nor figure.
     """
-    from autoencoders.tracking import circumstances
+    from autoencoders.tracking import run_context
 
     described = {
         "format": FORMAT,
@@ -100,7 +100,7 @@ def save_rung(
         "hardware": hardware,
         "seconds": round(seconds, 2),
         "ended": round(time.time(), 3),
-        "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **circumstances()},
+        "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **run_context()},
     }
     with result_folder(folder, CONTENTS) as draft:
         if figure is not None:

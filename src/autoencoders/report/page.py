@@ -54,7 +54,7 @@ class Page:
     made: datetime
     """In UTC."""
     origin: Mapping[str, str]
-    """Tags as `tracking.circumstances` gives them; they stand in the page too, for `publish`."""
+    """Tags as `tracking.run_context` gives them; they stand in the page too, for `publish`."""
     lead: Sequence[str]
     hardware: Sequence[str]
     durations: Sequence[tuple[str, Sequence[Part]]]

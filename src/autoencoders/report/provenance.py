@@ -24,7 +24,7 @@ class Part:
 
 
 def part(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> Part:
-    """Return a part with the commit that its `tags` name (see `tracking.circumstances`)."""
+    """Return a part with the commit that its `tags` name (see `tracking.run_context`)."""
     known = seconds is not None and not pd.isna(seconds)
     return Part(name, seconds if known else None, hardware, tags.get("git_commit", ""), tags.get("git_dirty") == "true")
 

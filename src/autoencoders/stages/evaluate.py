@@ -59,7 +59,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     pinned = load_features(features, device, prepared.info)
     metrics = _measure(network, prepared, pinned, settings, device, out)
     if tracking.launched_alone():
-        with tracking.FolderRuns(params.tracking.experiment) as runs:
+        with tracking.RunPublisher(params.tracking.experiment) as runs:
             runs.log_evaluation(model, metrics, [out / "codes" / "dimensions.csv"], own=tracking.injected_run())
     print(f"{model.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in metrics.items()))
 

@@ -29,7 +29,7 @@ def publish(
     if not names:
         raise UserError(f"{models} holds no trained model. Run `dvc repro` or `dvc pull` first.")
     _check(names, models, evaluation, ladder)
-    with tracking.FolderRuns(params.tracking.experiment, warns=False) as runs:
+    with tracking.RunPublisher(params.tracking.experiment, warns=False) as runs:
         for name in names:
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
@@ -52,7 +52,7 @@ def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -
             read_rung(ladder / name)
 
 
-def _publish_reports(runs: tracking.FolderRuns, ladder: Path, report: Path) -> None:
+def _publish_reports(runs: tracking.RunPublisher, ladder: Path, report: Path) -> None:
     """Log the rungs of the ladder and the report, as far as they are there."""
     for name in RUNGS:
         if (ladder / name / "rung.json").exists():
@@ -63,13 +63,15 @@ def _publish_reports(runs: tracking.FolderRuns, ladder: Path, report: Path) -> N
         _tell(runs, report.name)
 
 
-def _tell(runs: tracking.FolderRuns, name: str) -> None:
+def _tell(runs: tracking.RunPublisher, name: str) -> None:
     if runs.offline:
         raise UserError(f"MLflow failed ({runs.trouble}). Run `autoencoders publish` again once it answers.")
     print(f"{name}: published")
 
 
-def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluation: Path, figures: Path) -> Future[Any]:
+def record_results(
+    runs: tracking.RunPublisher, name: str, models: Path, evaluation: Path, figures: Path
+) -> Future[Any]:
     """Log what was measured and drawn of the model `name` to its run, as far as it is there."""
     if (evaluation / name / "metrics.json").exists():
         codes = evaluation / name / "codes" / "dimensions.csv"
@@ -77,7 +79,7 @@ def record_results(runs: tracking.FolderRuns, name: str, models: Path, evaluatio
     return runs.log_figures(models / name, tracking.figures_of(figures, name))
 
 
-def register_best(runs: tracking.FolderRuns, params: Params, models: Path) -> None:
+def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> None:
     """Register the best models of the folder `models`, each under its alias, and say which they are and why.
 
     An alias stays with a better model of the same data that an earlier run registered.

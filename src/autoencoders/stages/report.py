@@ -52,7 +52,7 @@ def report(
     """
     replaceable_file(out, TITLE.encode())
     tracking.require_store(params.tracking.experiment)
-    with tracking.FolderRuns(params.tracking.experiment) as runs:
+    with tracking.RunPublisher(params.tracking.experiment) as runs:
         prepared = PreparedData(data)
         descriptions = {name: _read(read_description, models / name, prepared.info) for name in params.models}
         rungs = {name: _read(read_rung, ladder / name, prepared.info) for name in RUNGS}
@@ -62,7 +62,7 @@ def report(
         page = Page(
             dataset=prepared.info,
             made=datetime.now(UTC),
-            origin=tracking.circumstances(),
+            origin=tracking.run_context(),
             lead=leading_sentences(prepared.info, measured),
             hardware=sorted({one["hardware"] for one in [*descriptions.values(), *rungs.values()]}),
             durations=_durations(descriptions, models, measured, rungs),

@@ -100,7 +100,7 @@ def _train(
             _train_and_store(network, prepared, params, description, device, share, checkpoint, out)
     if taken:
         print(f"{model}: trained by another process meanwhile, stored in {out}")
-        with tracking.FolderRuns(params.tracking.experiment) as runs:
+        with tracking.RunPublisher(params.tracking.experiment) as runs:
             runs.name_models([out], of_task=model)
 
 

@@ -28,15 +28,14 @@ from autoencoders.tracking.experiments import require_store
 from autoencoders.tracking.launch import injected_run, launched_alone
 from autoencoders.tracking.logged_model import registered_name
 from autoencoders.tracking.model_run import ModelRun
-from autoencoders.tracking.origin import circumstances
+from autoencoders.tracking.origin import run_context
 from autoencoders.tracking.recorder import Recorder
-from autoencoders.tracking.runs import FolderRuns, figures_of, log_own_rung
+from autoencoders.tracking.runs import RunPublisher, figures_of, log_own_rung
 
 __all__ = [
-    "FolderRuns",
     "ModelRun",
     "Recorder",
-    "circumstances",
+    "RunPublisher",
     "connect",
     "figures_of",
     "injected_run",
@@ -46,6 +45,7 @@ __all__ = [
     "repository_root",
     "require_server",
     "require_store",
+    "run_context",
     "server_address",
     "tracking_uri",
 ]

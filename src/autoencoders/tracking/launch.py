@@ -4,7 +4,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
-from autoencoders.tracking.origin import circumstances
+from autoencoders.tracking.origin import run_context
 from autoencoders.tracking.store import create_run, existing, experiment_id
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def kubeflow_run(client: "MlflowClient", experiment: str) -> str | None:
         return None
     if found := find_kubeflow_run(client, experiment):
         return found
-    tags = {name: value for name, value in circumstances().items() if name != "kfp_task"}
+    tags = {name: value for name, value in run_context().items() if name != "kfp_task"}
     own = create_run(client, experiment, f"kubeflow {pipeline[:8]}", {**tags, PIPELINE: pipeline})
     oldest = _oldest(client, experiment, pipeline) or own
     if oldest != own:

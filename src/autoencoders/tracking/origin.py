@@ -33,11 +33,11 @@ def origin_tags(description: Mapping[str, Any]) -> dict[str, str]:
         "data_hash": description["dataset"]["content_hash"],
         "params_hash": params_hash(description),
         "hardware": description["hardware"],
-        **circumstances(),
+        **run_context(),
     }
 
 
-def circumstances() -> dict[str, str]:
+def run_context() -> dict[str, str]:
     """Return the tags of anything run here and now: versions, commit, DVC stage and experiment, Kubeflow run and task,
     image.
 

@@ -25,7 +25,7 @@ MODEL = "kfp_model."
 """Beginning of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
 
 
-class FolderRuns(Recorder):
+class RunPublisher(Recorder):
     """The runs of finished models, for the stages after training."""
 
     def __init__(self, experiment: str, warns: bool = True) -> None:
@@ -33,7 +33,7 @@ class FolderRuns(Recorder):
         self._experiment = experiment
         self.warns = warns
 
-    def __enter__(self) -> "FolderRuns":
+    def __enter__(self) -> "RunPublisher":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -135,7 +135,7 @@ class FolderRuns(Recorder):
 def log_own_rung(experiment: str, folder: Path) -> None:
     """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
     if launched_alone():
-        with FolderRuns(experiment) as runs:
+        with RunPublisher(experiment) as runs:
             runs.log_rung(folder, own=True)
 
 
