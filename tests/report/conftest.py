@@ -24,7 +24,7 @@ from autoencoders.params import Params
 from autoencoders.report.comparison import comparison, reference_table
 from autoencoders.report.page import Page
 from autoencoders.report.pictures import Picture
-from autoencoders.stages.compare import SHOWN, comparison_table
+from autoencoders.stages.compare import comparison_table
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -64,8 +64,8 @@ def make_page() -> Callable[..., Page]:
             "durations": [],
             "parameters": "",
             "card": PIXEL,
-            "table": comparison(measured, SHOWN),
-            "references": reference_table([], SHOWN),
+            "table": comparison(measured),
+            "references": reference_table([]),
             "overview": None,
             "planes": [],
             "too_large": [],

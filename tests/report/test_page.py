@@ -11,7 +11,6 @@ from autoencoders.params import parse_params
 from autoencoders.report.comparison import comparison
 from autoencoders.report.page import EXAMPLE, Page, RungSection, render, rung_section
 from autoencoders.report.provenance import leading_sentences, part
-from autoencoders.stages.compare import SHOWN
 
 NASTY = "<script>alert('&')</script>"
 INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None, "0" * 64)
@@ -104,7 +103,7 @@ def test_a_part_has_its_time_where_it_is_known(seconds: float | None, expected: 
 def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -> None:
     assert "bold and starred" not in render(make_page())
     two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
-    assert "bold and starred" in render(make_page(table=comparison(two, SHOWN)))
+    assert "bold and starred" in render(make_page(table=comparison(two)))
 
 
 def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:

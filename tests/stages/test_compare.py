@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.compare import as_shown, compare
+from autoencoders.stages.compare import compare, table_as_text
 
 MEASURED = pd.DataFrame(
     {
+        "kind": ["autoencoder", "vae"],
         "latent": [16, 16],
         "mse": [0.0078912, 0.0091],
         "frechet/prior": [302.6, 34.08],
@@ -21,7 +22,7 @@ MEASURED = pd.DataFrame(
 
 
 def test_distances_and_seconds_have_three_digits() -> None:
-    shown = as_shown(MEASURED)
+    shown = table_as_text(MEASURED)
     assert list(shown["MSE"]) == ["0.00789*", "0.00910"]
     assert list(shown["FD N(0,I)"]) == ["303", "34.1*"]
     assert list(shown["FD mix"]) == ["6.70", "0.563*"]

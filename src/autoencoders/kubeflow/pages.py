@@ -97,17 +97,18 @@ def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
     """
     import pandas as pd
 
-    from autoencoders.stages.compare import SHOWN, as_shown, read_comparison
+    from autoencoders.evaluation.measures import COMPARISON_COLUMNS
+    from autoencoders.stages.compare import read_comparison, table_as_text
     from autoencoders.tracking.links import ABOVE, pages
 
     models, _, comparison = gathered(results)
     measured = read_comparison(comparison / "comparison.csv")
     metrics.metadata.update(display_name="metrics: all models")
     for name, row in measured.iterrows():
-        for column in SHOWN:
-            if column in measured and pd.notna(row[column]):
+        for column in COMPARISON_COLUMNS:
+            if column != "latent" and column in measured and pd.notna(row[column]):
                 metrics.log_metric(f"{name} {column}", float(row[column]))
-    shown = as_shown(measured).T
+    shown = table_as_text(measured).T
     lines = _markdown_table(["", *shown.columns], [(str(heading), *cells) for heading, cells in shown.iterrows()])
     note = (comparison / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
     links = [f"[{name}]({page})" for name, page in pages(_runs(models)).items() if name != ABOVE]

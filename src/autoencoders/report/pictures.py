@@ -11,8 +11,8 @@ from PIL import Image
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import open_file, reason
+from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
-from autoencoders.report.comparison import KINDS
 
 CSS_DPI = 96
 WEBP_SIDE = 16_383
@@ -118,7 +118,7 @@ def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] =
     """
     known = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
     for name, entry in models.items():
-        which = f"{name} ({KINDS[entry.kind]}, {entry.latent}-dimensional)"
+        which = f"{name} ({KINDS[entry.kind].label}, {entry.latent}-dimensional)"
         projected = ", its first two principal components" if entry.latent > 2 else ""
         for kind, (caption, alt) in BY_MODEL.items():
             known[f"{kind}--{name}"] = (alt.format(model=which), caption.format(model=which, projected=projected))

@@ -22,7 +22,7 @@ from autoencoders.report.pictures import SHARED, Picture, picture, pictures
 from autoencoders.report.planes import MOST_WEIGHTS, Plane, count_weights, legend, plane
 from autoencoders.report.provenance import Part, leading_sentences, part
 from autoencoders.report.references import references_for
-from autoencoders.stages.compare import SHOWN, read_comparison
+from autoencoders.stages.compare import read_comparison
 from autoencoders.stages.publish import best_models, record_results, register_best
 
 Described = Mapping[str, dict[str, Any]]
@@ -68,8 +68,8 @@ def report(
             durations=_durations(descriptions, models, measured, rungs),
             parameters=_as_yaml(params),
             card=_card(card / "data_card.png", prepared.info),
-            table=table.comparison(measured, SHOWN, references, _incomparable(params)),
-            references=table.reference_table(references, SHOWN),
+            table=table.comparison(measured, references, _incomparable(params)),
+            references=table.reference_table(references),
             overview=_overview(figures / "comparison.png"),
             planes=planes,
             too_large=too_large,

@@ -1,0 +1,143 @@
+"""All measures, one entry each: what tables, report, documentation and MLflow say of them.
+
+A new measure is an entry here and the line of `model_evaluation.py` that computes it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from autoencoders.text import format_number
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that describes a model."""
+
+    key: str
+    """Its name in `metrics.json` and `comparison.csv`; in MLflow after `test/`."""
+    heading: str
+    unit: str
+    """Empty where it has none."""
+    better: Literal["lower", "higher"] | None
+    """None where neither is better by itself."""
+    meaning: str
+    """For those who meet it first."""
+    format: Callable[[float], str] = format_number
+    short: str = ""
+    """The heading where room is scarce, if it differs."""
+    models: Literal["all", "posterior", "labelled"] = "all"
+    """Which models have it: all, those whose codes are distributions, or those whose images have labels."""
+    source: Literal["evaluate", "compare"] = "evaluate"
+    """The stage that computes it."""
+    compared: bool = False
+    """Whether it is a column of the comparison as text; `comparison.csv` has all."""
+
+
+MEASURES = {
+    measure.key: measure
+    for measure in (
+        Measure(
+            "latent", "Latent", "numbers", None,
+            "How many numbers an image is stored in: the length of its code z.",
+            "{:.0f}".format, short="latent", source="compare", compared=True,
+        ),
+        Measure(
+            "mse", "MSE", "per pixel", "lower",
+            "Mean squared error between test images and their reconstructions, pixels in [0, 1].",
+            "{:.5f}".format, compared=True,
+        ),
+        Measure(
+            "bce", "BCE", "nats per image", "lower",
+            "Binary cross-entropy of the reconstruction. On grey pixels it is no likelihood.",
+        ),
+        Measure(
+            "ssim", "SSIM", "", "higher",
+            "Structural similarity of test images and reconstructions: 1 where they are equal. It minds edges and "
+            "texture more than exact brightness.",
+            "{:.3f}".format, compared=True,
+        ),
+        Measure(
+            "psnr", "PSNR", "dB", "higher",
+            "Peak signal-to-noise ratio of the reconstructions, mean over images.",
+        ),
+        Measure(
+            "recon", "Reconstruction", "nats per image", "lower",
+            "The ELBO's first term: −log p(x|z) at one sample of q(z|x).",
+            models="posterior",
+        ),
+        Measure(
+            "elbo", "ELBO", "nats per image", "higher",
+            "Evidence lower bound: −(recon + KL), with β = 1 whatever the training used.",
+            models="posterior",
+        ),
+        Measure(
+            "neg_elbo", "−ELBO", "nats per image", "lower",
+            "What a VAE minimises: the cost of an image given its code plus the KL. It bounds the negative "
+            "log-likelihood from above. On grey pixels compare it within one protocol only.",
+            "{:.1f}".format, models="posterior", source="compare", compared=True,
+        ),
+        Measure(
+            "nll", "NLL", "nats per image", "lower",
+            "Negative log-likelihood, estimated from above by many weighted samples of z (Burda et al. 2015): closer "
+            "than −ELBO.",
+            "{:.1f}".format, models="posterior", compared=True,
+        ),
+        Measure(
+            "kl", "KL", "nats per image", None,
+            "How much a VAE's code says about the image: the distance of q(z|x) from N(0, I), summed over the "
+            "dimensions. Neither lower nor higher is better by itself.",
+            "{:.1f}".format, models="posterior", compared=True,
+        ),
+        Measure(
+            "active_units", "Active", "dimensions", None,
+            "How many latent dimensions have a mean that varies by more than 0.01 over the test images.",
+            models="posterior",
+        ),
+        Measure(
+            "mmd", "MMD", "", "lower",
+            "How far the codes are from N(0, I): squared maximum mean discrepancy.",
+        ),
+        Measure(
+            "ks", "KS", "", "lower",
+            "How far the codes are from N(0, 1) in each dimension: Kolmogorov–Smirnov distance, mean over dimensions.",
+        ),
+        Measure(
+            "linear_probe", "Probe", "share right", "higher",
+            "How often a logistic regression on the training codes names a test image's class.",
+            models="labelled",
+        ),
+        Measure(
+            "knn5", "5-NN", "share right", "higher",
+            "How often the five nearest training codes name a test image's class: whether like images lie together.",
+            "{:.3f}".format, models="labelled", compared=True,
+        ),
+        Measure(
+            "frechet/prior", "FD N(0, I)", "", "lower",
+            "Fréchet distance between test images and images decoded from z ~ N(0, I), in the features of a classifier "
+            "trained for this data set: whether the model can invent images. It depends on that classifier and its "
+            "seed: it compares within one classifier only.",
+            short="FD N(0,I)", compared=True,
+        ),
+        Measure(
+            "frechet/gaussian", "FD Gaussian", "", "lower",
+            "The same with z from a Gaussian fitted to the training codes.",
+        ),
+        Measure(
+            "frechet/mixture", "FD mixture", "", "lower",
+            "The same with z from a Gaussian mixture fitted to the training codes: what the decoder can do where the "
+            "codes really lie.",
+            short="FD mix", compared=True,
+        ),
+        Measure(
+            "frechet/floor", "FD floor", "", None,
+            "The same of real training images: where a perfect model would be.",
+        ),
+        Measure(
+            "train_seconds", "Training", "seconds", None,
+            "Time that the training took, on the hardware named above.",
+            short="train s", source="compare", compared=True,
+        ),
+    )
+}  # fmt: skip
+COMPARISON_COLUMNS = tuple(key for key, measure in MEASURES.items() if measure.compared)
