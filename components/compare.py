@@ -29,12 +29,11 @@ def compare(
         metrics: The main measures of all models, for KFP's comparisons.
         digest: Of the models and what was measured of them.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
-    from autoencoders.stages.compare import compare as stage
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    models, evaluation, comparison = kubeflow.gather(results, measured, models_params)
-    digest = kubeflow.digest(results)
-    kubeflow.run(stage, {"models": models_params}, models=models, evaluation=evaluation, out=comparison)
+    launch.begin()
+    models, evaluation, comparison = artifacts.merge_folders(results, measured, models_params)
+    digest = artifacts.digest(results)
+    launch.run("compare", {"models": models_params}, models=models, evaluation=evaluation, out=comparison)
     pages.show_comparison(table, metrics, results)
     return Digest(digest)

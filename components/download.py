@@ -16,8 +16,7 @@ def download(data_params: dict, raw: Output[Dataset]) -> Digest:
         raw: The files as published, or a list of the folder's images.
         digest: Of `raw`.
     """
-    from autoencoders import kubeflow
-    from autoencoders.stages.download import download as stage
+    from autoencoders.kubeflow import artifacts, launch
 
-    kubeflow.run(stage, {"data": data_params}, out=raw)
-    return Digest(kubeflow.digest(raw))
+    launch.run("download", {"data": data_params}, out=raw)
+    return Digest(artifacts.digest(raw))

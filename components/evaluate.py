@@ -35,13 +35,12 @@ def evaluate(
         metrics: What was measured, for KFP's comparisons.
         digest: Of `result`.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
-    from autoencoders.stages.evaluate import evaluate as stage
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    trained, measured = kubeflow.add_model(result, model)
-    kubeflow.run(
-        stage,
+    launch.begin()
+    trained, measured = artifacts.add_model(result, model)
+    launch.run(
+        "evaluate",
         {"evaluate": evaluate_params, "device": device},
         model=trained,
         data=data,
@@ -49,4 +48,4 @@ def evaluate(
         out=measured,
     )
     pages.show_metrics(metrics, measured)
-    return Digest(kubeflow.digest(result))
+    return Digest(artifacts.digest(result))

@@ -21,8 +21,7 @@ def features(
         extractor: The classifier's weights, or principal components where there are no labels.
         digest: Of `extractor`.
     """
-    from autoencoders import kubeflow
-    from autoencoders.stages.features import features as stage
+    from autoencoders.kubeflow import artifacts, launch
 
-    kubeflow.run(stage, {"features": features_params, "device": device}, data=data, out=extractor)
-    return Digest(kubeflow.digest(extractor))
+    launch.run("features", {"features": features_params, "device": device}, data=data, out=extractor)
+    return Digest(artifacts.digest(extractor))

@@ -49,10 +49,9 @@ def ladder(
         rungs: A folder a rung: what was measured, the picture, the story.
         page: The rungs to look at.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    kubeflow.climb(
+    launch.climb(
         {
             "ladder.seed": ladder_seed,
             "ladder.one_image": ladder_one_image_params,
@@ -63,7 +62,7 @@ def ladder(
             "ladder.beta": ladder_beta_params,
             "evaluate": evaluate_params,
             "features": features_params,
-            "models": kubeflow.models_of(results),
+            "models": artifacts.models_of(results),
             "device": device,
         },
         data=data,

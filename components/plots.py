@@ -30,14 +30,12 @@ def plots(
         curves: Loss by epoch and KL by latent dimension, one CSV a model.
         page: The figures to look at.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
-    from autoencoders.stages.plots import plots as stage
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    models, evaluation, _ = kubeflow.gathered(results)
-    kubeflow.run(
-        stage,
-        {"plots": plots_params, "models": kubeflow.models_of(results)},
+    models, evaluation, _ = artifacts.gathered(results)
+    launch.run(
+        "plots",
+        {"plots": plots_params, "models": artifacts.models_of(results)},
         data=data,
         models=models,
         evaluation=evaluation,

@@ -29,10 +29,8 @@ def prepare(
         page: The card to look at.
         digest: Of `data`.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
-    from autoencoders.stages.prepare import prepare as stage
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    kubeflow.run(stage, {"data": data_params, "prepare": prepare_params}, raw=raw, out=data, card=card)
+    launch.run("prepare", {"data": data_params, "prepare": prepare_params}, raw=raw, out=data, card=card)
     pages.show_data_card(page, card)
-    return Digest(kubeflow.digest(data))
+    return Digest(artifacts.digest(data))

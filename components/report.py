@@ -56,19 +56,17 @@ def report(
         report: The report, one self-contained page.
         runs: Links to all runs in MLflow.
     """
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
-    from autoencoders.stages.report import report as stage
+    from autoencoders.kubeflow import artifacts, launch, pages
 
-    models, evaluation, comparison = kubeflow.gathered(results)
-    kubeflow.run(
-        stage,
+    models, evaluation, comparison = artifacts.gathered(results)
+    launch.run(
+        "report",
         {
             "device": device,
             "data": data_params,
             "prepare": prepare_params,
             "train": train_params,
-            "models": kubeflow.models_of(results),
+            "models": artifacts.models_of(results),
             "features": features_params,
             "evaluate": evaluate_params,
             "plots": plots_params,

@@ -33,16 +33,15 @@ def train(
     """
     from pathlib import Path
 
-    from autoencoders import kubeflow
-    from autoencoders.kubeflow import pages
+    from autoencoders.kubeflow import artifacts, launch, pages
 
     [name] = model_params
-    kubeflow.train_on_gpus(
+    launch.train_on_gpus(
         {"models": model_params, "train": train_params, "device": device},
         model=name,
         data=data,
-        checkpoints=kubeflow.checkpoints(model_params, train_params, data_digest),
+        checkpoints=launch.checkpoints(model_params, train_params, data_digest),
         out=Path(model.path) / name,
     )
     pages.show_training(summary, model)
-    return Digest(kubeflow.digest(model))
+    return Digest(artifacts.digest(model))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import yaml
 
 from autoencoders.errors import UserError, printable
-from autoencoders.kubeflow import arguments
+from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.runtime.process import show_any_name
 from pipeline.cluster.times import parse_duration
 from pipeline.overrides import overridden
@@ -83,7 +83,7 @@ def _submit(options: argparse.Namespace) -> int:
     compiled, params, profile = _compiled(options)
     submission = Submission(
         pipeline=compiled.text,
-        arguments=arguments(params),
+        arguments=to_kfp_inputs(params),
         experiment=options.experiment or params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
         description=describe(options.settings, options.profile, profile.image, not options.no_cache),

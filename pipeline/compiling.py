@@ -12,7 +12,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
-from autoencoders.kubeflow import CHECKPOINTS, TRAINJOB
+from autoencoders.kubeflow.launch import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words

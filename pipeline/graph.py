@@ -11,7 +11,7 @@ from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
 import components
-from autoencoders.kubeflow import arguments
+from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.params import Params
 
 NAME = "autoencoders"
@@ -31,7 +31,7 @@ def build(
 
     `devices`: stage → where it computes, for those that do not compute where the argument `device` says.
     """
-    default = arguments(params)
+    default = to_kfp_inputs(params)
 
     def add(stage: str, **inputs: Any) -> dsl.PipelineTask:
         if devices and stage in devices:

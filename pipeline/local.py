@@ -14,7 +14,7 @@ from autoencoders.data.catalog import FOLDER
 from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
 from autoencoders.errors import UserError
 from autoencoders.files.results import replaceable_file
-from autoencoders.kubeflow import CHECKPOINTS
+from autoencoders.kubeflow.launch import CHECKPOINTS
 from autoencoders.params import Params
 from autoencoders.tracking.client import PAGES, tracking_uri
 from components.base import RUNTIME
@@ -83,7 +83,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
 def _end_run(environment: dict[str, str], call: str) -> None:
     """End the pipeline's run in MLflow after what no task tells it of, by a call of a function for that."""
-    program = f"from autoencoders.kubeflow import failed, interrupted; {call}"
+    program = f"from autoencoders.kubeflow.launch import failed, interrupted; {call}"
     subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
 
 

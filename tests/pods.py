@@ -16,19 +16,19 @@ EPOCHS = 60
 PROGRAM = """
 import sys
 from pathlib import Path
-from autoencoders import kubeflow
+from autoencoders.kubeflow import launch
 from autoencoders.training import checkpoint, lease
 
 class Data:
     path = sys.argv[1]
 
-kubeflow._gpus = lambda device: int(sys.argv[2])
+launch._gpus = lambda device: int(sys.argv[2])
 checkpoint.POLL, lease.RENEWED, lease.EXPIRED = .05, .1, {expired}
 vae = {{"kind": "vae", "latent": 2.0, "hidden": [8.0]}}
 train = {{"epochs": {epochs}, "batch_size": 5.0, "precision": "fp32"}}
-kubeflow.train_on_gpus(
+launch.train_on_gpus(
     {{"models": {{"vae": vae}}, "train": train, "device": "cpu"}},
-    model="vae", data=Data, checkpoints=kubeflow.checkpoints("identity"), out=Path("out/vae"),
+    model="vae", data=Data, checkpoints=launch.checkpoints("identity"), out=Path("out/vae"),
 )
 """
 WAITING = "stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again."

@@ -34,7 +34,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["check", "download", "prepare", "compare"])
 def test_what_computes_nothing_starts_without_torch_and_mlflow(name: str) -> None:
-    code = f"import sys; from autoencoders.cli import stage; stage({name!r}); print(*sys.modules)"
+    code = f"import sys; from autoencoders.cli import find_command; find_command({name!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "autoencoders.cli" in done.stdout.split()
     assert not {"torch", "mlflow"} & set(done.stdout.split())
@@ -57,7 +57,7 @@ def test_options_are_the_stage_function_s_arguments() -> None:
 
 @pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.USES])
 def test_every_command_has_a_documented_function(name: str) -> None:
-    function = cli.stage(name)
+    function = cli.find_command(name)
     assert function.__name__ == name.replace("-", "_")
     assert function.__doc__
     assert ("params" in inspect.signature(function).parameters) == (name in cli.COMMANDS)
@@ -70,7 +70,7 @@ def test_an_option_that_is_a_path_or_a_url_leaves_the_url_as_it_is(
         """Do this."""
         print(out)
 
-    monkeypatch.setattr(cli, "stage", lambda name: encode)
+    monkeypatch.setattr(cli, "find_command", lambda name: encode)
     for arguments in (["--out", "s3://bucket/prefix"], ["--help"]):
         with pytest.raises(SystemExit):
             cli.main(["encode", *arguments])
@@ -90,7 +90,7 @@ def test_a_function_s_signature_is_its_command_line(
         called.append((first, rest, model, n, out))
 
     called: list[tuple[object, ...]] = []
-    monkeypatch.setattr(cli, "stage", lambda name: encode)
+    monkeypatch.setattr(cli, "find_command", lambda name: encode)
     for arguments, code in (
         (["a", "b", "c", "--model", "m"], 0),
         (["a", "b", "--n", "5", "--model", "models:/m@best", "--out", "o"], 0),
@@ -117,7 +117,7 @@ def test_a_function_s_signature_is_its_command_line(
 def test_every_option_of_every_command_is_explained(name: str) -> None:
     parser = argparse.ArgumentParser(prog=name)
     cli._add_options(parser, name)
-    taken = inspect.signature(cli.stage(name)).parameters
+    taken = inspect.signature(cli.find_command(name)).parameters
     explained = {action.dest: action.help or "" for action in parser._actions}
     assert explained.keys() == {"help", *taken}
     for option, parameter in taken.items():
@@ -130,7 +130,7 @@ def test_every_option_of_every_command_is_explained(name: str) -> None:
 
 def test_every_explanation_is_of_an_option() -> None:
     for commands, explained in ((cli.COMMANDS, cli.STAGE_OPTIONS), (cli.USES, cli.USE_OPTIONS)):
-        taken = {name: set(inspect.signature(cli.stage(name)).parameters) for name in commands}
+        taken = {name: set(inspect.signature(cli.find_command(name)).parameters) for name in commands}
         known = set().union(*taken.values()) | {f"{name} {option}" for name in commands for option in taken[name]}
         assert set(explained) <= known
 

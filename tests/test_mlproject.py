@@ -45,7 +45,7 @@ def test_a_command_gives_a_stage_what_its_function_takes(stage: str) -> None:
     assert command.split()[:2] == ["autoencoders", stage]
     assert stage in cli.COMMANDS, f"add {stage} to COMMANDS of cli.py"
     given = set(re.findall(r" --([\w-]+)", command))
-    taken = dict(inspect.signature(cli.stage(stage)).parameters)
+    taken = dict(inspect.signature(cli.find_command(stage)).parameters)
     del taken["params"]
     required = {name for name, parameter in taken.items() if parameter.default is inspect.Parameter.empty}
     where = "dvc.yaml and MLproject" if stage in DVC else "MLproject"

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from autoencoders.runtime.pod import complete_environment
-from autoencoders.runtime.process import exit_code
+from autoencoders.runtime.process import configure_threads, exit_code
+from autoencoders.stages import find_stage
 
 COMMANDS = {
     "check": "see that params.yaml is in order; `make run` begins with it",
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
     Where nobody reads what it prints any more, as in `autoencoders … | head`, it ends without a word in 141.
     """
+    configure_threads()
     # Torch and MLflow are a million objects that live to the end: looking through them for garbage, again and again
     # while importing and once more while leaving, took a third of a short stage's time.
     gc.set_threshold(200_000, 20, 100)
@@ -120,10 +122,10 @@ def _run(arguments: list[str]) -> None:
     for name in (*COMMANDS, *USES):
         command = commands.add_parser(name)
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
-            command.description = inspect.getdoc(stage(name))
+            command.description = inspect.getdoc(find_command(name))
             _add_options(command, name)
     options = vars(parser.parse_args(arguments))
-    function = stage(options.pop("command"))
+    function = find_command(options.pop("command"))
     if "params" in options:
         from autoencoders.params import load_params
 
@@ -133,11 +135,12 @@ def _run(arguments: list[str]) -> None:
         recorded.check()
 
 
-def stage(name: str) -> Callable[..., None]:
-    """Return the function of the command `name`: `one-hot` is `one_hot` in the module of that name."""
-    function = name.replace("-", "_")
-    package = "commands" if name in USES else "stages"
-    return getattr(importlib.import_module(f"autoencoders.{package}.{function}"), function)
+def find_command(name: str) -> Callable[..., None]:
+    """Return the function of the command `name`, which is in a module of that name."""
+    if name not in USES:
+        return find_stage(name)
+    found: Callable[..., None] = getattr(importlib.import_module(f"autoencoders.commands.{name}"), name)
+    return found
 
 
 def _overview() -> str:
@@ -150,7 +153,7 @@ def _overview() -> str:
 
 def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
     explained = USE_OPTIONS if command in USES else STAGE_OPTIONS
-    for name, parameter in inspect.signature(stage(command)).parameters.items():
+    for name, parameter in inspect.signature(find_command(command)).parameters.items():
         told = explained.get(f"{command} {name}") or explained.get(name, "")
         if name == "params":
             default = Path("params.yaml")

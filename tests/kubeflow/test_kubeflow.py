@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from autoencoders import kubeflow
 from autoencoders.errors import UserError
+from autoencoders.kubeflow import artifacts, inputs, launch
 from autoencoders.params import PARAMETERS, Params, load_params, parse_params
 
 ROOT = Path(__file__).parents[2]
@@ -49,19 +49,19 @@ def test_the_parts_are_the_whole_of_params_yaml() -> None:
 
 def test_every_part_arrives_as_it_was_sent() -> None:
     params = load_params(ROOT / "params.yaml")
-    sent = kubeflow.arguments(params)
+    sent = inputs.to_kfp_inputs(params)
     for part in PARAMETERS[:-1]:
-        arrived = kubeflow.parameters({part: as_delivered(sent[kubeflow.argument(part)])})
+        arrived = inputs.from_kfp_inputs({part: as_delivered(sent[inputs.input_name(part)])})
         assert at(arrived, part) == at(params, part), part
-    assert list(kubeflow.parameters({"models": sent["models_params"]}).models) == list(params.models)
+    assert list(inputs.from_kfp_inputs({"models": sent["models_params"]}).models) == list(params.models)
 
 
 def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
     models = {"vae": {"kind": "vae", "latent": 2, "beta": 2.0}}
     params = parse_params({"prepare": {"validation": 0.25}, "ladder": {"beta": {"betas": [1, 2]}}, "models": models})
-    sent = kubeflow.arguments(params)
-    arrived = kubeflow.parameters(
-        {part: as_delivered(sent[kubeflow.argument(part)]) for part in ("prepare", "models", "ladder.beta")}
+    sent = inputs.to_kfp_inputs(params)
+    arrived = inputs.from_kfp_inputs(
+        {part: as_delivered(sent[inputs.input_name(part)]) for part in ("prepare", "models", "ladder.beta")}
     )
     assert (arrived.prepare.validation, arrived.ladder.beta.betas) == (0.25, [1.0, 2.0])
     assert arrived.models["vae"].beta == 2.0
@@ -70,13 +70,13 @@ def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
 
 def test_a_part_alone_is_not_held_against_defaults_of_another() -> None:
     """A warm-up of 30 epochs is longer than the default training, which the component does not get."""
-    arrived = kubeflow.parameters({"models": {"vae": {"kind": "vae", "latent": 2, "kl_warmup": 30}}})
+    arrived = inputs.from_kfp_inputs({"models": {"vae": {"kind": "vae", "latent": 2, "kl_warmup": 30}}})
     assert arrived.models["vae"].kl_warmup == 30
 
 
 def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
-        kubeflow.run(lambda params: None, {"train": {"epochs": 2.5}})
+        launch.run(lambda params: None, {"train": {"epochs": 2.5}})
     assert ended.value.code == 2
     assert re.fullmatch(r"error: the pipeline's parameters: train\.epochs: .*2\.5\n", capsys.readouterr().err)
 
@@ -87,14 +87,14 @@ def test_artifacts_arrive_as_folders(tmp_path: Path) -> None:
     def stage(params: Params, *, data: Path, models: Path, out: Path, model: str) -> None:
         seen.update(data=data, models=models, out=out, model=model)
 
-    kubeflow.run(stage, {}, data=Artifact("/data"), models=tmp_path, out=Artifact("/out"), model="ae")
+    launch.run(stage, {}, data=Artifact("/data"), models=tmp_path, out=Artifact("/out"), model="ae")
     assert seen == {"data": Path("/data"), "models": tmp_path, "out": Path("/out"), "model": "ae"}
     assert os.environ["KFP_TASK"] == "stage"
 
 
 def test_an_artifact_without_its_one_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must hold one folder, found 0"):
-        kubeflow.only(Artifact(str(tmp_path)))
+        artifacts.single_subfolder(Artifact(str(tmp_path)))
 
 
 def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: P
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text)
-        return kubeflow.digest(Artifact(str(folder)))
+        return artifacts.digest(Artifact(str(folder)))
 
     files = {"vae/weights": "1", "vae/model.json": "{}"}
     first = written(files)
@@ -116,15 +116,15 @@ def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: P
 def test_checkpoints_are_found_again_by_the_same_training_alone(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(kubeflow.CHECKPOINTS, str(tmp_path))
-    first = kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data")
+    monkeypatch.setenv(launch.CHECKPOINTS, str(tmp_path))
+    first = launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data")
     assert isinstance(first, Path)
     assert first.parent == tmp_path
-    assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == first
-    assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 4}, "data") != first
-    assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "other data") != first
-    monkeypatch.setenv(kubeflow.CHECKPOINTS, "s3://bucket/prefix")
-    assert kubeflow.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == f"s3://bucket/prefix/{first.name}"
+    assert launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == first
+    assert launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 4}, "data") != first
+    assert launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "other data") != first
+    monkeypatch.setenv(launch.CHECKPOINTS, "s3://bucket/prefix")
+    assert launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == f"s3://bucket/prefix/{first.name}"
 
 
 def test_a_pod_without_a_tracking_server_does_not_start(
@@ -133,7 +133,7 @@ def test_a_pod_without_a_tracking_server_does_not_start(
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(SystemExit) as ended:
-        kubeflow.run(lambda params: pytest.fail("ran"), {})
+        launch.run(lambda params: pytest.fail("ran"), {})
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: MLFLOW_TRACKING_URI is not set: a database in the pod")
 
@@ -142,7 +142,7 @@ def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch: pytest.MonkeyPatch) 
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:
-            kubeflow.run(lambda params: os.kill(os.getpid(), signal.SIGTERM), {})
+            launch.run(lambda params: os.kill(os.getpid(), signal.SIGTERM), {})
         assert ended.value.code == 128 + signal.SIGTERM
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -153,10 +153,10 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
 ) -> None:
     """Two processes as for two GPUs; there are none here, so that they compute on the processor, by `gloo`."""
-    monkeypatch.setattr(kubeflow, "_gpus", lambda device: 2)
+    monkeypatch.setattr(launch, "_gpus", lambda device: 2)
     parts = {"models": {"vae": {"kind": "vae", "hidden": [8.0], "latent": 2.0}}, "train": {"epochs": 2.0}}
     given = {"model": "vae", "data": Artifact(str(prepared)), "checkpoints": tmp_path / "c", "out": tmp_path / "vae"}
-    kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
+    launch.train_on_gpus({**parts, "device": "auto"}, **given)
     described = json.loads((tmp_path / "vae" / "model.json").read_text())
     assert described["hardware"].startswith("2 × ")
     assert (described["best_epoch"] >= 1, described["train"]["epochs"]) == (True, 2)
@@ -165,7 +165,7 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
     failing.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(failing))
     with pytest.raises(SystemExit) as ended:
-        kubeflow.train_on_gpus({**parts, "device": "auto"}, **given)
+        launch.train_on_gpus({**parts, "device": "auto"}, **given)
     assert ended.value.code == 3
 
 
@@ -185,7 +185,7 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
             os.kill(os.getpid(), signal.SIGTERM)
 
     def pod(name: str, volume: str) -> str:
-        monkeypatch.setenv(kubeflow.CHECKPOINTS, f"{root or tmp_path}/{volume}")
+        monkeypatch.setenv(launch.CHECKPOINTS, f"{root or tmp_path}/{volume}")
         model, summary = Artifact(str(tmp_path / name)), Artifact(str(tmp_path / f"{name}.md"))
         settings = {"model_params": {"vae": {"kind": "vae", "latent": 2.0}}, "train_params": {"epochs": 4.0}}
         data = {"data": Artifact(str(prepared)), "data_digest": "data"}
@@ -207,4 +207,4 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
 
 
 def test_a_chosen_device_is_one_device() -> None:
-    assert (kubeflow._gpus("cpu"), kubeflow._gpus("cuda:1")) == (1, 1)
+    assert (launch._gpus("cpu"), launch._gpus("cuda:1")) == (1, 1)

@@ -12,8 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from autoencoders import kubeflow
-from autoencoders.kubeflow import pages
+from autoencoders.kubeflow import artifacts, inputs, pages
 from autoencoders.ladder.record import FORMAT, RUNGS
 
 from artifacts import Artifact  # isort: skip
@@ -37,7 +36,7 @@ def measured(artifact: Any) -> list[Artifact]:
         (Path(model.path) / name).mkdir(parents=True)
         (Path(model.path) / name / "model.json").write_text(json.dumps({"name": name}))
         (Path(model.path) / name / "run.json").write_text(json.dumps({"run_id": name * 8}))
-        trained, folder = kubeflow.add_model(result, model)
+        trained, folder = artifacts.add_model(result, model)
         assert json.loads((trained / "model.json").read_text()) == {"name": name}
         folder.mkdir(parents=True)
         (folder / "metrics.json").write_text(json.dumps({"mse": 0.1, "kl": 3.0}))
@@ -47,19 +46,19 @@ def measured(artifact: Any) -> list[Artifact]:
 
 def test_what_the_models_left_is_gathered_beside_their_parameters(artifact: Any, measured: list[Artifact]) -> None:
     results = artifact("results")
-    models, evaluation, comparison = kubeflow.gather(results, measured, PARAMS)
+    models, evaluation, comparison = artifacts.merge_folders(results, measured, PARAMS)
     assert {path.name for path in models.iterdir()} == {"vae", "ae"}
     assert json.loads((evaluation / "ae" / "metrics.json").read_text()) == {"mse": 0.1, "kl": 3.0}
     assert (comparison, comparison.exists()) == (Path(results.path) / "comparison", False)
-    assert list(kubeflow.parameters({"models": kubeflow.models_of(results)}).models) == ["vae", "ae"]
+    assert list(inputs.from_kfp_inputs({"models": artifacts.models_of(results)}).models) == ["vae", "ae"]
 
 
 def test_another_order_of_the_models_is_another_digest(artifact: Any, measured: list[Artifact]) -> None:
     """Figures and tables have the order of params.yaml."""
     digests = []
     for name, params in (("a", PARAMS), ("b", PARAMS), ("c", PARAMS[::-1])):
-        kubeflow.gather(artifact(name), measured, params)
-        digests.append(kubeflow.digest(artifact(name)))
+        artifacts.merge_folders(artifact(name), measured, params)
+        digests.append(artifacts.digest(artifact(name)))
     assert digests[0] == digests[1] != digests[2]
     assert re.fullmatch("[0-9a-f]{16}", digests[0])
 
@@ -74,7 +73,7 @@ def test_metrics_say_of_which_model_they_are(artifact: Any, measured: list[Artif
 def results(artifact: Any, measured: list[Artifact]) -> Artifact:
     """What `compare` gathers and writes."""
     gathered = artifact("results")
-    _, _, comparison = kubeflow.gather(gathered, measured, PARAMS)
+    _, _, comparison = artifacts.merge_folders(gathered, measured, PARAMS)
     comparison.mkdir()
     table = pd.DataFrame({"kind": ["vae", "autoencoder"], "latent": [2, 16], "mse": [0.03, 0.00789], "kl": [6.5, None],
                           "train_seconds": [12.0, 30.5]}, index=pd.Index(["vae", "ae"], name="model"))  # fmt: skip

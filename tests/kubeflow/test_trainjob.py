@@ -17,8 +17,8 @@ from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime as
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
 from mlflow import MlflowClient
 
-from autoencoders import kubeflow
 from autoencoders.kubeflow import trainjob
+from autoencoders.kubeflow.launch import TRAINJOB, train_on_gpus
 from autoencoders.params import Params
 from pipeline.compiling import compile_text
 from pipeline.compiling import trainjob as settings_of
@@ -146,12 +146,12 @@ def launch(
     """Train as the component does, with the settings of the profile; the shared volume is a folder."""
     settings = settings_of(Profile.model_validate(PROFILE), repository_params)
     (tmp_path / "shared").mkdir()
-    monkeypatch.setenv(kubeflow.TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "shared"), "interval": 1}))
+    monkeypatch.setenv(TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "shared"), "interval": 1}))
     monkeypatch.setenv("MLFLOW_RUN_ID", "")
 
     def call(entry: dict[str, Any], **changed: Any) -> Path:
         parts = {"models": {"m": entry}, "train": {"epochs": 2.0, "precision": "fp32"}, "device": "cpu", **changed}
-        kubeflow.train_on_gpus(
+        train_on_gpus(
             parts, model="m", data=Folder(prepared), checkpoints=tmp_path / "shared" / "c", out=tmp_path / "out" / "m"
         )
         return tmp_path / "out" / "m"
@@ -170,7 +170,7 @@ def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(
     [(name, job)] = cluster.jobs.items()
     assert cluster.deleted == [name]
     assert list((tmp_path / "shared").iterdir()) == []
-    monkeypatch.delenv(kubeflow.TRAINJOB)
+    monkeypatch.delenv(TRAINJOB)
     (tmp_path / "out").rename(tmp_path / "first")
     alone = json.loads((launch(VAE) / "model.json").read_text())
     assert (found["weights_sha256"], found["train"]["epochs"]) == (alone["weights_sha256"], 2)
@@ -228,8 +228,7 @@ LAUNCHER = """
 import kubernetes.client, sys
 from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
-from autoencoders import kubeflow
-from autoencoders.kubeflow import trainjob
+from autoencoders.kubeflow import launch, trainjob
 
 class Data:
     path = sys.argv[2]
@@ -237,9 +236,9 @@ class Data:
 configuration = kubernetes.client.Configuration(host=sys.argv[1])
 config = KubernetesBackendConfig(namespace="default", client_configuration=configuration)
 trainjob._client = lambda: TrainerClient(config)
-kubeflow.train_on_gpus(
+launch.train_on_gpus(
     {"models": {"m": {"kind": "vae", "latent": 2.0}}, "train": {}, "device": "cpu"},
-    model="m", data=Data, checkpoints=kubeflow.checkpoints(), out="out",
+    model="m", data=Data, checkpoints=launch.checkpoints(), out="out",
 )
 """
 
@@ -257,7 +256,7 @@ def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
     cluster.goes_on = True
     settings = settings_of(Profile.model_validate(PROFILE), repository_params)
     (tmp_path / "claim").mkdir()
-    monkeypatch.setenv(kubeflow.TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "claim"), "interval": 1}))
+    monkeypatch.setenv(TRAINJOB, json.dumps({**settings, "path": str(tmp_path / "claim"), "interval": 1}))
     pod = Pods(tmp_path, prepared, store, str(tmp_path / "claim")).start("a", LAUNCHER, cluster.host, str(prepared))
     pod.wait_for(lambda: cluster.jobs)
     try:
@@ -295,7 +294,7 @@ def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params: Params) -
     container = pipeline.containers["train"]
     assert (container.resources.resource_cpu_limit, container.resources.accelerator.resource_count) == ("1", "")
     assert dict(pipeline.kubernetes["train"].node_selector.labels) == {}
-    [settings] = [one.value for one in container.env if one.name == kubeflow.TRAINJOB]
+    [settings] = [one.value for one in container.env if one.name == TRAINJOB]
     assert (json.loads(settings)["nodes"], json.loads(settings)["processes"]) == (2, 4)
     assert json.loads(settings) == settings_of(Profile.model_validate(PROFILE), repository_params)
 

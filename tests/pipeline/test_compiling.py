@@ -7,8 +7,8 @@ import yaml
 from google.protobuf import json_format
 
 import components
-from autoencoders import kubeflow
 from autoencoders.errors import UserError
+from autoencoders.kubeflow import inputs, launch
 from autoencoders.params import Params, parse_params
 from autoencoders.runtime import pod
 from pipeline.compiling import compile_text
@@ -97,7 +97,7 @@ def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compil
     pipeline = compiled(profile)
     [mount] = pipeline.kubernetes["train"].pvc_mount
     assert (mount.constant, mount.mount_path) == ("autoencoders-checkpoints", "/checkpoints")
-    assert env_of(pipeline.containers["train"])[kubeflow.CHECKPOINTS] == "/checkpoints"
+    assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "/checkpoints"
     assert not any(pipeline.kubernetes[stage].pvc_mount for stage in components.COMPONENTS if stage != "train")
     retry = pipeline.tasks["train"].retry_policy
     assert retry.max_retry_count == {"cpu": 4}.get(profile, 6)
@@ -126,7 +126,7 @@ def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params
     raw = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
     profile = Profile.model_validate({**raw, "checkpoints": {"url": "s3://bucket/prefix"}})
     pipeline = parse(compile_text(profile, repository_params))
-    assert env_of(pipeline.containers["train"])[kubeflow.CHECKPOINTS] == "s3://bucket/prefix"
+    assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "s3://bucket/prefix"
     assert not any(config.pvc_mount for config in pipeline.kubernetes.values())
     assert "s3" in {one.secret_name for one in pipeline.kubernetes["train"].secret_as_volume}
 
@@ -262,7 +262,7 @@ def test_the_defaults_of_the_arguments_are_params_yaml(compiled: Compile, reposi
         name: json_format.MessageToDict(one.default_value)
         for name, one in compiled("cpu").spec.root.input_definitions.parameters.items()
     }
-    assert found == {**kubeflow.arguments(repository_params), "device": "cpu"}
+    assert found == {**inputs.to_kfp_inputs(repository_params), "device": "cpu"}
 
 
 def test_the_pipeline_and_its_arguments_are_described(compiled: Compile) -> None:

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 import components
-from autoencoders import cli, kubeflow
+from autoencoders import cli
+from autoencoders.kubeflow import artifacts, inputs
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import PARAMETERS, Params, load_params
 
@@ -61,7 +62,7 @@ def parts_in_dvc(stage: str) -> set[str]:
 
 
 def argument_of(stage: str, part: str) -> str:
-    return "model_params" if stage == "train" and part == "models" else kubeflow.argument(part)
+    return "model_params" if stage == "train" and part == "models" else inputs.input_name(part)
 
 
 def parts_of_component(stage: str) -> set[str]:
@@ -123,7 +124,7 @@ class Called(Exception):
 
 def recorder(stage: str, calls: list[Called] | None = None) -> Callable[..., None]:
     """A stage's function that notes its call, and ends it where `calls` does not keep it."""
-    signature = inspect.signature(cli.stage(stage))
+    signature = inspect.signature(cli.find_command(stage))
 
     def record(params: Params, **given: Any) -> None:
         try:
@@ -145,7 +146,7 @@ def replace(stage: str, by: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 
 def arguments_of(component: str, folder: Path) -> dict[str, Any]:
     """A component's arguments: its own defaults, and made-up artifacts in `folder`."""
-    spec, sent = components.COMPONENTS[component].component_spec, kubeflow.arguments(PARAMS)
+    spec, sent = components.COMPONENTS[component].component_spec, inputs.to_kfp_inputs(PARAMS)
     sent["model_params"] = next(entry for entry in sent["models_params"] if "vae" in entry)
     given: dict[str, Any] = {}
     for name, one in {**(spec.inputs or {}), **spec.outputs}.items():
@@ -156,7 +157,7 @@ def arguments_of(component: str, folder: Path) -> dict[str, Any]:
         artifact = Artifact(str(folder / name))
         given[name] = [artifact] if one.is_artifact_list else artifact
     if "results" in (spec.inputs or {}):
-        (folder / "results" / kubeflow.MODELS).write_text(json.dumps(sent["models_params"]))
+        (folder / "results" / artifacts.MODELS_FILE).write_text(json.dumps(sent["models_params"]))
     return {name: value for name, value in given.items() if name in spec.inputs or spec.outputs[name].type != "String"}
 
 

@@ -9,7 +9,7 @@ import yaml
 from google.protobuf import json_format
 from mlflow import MlflowClient
 
-from autoencoders import kubeflow
+from autoencoders.kubeflow import inputs
 from autoencoders.params import Params
 from autoencoders.tracking.launch import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
@@ -71,7 +71,7 @@ def test_compile_writes_the_file_or_prints_it(
     assert err.startswith(f"error: {tmp_path / 'index.html'} is no earlier result of this command. ")
     assert (
         json_format.MessageToDict(parse(out).spec.root.input_definitions.parameters["data_params"].default_value)
-        == kubeflow.arguments(repository_params)["data_params"]
+        == inputs.to_kfp_inputs(repository_params)["data_params"]
     )
     assert call("compile", "--profile", "gpuu")[2].startswith("error: there is no placement profile 'gpuu'.")
 

@@ -175,11 +175,12 @@ def test_a_training_whose_output_loses_its_reader_was_stopped(
 def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, client: MlflowClient, moment: str) -> None:
     """Also while it imports what it needs, and while what it made is written down."""
     program = (
-        "import sys, time; from pathlib import Path; from autoencoders import kubeflow\n"
+        "import sys, time; from pathlib import Path; from autoencoders.kubeflow import launch\n"
         "def pause(moment):\n"
         "    if moment == sys.argv[1]: Path('ready').touch(); time.sleep(1000)\n"
         "def prepare(params): pause('while')\n"
-        "pause('before'); kubeflow.run(prepare, {}); pause('after')"
+        "launch.stages.find_stage = lambda name: pause('before') or prepare\n"
+        "launch.run('prepare', {}); pause('after')"
     )
     task = cluster.start("a", program, moment)
     task.wait_for((task.folder / "ready").exists)
@@ -193,10 +194,10 @@ def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, clie
 @pytest.mark.cluster
 def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
     program = (
-        "import os, signal; from autoencoders import kubeflow; from autoencoders.runtime import pod\n"
+        "import os, signal; from autoencoders.kubeflow import launch; from autoencoders.runtime import pod\n"
         "pod.UNTIL_KILLED = .1\n"
         "def prepare(params): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "kubeflow.run(prepare, {})"
+        "launch.run(prepare, {})"
     )
     task = cluster.start("a", program)
     assert task.process.wait(60) == 143
@@ -207,9 +208,9 @@ def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
 def test_outside_of_a_pod_a_task_leaves_at_once(cluster: Cluster, client: MlflowClient) -> None:
     """`python -m pipeline local`, where a plain kill ends all of it."""
     program = (
-        "import os, signal; os.environ.pop('KUBERNETES_SERVICE_HOST'); from autoencoders import kubeflow\n"
+        "import os, signal; os.environ.pop('KUBERNETES_SERVICE_HOST'); from autoencoders.kubeflow import launch\n"
         "def prepare(params): os.kill(os.getpid(), signal.SIGTERM)\n"
-        "kubeflow.run(prepare, {})"
+        "launch.run(prepare, {})"
     )
     task = cluster.start("a", program)
     assert task.process.wait(60) == 128 + signal.SIGTERM

@@ -11,8 +11,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from autoencoders import kubeflow
 from autoencoders.errors import UserError
+from autoencoders.kubeflow.launch import interrupted
+from autoencoders.kubeflow.launch import run as run_stage
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import ModelRun, RunPublisher, launch
@@ -54,7 +55,7 @@ def fail(end: BaseException, **given: Any) -> None:
 
     stage.__name__ = os.environ["KFP_TASK"]
     with pytest.raises(type(end) if isinstance(end, ZeroDivisionError) else SystemExit):
-        kubeflow.run(stage, {}, **given)
+        run_stage(stage, {}, **given)
 
 
 def report(tmp_path: Path) -> None:
@@ -79,12 +80,12 @@ def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(
     fail(end)
     above = pipeline_run(client)
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
-    kubeflow.interrupted()
+    interrupted()
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
 
 
 def test_a_task_that_succeeds_leaves_the_run_of_its_pipeline_alone(client: MlflowClient, task: Task) -> None:
-    kubeflow.run(lambda params: None, {})
+    run_stage(lambda params: None, {})
     assert client.get_experiment_by_name("autoencoders") is None
 
 
@@ -102,7 +103,7 @@ def test_what_a_further_attempt_puts_right_is_forgotten(
 
 def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     report(tmp_path)
-    kubeflow.interrupted()
+    interrupted()
     assert found(client, pipeline_run(client)) == ("FINISHED", {})
 
 
@@ -115,14 +116,14 @@ def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowCli
     done = create_run(client, "autoencoders", "pca", tags, parent=above)
     client.set_terminated(done, "FINISHED")
     of_others = create_run(client, "autoencoders", "vae", {"kfp_run": "other"})
-    kubeflow.interrupted()
+    interrupted()
     assert found(client, above) == ("KILLED", {FAILED_TASK: "beta, train", ERROR: "interrupted"})
     ended = [found(client, run)[0] for run in (lost, elsewhere, rung, done, of_others)]
     assert ended == ["KILLED", "KILLED", "KILLED", "FINISHED", "RUNNING"]
 
 
 def test_a_pipeline_that_was_interrupted_before_mlflow_knew_of_it_has_a_run(client: MlflowClient, task: Task) -> None:
-    kubeflow.interrupted()
+    interrupted()
     assert found(client, pipeline_run(client)) == ("KILLED", {ERROR: "interrupted"})
 
 
@@ -133,7 +134,7 @@ def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
     injected = create_run(client, "autoencoders", "of the plugin's task", {}, parent=above)
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     fail(UserError("no images"))
-    kubeflow.interrupted()
+    interrupted()
     assert [found(client, run) for run in (above, injected)] == [("RUNNING", {})] * 2
     assert len(client.search_runs([client.get_run(above).info.experiment_id])) == 2
 
@@ -145,10 +146,10 @@ def test_without_mlflow_a_task_has_its_own_error_alone(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     fail(UserError("no images"))
     assert capsys.readouterr().err == "error: no images\n"
-    kubeflow.interrupted()
+    interrupted()
     assert capsys.readouterr().err.startswith("warning: MLflow does not record any more")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    kubeflow.interrupted()
+    interrupted()
     assert capsys.readouterr().err == ""
 
 
@@ -360,7 +361,7 @@ def test_a_run_that_the_plugin_made_is_the_pipeline_s_and_the_plugin_s_to_end(
     begin("pca")
     task("report")
     report(tmp_path)
-    kubeflow.interrupted()
+    interrupted()
     runs = {run.info.run_id: run for run in everything(client)}
     [model] = [run for run in runs.values() if "model" in run.data.tags]
     assert runs.keys() == {plugins, model.info.run_id}

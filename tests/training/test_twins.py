@@ -88,9 +88,9 @@ def test_the_second_has_the_model_of_the_first(claim: Cluster, whole: str, clien
 
 
 def identity() -> str:
-    from autoencoders import kubeflow
+    from autoencoders.kubeflow import launch
 
-    return str(kubeflow.checkpoints("identity")).rpartition("/")[2]
+    return str(launch.checkpoints("identity")).rpartition("/")[2]
 
 
 @BOTH

@@ -9,13 +9,16 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import without_password
-from autoencoders.kubeflow import Artifact, gathered, models_of, only, parameters
+from autoencoders.kubeflow.artifacts import Artifact, gathered, models_of, single_subfolder
+from autoencoders.kubeflow.inputs import from_kfp_inputs
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.report.pictures import Picture, picture, pictures
 from autoencoders.text import format_number, keep_units_together
+
+if TYPE_CHECKING:
+    from autoencoders.report.pictures import Picture
 
 NO_BREAK = "\u00a0"
 STYLE = (
@@ -30,7 +33,7 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     """Write how the training in `model` went for KFP's page of the task, and name the artifact after the model."""
     from autoencoders.tracking.links import pages
 
-    folder = only(model)
+    folder = single_subfolder(model)
     described, run_id = _description(folder), _run_of(folder)
     name = described["name"]
     # Each task that reads the model carries this in its pod's description: no more than tells which it is.
@@ -142,18 +145,24 @@ def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
 
 def show_data_card(page: Artifact, card: Artifact) -> None:
     """Write the data card as a page, which KFP shows beside the task."""
+    from autoencoders.report.pictures import picture
+
     shown = picture(Path(card.path) / "data_card.png", "The data card: pixels, sample images, images in each split.")
     _write_page(page, "Data card", [_figure(shown)])
 
 
 def show_figures(page: Artifact, figures: Artifact, results: Artifact) -> None:
     """Write a page of all figures, each under its caption, which KFP shows beside the task."""
-    models = parameters({"models": models_of(results)}).models
-    _write_page(page, "Figures", [_figure(one) for one in pictures(Path(figures.path), models)])
+    from autoencoders.report.pictures import pictures
+
+    models = from_kfp_inputs({"models": models_of(results)}).models
+    _write_page(page, "Figures", [_figure(shown) for shown in pictures(Path(figures.path), models)])
 
 
 def show_ladder(page: Artifact, rungs: Artifact) -> None:
     """Write a page of the rungs of the ladder: claim, picture and story of each."""
+    from autoencoders.report.pictures import picture
+
     parts = []
     for name in RUNGS:
         folder = Path(rungs.path) / name
@@ -178,7 +187,7 @@ def _runs(models: Path) -> dict[str, str]:
     return {folder.name: _run_of(folder) for folder in sorted(models.iterdir())}
 
 
-def _figure(shown: Picture) -> str:
+def _figure(shown: "Picture") -> str:
     caption = f"<figcaption>{html.escape(shown.caption)}</figcaption>" if shown.caption else ""
     size = f'width="{shown.width}" height="{shown.height}"'
     return f'<figure><img src="{shown.source}" alt="{html.escape(shown.alt)}" {size}>{caption}</figure>'

@@ -14,11 +14,6 @@ from types import FrameType
 from autoencoders.errors import Interrupted, UserError, first_line, printable
 from autoencoders.runtime.memory import is_out_of_memory
 
-# How long torch's threads spin before they wait asleep. By default so long that on a busy machine they slow each other
-# down 30-fold; asleep at once, they cost an idle one a third of its speed (docs/performance.md).
-if "OMP_WAIT_POLICY" not in os.environ:
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-
 BROKEN_PIPE = 128 + signal.SIGPIPE
 """Exit code where nobody reads what is printed any more, as in `… | head`: a shell's for what SIGPIPE ends."""
 INTERRUPTED = 128 + signal.SIGINT
@@ -34,6 +29,16 @@ _stop_code = 0
 """Exit code for the signal that stopped the work, once there was one."""
 _lost = False
 """Whether an output was found without a reader."""
+
+
+def configure_threads() -> None:
+    """Have torch's threads spin for a moment, then wait asleep; call this before torch is imported.
+
+    By default they spin for so long that on a busy machine they slow each other down 30-fold. Asleep at once, they cost
+    an idle machine a third of its speed (docs/performance.md).
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def exit_code(call: Callable[[], object]) -> int:
