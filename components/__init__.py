@@ -3,27 +3,26 @@
 One module a stage, but for the rungs of the ladder, which are one component.
 """
 
-from components.compare import compare
-from components.download import download
-from components.evaluate import evaluate
-from components.features import features
-from components.ladder import ladder
-from components.plots import plots
-from components.prepare import prepare
-from components.report import report
-from components.train import train
+import importlib
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-__all__ = ["compare", "download", "evaluate", "features", "ladder", "plots", "prepare", "report", "train"]
+DVC_YAML = Path(__file__).parents[1] / "dvc.yaml"
 
-COMPONENTS = {
-    "download": download,
-    "prepare": prepare,
-    "features": features,
-    "train": train,
-    "evaluate": evaluate,
-    "plots": plots,
-    "compare": compare,
-    "ladder": ladder,
-    "report": report,
-}
-"""By the stages' names in dvc.yaml, in its order, `ladder` in place of its rungs."""
+
+@cache
+def component_names() -> tuple[str, ...]:
+    """Return the names of the components, which are those of the stages, in the order of dvc.yaml."""
+    import yaml
+
+    from autoencoders.ladder.record import RUNGS
+
+    stages = ["ladder" if stage in RUNGS else stage for stage in yaml.safe_load(DVC_YAML.read_text())["stages"]]
+    names = {file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", "base"}
+    return tuple(sorted(names, key=lambda name: stages.index(name) if name in stages else len(stages)))
+
+
+def load_component(name: str) -> Any:
+    """Return the component of a stage: what its module has under the same name."""
+    return getattr(importlib.import_module(f"components.{name}"), name)

@@ -16,14 +16,13 @@ from autoencoders.kubeflow.launch import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
+from components import component_names, load_component
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
 from pipeline.spec_check import check
 from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
-COMPUTING = ("features", "train", "evaluate", "ladder")
-"""Stages that compute where `device` says."""
 RECORDING = ("train", "ladder", "report")
 """Stages whose results say which image made them."""
 NEVER_CACHED = ("report",)
@@ -37,7 +36,7 @@ def on_devices(profile: Profile, params: Params) -> Params:
     does not take for a GPU's result what a processor computed.
     Raises `UserError` where `device` and the profile contradict each other.
     """
-    found = {stage: _device(profile, stage) for stage in COMPUTING}
+    found = {stage: _device(profile, stage) for stage in _computing()}
     if params.device == "auto":
         return params.model_copy(update={"device": "cuda" if "cuda" in found.values() else "cpu"})
     asked = params.device.partition(":")[0]
@@ -73,9 +72,15 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
     return build(params, where, profile.pipeline_root, _devices(profile, params))
 
 
+def _computing() -> list[str]:
+    """Return the stages that compute where `device` says; the report takes it to tell of it."""
+    stages = [stage for stage in component_names() if stage not in NEVER_CACHED]
+    return [stage for stage in stages if "device" in (load_component(stage).component_spec.inputs or {})]
+
+
 def _devices(profile: Profile, params: Params) -> dict[str, str]:
     """Return where each stage computes that does not compute where the argument `device` says."""
-    found = {stage: _device(profile, stage) for stage in COMPUTING}
+    found = {stage: _device(profile, stage) for stage in _computing()}
     return {stage: device for stage, device in found.items() if device != params.device.partition(":")[0]}
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from kfp import dsl
 from kfp.dsl.base_component import BaseComponent
 
-import components
 from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.params import Params
+from components import load_component
 
 NAME = "autoencoders"
 DESCRIPTION = "Train, evaluate and compare autoencoders and VAEs; climb the ladder; write the report."
@@ -36,7 +36,7 @@ def build(
     def add(stage: str, **inputs: Any) -> dsl.PipelineTask:
         if devices and stage in devices:
             inputs["device"] = devices[stage]
-        task = components.COMPONENTS[stage](**inputs)
+        task = load_component(stage)(**inputs)
         task.set_display_name(stage)
         place(stage, task)
         return task

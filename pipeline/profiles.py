@@ -21,7 +21,7 @@ from pydantic import (
 
 from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.file import YamlError, read_yaml
-from components import COMPONENTS
+from components import component_names
 
 FOLDER = Path(__file__).parent / "placement"
 
@@ -191,10 +191,8 @@ class Profile(_Strict):
     @classmethod
     def _known(cls, stages: dict[str, Placement]) -> dict[str, Placement]:
         for stage in stages:
-            if stage not in COMPONENTS:
-                raise ValueError(
-                    f"there is no stage {stage!r}.{suggestion(stage, COMPONENTS)} Known: {', '.join(COMPONENTS)}"
-                )
+            if stage not in (known := component_names()):
+                raise ValueError(f"there is no stage {stage!r}.{suggestion(stage, known)} Known: {', '.join(known)}")
         return stages
 
     @model_validator(mode="after")

@@ -13,6 +13,8 @@ from autoencoders.commands import interpolate, sample
 from autoencoders.errors import suggestion
 from autoencoders.runtime.process import exit_code
 
+STAGES, USES = cli.list_commands("stages"), cli.list_commands("commands")
+
 
 def command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
@@ -27,7 +29,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.stdout.splitlines()[-1] == "False"
     stages, uses = done.stdout.split("use a trained model:")
-    for group, text in ((cli.COMMANDS, stages), (cli.USES, uses)):
+    for group, text in ((STAGES, stages), (USES, uses)):
         for name, summary in group.items():
             assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)
 
@@ -55,12 +57,12 @@ def test_options_are_the_stage_function_s_arguments() -> None:
     assert caught.value.code == 2
 
 
-@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.USES])
+@pytest.mark.parametrize("name", [*STAGES, *USES])
 def test_every_command_has_a_documented_function(name: str) -> None:
     function = cli.find_command(name)
     assert function.__name__ == name.replace("-", "_")
     assert function.__doc__
-    assert ("params" in inspect.signature(function).parameters) == (name in cli.COMMANDS)
+    assert ("params" in inspect.signature(function).parameters) == (name in STAGES)
 
 
 def test_an_option_that_is_a_path_or_a_url_leaves_the_url_as_it_is(
@@ -113,7 +115,7 @@ def test_a_function_s_signature_is_its_command_line(
     assert "--out PATH file for the codes, such as codes.npz, in place of an earlier one" in told
 
 
-@pytest.mark.parametrize("name", [*cli.COMMANDS, *cli.USES])
+@pytest.mark.parametrize("name", [*STAGES, *USES])
 def test_every_option_of_every_command_is_explained(name: str) -> None:
     parser = argparse.ArgumentParser(prog=name)
     cli._add_options(parser, name)
@@ -122,14 +124,14 @@ def test_every_option_of_every_command_is_explained(name: str) -> None:
     assert explained.keys() == {"help", *taken}
     for option, parameter in taken.items():
         words = explained[option].split()
-        assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in cli.USES else 'STAGE'}_OPTIONS"
+        assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in USES else 'STAGE'}_OPTIONS"
         if parameter.default not in (inspect.Parameter.empty, None):
             assert words[-2:] == ["(default:", "%(default)s)"]
     parser.format_help()
 
 
 def test_every_explanation_is_of_an_option() -> None:
-    for commands, explained in ((cli.COMMANDS, cli.STAGE_OPTIONS), (cli.USES, cli.USE_OPTIONS)):
+    for commands, explained in ((STAGES, cli.STAGE_OPTIONS), (USES, cli.USE_OPTIONS)):
         taken = {name: set(inspect.signature(cli.find_command(name)).parameters) for name in commands}
         known = set().union(*taken.values()) | {f"{name} {option}" for name in commands for option in taken[name]}
         assert set(explained) <= known

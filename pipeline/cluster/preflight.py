@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 
 from autoencoders.errors import UserError
-from components import COMPONENTS
+from components import component_names
 from pipeline.cluster import in_mlflow
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.kube import Kube
@@ -64,11 +64,11 @@ def _missing(kube: Kube, kfp: Kube, profile: Profile) -> Iterator[str]:
 
 def _claims(profile: Profile) -> dict[str, str]:
     """Return the claims that the profile's pods mount, and the key under which each is named."""
-    volumes = {volume.claim: "volumes" for stage in COMPONENTS for volume in profile.of(stage).volumes}
+    volumes = {volume.claim: "volumes" for stage in component_names() for volume in profile.of(stage).volumes}
     kept = profile.checkpoints.claim if profile.checkpoints else None
     return {**volumes, **({kept: "checkpoints"} if kept else {})}
 
 
 def _secrets(profile: Profile) -> set[str]:
     """Return the secrets without which pods do not start."""
-    return {one.secret for stage in COMPONENTS for one in profile.of(stage).secret_env if not one.optional}
+    return {one.secret for stage in component_names() for one in profile.of(stage).secret_env if not one.optional}

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from components import component_names
 from pipeline.cluster.nodes import Path
 
 CHANNEL = "pipelinechannel--"
@@ -106,9 +107,7 @@ def stage_order(task: Task) -> int:
 
 def stage_number(name: str) -> int:
     """Return the place of a stage in dvc.yaml's order; what is no stage comes after them all."""
-    from components import COMPONENTS
-
-    order = list(COMPONENTS)
+    order = component_names()
     return order.index(name) if name in order else len(order)
 
 

@@ -10,8 +10,10 @@ import gc
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
@@ -19,34 +21,12 @@ from autoencoders.runtime.pod import complete_environment
 from autoencoders.runtime.process import configure_threads, exit_code
 from autoencoders.stages import find_stage
 
-COMMANDS = {
-    "check": "see that params.yaml is in order; `make run` begins with it",
-    "download": "fetch and verify the images",
-    "prepare": "split them into train, val and test",
-    "features": "train the classifier whose features the Fréchet distance uses",
-    "train": "train one model of params.yaml",
-    "evaluate": "measure a trained model on the test split",
-    "plots": "draw the figures of all models",
-    "compare": "write and print the comparison table",
-    "one-image": "ladder: one image in the weights of a network",
-    "one-hot": "ladder: several images in one network",
-    "auto-decoder": "ladder: random vectors against learned ones",
-    "linear": "ladder: a linear autoencoder beside PCA",
-    "generation": "ladder: what an autoencoder and a VAE draw from N(0, I)",
-    "beta": "ladder: a VAE for each weight of the KL",
-    "report": "write everything that was run on one page, record it in MLflow, register the best models",
-    "publish": "bring MLflow up to date from the folders on disk",
-}
-USES = {
-    "encode": "images to codes",
-    "decode": "codes to images",
-    "reconstruct": "images to what the model makes of them",
-    "sample": "new images",
-    "interpolate": "from one image to another",
-    "neighbours": "the test images nearest to given ones",
-    "anomalies": "images ranked by how unusual they are",
-    "lineage": "what a model came from: commit, data, parameters, image, runs",
-}
+ORDER = (
+    "check", "download", "prepare", "features", "train", "evaluate", "plots", "compare",
+    "one-image", "one-hot", "auto-decoder", "linear", "generation", "beta", "report", "publish",
+    "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
+)  # fmt: skip
+"""Of the commands in the overview. Those that are not named here come last."""
 STAGE_OPTIONS = {
     "params": "file of parameters",
     "raw": "folder that `download` wrote",
@@ -89,7 +69,8 @@ USE_OPTIONS = {
 """What an option means: of any command, or of `command option`."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
-GROUPS = {"stages of the pipeline": COMMANDS, "use a trained model": USES}
+GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
+"""Packages whose modules are commands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -119,7 +100,7 @@ def _run(arguments: list[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)
-    for name in (*COMMANDS, *USES):
+    for name in (*list_commands("stages"), *list_commands("commands")):
         command = commands.add_parser(name)
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
             command.description = inspect.getdoc(find_command(name))
@@ -135,24 +116,40 @@ def _run(arguments: list[str]) -> None:
         recorded.check()
 
 
+@cache
+def list_commands(package: str) -> dict[str, str]:
+    """Return the commands in a package: their names, and the first lines of their modules' docstrings.
+
+    A command is a module with a function of its name. It is read, not imported: most of them import torch.
+    """
+    found = {}
+    for file in (Path(__file__).parent / package).glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        if re.search(rf"^def {file.stem}\(", text, re.MULTILINE):
+            found[file.stem.replace("_", "-")] = text.removeprefix('"""').splitlines()[0].rstrip('."')
+    place = {name: at for at, name in enumerate(ORDER)}
+    return dict(sorted(found.items(), key=lambda command: (place.get(command[0], len(ORDER)), command[0])))
+
+
 def find_command(name: str) -> Callable[..., None]:
     """Return the function of the command `name`, which is in a module of that name."""
-    if name not in USES:
+    if name not in list_commands("commands"):
         return find_stage(name)
     found: Callable[..., None] = getattr(importlib.import_module(f"autoencoders.commands.{name}"), name)
     return found
 
 
 def _overview() -> str:
-    width = max(len(name) for group in GROUPS.values() for name in group)
+    groups = {title: list_commands(package) for title, package in GROUPS.items()}
+    width = max(len(name) for group in groups.values() for name in group)
     lines = []
-    for title, group in GROUPS.items():
+    for title, group in groups.items():
         lines += [f"{title}:", *(f"  {name:{width}}  {summary}" for name, summary in group.items()), ""]
     return "\n".join([*lines, "`autoencoders command -h` says what a command takes."])
 
 
 def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
-    explained = USE_OPTIONS if command in USES else STAGE_OPTIONS
+    explained = USE_OPTIONS if command in list_commands("commands") else STAGE_OPTIONS
     for name, parameter in inspect.signature(find_command(command)).parameters.items():
         told = explained.get(f"{command} {name}") or explained.get(name, "")
         if name == "params":

@@ -189,7 +189,7 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
         model, summary = Artifact(str(tmp_path / name)), Artifact(str(tmp_path / f"{name}.md"))
         settings = {"model_params": {"vae": {"kind": "vae", "latent": 2.0}}, "train_params": {"epochs": 4.0}}
         data = {"data": Artifact(str(prepared)), "data_digest": "data"}
-        components.train.python_func(**settings, device="cpu", **data, model=model, summary=summary)
+        components.load_component("train").python_func(**settings, device="cpu", **data, model=model, summary=summary)
         return str(json.loads((tmp_path / name / "vae" / "model.json").read_text())["weights_sha256"])
 
     monkeypatch.setattr("autoencoders.tracking.ModelRun.log_epoch", log_epoch)

@@ -29,7 +29,7 @@ def test_each_profile_gives_a_valid_pipeline_of_every_stage(compiled: Compile, p
         pipeline.tasks.keys()
         == pipeline.containers.keys()
         == pipeline.kubernetes.keys()
-        == components.COMPONENTS.keys()
+        == set(components.component_names())
     )
     assert {container.image for container in pipeline.containers.values()} == {PINNED}
 
@@ -68,7 +68,7 @@ def env_of(container: object) -> dict[str, str]:
     return {one.name: one.value for one in container.env}
 
 
-@pytest.mark.parametrize("stage", components.COMPONENTS)
+@pytest.mark.parametrize("stage", components.component_names())
 def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled: Compile, stage: str) -> None:
     config = compiled("gpu").kubernetes[stage]
     on_gpu = stage in ON_GPU
@@ -98,7 +98,7 @@ def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compil
     [mount] = pipeline.kubernetes["train"].pvc_mount
     assert (mount.constant, mount.mount_path) == ("autoencoders-checkpoints", "/checkpoints")
     assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "/checkpoints"
-    assert not any(pipeline.kubernetes[stage].pvc_mount for stage in components.COMPONENTS if stage != "train")
+    assert not any(pipeline.kubernetes[stage].pvc_mount for stage in components.component_names() if stage != "train")
     retry = pipeline.tasks["train"].retry_policy
     assert retry.max_retry_count == {"cpu": 4}.get(profile, 6)
     assert (retry.backoff_duration.seconds, retry.backoff_factor) == (60, 2)
@@ -225,13 +225,13 @@ def test_results_are_reused_only_where_the_key_says_all(
     compiled: Compile, repository_params: Params, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KFP's key holds the image's name, parameters and artifacts' names; not what a tag points to, nor contents."""
-    assert cached(compiled("gpu")) == components.COMPONENTS.keys() - {"report"}
+    assert cached(compiled("gpu")) == set(components.component_names()) - {"report"}
     assert cached(compiled("gpu", "registry.example/autoencoders:0.1.0")) == set()
     assert cached(compiled("gpu", PINNED, cache=False)) == set()
     raw = repository_params.model_dump(mode="json", exclude_none=True)
     raw["data"] = {"name": "folder", "folder": "/data/pictures"}
     own = parse(compile_text(load_profile("gpu", PINNED), parse_params(raw)))
-    assert cached(own) == components.COMPONENTS.keys() - {"report", "download"}
+    assert cached(own) == set(components.component_names()) - {"report", "download"}
 
 
 DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "digest", "result": "digest",
@@ -239,7 +239,7 @@ DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "d
 """Artifact → the output of the same task that is its digest."""
 
 
-@pytest.mark.parametrize("stage", sorted(components.COMPONENTS.keys() - {"report"}))
+@pytest.mark.parametrize("stage", sorted(set(components.component_names()) - {"report"}))
 def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled: Compile, stage: str) -> None:
     """A digest comes from the very task that the artifact comes from."""
     inputs = compiled("gpu").tasks[stage].inputs

@@ -13,7 +13,7 @@ from autoencoders.kubeflow import inputs
 from autoencoders.params import Params
 from autoencoders.tracking.launch import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
-from components import COMPONENTS
+from components import component_names
 from pipeline.graph import build
 
 from cluster_fixtures import Call  # isort: skip
@@ -154,7 +154,7 @@ def test_in_a_notebook_of_a_cluster_a_local_task_is_no_pod(
 
     monkeypatch.setattr("pipeline.local.build", traced)
     call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"))
-    assert hosts == dict.fromkeys(COMPONENTS, "")
+    assert hosts == dict.fromkeys(component_names(), "")
 
 
 def ended(client: MlflowClient, out: str) -> tuple[str, str | None]:
