@@ -37,10 +37,11 @@ test-faults: $(INSTALLED)  ## kill every stage at random times, and see that `dv
 test-image: $(INSTALLED)  ## test the image that `make image` built: what is in it, and the whole pipeline in its containers
 	@pytest -m image
 
-check: $(INSTALLED)  ## lint, formatting, types
+check: $(INSTALLED)  ## lint, formatting, types, layers
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=python3.11")'
