@@ -49,7 +49,7 @@ def held_out(data: "PreparedData", name: str, epochs: int | None = None) -> list
     from sklearn.metrics import roc_auc_score
 
     from autoencoders.data.batches import Batches
-    from autoencoders.evaluation.anomaly import anomaly_scores, joined
+    from autoencoders.evaluation.anomaly import anomaly_scores, concatenate
     from autoencoders.training.device import make_deterministic, resolve_device
 
     device = resolve_device("auto")
@@ -64,7 +64,7 @@ def held_out(data: "PreparedData", name: str, epochs: int | None = None) -> list
         model = _trained(model_name, known["train"], known["val"], device, epochs)
         seconds = time.perf_counter() - start
         with torch.inference_mode():
-            scores = joined(anomaly_scores(model, x) for x in Batches(test.images, 1000, device).in_order())
+            scores = concatenate(anomaly_scores(model, x) for x in Batches(test.images, 1000, device).in_order())
         for score, values in scores._asdict().items():
             if values is not None:
                 auroc = roc_auc_score(test.labels == label, values.double().cpu().numpy())

@@ -24,7 +24,7 @@ from autoencoders.models import build
 from autoencoders.params import Params, load_params
 from autoencoders.stages.train import fit_network
 from autoencoders.training.device import make_deterministic, resolve_device
-from autoencoders.training.share import Share
+from autoencoders.training.distributed import SINGLE_PROCESS
 
 ROOT = Path(__file__).resolve().parents[1]
 DIGITS = {"mse": 5, "neg_elbo": 2, "kl": 2, "cpu_seconds": 1}
@@ -39,7 +39,7 @@ def trained(params: Params, name: str, seed: int, data: PreparedData) -> Measure
     seeded = params.model_copy(update={"train": params.train.model_copy(update={"seed": seed})})
     model = build(params.model(name).model_dump(), data.info.shape, torch.Generator().manual_seed(seed))
     start = time.process_time()
-    fit_network(model, data, seeded, name, device, Share())
+    fit_network(model, data, seeded, name, device, SINGLE_PROCESS)
     seconds = time.process_time() - start
     return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 

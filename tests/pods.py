@@ -17,13 +17,13 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from autoencoders.kubeflow import launch
-from autoencoders.training import checkpoint, lease
+from autoencoders.training import checkpoint, object_store
 
 class Data:
     path = sys.argv[1]
 
 launch._gpus = lambda device: int(sys.argv[2])
-checkpoint.POLL, lease.RENEWED, lease.EXPIRED = .05, .1, {expired}
+checkpoint.POLL_INTERVAL, object_store.RENEW_INTERVAL, object_store.LEASE_TIMEOUT = .05, .1, {expired}
 vae = {{"kind": "vae", "latent": 2.0, "hidden": [8.0]}}
 train = {{"epochs": {epochs}, "batch_size": 5.0, "precision": "fp32"}}
 launch.train_on_gpus(

@@ -17,7 +17,7 @@ from torch import Tensor
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
-from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, joined
+from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
 from autoencoders.models import VAE, all_finite
 from autoencoders.models.blocks import Shape
@@ -161,7 +161,7 @@ class TrainedModel:
         x = self._images(images)
         with torch.no_grad(), _full_precision(self.device):
             parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(BLOCK)]
-        scores = joined(parts)
+        scores = concatenate(parts)
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
     def anomalies(self, images: Floats) -> Tensor:

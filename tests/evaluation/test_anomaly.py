@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.evaluation.anomaly import DRAWS, QUANTILE, anomaly_scores, joined, thresholds
+from autoencoders.evaluation.anomaly import DRAWS, QUANTILE, anomaly_scores, concatenate, thresholds
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.models import PCA, VAE
 
@@ -52,7 +52,7 @@ def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(
 @torch.no_grad()
 def test_a_score_does_not_depend_on_the_images_beside_it() -> None:
     model, x = vae(), images(6)
-    alone = joined(anomaly_scores(model, x[i : i + 1]) for i in (4, 2))
+    alone = concatenate(anomaly_scores(model, x[i : i + 1]) for i in (4, 2))
     together = anomaly_scores(model, x)
     assert alone.neg_elbo is not None
     assert together.neg_elbo is not None

@@ -13,7 +13,7 @@ import torch
 
 from autoencoders.errors import UserError
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.storage import Unreachable
+from autoencoders.training.checkpoint_store import Unreachable
 
 
 def state(epoch: int, **more: Any) -> dict[str, Any]:
@@ -47,8 +47,8 @@ DAMAGED = {
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, content: bytes, name: str | None) -> None:
     checkpoint = Checkpoint(where, "x")
-    with checkpoint.locked():
-        checkpoint.place.write(content, name or checkpoint.name)
+    with checkpoint.acquire():
+        checkpoint.store.write(content, name or checkpoint.name)
         with pytest.raises(UserError) as caught:
             checkpoint.load()
     said = str(caught.value)
@@ -71,18 +71,24 @@ def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_told_and_not_waited_for(tmp_
 
 def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> None:
     checkpoint = Checkpoint(where, "x", limit=1_000_000)
-    with checkpoint.locked():
-        checkpoint.place.write(bytes(2_000_000), checkpoint.name)
+    with checkpoint.acquire():
+        checkpoint.store.write(bytes(2_000_000), checkpoint.name)
         with pytest.raises(UserError, match=r"\.pt is too large \(it has 2 MB, where 1 MB are the most\)\. Delete it"):
             checkpoint.load()
 
 
 def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "vae").touch()
-    with pytest.raises(UserError, match=r"vae is in the way\. Remove it\."), Checkpoint(tmp_path / "vae", "x").locked():
+    with (
+        pytest.raises(UserError, match=r"vae is in the way\. Remove it\."),
+        Checkpoint(tmp_path / "vae", "x").acquire(),
+    ):
         pass
     (tmp_path / "ae" / "lock").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"lock is in the way\. Remove it\."), Checkpoint(tmp_path / "ae", "x").locked():
+    with (
+        pytest.raises(UserError, match=r"lock is in the way\. Remove it\."),
+        Checkpoint(tmp_path / "ae", "x").acquire(),
+    ):
         pass
 
 
@@ -90,7 +96,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
     checkpoint = Checkpoint(where, "x")
     checkpoint.run_id = lambda: "abc"
     values = torch.rand(1000, generator=torch.Generator().manual_seed(0))
-    with checkpoint.locked():
+    with checkpoint.acquire():
         assert checkpoint.load() is None
         checkpoint.discard()
         for epoch in (1, 2):
@@ -129,9 +135,9 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
 def test_a_second_process_is_kept_out_and_told_who_is_in(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
-        f"with Checkpoint(Path({str(tmp_path)!r}), 'x').locked(): pass"
+        f"with Checkpoint(Path({str(tmp_path)!r}), 'x').acquire(): pass"
     )
-    with Checkpoint(tmp_path, "x").locked():
+    with Checkpoint(tmp_path, "x").acquire():
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert f"process {os.getpid()} is already training" in done.stderr
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -175,7 +181,7 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
         raise Unreachable("away.")
 
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
-    monkeypatch.setattr(checkpoint.place, "write", fails)
+    monkeypatch.setattr(checkpoint.store, "write", fails)
     monkeypatch.setattr("time.monotonic", lambda: now)
     for number in range(100):
         checkpoint.save(state(number))
@@ -190,7 +196,7 @@ def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], m
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
     checkpoint.save(state(1))
     flaky.add(method)
-    with pytest.raises(Unreachable) as caught, checkpoint.locked():
+    with pytest.raises(Unreachable) as caught, checkpoint.acquire():
         checkpoint.load()
     assert str(caught.value) == (
         f"flaky://bucket/vae: the {method} was refused at http://host. "

@@ -12,13 +12,11 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from autoencoders.errors import UserError
-from autoencoders.training import checkpoint, handover, lease
+from autoencoders.training import checkpoint, handover, object_store
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.folder import Folder
+from autoencoders.training.checkpoint_store import LocalStore, Unreachable, open_store
 from autoencoders.training.handover import Handover
-from autoencoders.training.lease import LEASE, Lease
-from autoencoders.training.place import Unreachable
-from autoencoders.training.storage import place
+from autoencoders.training.object_store import LEASE, Lease
 
 FINGERPRINT, OTHER = "0" * 64, "1" * 64
 
@@ -38,7 +36,7 @@ def of(where: Path | str) -> Callable[..., Handover]:
     """Returns what a training of a Kubeflow run has to do with, at one place."""
     if isinstance(where, Path):
         where.mkdir()
-    return lambda run, fingerprint=FINGERPRINT: Handover(place(where), fingerprint, run)
+    return lambda run, fingerprint=FINGERPRINT: Handover(open_store(where), fingerprint, run)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -55,10 +53,10 @@ def test_who_announced_itself_gets_the_model_and_the_last_one_removes_it(
     assert first.is_awaited()
     first.leave(model)
     for number, one in enumerate((second, third)):
-        assert len(place(where).names()) == 3 - number
+        assert len(open_store(where).names()) == 3 - number
         assert one.take(tmp_path / str(number))
         assert files(tmp_path / str(number)) == files(model)
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_two_that_take_the_model_at_once_leave_nothing_behind(
@@ -69,10 +67,10 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
     second.announce()
     third.announce()
     of("a").leave(model)
-    kind = type(place(where))
+    kind = type(open_store(where))
     opened = kind.open
 
-    def other_takes_it_meanwhile(self: Folder, name: str) -> BinaryIO | None:
+    def other_takes_it_meanwhile(self: LocalStore, name: str) -> BinaryIO | None:
         content = opened(self, name)
         if name.endswith(".zip"):
             monkeypatch.setattr(kind, "open", opened)
@@ -82,7 +80,7 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
     monkeypatch.setattr(kind, "open", other_takes_it_meanwhile)
     assert second.take(tmp_path / "second")
     assert files(tmp_path / "second") == files(tmp_path / "third") == files(model)
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_who_comes_while_another_waits_for_the_model_gets_it_too(
@@ -92,7 +90,7 @@ def test_who_comes_while_another_waits_for_the_model_gets_it_too(
     of("a").leave(model)
     assert of("late").take(tmp_path / "late")
     assert of("b").take(tmp_path / "out")
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_a_model_that_nobody_waits_for_any_more_is_not_taken_but_removed(
@@ -100,10 +98,10 @@ def test_a_model_that_nobody_waits_for_any_more_is_not_taken_but_removed(
 ) -> None:
     of("b").announce()
     of("a").leave(model)
-    monkeypatch.setattr(handover, "FRESH", 0.0)
+    monkeypatch.setattr(handover, "MAX_AGE", 0.0)
     assert not of("a").is_awaited()
     assert not of("c").take(tmp_path / "out")
-    assert place(where).names() == []
+    assert open_store(where).names() == []
     assert not (tmp_path / "out").exists()
 
 
@@ -112,7 +110,7 @@ def test_who_waited_and_went_on_by_itself_waits_no_longer(
 ) -> None:
     of("b").announce()
     assert not of("b").take(tmp_path / "out")
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_trainings_that_differ_have_nothing_to_do_with_each_other(
@@ -122,15 +120,15 @@ def test_trainings_that_differ_have_nothing_to_do_with_each_other(
     assert not of("a").is_awaited()
     of("a").leave(model)
     assert not of("b", OTHER).take(tmp_path / "out")
-    assert len(place(where).names()) == 1
+    assert len(open_store(where).names()) == 1
 
 
 def test_a_damaged_announcement_is_none(of: Callable[..., Handover], where: Path | str) -> None:
     of("b").announce()
-    [name] = place(where).names()
-    place(where).write(b"not a time", name)
+    [name] = open_store(where).names()
+    open_store(where).write(b"not a time", name)
     assert not of("a").is_awaited()
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
@@ -139,9 +137,9 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
     said: list[str] = []
     training = Checkpoint(tmp_path / "vae", FINGERPRINT, "a")
     training.warn = said.append
-    with training.locked():
+    with training.acquire():
         training.save({"progress": {"epoch": 9}})
-        Handover(training.place, training.fingerprint, "b").announce()
+        Handover(training.store, training.fingerprint, "b").announce()
 
         def full(path: Path, content: bytes) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -159,11 +157,11 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
 
 def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) -> None:
     training = Checkpoint(tmp_path / "vae", FINGERPRINT)
-    with training.locked():
+    with training.acquire():
         training.save({"progress": {"epoch": 1}})
         assert (tmp_path / "vae" / "lock").exists()
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
-    with training.locked():
+    with training.acquire():
         (tmp_path / "vae" / f"{training.name}.partial").touch()  # of a process that was killed while it wrote
         training.discard()
     assert list(tmp_path.iterdir()) == []
@@ -180,16 +178,16 @@ def test_a_lock_that_was_removed_keeps_nobody_out_and_is_made_anew(
             opened.append(handle)
             with monkeypatch.context() as patch:
                 patch.setattr(fcntl, "flock", flock)
-                with Folder(tmp_path / "vae").locked():
+                with LocalStore(tmp_path / "vae").acquire():
                     pass
             assert not (tmp_path / "vae").exists()
         flock(handle, how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(fcntl, "flock", late)
     with (
-        Folder(tmp_path / "vae").locked(),
+        LocalStore(tmp_path / "vae").acquire(),
         pytest.raises(UserError, match="is already training vae"),
-        Folder(tmp_path / "vae").locked(),
+        LocalStore(tmp_path / "vae").acquire(),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
@@ -201,12 +199,12 @@ def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minute
     now, said = 1000.0, []
     first, second = (Checkpoint(tmp_path / "vae", FINGERPRINT, run) for run in "ab")
     second.warn = said.append
-    holding = first.locked()
+    holding = first.acquire()
 
     def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
-        if now >= 1000 + 2 * checkpoint.WORD:
+        if now >= 1000 + 2 * checkpoint.WARN_INTERVAL:
             holding.__exit__(None, None, None)
 
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -214,7 +212,7 @@ def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minute
     monkeypatch.setattr("os.getpid", lambda: 7)
     monkeypatch.setattr("socket.gethostname", lambda: "pod-a")
     holding.__enter__()
-    with second.locked():
+    with second.acquire():
         pass
     where = tmp_path / "vae"
     assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2
@@ -238,12 +236,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
     memory: str, clock: Callable[[float], None]
 ) -> None:
-    store, waited = place(f"{memory}/vae"), []
+    store, waited = open_store(f"{memory}/vae"), []
     renewals = 5
 
     def wait(holder: str) -> None:
         waited.append(holder)
-        clock(lease.EXPIRED - 1)
+        clock(object_store.LEASE_TIMEOUT - 1)
         if len(waited) <= renewals:
             store.write(json.dumps({"owner": "a", "host": "pod-a", "renewed": len(waited)}).encode(), LEASE)
 
@@ -255,7 +253,7 @@ def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
 
 
 def test_an_own_or_a_damaged_lease_is_not_waited_for(memory: str) -> None:
-    store = place(f"{memory}/vae")
+    store = open_store(f"{memory}/vae")
     for content in (b'{"owner": "a"}', b"", b"[]"):
         store.write(content, LEASE)
         with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
@@ -264,7 +262,7 @@ def test_an_own_or_a_damaged_lease_is_not_waited_for(memory: str) -> None:
 
 
 def test_a_lease_that_another_training_has_taken_over_is_left_to_it(memory: str) -> None:
-    store = place(f"{memory}/vae")
+    store = open_store(f"{memory}/vae")
     with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
         store.write(b'{"owner": "b"}', LEASE)
     assert store.names() == [LEASE]
@@ -273,8 +271,8 @@ def test_a_lease_that_another_training_has_taken_over_is_left_to_it(memory: str)
 def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(
     flaky: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "RENEWED", 0.001)
-    store = place("flaky://bucket/vae")
+    monkeypatch.setattr(object_store, "RENEW_INTERVAL", 0.001)
+    store = open_store("flaky://bucket/vae")
 
     def renewed() -> float:
         return float(json.loads(store.open(LEASE).read())["renewed"])  # type: ignore[union-attr]
@@ -290,7 +288,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(
 
 
 def test_a_store_that_goes_away_while_it_is_waited_for_is_waited_for_too(flaky: set[str]) -> None:
-    store, waited = place("flaky://bucket/vae"), []
+    store, waited = open_store("flaky://bucket/vae"), []
     store.write(b'{"owner": "a"}', LEASE)
 
     def wait(holder: str) -> None:

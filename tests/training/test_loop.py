@@ -14,7 +14,7 @@ from autoencoders.errors import UserError
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.loop import Progress, Sums, fit, learning_rate
+from autoencoders.training.loop import MetricSums, Progress, fit, learning_rate
 
 CPU = torch.device("cpu")
 IMAGES = np.zeros((70, 1, 6, 6), dtype=np.uint8)
@@ -72,7 +72,7 @@ def test_a_killed_training_resumes_to_the_same_weights_bit_for_bit(
 
     checkpoint = Checkpoint(where, "same")
     resumed_epochs: list[float] = []
-    with checkpoint.locked():
+    with checkpoint.acquire():
         with pytest.raises(Killed):
             train(arch=arch, checkpoint=checkpoint, on_batch=kill)
         resumed, after = train(
@@ -261,7 +261,7 @@ def test_learning_rate_follows_warm_up_and_cosine() -> None:
 
 
 def test_means_weigh_every_image_the_same() -> None:
-    sums = Sums()
+    sums = MetricSums()
     sums.add({"loss": torch.tensor(1.0)}, 30)
     sums.add({"loss": torch.tensor(4.0)}, 10)
     assert sums.means("val/") == {"val/loss": pytest.approx(1.75)}

@@ -19,7 +19,7 @@ from s3fs import S3FileSystem
 
 from autoencoders.model_folder import read_description
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.storage import Unreachable
+from autoencoders.training.checkpoint_store import Unreachable
 
 from servers import BUCKET, SECRET, s3_client, s3_store  # isort: skip
 
@@ -173,7 +173,7 @@ def test_a_store_that_refuses_is_told_before_the_training_and_without_keys(
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3)
     monkeypatch.setenv(wrong, "hidden-hidden")
     S3FileSystem.clear_instance_cache()  # a client keeps the keys that it began with
-    with pytest.raises(Unreachable) as caught, Checkpoint(f"s3://{BUCKET}/x", "x").locked():
+    with pytest.raises(Unreachable) as caught, Checkpoint(f"s3://{BUCKET}/x", "x").acquire():
         pass
     S3FileSystem.clear_instance_cache()
     said = str(caught.value)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from autoencoders.training import kept
+from autoencoders.training import other_checkpoints
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.handover import Handover
 
@@ -30,7 +30,7 @@ def identity(torch_version: str = "2.14.1", **changes: Any) -> str:
 def stopped(where: Path | str, of: str, epoch: int) -> Checkpoint:
     """The checkpoint of a training that was stopped after `epoch`."""
     checkpoint = Checkpoint(where, of)
-    with checkpoint.locked():
+    with checkpoint.acquire():
         checkpoint.save({"progress": {"epoch": epoch}})
     return checkpoint
 
@@ -39,7 +39,7 @@ def begun(where: Path | str, of: str) -> tuple[int, list[str]]:
     """The epoch from which a training goes on, and what it said."""
     checkpoint, said = Checkpoint(where, of), list[str]()
     checkpoint.warn = said.append
-    with checkpoint.locked():
+    with checkpoint.acquire():
         loaded = checkpoint.load()
     return (loaded["progress"]["epoch"] if loaded else 0), said
 
@@ -82,8 +82,8 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
     content = io.BytesIO()
     fingerprint = hashlib.sha256(identity().encode()).hexdigest()
     torch.save({"progress": {"epoch": 7}, "fingerprint": fingerprint, "run_id": None}, content)
-    with former.locked():
-        former.place.write(content.getvalue(), "last.pt")
+    with former.acquire():
+        former.store.write(content.getvalue(), "last.pt")
     other = identity(hardware="cuda")
     assert begun(where, other) == (
         0,
@@ -93,12 +93,12 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
         ],
     )
     assert begun(where, identity()) == (7, [])
-    with former.locked():
+    with former.acquire():
         former.load()
         former.save({"progress": {"epoch": 8}})
         assert begun_epoch(former) == 8
         former.discard()
-    assert former.place.names() == []
+    assert former.store.names() == []
 
 
 def begun_epoch(checkpoint: Checkpoint) -> int:
@@ -109,7 +109,7 @@ def begun_epoch(checkpoint: Checkpoint) -> int:
 
 def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where: Path | str) -> None:
     other = stopped(where, identity(hardware="cuda"), 3)
-    other.place.write(b"damaged", other.name)
+    other.store.write(b"damaged", other.name)
     assert begun(where, identity()) == (0, [f"{other} is damaged. It is of other parameters, and not used."])
 
 
@@ -125,9 +125,9 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_tol
     monkeypatch.setattr(time, "time", lambda: now)
     complete, said = stopped(where, identity(), 9), list[str]()
     complete.warn = said.append
-    with complete.locked():
+    with complete.acquire():
         complete.discard()
-    assert {name for name in complete.place.names() if name != "lock"} == {others[name].name for name in "cde"}
+    assert {name for name in complete.store.names() if name != "lock"} == {others[name].name for name in "cde"}
     assert sorted(said) == sorted(
         [
             f"removed {others['a']}, a checkpoint of other parameters: it is older than 30 days",
@@ -138,16 +138,16 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_tol
 
 def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_from(where: Path | str) -> None:
     gone, awaited = (stopped(where, identity(hardware=name), 1) for name in ("cuda", "cpu"))
-    Handover(awaited.place, awaited.fingerprint, "b").announce()
+    Handover(awaited.store, awaited.fingerprint, "b").announce()
     complete = Checkpoint(where, identity(), owner="a")
     complete.warn = lambda message: None
     complete.save({"progress": {"epoch": 9}})
     complete.discard()
-    assert gone.name not in complete.place.names()
-    assert awaited.name in complete.place.names()
+    assert gone.name not in complete.store.names()
+    assert awaited.name in complete.store.names()
 
 
 def test_many_differences_are_told_in_one_line() -> None:
     more = {f"key{number}": number for number in range(9)}
-    told = kept._differences(identity(), identity(train={**TRAIN, **more}), "vae")
+    told = other_checkpoints._differences(identity(), identity(train={**TRAIN, **more}), "vae")
     assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + ", 4 more"

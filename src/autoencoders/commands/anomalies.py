@@ -7,7 +7,7 @@ import pandas as pd
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
 from autoencoders.errors import printable
-from autoencoders.evaluation.anomaly import joined
+from autoencoders.evaluation.anomaly import concatenate
 from autoencoders.files.results import replaceable_file
 from autoencoders.inference import TrainedModel, load_model
 
@@ -29,7 +29,7 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
     if out:
         replaceable_file(out, MARK)
     trained, files = load_model(model), list_pictures(images)
-    scores = joined(trained.anomaly_scores(x) for x in read_pictures(files, trained))
+    scores = concatenate(trained.anomaly_scores(x) for x in read_pictures(files, trained))
     table = pd.DataFrame({"image": [file.as_posix() for file in files]})
     for name in (name for name in SCORES if getattr(scores, name) is not None):
         table[name] = getattr(scores, name).numpy()

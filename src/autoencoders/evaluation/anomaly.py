@@ -48,7 +48,7 @@ def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
 
 def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
     """Return `quantile` and, of each score that the model has, that quantile over the images of all `batches`."""
-    scores = joined(anomaly_scores(model, x) for x in batches)
+    scores = concatenate(anomaly_scores(model, x) for x in batches)
     found = {"quantile": QUANTILE}
     for name, values in scores._asdict().items():
         if values is not None:
@@ -56,7 +56,7 @@ def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
     return found
 
 
-def joined(parts: Iterable[AnomalyScores]) -> AnomalyScores:
+def concatenate(parts: Iterable[AnomalyScores]) -> AnomalyScores:
     """Return the scores of several batches as those of one; raises `UserError` where one is NaN or infinite."""
     mse, neg_elbo = zip(*parts, strict=True)
     return AnomalyScores(

@@ -176,9 +176,9 @@ def checkpoints(*identity: Any) -> Path | str:
     It is in what AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary folder.
     """
     begin()
-    from autoencoders.training.storage import beneath
+    from autoencoders.training.checkpoint_store import join_path
 
     pod.complete_environment()
     text = json.dumps(identity, sort_keys=True)
     root = os.environ.get(CHECKPOINTS) or Path(tempfile.gettempdir()) / "autoencoders-checkpoints"
-    return beneath(root, hashlib.sha256(text.encode()).hexdigest()[:16])
+    return join_path(root, hashlib.sha256(text.encode()).hexdigest()[:16])

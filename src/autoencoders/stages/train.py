@@ -24,10 +24,10 @@ from autoencoders.runtime.pod import kfp_run
 from autoencoders.runtime.progress import EpochProgress
 from autoencoders.tracking.recorder import say
 from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.checkpoint_store import join_path
 from autoencoders.training.device import describe, make_deterministic, resolve_device, resolve_precision
-from autoencoders.training.loop import Row, fit
-from autoencoders.training.share import Share, joined
-from autoencoders.training.storage import beneath
+from autoencoders.training.distributed import SINGLE_PROCESS, World, process_group
+from autoencoders.training.loop import EpochMetrics, fit
 
 COPIES = 5
 """Of a network's weights while it is trained: they, their gradients, Adam's two averages, and the best so far."""
@@ -47,14 +47,14 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
     Where `torchrun` started several processes, one a GPU, they train together; the first records and writes.
     """
     replaceable(out, CONTENTS)
-    if isinstance(where := beneath(checkpoints, model), Path):
+    if isinstance(where := join_path(checkpoints, model), Path):
         apart(out, where)
-    with joined(resolve_device(params.device)) as (share, device):
-        if share.is_first:
+    with process_group(resolve_device(params.device)) as (world, device):
+        if world.is_main:
             tracking.require_store(params.tracking.experiment)
         prepared = PreparedData(data)
         with memory_for(f"models.{model}: training it", _least_memory(params, model, prepared, device), SMALLER):
-            _train(params, model, prepared, checkpoints, out, share, device)
+            _train(params, model, prepared, checkpoints, out, world, device)
 
 
 def _least_memory(params: Params, model: str, prepared: PreparedData, device: torch.device) -> int:
@@ -70,7 +70,7 @@ def _train(
     prepared: PreparedData,
     checkpoints: Path | str,
     out: Path,
-    share: Share,
+    world: World,
     device: torch.device,
 ) -> None:
     entry, settings = params.model(model), params.training_of(model)
@@ -82,31 +82,31 @@ def _train(
         "shape": prepared.info.shape,
         "dataset": prepared.info.identity,
         "train": None if isinstance(network, PCA) else settings.model_dump(),
-        "hardware": describe(device, share.size),
+        "hardware": describe(device, world.size),
     }
-    together = Share() if isinstance(network, PCA) else share  # one process computes principal components
-    if not share.is_first:
+    together = SINGLE_PROCESS if isinstance(network, PCA) else world  # one process computes principal components
+    if not world.is_main:
         if together.size > 1 and _first_trains(together):
-            fit_network(network, prepared, params, model, device, share)
+            fit_network(network, prepared, params, model, device, world)
         return
     limit = CHECKPOINT_SIZE * sum(value.nbytes for value in network.state_dict().values()) + 2**30
-    checkpoint = Checkpoint(beneath(checkpoints, model), _identity(description), owner=kfp_run(), limit=limit)
+    checkpoint = Checkpoint(join_path(checkpoints, model), _identity(description), owner=kfp_run(), limit=limit)
     checkpoint.warn = say
-    checkpoint.while_waiting = lambda: together.same(WAITS)
-    with checkpoint.locked():
+    checkpoint.while_waiting = lambda: together.broadcast(WAITS)
+    with checkpoint.acquire():
         taken = checkpoint.take_model(out)
-        together.same(HAS_MODEL if taken else TRAINS)
+        together.broadcast(HAS_MODEL if taken else TRAINS)
         if not taken:
-            _train_and_store(network, prepared, params, description, device, share, checkpoint, out)
+            _train_and_store(network, prepared, params, description, device, world, checkpoint, out)
     if taken:
         print(f"{model}: trained by another process meanwhile, stored in {out}")
         with tracking.RunPublisher(params.tracking.experiment) as runs:
             runs.name_models([out], of_task=model)
 
 
-def _first_trains(share: Share) -> bool:
+def _first_trains(world: World) -> bool:
     """Wait until the first process tells the others that it trains, or that it was given the model."""
-    while (told := share.same(None)) == WAITS:
+    while (told := world.broadcast(None)) == WAITS:
         pass
     return told == TRAINS
 
@@ -117,7 +117,7 @@ def _train_and_store(
     params: Params,
     description: dict[str, Any],
     device: torch.device,
-    share: Share,
+    world: World,
     checkpoint: Checkpoint,
     out: Path,
 ) -> None:
@@ -125,11 +125,11 @@ def _train_and_store(
     resume = (saved or {}).get("run_id")
     with tracking.ModelRun(params, description, prepared, resume=resume, marks=checkpoint.runs) as run:
         checkpoint.run_id = lambda: run.run_id
-        history: list[Row] = []
+        history: list[EpochMetrics] = []
         if isinstance(network, PCA):
             results = _fit_pca(network, prepared)
         else:
-            history, results = fit_network(network, prepared, params, name, device, share, checkpoint, saved, run)
+            history, results = fit_network(network, prepared, params, name, device, world, checkpoint, saved, run)
         results["anomaly"] = _thresholds(network.to(device), prepared, device)
         with result_folder(out, CONTENTS) as draft:
             if history:
@@ -154,11 +154,11 @@ def fit_network(
     params: Params,
     name: str,
     device: torch.device,
-    share: Share,
+    world: World,
     checkpoint: Checkpoint | None = None,
     saved: dict[str, Any] | None = None,
     run: tracking.ModelRun | None = None,
-) -> tuple[list[Row], dict[str, Any]]:
+) -> tuple[list[EpochMetrics], dict[str, Any]]:
     """Train `model`, the untrained entry `name` of `models`, in place; return its history and what model.json says."""
     assert isinstance(model, Autoencoder)
     entry, settings = params.model(name), params.training_of(name)
@@ -170,7 +170,7 @@ def fit_network(
     begun = saved["progress"]["epoch"] if saved else 0
     shown = EpochProgress(name, settings.epochs, len(train_batches), begun=begun, disable=run is None)
 
-    def on_epoch(row: Row) -> None:
+    def on_epoch(row: EpochMetrics) -> None:
         shown.on_epoch(row)
         if run:
             run.log_epoch(row)
@@ -191,7 +191,7 @@ def fit_network(
             settings,
             checkpoint=checkpoint,
             resume=saved,
-            share=share,
+            world=world,
             on_epoch=on_epoch,
             on_batch=on_batch,
             **options,

@@ -34,7 +34,7 @@ class Marks(Protocol):
     def unmark(self, run_id: str) -> None:
         """Keep that a run has ended."""
 
-    def left(self) -> list[str]:
+    def abandoned(self) -> list[str]:
         """Return the runs whose trainings are no more."""
 
 
@@ -139,7 +139,7 @@ class ModelRun(Recorder):
         self._marks.mark(run_id)
         if resumed and resumed != run_id and not existing(client, resumed):
             self._marks.unmark(resumed)  # of another store
-        for left in self._marks.left():
+        for left in self._marks.abandoned():
             if left != run_id and existing(client, left):
                 if client.get_run(left).info.status == "RUNNING":
                     client.set_terminated(left, "KILLED")

@@ -12,30 +12,29 @@ from typing import Any
 import torch
 
 from autoencoders.errors import UserError
-from autoencoders.training.handover import Handover
-from autoencoders.training.kept import FORMER, Damaged, read, remove_old, tell_others
-from autoencoders.training.left import LeftRuns
-from autoencoders.training.storage import Folder, Unreachable, place
+from autoencoders.training.checkpoint_store import LocalStore, Unreachable, open_store
+from autoencoders.training.handover import Handover, RunMarks
+from autoencoders.training.other_checkpoints import FORMER, Damaged, read, remove_old, warn_of_others
 
-POLL = 10.0
-"""Seconds between looks whether another training is done."""
-WORD = 300.0
-"""Seconds between words about waiting for it."""
+POLL_INTERVAL = 10.0
+"""Seconds between two checks whether another training has ended."""
+WARN_INTERVAL = 300.0
+"""Seconds between two warnings that this one waits."""
 
 
 class Checkpoint:
     """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
 
-    `identity`, a text, is all that the weights depend on; each has a checkpoint of its own, and resumes no other.
-    `owner` is the Kubeflow run that the training is of: equal trainings of several wait for each other.
-    `limit`: bytes that no checkpoint of this training exceeds.
+    `identity`, a text, names all that the weights depend on; each has a checkpoint of its own, and resumes no other.
+    `owner` is the Kubeflow run of the training: equal trainings of several runs wait for each other.
+    `limit`: no checkpoint of this training has more bytes.
     `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
-    `warn` tells of a store that is away, which stops no training that has begun, of waiting, and of other checkpoints.
-    `while_waiting` is called again and again meanwhile.
+    `warn` takes warnings: of an unreachable store, which stops no training that has begun, of waiting, and of other
+    checkpoints. `while_waiting` is called again and again meanwhile.
     """
 
     def __init__(self, where: Path | str, identity: str, owner: str | None = None, limit: int | None = None) -> None:
-        self.place = place(where)
+        self.store = open_store(where)
         self.identity = identity
         self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
         self.name = f"{self.fingerprint[:16]}.pt"
@@ -44,31 +43,31 @@ class Checkpoint:
         self.run_id: Callable[[], str | None] = lambda: None
         self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
         self.while_waiting: Callable[[], object] = lambda: None
-        self.runs = LeftRuns(self.place, self.fingerprint[:16], alone=bool(owner) or isinstance(self.place, Folder))
-        self._handover = Handover(self.place, self.fingerprint, owner) if owner else None
+        self.runs = RunMarks(self.store, self.fingerprint[:16], alone=bool(owner) or isinstance(self.store, LocalStore))
+        self._handover = Handover(self.store, self.fingerprint, owner) if owner else None
         self._own = [self.name]
         self._away = False
         self._next_try = self._next_word = 0.0
 
     def __str__(self) -> str:
-        return f"{self.place}/{self.name}"
+        return f"{self.store}/{self.name}"
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the place for this process: where another one trains the same model, wait for that.
+    def acquire(self) -> AbstractContextManager[None]:
+        """Hold the store for this process: while another one trains the same model, wait.
 
-        Without an owner, raise `UserError` instead; a store is not held then.
-        Raises `Unreachable` where a store cannot be written to.
+        Without an owner, raise `UserError` instead; an object store is not held then.
+        Raise `Unreachable` where an object store cannot be written to.
         """
-        return self.place.locked(self._wait, self.owner) if self.owner else self.place.locked()
+        return self.store.acquire(self._wait, self.owner) if self.owner else self.store.acquire()
 
     def _wait(self, holder: str) -> None:
         assert self._handover
         self._handover.announce()
         if time.monotonic() >= self._next_word:
-            self.warn(f"{holder} is training the same model: waiting for it ({self.place})")
-            self._next_word = time.monotonic() + WORD
+            self.warn(f"{holder} is training the same model: waiting for it ({self.store})")
+            self._next_word = time.monotonic() + WARN_INTERVAL
         self.while_waiting()
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
 
     def take_model(self, out: Path) -> bool:
         """Write the model that an equal training, which this one waited for, has trained to `out`, if it has."""
@@ -77,8 +76,8 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
 
-        Raises `UserError` where the disk is full. A store that is away is told once, and asked again: the next time or,
-        where it took long to fail, so much later that an outage makes a training no more than a tenth longer.
+        Raise `UserError` where the disk is full. An unreachable store costs one warning, and is tried again: the next
+        time or, where it took long to fail, so much later that an outage makes a training at most a tenth longer.
         """
         if time.monotonic() < self._next_try:
             return
@@ -87,9 +86,9 @@ class Checkpoint:
         torch.save({**state, **about, "run_id": self.run_id()}, content)
         begun = time.monotonic()
         try:
-            self.place.write(content.getvalue(), self.name)
+            self.store.write(content.getvalue(), self.name)
             while len(self._own) > 1:  # it went on from an earlier version's, whose name others may need
-                self.place.remove(self._own.pop())
+                self.store.remove(self._own.pop())
         except Unreachable as error:  # hours of training are worth more than a checkpoint
             if not self._away:
                 self.warn(f"warning: no checkpoint: {error} The training goes on, and will try again.")
@@ -102,18 +101,18 @@ class Checkpoint:
     def load(self) -> dict[str, Any] | None:
         """Return the saved state, its tensors in the CPU's memory, or None where there is none of this training.
 
-        Then those of other parameters are told, which stay for who goes back to them.
-        Raises `UserError` where it is damaged, `Unreachable` where a store does not answer.
+        In the latter case, warn of those of other parameters, which stay for who goes back to them.
+        Raise `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
         for name in (self.name, FORMER):
             try:
-                state = read(self.place, name, self.limit)
+                state = read(self.store, name, self.limit)
             except Damaged as error:
                 raise UserError(f"{error} Delete it to train from the start.") from None
             if state and state["fingerprint"] == self.fingerprint:
                 self._own = [self.name] if name == self.name else [self.name, name]
                 return state
-        tell_others(self.place, self.name, self.identity, self.warn)
+        warn_of_others(self.store, self.name, self.identity, self.warn)
         return None
 
     def finish(self, model: Path) -> None:
@@ -130,8 +129,8 @@ class Checkpoint:
         """Remove the checkpoint: the training that it belonged to is complete and stored."""
         try:
             for name in self._own:
-                self.place.remove(name)
+                self.store.remove(name)
             self.runs.forget()
-            remove_old(self.place, self.warn, everything=self.owner is not None)
+            remove_old(self.store, self.warn, everything=self.owner is not None)
         except Unreachable as error:
             self.warn(f"warning: the checkpoint is left, though no longer needed: {error}")

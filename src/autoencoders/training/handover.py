@@ -1,50 +1,57 @@
-"""Two equal trainings at once: the second waits for the first, and then has the model that the first has trained.
+"""What a training leaves to others beside its checkpoint: its model to equal ones that wait, and marks of its runs.
 
-It announces itself, in a file beside the checkpoint, before it waits. The first, once it is done, leaves its model
-there for those that wait; the last of them removes it.
+Of two equal trainings at once the second waits for the first, and then takes the model that the first has trained. It
+announces itself, in a file beside the checkpoint, before it waits. The first, once it is done, leaves its model there
+for those that wait; the last of them removes it.
 """
 
 import hashlib
 import io
+import json
+import os
+import socket
 import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
-from autoencoders.files.results import atomic_folder
-from autoencoders.training.place import Place, Unreachable
+from autoencoders.errors import UserError
+from autoencoders.files.results import atomic_folder, is_running
+from autoencoders.training.checkpoint_store import CheckpointStore, Unreachable
 
 WAITING = ".waiting"
-FRESH = 600.0
-"""Seconds for which an announcement holds: whoever waits renews it, and who was killed must not keep a model here."""
+RUN = ".run"
+"""Suffixes of announcements, and of marks of MLflow runs."""
+MAX_AGE = 600.0
+"""Seconds for which an announcement holds: who waits renews it, and who was killed must not keep a model here."""
 
 
 class Handover:
-    """What a training of the Kubeflow run `owner` hands over, or is handed, by way of `place`.
+    """Passes a trained model from one training to an equal one of another Kubeflow run, by way of `store`.
 
-    `fingerprint` names all that the weights depend on: only equal trainings have to do with each other.
+    `fingerprint` is the hash of all that the weights depend on: equal trainings have the same.
     """
 
-    def __init__(self, place: Place, fingerprint: str, owner: str) -> None:
-        self._place = place
+    def __init__(self, store: CheckpointStore, fingerprint: str, owner: str) -> None:
+        self._store = store
         self._mark = fingerprint[:16]
         self._model = f"{self._mark}.zip"
         self._own = f"{self._mark}.{hashlib.sha256(owner.encode()).hexdigest()[:16]}{WAITING}"
 
     def announce(self) -> None:
-        """Say that this training waits."""
+        """Note that this training waits."""
         with suppress(FileNotFoundError, Unreachable):  # the first has just ended, and its folder is gone
-            self._place.write(str(time.time()).encode(), self._own)
+            self._store.write(str(time.time()).encode(), self._own)
 
     def is_awaited(self) -> bool:
         """Tell whether other trainings wait for the model; announcements that nobody renews are removed."""
         awaited = False
-        for name in self._place.names():
+        for name in self._store.names():
             if name.startswith(self._mark) and name.endswith(WAITING) and name != self._own:
                 if self._is_fresh(name):
                     awaited = True
                 else:
-                    self._place.remove(name)
+                    self._store.remove(name)
         return awaited
 
     def leave(self, folder: Path) -> None:
@@ -53,27 +60,80 @@ class Handover:
         with zipfile.ZipFile(content, "w") as archive:
             for path in folder.iterdir():
                 archive.write(path, path.name)
-        self._place.write(content.getvalue(), self._model)
+        self._store.write(content.getvalue(), self._model)
 
     def take(self, out: Path) -> bool:
         """Write the model that an equal training has left to `out`, if it has left one; this one waits no longer.
 
-        A model that nobody waits for any more is none: what was trained long ago is for Kubeflow's cache to know.
+        A model that nobody waits for any more does not count: trainings of long ago are the matter of Kubeflow's cache.
         """
-        waited = self._own in self._place.names() or self.is_awaited()
-        content = self._place.open(self._model) if waited else None
+        waited = self._own in self._store.names() or self.is_awaited()
+        content = self._store.open(self._model) if waited else None
         if content:
             with content, zipfile.ZipFile(content) as archive, atomic_folder(out) as draft:
                 archive.extractall(draft)
-        self._place.remove(self._own)
+        self._store.remove(self._own)
         if not self.is_awaited():  # asked after, since two may take it at once: then each has seen the other before
-            self._place.remove(self._model)
+            self._store.remove(self._model)
         return content is not None
 
     def _is_fresh(self, name: str) -> bool:
-        content = self._place.open(name)
+        content = self._store.open(name)
         if content is None:  # it has just been taken back
             return False
         with content, suppress(ValueError):
-            return time.time() - float(content.read()) < FRESH
+            return time.time() - float(content.read()) < MAX_AGE
         return False
+
+
+class RunMarks:
+    """Marks beside a checkpoint: one for each MLflow run that a training reports to, until the run ends.
+
+    `training`, a hash, tells equal trainings from others.
+    `alone`: this process holds the store, so that whoever made another mark has ended. Without that, as in an object
+    store without a lease, only a process of this machine is known to have ended.
+    """
+
+    def __init__(self, store: CheckpointStore, training: str, alone: bool) -> None:
+        self._store = store
+        self._training = training
+        self._alone = alone
+
+    def mark(self, run_id: str) -> None:
+        """Note that this training reports to a run; a mark that cannot be written stops no training."""
+        with suppress(UserError, OSError):
+            who = {"host": socket.gethostname(), "process": os.getpid()}
+            self._store.write(json.dumps(who).encode(), f"{self._training}.{run_id}{RUN}")
+
+    def unmark(self, run_id: str) -> None:
+        """Note that a run has ended."""
+        with suppress(UserError, OSError):
+            for name in self._names(run_id):
+                self._store.remove(name)
+
+    def forget(self) -> None:
+        """Remove all marks that nobody needs: the model is stored, and `publish` adds what MLflow lacks."""
+        with suppress(UserError, OSError):
+            for name in self._names():
+                if self._alone or name.startswith(self._training):
+                    self._store.remove(name)
+
+    def abandoned(self) -> list[str]:
+        """Return the runs whose trainings were killed: who trains next ends them in MLflow."""
+        with suppress(UserError, OSError):
+            gone = [name for name in self._names() if self._alone or self._is_gone(name)]
+            return [name.removesuffix(RUN).rpartition(".")[2] for name in gone]
+        return []
+
+    def _names(self, run_id: str = "") -> list[str]:
+        return [name for name in self._store.names() if name.endswith(f"{run_id}{RUN}")]
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            content = self._store.open(name, limit=10_000)
+            who = json.loads(content.read()) if content else {}
+            if not isinstance(who, dict) or who.get("host") != socket.gethostname():
+                return False
+            return not is_running(int(who["process"]))
+        except Exception:  # a damaged mark
+            return False

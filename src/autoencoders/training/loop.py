@@ -16,18 +16,17 @@ from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, keep_freed_memory, resolve_precision
+from autoencoders.training.distributed import SINGLE_PROCESS, Loss, World
 from autoencoders.training.schedule import learning_rate
-from autoencoders.training.share import Loss, Share
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
 
-Row = dict[str, float]
+EpochMetrics = dict[str, float]
 
-ALL = Share()
 CHECK_EVERY = 100
 """Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
-WHAT_HELPS = (
+NON_FINITE_HINT = (
     "The last good checkpoint is kept. Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or "
     "train.precision: fp32."
 )
@@ -40,7 +39,7 @@ class Progress:
     epoch: int = 0
     best: float = inf
     best_epoch: int = 0
-    history: list[Row] = field(default_factory=list)
+    history: list[EpochMetrics] = field(default_factory=list)
 
 
 def fit(
@@ -53,14 +52,14 @@ def fit(
     kl_warmup: int = 0,
     checkpoint: Checkpoint | None = None,
     resume: dict[str, Any] | None = None,
-    share: Share = ALL,
-    on_epoch: Callable[[Row], None] = lambda row: None,
+    world: World = SINGLE_PROCESS,
+    on_epoch: Callable[[EpochMetrics], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
 
     Saves to `checkpoint` after each epoch, and goes on from `resume`, what such a one loaded. `kl_warmup` epochs raise
-    the KL's weight linearly to `beta`. With a `share`, this process computes on its rows of every batch; all go on from
+    the KL's weight linearly to `beta`. With a `world`, this process computes on its rows of every batch; all go on from
     the first's `resume` and end with the same weights, and it alone has a `checkpoint`.
     Raises `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
@@ -72,13 +71,13 @@ def fit(
     noise = torch.Generator(device).manual_seed(settings.seed + 2)
     best = {name: value.clone() for name, value in model.state_dict().items()}
     progress = Progress()
-    if state := share.same(resume):
+    if state := world.broadcast(resume):
         try:
             progress = _restore(state, model, optimizer, best, shuffle, noise)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             where = f"{checkpoint} is damaged" if checkpoint else "the checkpoint is damaged"
             raise UserError(f"{where} ({first_line(error)}). Delete it to train from the start.") from None
-    run = share.shared(model, compiled_loss(model, settings, device))
+    run = world.wrap(model, make_loss(model, settings, device))
     steps = len(train)
 
     for epoch in range(progress.epoch + 1, settings.epochs + 1):
@@ -86,27 +85,27 @@ def fit(
             break
         start = time.perf_counter()
         weight = beta * min(1.0, epoch / (kl_warmup + 1))
-        guard, sums = FiniteGuard(device, share), Sums()
+        guard, sums = FiniteGuard(device, world), MetricSums()
         model.train()
         for step, x in enumerate(train.shuffled(shuffle)):
             rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
             optimizer.zero_grad()
             drawn = model.noise(len(x), noise)
-            losses = run(share.of(x), None if drawn is None else share.of(drawn), weight)
-            (losses["loss"] * share.weight(len(x))).backward()
+            losses = run(world.shard(x), None if drawn is None else world.shard(drawn), weight)
+            (losses["loss"] * world.weight(len(x))).backward()
             watched = [losses["loss"]]
             if settings.grad_clip:
                 watched.append(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
-            optimizer.step(rate, found_inf=guard.look(*watched))
-            sums.add(losses, share.count(len(x)))
+            optimizer.step(rate, found_inf=guard.update(*watched))
+            sums.add(losses, world.count(len(x)))
             on_batch()
             if step % CHECK_EVERY == 0:
                 guard.check(epoch)
         guard.check(epoch)
-        row = {"epoch": epoch, "lr": rate, **sums.means("train/", share)}
-        row |= share.same(validate(model, validation, settings, beta))
+        row = {"epoch": epoch, "lr": rate, **sums.means("train/", world)}
+        row |= world.broadcast(validate(model, validation, settings, beta))
         if not isfinite(row["val/loss"]):  # the last step broke the weights: the checkpoint before is the good one
-            raise UserError(f"the validation loss became NaN or infinite at epoch {epoch}. {WHAT_HELPS}")
+            raise UserError(f"the validation loss became NaN or infinite at epoch {epoch}. {NON_FINITE_HINT}")
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
@@ -122,7 +121,7 @@ def fit(
     return progress
 
 
-def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Loss:
+def make_loss(model: Autoencoder, settings: "Train", device: torch.device) -> Loss:
     """Return the model's loss under the chosen precision, compiled where `settings.compile` asks for it."""
     precision = resolve_precision(settings.precision, device)
 
@@ -137,10 +136,10 @@ def compiled_loss(model: Autoencoder, settings: "Train", device: torch.device) -
 
 
 @torch.inference_mode()
-def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: float) -> Row:
+def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: float) -> EpochMetrics:
     """Return `val/*` over all of `batches`, with the same noise in every epoch and the full `beta`."""
     noise = torch.Generator(batches.device).manual_seed(settings.seed + 3)
-    sums = Sums()
+    sums = MetricSums()
     model.eval()
     for x in batches.in_order():
         losses = model.loss(x, model.noise(len(x), noise), beta)
@@ -149,8 +148,8 @@ def validate(model: Autoencoder, batches: Batches, settings: "Train", beta: floa
     return row | {"val/elbo": -row["val/recon"] - row["val/kl"]} if "val/kl" in row else row
 
 
-class Sums:
-    """Sums over images, kept on the device: means of unequal batches weigh every image the same."""
+class MetricSums:
+    """MetricSums over images, kept on the device: means of unequal batches weigh every image the same."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -163,30 +162,30 @@ class Sums:
         self._names, self._sums = list(means), totals if self._sums is None else self._sums + totals
         self._images += images
 
-    def means(self, prefix: str, share: Share = ALL) -> Row:
+    def means(self, prefix: str, world: World = SINGLE_PROCESS) -> EpochMetrics:
         """Return the means over all images of all processes; waits for the device."""
         assert self._sums is not None
         images = torch.full_like(self._sums, self._images)
-        means = (share.total(self._sums) / share.total(images)).tolist()
+        means = (world.all_reduce_sum(self._sums) / world.all_reduce_sum(images)).tolist()
         return {prefix + name: mean for name, mean in zip(self._names, means, strict=True)}
 
 
 class FiniteGuard:
     """Remembers on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
 
-    def __init__(self, device: torch.device, share: Share = ALL) -> None:
-        self._share = share
+    def __init__(self, device: torch.device, world: World = SINGLE_PROCESS) -> None:
+        self._world = world
         self._found = torch.zeros((), device=device)
         self._good_steps = torch.zeros((), device=device)
 
-    def look(self, *values: Tensor) -> Tensor:
+    def update(self, *values: Tensor) -> Tensor:
         """Return 1 where one of these, or one before, is NaN or infinite, else 0: the optimiser's `found_inf`.
 
         The values are the step's loss and, where it is known, the gradient's norm.
         """
         for value in values:
             self._found = torch.maximum(self._found, (~value.detach().isfinite()).float())
-        self._found = self._share.largest(self._found)
+        self._found = self._world.all_reduce_max(self._found)
         self._good_steps = self._good_steps + (1 - self._found)
         return self._found
 
@@ -195,7 +194,7 @@ class FiniteGuard:
         if self._found.item():
             raise UserError(
                 f"the loss or its gradient became NaN or infinite at epoch {epoch}, "
-                f"step {int(self._good_steps.item()) + 1}. The step was not taken. {WHAT_HELPS}"
+                f"step {int(self._good_steps.item()) + 1}. The step was not taken. {NON_FINITE_HINT}"
             )
 
 

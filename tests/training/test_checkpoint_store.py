@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from autoencoders.errors import UserError
-from autoencoders.training import storage
-from autoencoders.training.storage import Folder, Objects, Unreachable, beneath, place
+from autoencoders.training import object_store
+from autoencoders.training.checkpoint_store import LocalStore, Unreachable, join_path, open_store
+from autoencoders.training.object_store import ObjectStore
 
 
 @pytest.mark.parametrize(
@@ -23,14 +24,14 @@ from autoencoders.training.storage import Folder, Objects, Unreachable, beneath,
     ],
 )
 def test_a_model_s_place_is_beneath_a_folder_or_a_url(root: Path | str, expected: Path | str) -> None:
-    assert beneath(root, "vae") == expected
-    assert isinstance(place(beneath(root, "vae")), Objects if isinstance(expected, str) else Folder)
+    assert join_path(root, "vae") == expected
+    assert isinstance(open_store(join_path(root, "vae")), ObjectStore if isinstance(expected, str) else LocalStore)
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///x", "://x", "file:///tmp/x", "local://x", "simplecache::s3://b/x"])
 def test_a_url_without_a_store_is_refused(url: str) -> None:
     with pytest.raises(UserError, match=rf"^{url} is not in an object store\. Name a folder by its path, a store as"):
-        beneath(url, "vae")
+        join_path(url, "vae")
 
 
 def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,14 +47,14 @@ def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypat
         ("abc://me:pw@b/x", "abc://b/x is no URL of an object store: Protocol not known: abc."),
     ):
         with pytest.raises(UserError) as caught:
-            place(url)
+            open_store(url)
         assert str(caught.value) == said
 
 
 def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
-        f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).locked():\n"
+        f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).acquire():\n"
         "    checkpoint.save({'progress': {'epoch': 1}})\n"
         "print(checkpoint.load()['identity'], {'fsspec', 's3fs', 'aiobotocore'} & set(sys.modules))"
     )
@@ -68,7 +69,7 @@ def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch: pytes
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
     def address() -> str:
-        store = storage._store("s3://bucket/last.pt")[0]
+        store = object_store._store("s3://bucket/last.pt")[0]
         store.clear_instance_cache()
         store.connect(refresh=True)
         return str(store.s3.meta.endpoint_url)
@@ -96,12 +97,12 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_a_store_that_never_answers_is_given_up(silent: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its client waits for ever: it wants to be told to go on before it sends an object."""
-    monkeypatch.setattr(storage, "ANSWER", 0.5)
-    objects = place("s3://bucket/vae")
+    monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", 0.5)
+    objects = open_store("s3://bucket/vae")
     for ask in (
         lambda: objects.write(b"content", "a.pt"),
         lambda: objects.remove("a.pt"),
-        lambda: objects.locked().__enter__(),
+        lambda: objects.acquire().__enter__(),
     ):
         with pytest.raises(Unreachable, match=r"^s3://bucket/vae: no answer in time\.") as caught:
             ask()

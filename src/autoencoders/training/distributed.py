@@ -1,4 +1,4 @@
-"""Training in several processes, one a device: each computes on its share of every batch, all take the same step.
+"""Training in several processes, one a device: each computes on its shard of every batch, all take the same step.
 
 `torchrun --nproc-per-node 2 -m autoencoders train …` starts them. The global batch, its order and its noise are those
 of one process, so that the weights are too, but for the order of floating-point sums.
@@ -18,18 +18,18 @@ Loss = Callable[[Tensor, Tensor | None, float], Losses]
 
 
 @dataclass(frozen=True)
-class Share:
-    """The part of this process among `size` processes; the first (`rank` 0) also records, stores and reports."""
+class World:
+    """This process among `size` processes; the main one (`rank` 0) also records, stores and reports."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def is_first(self) -> bool:
-        """Whether this is the only process, or the one that speaks for all."""
+    def is_main(self) -> bool:
+        """Whether this is the only process, or the one that reports for all."""
         return self.rank == 0
 
-    def of(self, rows: Tensor) -> Tensor:
+    def shard(self, rows: Tensor) -> Tensor:
         """Return this process's rows of a batch: every `size`-th. One where the batch has fewer than processes."""
         return rows if self.size == 1 else rows[self.rank % len(rows) :: self.size]
 
@@ -41,33 +41,36 @@ class Share:
         """Return the factor of this process's mean loss, so that the mean over processes is the mean over `images`."""
         return self.count(images) * self.size / images
 
-    def same(self, value: Any) -> Any:
-        """Return the first process's `value` in all: processes that disagree in a last bit would part ways."""
+    def broadcast(self, value: Any) -> Any:
+        """Return the main process's `value` in all: processes that differ in a last bit would diverge."""
         if self.size == 1:
             return value
         holder = [value]
         torch.distributed.broadcast_object_list(holder, src=0)
         return holder[0]
 
-    def total(self, value: Tensor) -> Tensor:
+    def all_reduce_sum(self, value: Tensor) -> Tensor:
         """Return the sum of `value` over all processes."""
         if self.size > 1:
             torch.distributed.all_reduce(value)
         return value
 
-    def largest(self, value: Tensor) -> Tensor:
+    def all_reduce_max(self, value: Tensor) -> Tensor:
         """Return the largest `value` of all processes, without waiting for the device."""
         if self.size > 1:
             torch.distributed.all_reduce(value, op=torch.distributed.ReduceOp.MAX)
         return value
 
-    def shared(self, model: nn.Module, loss: Loss) -> Loss:
+    def wrap(self, model: nn.Module, loss: Loss) -> Loss:
         """Return `loss`, whose backward pass leaves in `model` the gradients' mean over all processes."""
         if self.size == 1:
             return loss
         from torch.nn.parallel import DistributedDataParallel
 
         return DistributedDataParallel(_Module(model, loss))
+
+
+SINGLE_PROCESS = World()
 
 
 class _Module(nn.Module):
@@ -83,20 +86,20 @@ class _Module(nn.Module):
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[tuple[Share, torch.device]]:
-    """Meet the other processes that `torchrun` started, if any, and give this one's share and device.
+def process_group(device: torch.device) -> Iterator[tuple[World, torch.device]]:
+    """Join the other processes that `torchrun` started, if any, and yield this one's `World` and device.
 
     On GPUs process i of a machine takes `cuda:i`; on CPUs all share the cores.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Share(), device
+        yield SINGLE_PROCESS, device
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Share(torch.distributed.get_rank(), size), device
+        yield World(torch.distributed.get_rank(), size), device
     finally:
         torch.distributed.destroy_process_group()

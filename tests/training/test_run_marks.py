@@ -11,8 +11,8 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-from autoencoders.training.left import LeftRuns
-from autoencoders.training.storage import place
+from autoencoders.training.checkpoint_store import open_store
+from autoencoders.training.handover import RunMarks
 
 KILLED_PROCESS = "2147483646"
 
@@ -20,18 +20,18 @@ KILLED_PROCESS = "2147483646"
 def test_where_a_place_is_held_every_other_mark_is_of_a_training_that_is_no_more(where: Path | str) -> None:
     if isinstance(where, Path):
         where.mkdir()
-    LeftRuns(place(where), "same", alone=True).mark("a")
-    following = LeftRuns(place(where), "same", alone=True)
+    RunMarks(open_store(where), "same", alone=True).mark("a")
+    following = RunMarks(open_store(where), "same", alone=True)
     following.mark("b")
-    assert sorted(following.left()) == ["a", "b"]
+    assert sorted(following.abandoned()) == ["a", "b"]
     following.unmark("a")
     following.forget()
-    assert place(where).names() == []
+    assert open_store(where).names() == []
 
 
 def test_where_it_is_not_held_only_a_process_that_is_gone_is_known_to_be(memory: str) -> None:
-    store = place(f"{memory}/vae")
-    runs = LeftRuns(store, "same", alone=False)
+    store = open_store(f"{memory}/vae")
+    runs = RunMarks(store, "same", alone=False)
     runs.mark("mine")
     marked = store.open("same.mine.run")
     assert marked
@@ -39,18 +39,18 @@ def test_where_it_is_not_held_only_a_process_that_is_gone_is_known_to_be(memory:
     store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
     store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
     store.write(b"damaged", "same.damaged.run")
-    assert runs.left() == ["killed"]
+    assert runs.abandoned() == ["killed"]
     runs.unmark("killed")
     runs.forget()
     assert store.names() == ["other.elsewhere.run"]
 
 
 def test_a_store_that_is_away_costs_no_training(flaky: set[str]) -> None:
-    runs = LeftRuns(place("flaky://bucket/vae"), "same", alone=False)
+    runs = RunMarks(open_store("flaky://bucket/vae"), "same", alone=False)
     flaky.update({"pipe_file", "rm_file", "cat_file"})
     runs.mark("a")
     runs.unmark("a")
-    assert runs.left() == []
+    assert runs.abandoned() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)

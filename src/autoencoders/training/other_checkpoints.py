@@ -1,4 +1,4 @@
-"""Checkpoints of other parameters than those of the training that is about to begin: read, told of, and cleaned up."""
+"""Reading checkpoints. Those of other parameters than the training's are named in a warning, and cleaned up."""
 
 import json
 import time
@@ -10,19 +10,19 @@ from typing import Any
 import torch
 
 from autoencoders.errors import UserError
+from autoencoders.training.checkpoint_store import CheckpointStore, TooLarge, Unreachable
 from autoencoders.training.handover import WAITING
-from autoencoders.training.place import Place, TooLarge, Unreachable
 
 FORMER = "last.pt"
 """Name under which earlier versions kept a model's only checkpoint."""
-ENDING = ".pt"
+SUFFIX = ".pt"
 MAX_KEPT = 3
 MAX_DAYS = 30
 """Of the checkpoints of other parameters, how many stay when a training is complete, and for how long."""
 MAX_BYTES = 2**32
-"""Size up to which one is read just to tell of it."""
-MAX_TOLD = 5
-"""Differences that are told."""
+"""Size up to which one is read for a warning."""
+MAX_DIFFERENCES = 5
+"""Differences that a warning names."""
 State = dict[str, Any]
 
 
@@ -30,13 +30,13 @@ class Damaged(UserError):
     """A checkpoint cannot be read, or is none."""
 
 
-def read(place: Place, name: str, limit: int | None = None) -> State | None:
+def read(store: CheckpointStore, name: str, limit: int | None = None) -> State | None:
     """Return the checkpoint `name`, its tensors in the CPU's memory, or None where there is none.
 
     Raises `Damaged` where it is none, or has more than `limit` bytes; `Unreachable` where a store does not answer.
     """
     try:
-        content = place.open(name, limit)
+        content = store.open(name, limit)
         if content is None:
             return None
         with content, warnings.catch_warnings(action="ignore"):
@@ -44,13 +44,13 @@ def read(place: Place, name: str, limit: int | None = None) -> State | None:
     except Unreachable:
         raise
     except TooLarge as error:
-        raise Damaged(f"{place}/{name} is too large ({error}).") from None
+        raise Damaged(f"{store}/{name} is too large ({error}).") from None
     except OSError as error:
-        raise Damaged(f"{place}/{name} is damaged ({error}).") from None
+        raise Damaged(f"{store}/{name} is damaged ({error}).") from None
     except Exception:  # whatever torch raises: its own words are several lines, and advise to trust the file
-        raise Damaged(f"{place}/{name} is damaged.") from None
+        raise Damaged(f"{store}/{name} is damaged.") from None
     if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), str) or _epoch(state) is None:
-        raise Damaged(f"{place}/{name} is damaged (it holds no training's state).")
+        raise Damaged(f"{store}/{name} is damaged (it holds no training's state).")
     return state
 
 
@@ -60,47 +60,49 @@ def _epoch(state: State) -> int | None:
     return epoch if isinstance(epoch, int) and epoch >= 0 else None
 
 
-def tell_others(place: Place, own: str, identity: str, tell: Callable[[str], object]) -> None:
-    """Tell of each checkpoint but `own`: its epoch, and how its identity differs from this training's `identity`."""
-    for name, state in _others(place, own):
+def warn_of_others(store: CheckpointStore, own: str, identity: str, warn: Callable[[str], object]) -> None:
+    """Warn of each checkpoint but `own`: its epoch, and how its identity differs from this training's `identity`."""
+    for name, state in _others(store, own):
         if isinstance(state, Damaged):
-            tell(f"{state} It is of other parameters, and not used.")
+            warn(f"{state} It is of other parameters, and not used.")
             continue
-        differs = _differences(str(state.get("identity", "")), identity, place.name)
-        tell(
-            f"a checkpoint at epoch {_epoch(state)} is there ({place}/{name}), which {differs}, and is not used. "
+        differs = _differences(str(state.get("identity", "")), identity, store.name)
+        warn(
+            f"a checkpoint at epoch {_epoch(state)} is there ({store}/{name}), which {differs}, and is not used. "
             "It is kept: with the values it was made with, training goes on from it."
         )
 
 
-def remove_old(place: Place, tell: Callable[[str], object], everything: bool = False) -> None:
-    """Remove checkpoints of other parameters, but for the newest `MAX_KEPT` if no older than `MAX_DAYS`, and say so.
+def remove_old(store: CheckpointStore, warn: Callable[[str], object], everything: bool = False) -> None:
+    """Remove checkpoints of other parameters but the newest `MAX_KEPT` of at most `MAX_DAYS` days; warn of each.
 
     `everything`: all but those of trainings that wait. In a cluster nobody goes back: results are in Kubeflow's cache.
     """
-    others = sorted(_others(place), key=lambda other: _saved(other[1]), reverse=True)
-    waiting = [name for name in place.names() if name.endswith(WAITING)] if everything and others else []
+    others = sorted(_others(store), key=lambda other: _saved(other[1]), reverse=True)
+    waiting = [name for name in store.names() if name.endswith(WAITING)] if everything and others else []
     for number, (name, state) in enumerate(others):
         days = (time.time() - _saved(state)) / 86400
         if everything:
-            why = "" if any(one.startswith(PurePath(name).stem) for one in waiting) else "the training is complete"
+            why = (
+                "" if any(waiter.startswith(PurePath(name).stem) for waiter in waiting) else "the training is complete"
+            )
         else:
             old = f"it is older than {MAX_DAYS} days" if _saved(state) > 0 and days > MAX_DAYS else ""
             why = old or (f"the newest {MAX_KEPT} are kept" if number >= MAX_KEPT else "")
         if why:
-            place.remove(name)
-            tell(f"removed {place}/{name}, a checkpoint of other parameters: {why}")
+            store.remove(name)
+            warn(f"removed {store}/{name}, a checkpoint of other parameters: {why}")
 
 
-def _others(place: Place, own: str = "") -> Iterator[tuple[str, State | Damaged]]:
+def _others(store: CheckpointStore, own: str = "") -> Iterator[tuple[str, State | Damaged]]:
     """Yield the checkpoints but `own`; none of a store that does not list them, or does not answer."""
     try:
-        names = sorted(name for name in place.names() if name.endswith(ENDING) and name != own)
+        names = sorted(name for name in store.names() if name.endswith(SUFFIX) and name != own)
     except Unreachable:
         return
     for name in names:
         try:
-            if state := read(place, name, MAX_BYTES):
+            if state := read(store, name, MAX_BYTES):
                 yield name, state
         except Damaged as error:
             yield name, error
@@ -122,8 +124,8 @@ def _differences(other: str, own: str, model: str) -> str:
     found = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     if not found:
         return "differs in what its parameters are written as"
-    shown = [f"{key} ({_value(then.get(key))}, now {_value(now.get(key))})" for key in found[:MAX_TOLD]]
-    more = [f"{len(found) - MAX_TOLD} more"] if len(found) > MAX_TOLD else []
+    shown = [f"{key} ({_value(then.get(key))}, now {_value(now.get(key))})" for key in found[:MAX_DIFFERENCES]]
+    more = [f"{len(found) - MAX_DIFFERENCES} more"] if len(found) > MAX_DIFFERENCES else []
     return f"differs in {', '.join([*shown, *more])}"
 
 

@@ -15,25 +15,25 @@ import yaml
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.training.share import Share
+from autoencoders.training.distributed import SINGLE_PROCESS, World
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 8, 20])
-def test_shares_are_the_rows_of_a_batch_and_weigh_every_image_the_same(images: int) -> None:
+def test_shards_are_the_rows_of_a_batch_and_weigh_every_image_the_same(images: int) -> None:
     batch = torch.arange(1.0, images + 1)
-    shares = [Share(rank, 3) for rank in range(3)]
-    counts = [share.count(images) for share in shares]
+    worlds = [World(rank, 3) for rank in range(3)]
+    counts = [world.count(images) for world in worlds]
     assert sum(counts) == images
-    rows = torch.cat([share.of(batch)[:count] for share, count in zip(shares, counts, strict=True)])
+    rows = torch.cat([world.shard(batch)[:count] for world, count in zip(worlds, counts, strict=True)])
     assert torch.equal(rows.sort().values, batch)
-    mean_of_processes = sum(share.of(batch).mean().item() * share.weight(images) for share in shares) / 3
+    mean_of_processes = sum(world.shard(batch).mean().item() * world.weight(images) for world in worlds) / 3
     assert mean_of_processes == pytest.approx(batch.mean().item())
 
 
 def test_one_process_has_all(prepared: Path) -> None:
     batch = torch.arange(5)
-    assert Share().of(batch) is batch
-    assert (Share().count(5), Share().weight(5), Share().is_first) == (5, 1.0, True)
+    assert SINGLE_PROCESS.shard(batch) is batch
+    assert (SINGLE_PROCESS.count(5), SINGLE_PROCESS.weight(5), SINGLE_PROCESS.is_main) == (5, 1.0, True)
 
 
 def torchrun(folder: Path, params: Params, model: str, prepared: Path) -> "subprocess.Popen[str]":
@@ -55,7 +55,7 @@ def test_two_processes_train_the_weights_of_one_also_across_a_kill(
     params: Params, prepared: Path, tmp_path: Path
 ) -> None:
     """The weights of one process within floating-point tolerance, and their own bit for bit."""
-    # 60 images in batches of 7: unequal shares, and a smaller last batch
+    # 60 images in batches of 7: unequal worlds, and a smaller last batch
     settings = params.train.model_copy(update={"epochs": 20, "batch_size": 7, "grad_clip": 5.0})
     params = params.model_copy(update={"train": settings})
     whole, killed = tmp_path / "whole", tmp_path / "killed"

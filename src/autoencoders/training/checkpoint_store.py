@@ -1,23 +1,88 @@
-"""A folder for a checkpoint, on this machine or on a volume that several share."""
+"""Where checkpoints are kept: what a store does, and the store that is a folder."""
 
 import fcntl
 import os
+import re
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Protocol, TypeGuard
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, without_password
 from autoencoders.files.results import disk_errors
-from autoencoders.training.place import TooLarge, Wait
 
+Wait = Callable[[str], object]
 PARTIAL = ".partial"
-"""Ending of what is being written."""
+"""Suffix of a file that is being written."""
 
 
-class Folder:
-    """Files in a folder of their own, beside a lock that keeps a second process out."""
+class Unreachable(UserError):
+    """An object store does not answer, or refuses to take, give or remove an object."""
+
+
+class TooLarge(Exception):
+    """A stored file is larger than what is expected under its name."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"it has {size / 1e6:,.0f} MB, where {limit / 1e6:,.0f} MB are the most")
+
+
+class CheckpointStore(Protocol):
+    """A few files by their names; `str` of a store returns its path or URL."""
+
+    name: str
+    """The last part of the path or URL: a model's name."""
+
+    def acquire(self, wait: Wait | None = None, owner: str = "") -> AbstractContextManager[None]:
+        """Prepare the store, and hold it for `owner` while a model is trained.
+
+        While another process holds it, call `wait` with that process's description, again and again.
+        """
+
+    def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
+        """Return a file, or None where there is none; raises `TooLarge`, unread, above `limit` bytes."""
+
+    def write(self, content: bytes, name: str) -> None:
+        """Replace a file; a kill at any moment leaves the old content or the new, never half of it."""
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it exists."""
+
+    def names(self) -> list[str]:
+        """Return the names of all files."""
+
+
+def is_url(path: Path | str) -> TypeGuard[str]:
+    """Tell the URL of an object store from the path of a folder."""
+    return isinstance(path, str) and "://" in path
+
+
+def join_path(root: Path | str, name: str) -> Path | str:
+    """Return the path, or the URL, of `name` in `root`; raises `UserError` for a URL without a bucket."""
+    return f"{checked_url(root)}/{name}" if is_url(root) else Path(root) / name
+
+
+def open_store(path: Path | str) -> CheckpointStore:
+    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
+    if is_url(path):
+        from autoencoders.training.object_store import ObjectStore
+
+        return ObjectStore(path)
+    return LocalStore(Path(path))
+
+
+def checked_url(text: str) -> str:
+    """Return a URL without a slash at its end; raises `UserError` where it names no object store."""
+    if re.match(r"(?!file:|local:)[a-z][a-z0-9+.-]*://[^/]", text):
+        return text.rstrip("/")
+    raise UserError(
+        f"{without_password(text)} is not in an object store. Name a folder by its path, a store as s3://bucket/prefix."
+    )
+
+
+class LocalStore:
+    """Files in a folder, on this machine or on a volume that several share; a lock file keeps a second process out."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -28,10 +93,10 @@ class Folder:
         return str(self.folder)
 
     @contextmanager
-    def locked(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
-        """Hold the folder for this process; it goes with the lock's end if nothing else is in it.
+    def acquire(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
+        """Hold the folder for this process, and remove it afterwards if nothing but the lock is left in it.
 
-        Raises `UserError` where another process trains the same model, and nobody will `wait` for it.
+        Raises `UserError` where another process trains the same model and there is no `wait`.
         """
         with self._locked(wait):
             try:
