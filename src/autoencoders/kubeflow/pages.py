@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import without_password
@@ -71,14 +72,10 @@ def _curve(described: Mapping[str, Any], folder: Path) -> str:
     import pandas as pd
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from autoencoders.plots.curves import loss_curves
+    from autoencoders.plots.curves import loss_curves, loss_unit
 
-    entry = described["model"]
-    squared = entry.get("loss") == "mse"
-    kind = entry.get("likelihood", "bernoulli").capitalize()
-    unit = "squared error per image" if squared else f"nats per image ({kind})"
     name = described["name"]
-    figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: unit})
+    figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: loss_unit(described["model"])})
     file = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(file, format="png", dpi=CURVE_DPI)
@@ -161,15 +158,19 @@ def show_figures(page: Artifact, figures: Artifact, results: Artifact) -> None:
 
 def show_ladder(page: Artifact, rungs: Artifact) -> None:
     """Write a page of the rungs of the ladder: claim, picture and story of each."""
+    from autoencoders.ladder.figures import draw_rung
+    from autoencoders.ladder.stories import tell
     from autoencoders.report.pictures import picture
 
     parts = []
     for name in RUNGS:
         folder = Path(rungs.path) / name
-        told = read_rung(folder)
-        parts += [f"<h2>{html.escape(told['title'])}</h2>", f"<p><em>{html.escape(told['claim'])}</em></p>"]
-        parts += [_figure(picture(file, told["alt"])) for file in folder.glob("figure.png")]
-        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in told["story"]]
+        story = tell(read_rung(folder), folder)
+        parts += [f"<h2>{html.escape(story.title)}</h2>", f"<p><em>{html.escape(story.claim)}</em></p>"]
+        with TemporaryDirectory() as scratch:
+            if draw_rung(folder, file := Path(scratch) / f"{name}.png"):
+                parts.append(_figure(picture(file, story.alt)))
+        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in story.paragraphs]
     _write_page(page, "The ladder", parts)
 
 

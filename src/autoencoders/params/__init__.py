@@ -20,7 +20,6 @@ from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots
 
 __all__ = [
     "KINDS",
-    "PARAMETERS",
     "AutoDecoderRung",
     "Autoencoder",
     "BetaRung",
@@ -93,13 +92,6 @@ class Params(Section):
         """Return the training settings of the model `name`, its own overrides applied."""
         model = self.model(name)
         return self.train.overridden(model.train) if isinstance(model, Network) else self.train
-
-
-PARAMETERS = (
-    "device", "data", "prepare", "train", "models", "features", "evaluate", "plots", "ladder.seed", "ladder.one_image",
-    "ladder.one_hot", "ladder.auto_decoder", "ladder.linear", "ladder.generation", "ladder.beta", "tracking",
-)  # fmt: skip
-"""The parts of `params.yaml` that stages depend on, one by one: together they are the whole file."""
 
 
 class _Sections(Params):

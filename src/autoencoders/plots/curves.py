@@ -1,6 +1,7 @@
 """Losses over the epochs of training, reconstruction and KL apart."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,13 @@ PANEL = (4.6, 3.3)  # inches, without the names at its right
 SKIPPED = 0.1  # the part of training that may leave the frame
 FEW = 5  # epochs up to which each is marked
 LINE = 0.16  # inches from one name to the next
+
+
+def loss_unit(entry: Mapping[str, Any]) -> str:
+    """Return the unit of the reconstruction loss of a network, by its entry in params.yaml."""
+    if entry.get("loss") == "mse":
+        return "squared error per image"
+    return f"nats per image ({entry.get('likelihood', 'bernoulli').capitalize()})"
 
 
 @styled

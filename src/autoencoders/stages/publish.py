@@ -8,7 +8,7 @@ from typing import Any
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
-from autoencoders.ladder.record import RUNGS, read_rung
+from autoencoders.ladder.record import RUNGS, figure_file, read_rung
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import Params, Vae
@@ -34,7 +34,7 @@ def publish(
             runs.publish_model(models / name)
             record_results(runs, name, models, evaluation, figures).result()
             _tell(runs, name)
-        _publish_reports(runs, ladder, report)
+        _publish_reports(runs, ladder, figures, report)
         if len(names) == len(params.models):
             register_best(runs, params, models)
 
@@ -52,11 +52,11 @@ def _check(names: Iterable[str], models: Path, evaluation: Path, ladder: Path) -
             read_rung(ladder / name)
 
 
-def _publish_reports(runs: tracking.RunPublisher, ladder: Path, report: Path) -> None:
+def _publish_reports(runs: tracking.RunPublisher, ladder: Path, figures: Path, report: Path) -> None:
     """Log the rungs of the ladder and the report, as far as they are there."""
     for name in RUNGS:
         if (ladder / name / "rung.json").exists():
-            runs.log_rung(ladder / name).result()
+            runs.log_rung(ladder / name, figure_file(figures, name)).result()
             _tell(runs, name)
     if report.exists():
         runs.log_report(report).result()

@@ -7,6 +7,8 @@ import math
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
@@ -117,6 +119,12 @@ def log_files(client: "MlflowClient", run_id: str, files: Iterable[Path], folder
     """Log files into an artifact folder of the run."""
     for file in files:
         client.log_artifact(run_id, str(file), folder)
+
+
+def log_files_as(client: "MlflowClient", run_id: str, files: Mapping[str, Path], folder: str) -> None:
+    """Log files under the names given into an artifact folder of the run."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:  # a process that goes removes it, too
+        log_files(client, run_id, [Path(copy(path, f"{scratch}/{name}")) for name, path in files.items()], folder)
 
 
 def log_training(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> None:

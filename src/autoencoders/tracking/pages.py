@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.ladder.record import GROUPS, read_rung
+from autoencoders.ladder.stories import tell
 from autoencoders.tracking import content
 from autoencoders.tracking.store import SOURCE_RUN, create_run, recreated, tagged
 
@@ -26,8 +27,13 @@ def identity(folder: Path) -> str:
     return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
 
 
-def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
-    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`."""
+def log_rung(
+    client: "MlflowClient", folder: Path, figure: Path, experiment: str, own: str | None, parent: str | None
+) -> None:
+    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or one below `parent`.
+
+    `figure`: the PNG that shows it, if there is one.
+    """
     described = read_rung(folder)
     ended = int(1000 * described["ended"])
     tags = {**described["tags"], SOURCE_RUN: identity(folder)}
@@ -47,7 +53,9 @@ def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | N
     content.log_metrics(client, run_id, {**described["metrics"], "seconds": described["seconds"]})
     if (folder / "series.csv").exists():
         content.log_curves(client, run_id, folder / "series.csv", GROUPS, ended)
-    content.log_files(client, run_id, sorted(folder.iterdir()), "ladder")
+    files = {"rung.json": folder / "rung.json", "series.csv": folder / "series.csv", "figure.png": figure}
+    content.log_files_as(client, run_id, {name: file for name, file in files.items() if file.exists()}, "ladder")
+    client.log_text(run_id, tell(described, folder).markdown, "ladder/story.md")
     if run_id != own:
         client.set_terminated(run_id, "FINISHED", ended)
 
