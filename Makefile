@@ -62,7 +62,7 @@ image:  ## build the container image that the pipeline's tasks run, as autoencod
 
 figures:  ## copy the figures that the README shows from the last run
 	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
-	for rung in one-image generation beta; do cp reports/ladder/$$rung/figure.png docs/figures/$$rung.png; done
+	cp $(addprefix reports/figures/ladder/,one-image.png generation.png beta.png) docs/figures/
 
 clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
 	rm -rf data models evaluation/*/codes reports .cache/checkpoints

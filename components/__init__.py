@@ -1,6 +1,6 @@
 """The stages as components of Kubeflow Pipelines: thin, the work is in `autoencoders.stages`.
 
-One module a stage, but for the rungs of the ladder, which are one component.
+One module a stage; all rungs of the ladder are one component.
 """
 
 import importlib
@@ -16,9 +16,7 @@ def component_names() -> tuple[str, ...]:
     """Return the names of the components, which are those of the stages, in the order of dvc.yaml."""
     import yaml
 
-    from autoencoders.ladder.record import RUNGS
-
-    stages = ["ladder" if stage in RUNGS else stage for stage in yaml.safe_load(DVC_YAML.read_text())["stages"]]
+    stages = list(yaml.safe_load(DVC_YAML.read_text())["stages"])
     names = {file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", "base"}
     return tuple(sorted(names, key=lambda name: stages.index(name) if name in stages else len(stages)))
 

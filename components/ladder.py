@@ -1,22 +1,16 @@
-"""The component of the ladder: its rungs, which are stages of their own under DVC, one after another.
+"""The component of the stage `ladder`: all rungs, one after another.
 
 Six tasks would each be six nodes of Argo's, with the description of their pod in each: more than KFP's task list bears.
 """
 
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.base import component
+from components.base import Digest, component
 
 
 @component
 def ladder(
-    ladder_seed: int,
-    ladder_one_image_params: dict,
-    ladder_one_hot_params: dict,
-    ladder_auto_decoder_params: dict,
-    ladder_linear_params: dict,
-    ladder_generation_params: dict,
-    ladder_beta_params: dict,
+    ladder_params: dict,
     evaluate_params: dict,
     features_params: dict,
     device: str,
@@ -26,17 +20,11 @@ def ladder(
     results_digest: str,
     rungs: Output[Artifact],
     page: Output[HTML],
-) -> None:
+) -> Digest:
     """Climb the ladder, from a network that stores one picture to the VAE.
 
     Args:
-        ladder_seed: `ladder.seed` of params.yaml.
-        ladder_one_image_params: `ladder.one_image`.
-        ladder_one_hot_params: `ladder.one_hot`.
-        ladder_auto_decoder_params: `ladder.auto_decoder`.
-        ladder_linear_params: `ladder.linear`.
-        ladder_generation_params: `ladder.generation`.
-        ladder_beta_params: `ladder.beta`.
+        ladder_params: Section `ladder` of params.yaml.
         evaluate_params: Section `evaluate`.
         features_params: Section `features`.
         device: Where to compute.
@@ -46,20 +34,15 @@ def ladder(
         results_digest: Its digest.
 
     Returns:
-        rungs: A folder a rung: what was measured, the picture, the story.
+        rungs: A folder a rung: what was measured, and the arrays that its figure shows.
         page: The rungs to look at.
+        digest: Of `rungs`.
     """
     from autoencoders.kubeflow import artifacts, launch, pages
 
     launch.climb(
         {
-            "ladder.seed": ladder_seed,
-            "ladder.one_image": ladder_one_image_params,
-            "ladder.one_hot": ladder_one_hot_params,
-            "ladder.auto_decoder": ladder_auto_decoder_params,
-            "ladder.linear": ladder_linear_params,
-            "ladder.generation": ladder_generation_params,
-            "ladder.beta": ladder_beta_params,
+            "ladder": ladder_params,
             "evaluate": evaluate_params,
             "features": features_params,
             "models": artifacts.models_of(results),
@@ -70,3 +53,4 @@ def ladder(
         out=rungs,
     )
     pages.show_ladder(page, rungs)
+    return Digest(artifacts.digest(rungs))

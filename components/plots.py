@@ -12,11 +12,13 @@ def plots(
     data_digest: str,
     results: Input[Artifact],
     results_digest: str,
+    rungs: Input[Artifact],
+    rungs_digest: str,
     figures: Output[Artifact],
     curves: Output[Artifact],
     page: Output[HTML],
 ) -> None:
-    """Draw the figures of all models.
+    """Draw the figures of all models and rungs.
 
     Args:
         plots_params: Section `plots` of params.yaml.
@@ -24,6 +26,8 @@ def plots(
         data_digest: Its digest.
         results: What `compare` gathered: the models, their parameters, and what was measured of them.
         results_digest: Its digest.
+        rungs: The rungs of the ladder.
+        rungs_digest: Their digest.
 
     Returns:
         figures: One PNG a figure.
@@ -39,6 +43,7 @@ def plots(
         data=data,
         models=models,
         evaluation=evaluation,
+        ladder=rungs,
         out=figures,
         curves=curves,
     )

@@ -14,13 +14,7 @@ def report(
     features_params: dict,
     evaluate_params: dict,
     plots_params: dict,
-    ladder_seed: int,
-    ladder_one_image_params: dict,
-    ladder_one_hot_params: dict,
-    ladder_auto_decoder_params: dict,
-    ladder_linear_params: dict,
-    ladder_generation_params: dict,
-    ladder_beta_params: dict,
+    ladder_params: dict,
     data: Input[Dataset],
     card: Input[Artifact],
     results: Input[Artifact],
@@ -39,13 +33,7 @@ def report(
         features_params: Section `features`.
         evaluate_params: Section `evaluate`.
         plots_params: Section `plots`.
-        ladder_seed: `ladder.seed`.
-        ladder_one_image_params: `ladder.one_image`.
-        ladder_one_hot_params: `ladder.one_hot`.
-        ladder_auto_decoder_params: `ladder.auto_decoder`.
-        ladder_linear_params: `ladder.linear`.
-        ladder_generation_params: `ladder.generation`.
-        ladder_beta_params: `ladder.beta`.
+        ladder_params: Section `ladder`.
         data: What `prepare` left.
         card: The data card.
         results: What `compare` gathered: the models, their parameters, what was measured of them, the table.
@@ -70,13 +58,7 @@ def report(
             "features": features_params,
             "evaluate": evaluate_params,
             "plots": plots_params,
-            "ladder.seed": ladder_seed,
-            "ladder.one_image": ladder_one_image_params,
-            "ladder.one_hot": ladder_one_hot_params,
-            "ladder.auto_decoder": ladder_auto_decoder_params,
-            "ladder.linear": ladder_linear_params,
-            "ladder.generation": ladder_generation_params,
-            "ladder.beta": ladder_beta_params,
+            "ladder": ladder_params,
         },
         data=data,
         card=card,

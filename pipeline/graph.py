@@ -51,13 +51,7 @@ def build(
         features_params: dict = default["features_params"],
         evaluate_params: dict = default["evaluate_params"],
         plots_params: dict = default["plots_params"],
-        ladder_seed: int = default["ladder_seed"],
-        ladder_one_image_params: dict = default["ladder_one_image_params"],
-        ladder_one_hot_params: dict = default["ladder_one_hot_params"],
-        ladder_auto_decoder_params: dict = default["ladder_auto_decoder_params"],
-        ladder_linear_params: dict = default["ladder_linear_params"],
-        ladder_generation_params: dict = default["ladder_generation_params"],
-        ladder_beta_params: dict = default["ladder_beta_params"],
+        ladder_params: dict = default["ladder_params"],
     ) -> None:
         """Train, evaluate and compare autoencoders and VAEs; climb the ladder; write the report.
 
@@ -70,13 +64,7 @@ def build(
             features_params: The classifier of the Fréchet distance. Section `features`.
             evaluate_params: Samples of the likelihood's bound, and other settings of measures. Section `evaluate`.
             plots_params: Images in the figures. Section `plots`.
-            ladder_seed: Seed of the ladder. `ladder.seed`.
-            ladder_one_image_params: One image in a network's weights. `ladder.one_image`.
-            ladder_one_hot_params: Several images in one network. `ladder.one_hot`.
-            ladder_auto_decoder_params: Random vectors against learned ones. `ladder.auto_decoder`.
-            ladder_linear_params: A linear autoencoder beside PCA. `ladder.linear`.
-            ladder_generation_params: What the autoencoder and the VAE draw. `ladder.generation`.
-            ladder_beta_params: A VAE for each weight of the KL. `ladder.beta`.
+            ladder_params: The experiments from a stored picture to the VAE. Section `ladder`.
         """
         here = locals()
         given = {name: here[name] for name in default}
@@ -105,14 +93,13 @@ def build(
             digests=dsl.Collected(evaluate.outputs["digest"]),
         )
         results = _output("results", compare, "results")
-        plots = add("plots", plots_params=plots_params, **data, **results)
         ladder = add(
             "ladder",
-            **{name: value for name, value in given.items() if name.startswith("ladder_")},
-            **sections("evaluate_params", "features_params", "device"),
+            **sections("ladder_params", "evaluate_params", "features_params", "device"),
             **data,
             **results,
         )
+        plots = add("plots", plots_params=plots_params, **data, **results, **_output("rungs", ladder, "rungs"))
         add(
             "report",
             **{name: value for name, value in given.items() if name != "models_params"},

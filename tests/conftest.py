@@ -4,12 +4,14 @@
 `params`    the models pca, ae and vae, small enough to train in a tenth of a second
 `store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
 `trained`   folder with the three models, trained; their runs are in no store that the test can see
+`rungs`     folder with the rungs of the ladder, measured of tiny networks; `generation` has nothing to compare
 `client`    MLflow's client of `store`
 `cluster`   starts processes as a cluster starts pods, with an empty volume for their checkpoints
 `s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
 """
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -61,6 +63,13 @@ PARAMS = {
     "features": {"epochs": 1, "images": 100},
     "evaluate": {"importance_samples": 5, "importance_images": 10, "mixture_components": 2},
     "plots": {"images": 4, "grid": 3},
+}
+LADDER = {
+    "one_image": {"networks": [[2, 2], [4, 2]], "steps": 12},
+    "one_hot": {"counts": [2, 8], "latent": 3, "channels": [4, 2], "steps": 10},
+    "auto_decoder": {"images": 16, "latent": 3, "channels": [4, 2], "epochs": 2},
+    "linear": {"latents": [1, 3], "epochs": 2, "batch_size": 15},
+    "beta": {"betas": [0.1, 10], "latent": 3, "hidden": [8], "decoder_hidden": [8], "images": 40, "epochs": 1},
 }
 
 
@@ -178,6 +187,27 @@ def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempP
 @pytest.fixture
 def trained(_trained_once: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(_trained_once, tmp_path / "models"))
+
+
+@pytest.fixture(scope="session")
+def _rungs_once(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from autoencoders.ladder.record import RUNGS
+    from autoencoders.ladder.run import measure_rung
+
+    root = tmp_path_factory.mktemp("rungs")
+    (root / "evaluation" / "ae").mkdir(parents=True)
+    (root / "evaluation" / "ae" / "metrics.json").write_text(json.dumps({"mse": 0.01}))
+    alone = {"ae": {"kind": "autoencoder", **TINY}}
+    params = parse_params({**PARAMS, "models": alone, "ladder": LADDER})
+    folders = {"data": prepared, "models": root / "models", "evaluation": root / "evaluation"}
+    for name in RUNGS:
+        measure_rung(name, params, **folders, out=root / "ladder" / name, tags={"python": "3.11"})
+    return root / "ladder"
+
+
+@pytest.fixture
+def rungs(_rungs_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(_rungs_once, tmp_path / "ladder"))
 
 
 @pytest.fixture(scope="session")

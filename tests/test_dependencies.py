@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from autoencoders.ladder.record import RUNGS
+
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "autoencoders"
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = {name: {**stage, **stage.get("do", {})} for name, stage in DVC.items()}
 WITHOUT_EFFECT = (
     "errors",
     "files/reading",
@@ -49,15 +52,35 @@ def imported(file: str) -> frozenset[str]:
     return frozenset(found for name in inside if (found := module(name)) and not found.startswith(WITHOUT_EFFECT))
 
 
+def begin(stage: str) -> list[str]:
+    """The files that a stage begins with: its function's, and of the ladder's rungs those that it asks for by name."""
+    rungs = [name.replace("-", "_") for name in RUNGS]
+    loaded = {
+        "ladder": [f"ladder/{rung}/measure.py" for rung in DVC["ladder"]["foreach"].values()],
+        "ladder-of-models": [f"ladder/{rung}/measure.py" for rung in DVC["ladder-of-models"]["foreach"].values()],
+        "plots": [f"ladder/{rung}/figure.py" for rung in rungs],
+        "report": [f"ladder/{rung}/story.md" for rung in rungs],
+    }
+    module = "ladder" if stage == "ladder-of-models" else stage
+    return [f"stages/{module}.py", *loaded.get(stage, [])]
+
+
 def used(stage: str) -> set[str]:
     """Everything that the function of a stage imports, directly and through others."""
-    open_, seen = [f"stages/{stage.replace('-', '_')}.py"], set()
+    open_, seen = begin(stage), set()
     while open_:
         file = open_.pop()
         if file not in seen:
             seen.add(file)
-            open_ += imported(file)
+            open_ += imported(file) if file.endswith(".py") else []
     return {file for file in seen if (PACKAGE / file).read_text(encoding="utf-8").strip()}
+
+
+def dependencies_of(stage: str) -> list[str]:
+    """A stage's own modules and folders; what it depends on for each rung, for all of them."""
+    prefix, rungs = "src/autoencoders/", STAGES[stage].get("foreach", {"": ""}).values()
+    found = [dep.replace("${item}", rung) for dep in STAGES[stage]["deps"] for rung in rungs]
+    return list(dict.fromkeys(dep.removeprefix(prefix) for dep in found if dep.startswith(prefix)))
 
 
 def covers(dependency: str, file: str) -> bool:
@@ -66,9 +89,7 @@ def covers(dependency: str, file: str) -> bool:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
-    prefix = "src/autoencoders/"
-    dependencies = [dep.removeprefix(prefix) for dep in STAGES[stage]["deps"] if dep.startswith(prefix)]
-    files = used(stage)
+    prefix, dependencies, files = "src/autoencoders/", dependencies_of(stage), used(stage)
     missing = sorted(file for file in files if not any(covers(dep, file) for dep in dependencies))
     idle = sorted(dep for dep in dependencies if not any(covers(dep, file) for file in files))
     assert not missing, f"dvc.yaml, {stage}: add to deps {[prefix + file for file in missing]}"
@@ -78,3 +99,21 @@ def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
 def test_no_stage_depends_on_the_whole_package() -> None:
     for name, stage in STAGES.items():
         assert "src/autoencoders" not in stage["deps"], f"dvc.yaml, {name}: list the modules"
+
+
+def stages_that_depend_on(file: str) -> set[str]:
+    """What runs again where a file changes, but for what depends on the stages themselves."""
+    return {stage for stage in STAGES if any(covers(dep, file) for dep in dependencies_of(stage))}
+
+
+@pytest.mark.parametrize("rung", [name.replace("-", "_") for name in RUNGS])
+def test_a_sentence_is_told_again_and_a_line_drawn_again_but_nothing_is_measured_again(rung: str) -> None:
+    assert stages_that_depend_on(f"ladder/{rung}/story.md") == {"report"}
+    assert stages_that_depend_on(f"ladder/{rung}/figure.py") == {"plots"}
+    [stage] = stages_that_depend_on(f"ladder/{rung}/measure.py")
+    assert stage in ("ladder", "ladder-of-models")
+    assert "src/autoencoders/ladder/${item}/measure.py" in STAGES[stage]["deps"]  # that rung alone
+
+
+def test_another_look_of_figures_measures_nothing_again() -> None:
+    assert stages_that_depend_on("plots/style.py") == {"prepare", "plots", "report"}

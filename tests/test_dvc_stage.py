@@ -42,7 +42,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable
             """Work."""
             meanwhile()
 
-        monkeypatch.setattr(cli, "stage", lambda name: check)
+        monkeypatch.setattr(cli, "find_command", lambda name: check)
         with pytest.raises(SystemExit) as ended:
             cli.main(["check"])
         assert isinstance(ended.value.code, int)
@@ -147,3 +147,17 @@ def test_nothing_is_moved_where_params_yaml_cannot_be_read(
 def write_beneath(name: str) -> None:
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_text("{}")
+
+
+def test_what_each_rung_depends_on_is_filled_in(
+    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage `foreach` of several names, each with its value: another rung's module may change meanwhile."""
+    each = "foreach: {one-hot: one_hot, beta: beta}"
+    do = 'do: {params: ["ladder.${item}"], deps: ["src/ladder/${item}/measure.py"], outs: ["reports/${key}"]}'
+    Path("dvc.yaml").write_text(f"stages:\n  ladder:\n    {each}\n    {do}\n")
+    monkeypatch.setenv("DVC_STAGE", "ladder@one-hot")
+    Path("src/ladder/one_hot").mkdir(parents=True)
+    Path("src/ladder/beta").mkdir()
+    assert stage(lambda: Path("src/ladder/beta/measure.py").write_text("other")) == 0
+    assert stage(lambda: Path("src/ladder/one_hot/measure.py").write_text("other")) == 2

@@ -16,9 +16,11 @@ import yaml
 from mlflow import MlflowClient
 
 from autoencoders import cli
+from autoencoders.ladder.record import RUNGS
 
 ROOT = Path(__file__).parents[1]
-DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DVC = {name: {**stage, **stage.get("do", {})} for name, stage in STAGES.items() if name != "ladder-of-models"}
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 BEYOND_DVC = {"main", "publish"}
 
@@ -32,11 +34,16 @@ def test_every_stage_is_an_entry_point_and_main_is_the_whole_pipeline() -> None:
 
 @pytest.mark.parametrize("stage", DVC)
 def test_an_entry_point_runs_the_command_of_dvc_yaml(stage: str) -> None:
-    expected = re.sub(r"\$\{item\.(\w+)\}", r"{\1}", DVC[stage]["cmd"])
+    expected = re.sub(r"\$\{item\.(\w+)\}", r"{\1}", DVC[stage]["cmd"].replace("${key}", "{rung}"))
     found = PROJECT[stage]["command"]
     assert found == expected, f"MLproject, entry point {stage}: write `command: {expected}`, as dvc.yaml has it"
     used, declared = set(re.findall(r"\{(\w+)\}", found)), set(PROJECT[stage].get("parameters", {}))
     assert used == declared, f"MLproject, entry point {stage}: declare just the parameters {sorted(used)}"
+
+
+def test_all_rungs_are_measured_by_one_command() -> None:
+    assert STAGES["ladder-of-models"]["do"]["cmd"] == STAGES["ladder"]["do"]["cmd"]
+    assert sorted({**STAGES["ladder"]["foreach"], **STAGES["ladder-of-models"]["foreach"]}) == sorted(RUNGS)
 
 
 @pytest.mark.parametrize("stage", [*DVC, "publish"])
@@ -47,7 +54,7 @@ def test_a_command_gives_a_stage_what_its_function_takes(stage: str) -> None:
     given = set(re.findall(r" --([\w-]+)", command))
     taken = dict(inspect.signature(cli.find_command(stage)).parameters)
     del taken["params"]
-    required = {name for name, parameter in taken.items() if parameter.default is inspect.Parameter.empty}
+    required = {name for name, one in taken.items() if one.default is one.empty and one.kind is one.KEYWORD_ONLY}
     where = "dvc.yaml and MLproject" if stage in DVC else "MLproject"
     assert given <= taken.keys(), f"{where}, {stage}: the function takes no {sorted(given - taken.keys())}"
     assert required <= given, f"{where}, {stage}: the function needs --{', --'.join(sorted(required - given))}"

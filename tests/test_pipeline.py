@@ -20,6 +20,10 @@ from startup_project import small_project
 from autoencoders.ladder.record import RUNGS
 from autoencoders.tracking.store import tagged
 
+LADDER = [
+    "ladder@one-image", "ladder@one-hot", "ladder@auto-decoder", "ladder@beta",
+    "ladder-of-models@linear", "ladder-of-models@generation",
+]  # fmt: skip
 REPOSITORY = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
@@ -44,8 +48,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small_project(folder)
     output = run(folder, "dvc", "repro")
     assert stages_run(output) == [
-        "download", "prepare", "features", "train@pca", "train@vae",
-        "evaluate@pca", "evaluate@vae", "plots", "compare", *RUNGS, "report",
+        "download", "prepare", "features", "train@pca", "train@vae", "evaluate@pca", "evaluate@vae",
+        *LADDER, "plots", "compare", "report",
     ]  # fmt: skip
     run(folder, "git", "add", "dvc.lock", "evaluation")
     run(folder, "git", "commit", "-qm", "ran")
@@ -107,7 +111,7 @@ def test_compiled_modules_are_no_dependency(project: Path) -> None:
 
 def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
-    assert stages_run(output) == ["train@vae", "evaluate@vae", "plots", "compare", "linear", "generation", "report"]
+    assert stages_run(output) == ["train@vae", "evaluate@vae", *LADDER[-2:], "plots", "compare", "report"]
     betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]
     assert sorted(beta for beta in betas if beta) == ["1.0", "4.0"]
     difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))
@@ -122,6 +126,17 @@ def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: 
     shown = json.loads(run(tmp_path / "clone", "dvc", "metrics", "show", "--json"))
     measured = json.loads((project / "evaluation/vae/metrics.json").read_text())
     assert shown[""]["data"]["evaluation/vae/metrics.json"]["data"] == measured
+
+
+@pytest.mark.parametrize(("file", "stages"), [("beta/story.md", ["report"]), ("beta/figure.py", ["plots", "report"])])
+def test_a_sentence_or_a_line_of_a_rung_measures_nothing_again(project: Path, file: str, stages: list[str]) -> None:
+    path = project / "src" / "autoencoders" / "ladder" / file
+    before = path.read_text()
+    path.write_text(before + "\n\n")
+    try:
+        assert stages_run(run(project, "dvc", "repro", "--dry")) == stages
+    finally:
+        path.write_text(before)
 
 
 def test_a_new_image_is_noticed(project: Path) -> None:
@@ -182,5 +197,5 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
     below = client.search_runs([client.get_run(above).info.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
     assert {run.info.run_name for run in below} == {"pca", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
     assert {run.info.status for run in [client.get_run(above), *below]} == {"FINISHED"}
-    drawn = {path.name: path.read_bytes() for path in kubeflow("plots/figures").glob("*.png")}
-    assert drawn == {path.name: path.read_bytes() for path in (project / "reports" / "figures").glob("*.png")}
+    drawn = {path.name: path.read_bytes() for path in kubeflow("plots/figures").rglob("*.png")}
+    assert drawn == {path.name: path.read_bytes() for path in (project / "reports" / "figures").rglob("*.png")}

@@ -22,8 +22,7 @@ from autoencoders.runtime.process import configure_threads, exit_code
 from autoencoders.stages import find_stage
 
 ORDER = (
-    "check", "download", "prepare", "features", "train", "evaluate", "plots", "compare",
-    "one-image", "one-hot", "auto-decoder", "linear", "generation", "beta", "report", "publish",
+    "check", "download", "prepare", "features", "train", "evaluate", "ladder", "plots", "compare", "report", "publish",
     "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
 )  # fmt: skip
 """Of the commands in the overview. Those that are not named here come last."""
@@ -39,6 +38,7 @@ STAGE_OPTIONS = {
     "comparison": "folder that `compare` wrote",
     "ladder": "folder of the rungs, one subfolder each",
     "report": "page that `report` wrote",
+    "rung": "one of one-image, one-hot, auto-decoder, linear, generation, beta",
     "cache": "folder that keeps verified downloads between runs",
     "checkpoints": "folder of checkpoints, from which an interrupted training goes on, or a URL such as s3://bucket/prefix",
     "card": "folder of the data card, in place of an earlier one",

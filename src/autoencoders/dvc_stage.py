@@ -50,7 +50,9 @@ def _of_stage(stage: str, raw: Any) -> tuple[list[str], list[str]]:
     """Return the keys of params.yaml and the paths that dvc.yaml says a stage depends on."""
     name, _, item = stage.partition("@")
     described = _value(_read(DVC_YAML), f"stages.{name}") or {}
-    values = {"item.model": item, "data.folder": _value(raw, "data.folder")}
+    values = {"item.model": item, "key": item, "data.folder": _value(raw, "data.folder")}
+    if each := described.get("foreach"):
+        values["item"], described = each[item], described["do"]
 
     def filled(text: object) -> str:
         return re.sub(r"\$\{(.+?)\}", lambda match: str(values.get(match[1].strip(), match[0])), str(text))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autoencoders.data.batches import Batches
-from autoencoders.ladder.beta import Measured, measure, train_vae
+from autoencoders.ladder.beta.measure import BetaResult, measure_vae, train_vae
 from autoencoders.models.gaussian import kl_to_standard_normal
 from autoencoders.models.vae import VAE
 from autoencoders.params import BetaRung, Train
@@ -29,18 +29,18 @@ def trained(beta: float, epochs: int = 40) -> VAE:
 
 
 @pytest.fixture(scope="module")
-def sweep() -> list[Measured]:
-    return [measure(trained(beta), Batches(squares(), 100, CPU), 0) for beta in (0.1, 1, 100)]
+def sweep() -> list[BetaResult]:
+    return [measure_vae(trained(beta), Batches(squares(), 100, CPU), 0) for beta in (0.1, 1, 100)]
 
 
-def test_kl_falls_and_reconstruction_suffers_with_beta(sweep: list[Measured]) -> None:
+def test_kl_falls_and_reconstruction_suffers_with_beta(sweep: list[BetaResult]) -> None:
     kl = [one.kl.sum() for one in sweep]
     assert kl[0] > 1.2 * kl[1] > 1.2 * kl[2]
     assert sweep[0].recon < sweep[1].recon < sweep[2].recon
     assert sweep[0].mse < sweep[1].mse < sweep[2].mse
 
 
-def test_a_large_beta_makes_every_dimension_collapse(sweep: list[Measured]) -> None:
+def test_a_large_beta_makes_every_dimension_collapse(sweep: list[BetaResult]) -> None:
     assert sweep[0].active_units >= 2
     assert sweep[2].active_units == 0
     assert sweep[2].kl.max() < 0.01
@@ -59,7 +59,7 @@ def test_all_networks_start_alike() -> None:
 
 def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas() -> None:
     model = trained(1, epochs=1)
-    whole, parts = (measure(model, Batches(squares(), size, CPU), 0) for size in (240, 100))
+    whole, parts = (measure_vae(model, Batches(squares(), size, CPU), 0) for size in (240, 100))
     assert whole.recon == pytest.approx(parts.recon, rel=1e-5)
     assert whole.mse == pytest.approx(parts.mse, rel=1e-5)
     np.testing.assert_allclose(whole.kl, parts.kl, rtol=1e-5)
@@ -72,6 +72,6 @@ def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas() -> 
 
 
 def test_equal_seeds_give_equal_results() -> None:
-    first, second = (measure(trained(1, epochs=1), Batches(squares(), 100, CPU), 0) for _ in range(2))
+    first, second = (measure_vae(trained(1, epochs=1), Batches(squares(), 100, CPU), 0) for _ in range(2))
     assert (first.recon, first.mse) == (second.recon, second.mse)
     assert np.array_equal(first.kl, second.kl)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autoencoders.evaluation.generation import standard_normal
-from autoencoders.ladder.generation import generated, spread_of
+from autoencoders.ladder.generation.measure import generated, spread_of
 from autoencoders.models.vae import VAE
 from autoencoders.params import Vae
 

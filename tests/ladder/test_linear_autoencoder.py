@@ -3,14 +3,8 @@ import pytest
 import torch
 
 from autoencoders.data.batches import Batches
-from autoencoders.ladder.linear import (
-    LinearAutoencoder,
-    mean_error,
-    pca_curve,
-    principal_angles,
-    train_linear,
-    turned_to,
-)
+from autoencoders.ladder.linear.autoencoder import LinearAutoencoder, mean_error, train_linear
+from autoencoders.ladder.linear.measure import pca_curve, principal_angles, turned_to
 from autoencoders.models.pca import PCA
 from autoencoders.params import Pca, Train
 

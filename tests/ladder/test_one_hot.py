@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.ladder.one_hot import Capacity, counts_of, store_images
+from autoencoders.ladder.one_hot.measure import Capacity, counts_of, store_images
 from autoencoders.params import OneHotRung
 
 SETTINGS = OneHotRung(latent=4, channels=[4, 4], steps=200, learning_rate=0.02)

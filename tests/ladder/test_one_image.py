@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.ladder.one_image import Stored, colour_image, snapshot_steps, store_image
+from autoencoders.ladder.one_image.measure import Stored, colour_image, snapshot_steps, store_image
 from autoencoders.params import Ladder
 
 CPU = torch.device("cpu")

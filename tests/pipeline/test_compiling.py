@@ -235,7 +235,7 @@ def test_results_are_reused_only_where_the_key_says_all(
 
 
 DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "digest", "result": "digest",
-           "results": "digest"}  # fmt: skip
+           "results": "digest", "rungs": "digest"}  # fmt: skip
 """Artifact → the output of the same task that is its digest."""
 
 

@@ -19,14 +19,16 @@ import components
 from autoencoders import cli
 from autoencoders.kubeflow import artifacts, inputs
 from autoencoders.ladder.record import RUNGS
-from autoencoders.params import PARAMETERS, Params, load_params
+from autoencoders.params import Params, load_params
 
 from artifacts import Artifact  # isort: skip
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-STAGES = [stage for stage in DVC if stage not in RUNGS]
-"""Stages that are a component each; the rungs are one together."""
+LADDER = ("ladder", "ladder-of-models")
+"""Stages of the rungs, which are one component together."""
+STAGES = [stage for stage in DVC if stage not in LADDER]
+"""Stages that are a component each."""
 PARAMS = load_params(ROOT / "params.yaml")
 FOR_THE_PAGE = {"page", "table", "runs", "summary", "metrics"}
 """Outputs that exist for KFP's page alone."""
@@ -50,9 +52,10 @@ def outputs_in_dvc(stage: str) -> list[str]:
 
 
 def parts_in_dvc(stage: str) -> set[str]:
-    """The parts of params.yaml that a stage depends on, `ladder` as the parts that it has."""
-    named = {"models" if part.startswith("models.") else part for part in DVC[stage].get("params", [])}
-    return {part for part in PARAMETERS if part in named or part.split(".")[0] in named}
+    """The sections of params.yaml that a stage depends on, or parts of them."""
+    if stage == "ladder":
+        return {part.split(".")[0] for rungs in LADDER for part in DVC[rungs]["do"]["params"]}
+    return {part.split(".")[0] for part in DVC[stage]["params"]}
 
 
 def argument_of(stage: str, part: str) -> str:
@@ -61,7 +64,7 @@ def argument_of(stage: str, part: str) -> str:
 
 def parts_of_component(stage: str) -> set[str]:
     """The parts that a component takes: but for the models' where they come with what `compare` gathered."""
-    parts = set().union(*(parts_in_dvc(rung) for rung in RUNGS)) if stage == "ladder" else parts_in_dvc(stage)
+    parts = parts_in_dvc(stage)
     return parts - {"models"} if "results" in inputs_of(stage) else parts
 
 
@@ -70,13 +73,12 @@ def test_every_stage_is_a_component_and_every_component_a_stage() -> None:
     missing, unknown = expected - set(components.component_names()), set(components.component_names()) - expected
     assert not missing, f"write components/<stage>.py for {sorted(missing)}"
     assert not unknown, f"these components have no stage in dvc.yaml; remove them, or add it: {sorted(unknown)}"
-    assert [stage for stage in DVC if stage in RUNGS] == list(RUNGS)
 
 
 @pytest.mark.parametrize("stage", components.component_names())
 def test_a_component_has_the_parameters_that_dvc_yaml_lists(stage: str) -> None:
     expected = {argument_of(stage, part) for part in parts_of_component(stage)}
-    found = {name for name in inputs_of(stage) if name.endswith("_params") or name in ("device", "ladder_seed")}
+    found = {name for name in inputs_of(stage) if name.endswith("_params") or name == "device"}
     where = f"components/{stage}.py"
     assert not expected - found, f"{where}: take {sorted(expected - found)}, or drop `params:` of {stage} in dvc.yaml"
     assert not found - expected, f"dvc.yaml, {stage}: list in `params:` what {where} takes: {sorted(found - expected)}"
@@ -180,31 +182,26 @@ def test_a_component_calls_its_stage_with_what_dvc_gives_it(
 
 def check_parameters(stage: str, called: Called) -> None:
     for part in parts_in_dvc(stage) - {"models"}:
-        found: Any = called.params
-        wanted: Any = PARAMS
-        for key in part.split("."):
-            found, wanted = getattr(found, key), getattr(wanted, key)
+        found, wanted = getattr(called.params, part), getattr(PARAMS, part)
         assert found == wanted, f"the component of {stage}: hand the stage {part} of its parameters"
     if "models" in parts_in_dvc(stage):
         entries = {name: entry for name, entry in PARAMS.models.items() if stage != "train" or name == "vae"}
         assert list(called.params.models.items()) == list(entries.items()), f"hand {stage} its models, in their order"
 
 
-def test_the_ladder_calls_each_rung_with_what_dvc_gives_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ladder_calls_its_stage_for_each_rung_with_what_dvc_gives_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[Called] = []
-    for rung in RUNGS:
-        replace(rung, recorder(rung, calls), monkeypatch)
+    replace("ladder", recorder("ladder", calls), monkeypatch)
     monkeypatch.setattr("autoencoders.kubeflow.pages.show_ladder", lambda page, rungs: None)
     components.load_component("ladder").python_func(**arguments_of("ladder", tmp_path))
-    assert [called.given["out"] for called in calls] == [tmp_path / "rungs" / rung for rung in RUNGS]
+    assert [called.given.pop("rung") for called in calls] == list(RUNGS)
     for rung, called in zip(RUNGS, calls, strict=True):
-        assert called.given.keys() == options(rung).keys()
-        folders = {
-            "data": tmp_path / "data",
-            **{name: tmp_path / "results" / name for name in ("models", "evaluation")},
-        }
-        assert all(called.given[name] == path for name, path in folders.items() if name in called.given)
-        check_parameters(rung, called)
+        folders = {name: tmp_path / "results" / name for name in ("models", "evaluation")}
+        assert called.given == {"data": tmp_path / "data", **folders, "out": tmp_path / "rungs" / rung}
+        assert called.given.keys() == set(re.findall(r" --([\w-]+)", DVC["ladder"]["do"]["cmd"]))
+        check_parameters("ladder", called)
 
 
 def test_a_model_s_folders_have_the_names_that_they_have_under_dvc(

@@ -51,6 +51,10 @@ def item_as_text(spec: dict[str, Any], platform: dict[str, Any]) -> None:
     loop(spec)["inputDefinitions"]["parameters"]["pipelinechannel--models_params-loop-item"]["parameterType"] = "STRING"
 
 
+def with_a_seed(spec: dict[str, Any], platform: dict[str, Any]) -> None:
+    spec["root"]["inputDefinitions"]["parameters"]["seed"] = {"parameterType": "NUMBER_INTEGER", "defaultValue": 0}
+
+
 def test_what_is_committed_passes(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
     assert check(*documents, {}).inputs.keys() == {
         "download", "prepare", "features", "train", "evaluate", "compare", "plots", "ladder", "report",
@@ -80,8 +84,8 @@ def test_the_pipeline_that_a_cluster_refused_is_refused() -> None:
     [
         (item_as_text, {}, "for-loop-1 › train: model_params wants STRUCT, and gets string."),
         (nothing, {"train_params": "many"}, "the pipeline: train_params wants STRUCT, and gets string."),
-        (nothing, {"ladder_seed": "0"}, "the pipeline: ladder_seed wants NUMBER_INTEGER, and gets string."),
-        (nothing, {"ladder_seed": True}, "the pipeline: ladder_seed wants NUMBER_INTEGER, and gets bool."),
+        (with_a_seed, {"seed": "0"}, "the pipeline: seed wants NUMBER_INTEGER, and gets string."),
+        (with_a_seed, {"seed": True}, "the pipeline: seed wants NUMBER_INTEGER, and gets bool."),
         (nothing, {"models_params": {}}, "the pipeline: models_params wants LIST, and gets struct."),
         (nothing, {"models_params": []}, "for-loop-1: loops over list, which is no list of at least one."),
         (nothing, {"device": None}, "the pipeline: device is null, which KFP refuses: leave it out"),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from autoencoders.ladder.auto_decoder import Vectors
-from autoencoders.plots.auto_decoder import auto_decoder
+from autoencoders.ladder.auto_decoder.figure import draw
+from autoencoders.ladder.auto_decoder.measure import Vectors, figure_arrays, story_facts
 
 
 def vectors(end, likeness, shape, count, epochs):
@@ -15,10 +15,10 @@ def vectors(end, likeness, shape, count, epochs):
 def figure(shape=(1, 28, 28), count=20, epochs=50, ends=(0.02, 0.004)):
     originals = np.random.default_rng(1).integers(0, 256, (count, *shape), dtype=np.uint8)
     by = {
-        "random vectors": vectors(ends[0], 0.99, shape, count, epochs),
-        "learned vectors": vectors(ends[1], 0.46, shape, count, epochs),
+        "random": vectors(ends[0], 0.99, shape, count, epochs),
+        "learned": vectors(ends[1], 0.46, shape, count, epochs),
     }
-    return auto_decoder(originals, by)
+    return draw(story_facts(count, by), figure_arrays(originals, by))
 
 
 def test_curves_and_bars_are_the_numbers_passed():

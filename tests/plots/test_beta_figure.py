@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from autoencoders.plots.beta import LEAST_KL, beta_sweep
+from autoencoders.ladder.beta.figure import MIN_KL, draw
 
 
 def figure(images, betas, dimensions=4, shape=(1, 9, 9), count=8):
@@ -9,11 +9,11 @@ def figure(images, betas, dimensions=4, shape=(1, 9, 9), count=8):
     falling = np.linspace(1, 0, number)
     kl = np.linspace(0, 3, dimensions) * falling[:, None]
     drawn = np.stack([images(count, shape, seed=i) for i in range(number)])
-    return beta_sweep(
-        np.array(betas), recon=100 - 30 * falling, kl=kl, mse=0.06 - 0.04 * falling,
-        active_units=np.arange(number)[::-1], originals=(255 * images(count, shape)).astype(np.uint8),
-        reconstructions=drawn, samples=drawn,
-    )  # fmt: skip
+    return draw({}, {
+        "betas": np.array(betas), "recon": 100 - 30 * falling, "kl": kl, "mse": 0.06 - 0.04 * falling,
+        "active_units": np.arange(number)[::-1], "originals": (255 * images(count, shape)).astype(np.uint8),
+        "reconstructions": drawn, "samples": drawn,
+    })  # fmt: skip
 
 
 def test_rate_and_distortion_carry_their_beta(images):
@@ -25,7 +25,7 @@ def test_rate_and_distortion_carry_their_beta(images):
 def test_dimensions_are_sorted_by_kl_and_collapsed_ones_stay_on_the_scale(images):
     axes = figure(images, [0.1, 1, 10]).axes[1]
     picture = np.asarray(axes.images[0].get_array())
-    np.testing.assert_allclose(picture, [[3, 2, 1, LEAST_KL], [1.5, 1, 0.5, LEAST_KL], [LEAST_KL] * 4])
+    np.testing.assert_allclose(picture, [[3, 2, 1, MIN_KL], [1.5, 1, 0.5, MIN_KL], [MIN_KL] * 4])
 
 
 def test_charts_stand_over_a_logarithmic_beta(images):

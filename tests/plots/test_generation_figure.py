@@ -1,17 +1,17 @@
 import numpy as np
 import pytest
 
-from autoencoders.plots.generation import generation
+from autoencoders.ladder.generation.figure import panels_and_codes
 
 
-def spread(dimensions: int, width: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def spread(dimensions: int, width: float) -> np.ndarray:
     mean = np.linspace(-1, 1, dimensions)
-    return mean, mean - width, mean + width
+    return np.stack([mean, mean - width, mean + width])
 
 
 def test_panels_show_their_images_and_codes_their_ranges(images, drawn):
     panels = [(name, f"distance {i}", images(9, seed=i)) for i, name in enumerate(("real", "ae", "vae"))]
-    figure = generation(panels, {"ae": spread(3, 5.0), "vae": spread(3, 1.6)})
+    figure = panels_and_codes(panels, {"ae": spread(3, 5.0), "vae": spread(3, 1.6)})
     assert [axes.get_title(loc="left") for axes in figure.axes[:3]] == ["real", "ae", "vae"]
     picture = np.asarray(figure.axes[2].images[0].get_array())
     np.testing.assert_array_equal(picture[10:19, 20:29], panels[2][2][5, 0])
@@ -27,4 +27,4 @@ def test_panels_show_their_images_and_codes_their_ranges(images, drawn):
 @pytest.mark.parametrize(("shape", "dimensions"), [((1, 28, 28), 16), ((3, 21, 7), 1), ((3, 64, 64), 64)])
 def test_text_is_legible(images, assert_legible, long_names, shape, dimensions):
     panels = [(name, "Fréchet distance 12,345", images(16, shape)) for name in long_names[:4]]
-    assert_legible(generation(panels, {name: spread(dimensions, 2.0) for name in long_names[:2]}))
+    assert_legible(panels_and_codes(panels, {name: spread(dimensions, 2.0) for name in long_names[:2]}))

@@ -1,18 +1,21 @@
 import numpy as np
 import pytest
 
-from autoencoders.plots.linear import LEAST_ANGLE, grey_at_zero, linear_and_pca
+from autoencoders.ladder.linear.figure import MIN_ANGLE, draw, grey_at_zero
 
 PCA = np.array([0.067, 0.06, 0.055, 0.05, 0.04])
 
 
-def figure(images, nonlinear=None, shape=(1, 9, 9), count=4):
-    rows = [(name, "a detail", images(count, shape) - 0.5) for name in ("PCA", "linear autoencoder", "the same space")]
-    return linear_and_pca(
-        "A linear autoencoder beside PCA", PCA,
-        {1: 0.0601, 3: 0.0501}, {"ae": (3, 0.01)} if nonlinear is None else nonlinear,
-        {1: np.array([0.02]), 3: np.array([0.0, 0.5, 12.0])}, rows, list(range(1, count + 1)),
-    )  # fmt: skip
+def figure(images, nonlinear=None, shape=(1, 9, 9), count=3):
+    others = {"ae": (3, 0.01)} if nonlinear is None else nonlinear
+    facts = {
+        "verdict": "same", "no_error": 1e-8,
+        "fits": [{"latent": 1, "mse": 0.0601}, {"latent": max(count, 3), "mse": 0.0501}],
+        "nonlinear": [{"name": name, "latent": latent, "mse": mse} for name, (latent, mse) in others.items()],
+    }  # fmt: skip
+    angles = {"angles/1": np.array([0.02]), f"angles/{max(count, 3)}": np.array([0.0, 0.5, 12.0])}
+    components = {f"components/{name}": images(max(count, 3), shape) - 0.5 for name in ("pca", "linear", "turned")}
+    return draw(facts, {"pca": PCA, **angles, **components})
 
 
 def test_errors_stand_at_their_dimensions(images):
@@ -28,7 +31,7 @@ def test_errors_stand_at_their_dimensions(images):
 def test_angles_are_drawn_by_number_and_never_below_the_scale(images):
     angles = figure(images).axes[1]
     np.testing.assert_array_equal(angles.lines[0].get_xydata(), [[1, 0.02]])
-    np.testing.assert_array_equal(angles.lines[1].get_ydata(), [LEAST_ANGLE, 0.5, 12.0])
+    np.testing.assert_array_equal(angles.lines[1].get_ydata(), [MIN_ANGLE, 0.5, 12.0])
     assert angles.lines[0].get_marker() != angles.lines[1].get_marker()
     assert angles.get_yscale() == "log"
     assert [text.get_text() for text in angles.get_legend().get_texts()] == ["k = 1", "k = 3", "1°"]

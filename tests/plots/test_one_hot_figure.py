@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from autoencoders.ladder.one_hot import Capacity
+from autoencoders.ladder.one_hot.figure import draw
+from autoencoders.ladder.one_hot.measure import Capacity, figure_arrays, story_facts
 from autoencoders.plots.image_rows import padded
-from autoencoders.plots.one_hot import one_hot
 from autoencoders.text import format_bytes
 
 
@@ -16,7 +16,8 @@ def figure(shape=(1, 28, 28), counts=(4, 16, 64, 256), weights=15_000):
         )
         for count in counts
     }  # fmt: skip
-    return one_hot(random.integers(0, 256, (max(counts), *shape), dtype=np.uint8), stored)
+    images = random.integers(0, 256, (max(counts), *shape), dtype=np.uint8)
+    return draw(story_facts(images[0].nbytes, stored), figure_arrays(images, stored))
 
 
 def test_the_capacity_curve_and_the_place_where_bytes_are_equal():

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from autoencoders.ladder.one_image import Stored
-from autoencoders.plots.one_image import one_image
+from autoencoders.ladder.one_image.figure import draw
+from autoencoders.ladder.one_image.measure import Stored, figure_arrays, story_facts
 
 STEPS = [10, 32, 100, 316, 1000]
 
@@ -14,13 +14,13 @@ def network(weights, end, shape, steps=STEPS):
 
 
 def figure(shape=(1, 28, 28), sizes=(500, 2000, 9000, 24000), steps=STEPS):
-    shapes = {"first test image": shape, "colour photograph": (3, 64, 64)}
-    targets = {name: np.zeros(shape, dtype=np.uint8) for name, shape in shapes.items()}
+    shapes = {"test-image": shape, "flower": (3, 64, 64)}
+    targets = {key: np.zeros(shape, dtype=np.uint8) for key, shape in shapes.items()}
     stored = {
-        name: [network(size, 1e-3 / (i + 1) ** 3, shape, steps) for i, size in enumerate(sizes)]
-        for name, shape in shapes.items()
+        key: [network(size, 1e-3 / (i + 1) ** 3, shape, steps) for i, size in enumerate(sizes)]
+        for key, shape in shapes.items()
     }
-    return one_image(targets, stored)
+    return draw(story_facts(targets, stored), figure_arrays(targets, stored))
 
 
 def test_curves_are_those_of_the_largest_network_and_dots_those_of_all():

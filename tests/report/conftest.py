@@ -14,15 +14,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from autoencoders.data.prepared import DatasetInfo, PreparedData
-from autoencoders.ladder.record import RUNGS, Rung, save_rung
+from autoencoders.ladder.record import RUNGS, figure_file
 from autoencoders.model_folder import load_trained
 from autoencoders.params import Params
 from autoencoders.report.comparison import comparison, reference_table
-from autoencoders.report.page import Page
+from autoencoders.report.page import Page, Usage
 from autoencoders.report.pictures import Picture
 from autoencoders.stages.compare import comparison_table
 
@@ -73,7 +72,7 @@ def make_page() -> Callable[..., Page]:
             "rungs": [],
             "figures": [],
             "mlflow": None,
-            "usage": "",
+            "usage": Usage("models/pca", [1, 8, 8], samples=False),
         }
         return Page(**{**simple, **parts})
 
@@ -81,10 +80,10 @@ def make_page() -> Callable[..., Page]:
 
 
 @pytest.fixture
-def outputs(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> dict[str, Path]:
+def outputs(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> dict[str, Path]:
     """The report's inputs by the names of its arguments, as the stages would leave them."""
     data = PreparedData(prepared)
-    folders = {name: tmp_path / name for name in ("card", "evaluation", "figures", "comparison", "ladder")}
+    folders = {name: tmp_path / name for name in ("card", "evaluation", "figures", "comparison")}
     _draw(folders["card"] / "data_card.png", 300)
     for name in ("comparison", "reconstructions", "prediction--vae"):
         _draw(folders["figures"] / f"{name}.png", 1800)
@@ -98,12 +97,9 @@ def outputs(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> di
     folders["comparison"].mkdir()
     comparison_table(params, metrics).to_csv(folders["comparison"] / "comparison.csv")
     for name in RUNGS:
-        rung = Rung(
-            name, f"Title of {name}", f"Claim of {name}.", ["First.", "Second."], "A chart.", {"n": 4}, {"psnr": 41.5}
-        )
-        drawn = {} if name == "generation" else {"figure": Figure((2, 1)), "series": [{"step": 1}]}
-        save_rung(folders["ladder"] / name, rung, data=data.info, hardware="cpu, 1 thread", seconds=1.5, **drawn)
-    return {"data": prepared, "models": trained, **folders, "out": tmp_path / "reports" / "index.html"}
+        if name != "generation":
+            _draw(figure_file(folders["figures"], name), 400)
+    return {"data": prepared, "models": trained, "ladder": rungs, **folders, "out": tmp_path / "reports" / "index.html"}
 
 
 def _draw(path: Path, width: int) -> None:

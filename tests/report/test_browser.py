@@ -51,7 +51,7 @@ def page_of_two(make_page: Callable[..., Page], tmp_path: Path) -> Path:
     """A page with the planes `conv` and `mlp`, and classes."""
     codes, labels = np.random.default_rng(0).normal(0, 2, (50, 2)).astype(np.float32), np.arange(50) % 12
     classes = [f"a class of a rather long name {i}" for i in range(12)]
-    planes = [plane(name, model_of(name), codes, labels, classes) for name in ("conv", "mlp")]
+    planes = [plane(name, "AE", model_of(name), codes, labels, classes) for name in ("conv", "mlp")]
     path = tmp_path / "index.html"
     path.write_text(render(make_page(planes=planes, legend=legend(labels, classes))), encoding="utf-8")
     return path
@@ -111,7 +111,7 @@ def test_the_page_decodes_as_pytorch_does(
     model = model_of(name)
     z = np.random.default_rng(1).normal(0, 3, (20, 2)).astype(np.float32)
     path = tmp_path / "index.html"
-    path.write_text(render(make_page(planes=[plane(name, model, z, None, None)])), encoding="utf-8")
+    path.write_text(render(make_page(planes=[plane(name, "AE", model, z, None, None)])), encoding="utf-8")
     with opened(browser, path) as tab:
         found = np.array(tab.evaluate("zs => zs.map(z => [...latentPlanes[0].decode(z)])", z.tolist()))
         assert np.abs(found.reshape(-1, *model.shape) - decoded(model, z)).max() < 1e-5

@@ -1,5 +1,6 @@
 """Results that are damaged between two stages: whatever reads them says in a line which file it is."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def calls(params: Params, results: Outputs) -> dict[str, Callable[[], None]]:
     logged = {"figures": results["figures"], "ladder": results["ladder"], "report": results["out"]}
     return {
         "compare": lambda: compare(params, **read, out=results["out"].parent / "comparison"),
-        "plots": lambda: plots(params, data=results["data"], **read, **drawn),
+        "plots": lambda: plots(params, data=results["data"], **read, ladder=results["ladder"], **drawn),
         "publish": lambda: publish(params, **read, **logged),
         "report": lambda: report(params, **results),
         "lineage": lambda: lineage(str(results["models"] / "ae")),
@@ -55,7 +56,8 @@ READ_BY = {
     "evaluation/vae/codes/dimensions.csv": ["plots"],
     "comparison/comparison.csv": ["report"],
     "card/data_card.png": ["report"],
-    "ladder/beta/rung.json": ["publish", "report"],
+    "ladder/beta/rung.json": ["plots", "publish", "report"],
+    "ladder/beta/arrays.npz": ["plots"],
 }
 
 
@@ -85,6 +87,19 @@ def test_codes_and_numbers_that_are_not_finite_are_no_results(params: Params, re
     (folder / "metrics.json").write_text('{"mse": NaN, "frechet/prior": 3.0, "frechet/floor": 0.5}')
     with pytest.raises(UserError, match=r"ae/metrics.json is missing or damaged \(mse: missing\)\. Run the `evaluate`"):
         call["compare"]()
+
+
+def test_a_rung_that_lacks_what_its_figure_or_its_story_needs_is_named(params: Params, results: Outputs) -> None:
+    call, folder = calls(params, results), results["ladder"] / "beta"
+    np.savez(folder / "arrays.npz", betas=np.ones(2))
+    with pytest.raises(
+        UserError, match=r"beta/arrays.npz is missing or damaged \(KeyError.*`autoencoders ladder beta`"
+    ):
+        call["plots"]()
+    described = json.loads((folder / "rung.json").read_text())
+    (folder / "rung.json").write_text(json.dumps(described | {"facts": {}}))
+    with pytest.raises(UserError, match=r"beta/rung.json is missing or damaged \('results' is undefined\)"):
+        call["report"]()
 
 
 @pytest.mark.parametrize("content", [b"step,mse\nx,y\n", b"step,mse\n1,\xff\n", b"step\n1,2\n", b'step,"mse\n1,2\n'])

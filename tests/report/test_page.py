@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from autoencoders.data.prepared import DatasetInfo
+from autoencoders.ladder.stories import Story
 from autoencoders.params import parse_params
 from autoencoders.report.comparison import comparison
-from autoencoders.report.page import EXAMPLE, Page, RungSection, render, rung_section
+from autoencoders.report.page import EXAMPLE, Page, RungSection, Usage, render, rung_section
 from autoencoders.report.provenance import leading_sentences, run_duration
 
 NASTY = "<script>alert('&')</script>"
@@ -24,7 +25,8 @@ def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
     dataset = DatasetInfo(NASTY, (1, 8, 8), {"train": 6, "val": 2, "test": 2}, [NASTY], "0" * 64)
     html = render(
         make_page(
-            dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)], usage=NASTY,
+            dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)],
+            usage=Usage(NASTY, [1, 8, 8], samples=True),
             too_large=[NASTY], legend=[{"mark": "●", "colour": "#000", "text": NASTY}],
             origin={"python": NASTY}, durations=[(NASTY, [run_duration(NASTY, 1.0, NASTY, {})])],
         )
@@ -68,11 +70,11 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
 
 def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
     described = {
-        "name": "linear", "title": "T", "claim": "C", "story": ["One.", "Two."],
+        "name": "linear",
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
         "params": {"latents": [2, 16]},
     }  # fmt: skip
-    section = rung_section(described, None)
+    section = rung_section(described, Story("", "T", "C", ["One.", "Two."], ""), None)
     assert section.columns == ["floor", "mse", "weights"]
     assert section.rows == {"": ["0.500", "–", "–"], "a/b": ["–", "0.0123", "12,345"], "c": ["–", "n/a", "–"]}
     html = render(make_page(rungs=[section]))

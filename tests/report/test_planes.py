@@ -9,7 +9,7 @@ from torch import nn
 from autoencoders import params
 from autoencoders.models import PCA, Autoencoder
 from autoencoders.params import Pca
-from autoencoders.report.planes import MOST_CODES, count_weights, legend, plane, thinned
+from autoencoders.report.planes import MAX_CODES, count_weights, legend, plane, thinned
 
 CODES = np.random.default_rng(0).normal(0, 3, (40, 2)).astype(np.float32)
 LABELS = np.arange(40) % 4
@@ -26,7 +26,7 @@ def numbers(text: str) -> np.ndarray:
 
 def test_layers_and_weights_are_those_of_the_decoder() -> None:
     model = network()
-    made = plane("ae", model, CODES, None, None)
+    made = plane("ae", "AE", model, CODES, None, None)
     assert made.layers == [
         {"kind": "linear", "in": 2, "out": 5},
         {"kind": "relu"},
@@ -40,7 +40,7 @@ def test_layers_and_weights_are_those_of_the_decoder() -> None:
 
 
 def test_a_transposed_convolution_has_its_sizes() -> None:
-    made = plane("ae", network("conv", (3, 9, 8), (4, 6)), CODES, None, None)
+    made = plane("ae", "AE", network("conv", (3, 9, 8), (4, 6)), CODES, None, None)
     assert [layer["kind"] for layer in made.layers] == [
         "linear", "unflatten", "relu", "conv_transpose", "relu", "conv_transpose", "sigmoid",
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def test_pca_is_one_linear_layer_with_the_mean_as_bias() -> None:
     model = PCA(Pca(latent=2), (1, 2, 2))
     model.components.copy_(torch.arange(8.0).reshape(2, 4))
     model.mean.copy_(torch.arange(10.0, 14.0))
-    made = plane("pca", model, CODES, None, None)
+    made = plane("pca", "PCA", model, CODES, None, None)
     assert [layer["kind"] for layer in made.layers] == ["linear", "clip"]
     assert numbers(made.weights).tolist() == [0, 4, 1, 5, 2, 6, 3, 7, 10, 11, 12, 13]
 
@@ -63,33 +63,36 @@ def test_a_layer_that_the_page_does_not_know_is_refused() -> None:
     model = network()
     model.decoder.append(nn.Tanh())
     with pytest.raises(TypeError, match=r"decoder\.js knows no Tanh"):
-        plane("ae", model, CODES, None, None)
+        plane("ae", "AE", model, CODES, None, None)
 
 
 def test_codes_and_labels_stay_together_and_are_few() -> None:
-    made = plane("ae", network(), CODES, LABELS, None)
+    made = plane("ae", "AE", network(), CODES, LABELS, None)
     where = [CODES.tolist().index(code) for code in numbers(made.codes).reshape(-1, 2).tolist()]
     assert sorted(where) == list(range(40))
     assert [LABELS[i] for i in where] == made.labels
-    assert len(thinned(70_000)) == len(set(thinned(70_000))) == MOST_CODES == 5000
+    assert len(thinned(70_000)) == len(set(thinned(70_000))) == MAX_CODES == 5000
     assert np.array_equal(thinned(70_000), thinned(70_000))
 
 
 def test_the_frame_is_square_and_holds_all_codes_and_the_prior() -> None:
-    made = plane("ae", network(), np.array([[-40, 0], [10, 3]], np.float32), None, None)
+    made = plane("ae", "AE", network(), np.array([[-40, 0], [10, 3]], np.float32), None, None)
     assert made.span == pytest.approx(53)
     assert made.corner == (pytest.approx(-41.5), pytest.approx(1.5 - 26.5 - 1.1))
-    near = plane("ae", network(), np.zeros((3, 2), np.float32), None, None)
+    near = plane("ae", "AE", network(), np.zeros((3, 2), np.float32), None, None)
     assert near.corner[0] < -2.2 < 2.2 < near.corner[0] + near.span
 
 
 def test_classes_are_tagged_at_their_medians_by_name_or_number() -> None:
     codes = np.repeat(np.array([[-2, -2], [2, 2], [0, 1]], np.float32), [10, 10, 9], axis=0)
     labels = np.repeat([0, 1, 2], [10, 10, 9])  # the last has too few to stand among
-    short = plane("ae", network(), codes, labels, ["a", "b", "c"])
+    short = plane("ae", "AE", network(), codes, labels, ["a", "b", "c"])
     assert [tag.text for tag in short.tags] == ["a", "b"]
     assert [(round(tag.x), round(tag.y)) for tag in short.tags] == [(-2, -2), (2, 2)]
-    assert [tag.text for tag in plane("ae", network(), codes, labels, ["trouser", "shirt", "coat"]).tags] == ["0", "1"]
+    assert [tag.text for tag in plane("ae", "AE", network(), codes, labels, ["trouser", "shirt", "coat"]).tags] == [
+        "0",
+        "1",
+    ]
 
 
 def test_the_legend_tells_classes_apart_by_more_than_colour() -> None:

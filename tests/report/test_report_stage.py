@@ -11,7 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
+from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.params import Params, parse_params
+from autoencoders.report import planes
+from autoencoders.report.page import parameters_as_yaml
 from autoencoders.stages import report as stage
 from autoencoders.stages.publish import publish
 from autoencoders.stages.report import report
@@ -36,13 +39,15 @@ def test_the_page_holds_everything_that_was_run(params: Params, outputs: Outputs
     sections = re.findall(r'<section id="([a-z]+)"', html)
     assert sections == ["run", "comparison", "plane", "ladder", "figures", "use"]
     assert re.findall(r'<a href="#([a-z]+)"', html) == sections
-    assert re.findall(r'<section id="rung-([\w-]+)"', html) == [*stage.RUNGS]
+    assert re.findall(r'<section id="rung-([\w-]+)"', html) == [*RUNGS]
     assert "60 for training, 20 for validation, 20 for testing" in html
     assert re.findall(r"<b>(\w+)</b> <span class=\"unit\">(\w+)</span></figcaption>", html) == [
         ("pca", "PCA"), ("ae", "AE"), ("vae", "VAE"),
     ]  # fmt: skip
     assert html.count("<img ") == 1 + 1 + 5 + 2  # card, comparison, rungs but one, figures
-    assert "41.5" in html
+    psnr = read_rung(outputs["ladder"] / "one-image")["metrics"]["flower/psnr"]
+    assert f"{psnr:.1f} dB for the colour photograph" in html
+    assert f"<td>{psnr:.1f}</td>" in html
     assert "learning_rate: 0.01" in html
     assert 'load_model("models/vae")' in unescape(html)
 
@@ -60,7 +65,7 @@ def test_nothing_that_is_missing_goes_unnoticed(params: Params, outputs: Outputs
         outputs["evaluation"] / "ae" / "codes" / "test.npy": ("", r"test\.npy is missing or damaged"),
         outputs["comparison"] / "comparison.csv": ("", r"comparison\.csv is missing or damaged"),
         outputs["card"] / "data_card.png": ("", r"data_card\.png is missing or damaged"),
-        outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run the stage `beta`"),
+        outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run `autoencoders ladder beta`"),
     }
     for path, (argument, message) in broken.items():
         hidden = path.with_name("hidden")
@@ -120,7 +125,7 @@ def test_a_decoder_that_does_not_fit_is_named(
     params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """PCA's 192 numbers fit, and the 600 of `ae` do not; nor do those of `vae`."""
-    monkeypatch.setattr(stage, "MOST_WEIGHTS", 500)
+    monkeypatch.setattr(planes, "MAX_WEIGHTS", 500)
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
     assert re.findall(r"<figcaption><b>(\w+)</b>", html) == ["pca"]
@@ -152,7 +157,7 @@ def test_likelihoods_that_differ_are_not_compared(params: Params) -> None:
 
 def test_no_password_is_shown(params: Params) -> None:
     data = params.data.model_copy(update={"mirror": "https://me:secret@example.org/data"})
-    text = stage._as_yaml(params.model_copy(update={"data": data}))
+    text = parameters_as_yaml(params.model_copy(update={"data": data}))
     assert "https://example.org/data" in text
     assert "secret" not in text
 
@@ -217,7 +222,7 @@ def test_a_report_of_a_kubeflow_pipeline_goes_to_the_pipeline_s_run_and_finishes
     assert pages(client, pipeline.info.run_id) == ["report/index.html"]
     assert pipeline.info.status == "FINISHED"
     assert runs_named(client, "report") == []
-    for rung in stage.RUNGS:
+    for rung in RUNGS:
         [run] = runs_named(client, f"ladder: {rung}")
         assert run.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
 

@@ -13,7 +13,7 @@ from autoencoders.params import Params, parse_params
 from autoencoders.stages.compare import compare
 from autoencoders.stages.evaluate import evaluate
 from autoencoders.stages.features import features
-from autoencoders.stages.one_image import one_image
+from autoencoders.stages.ladder import ladder
 from autoencoders.stages.plots import plots
 from autoencoders.stages.train import train
 
@@ -23,18 +23,19 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def work(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> Path:
+def work(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> Path:
     """A folder in which every stage has run for the model `vae`."""
     only = params.model_copy(update={"models": {"vae": params.models["vae"]}})
     features(only, data=prepared, out=tmp_path / "features")
     stages(only, prepared, tmp_path)["evaluate"]()
-    for name in ("compare", "plots", "one_image"):
+    for name in ("compare", "plots", "ladder"):
         stages(only, prepared, tmp_path)[name]()
     return tmp_path
 
 
 def stages(params: Params, prepared: Path, work: Path) -> dict[str, Callable[[], None]]:
     models, measured = work / "models", work / "evaluation"
+    read = {"data": prepared, "models": models, "evaluation": measured}
     short = params.model_copy(update={"ladder": parse_params({**RUNG, "models": MODELS}).ladder})
     return {
         "features": lambda: features(params, data=prepared, out=work / "features"),
@@ -45,10 +46,8 @@ def stages(params: Params, prepared: Path, work: Path) -> dict[str, Callable[[],
             params, model=models / "vae", data=prepared, features=work / "features", out=measured / "vae"
         ),
         "compare": lambda: compare(params, models=models, evaluation=measured, out=work / "comparison"),
-        "plots": lambda: plots(
-            params, data=prepared, models=models, evaluation=measured, out=work / "figures", curves=work / "curves"
-        ),
-        "one_image": lambda: one_image(short, data=prepared, out=work / "rung"),
+        "plots": lambda: plots(params, **read, ladder=work / "ladder", out=work / "figures", curves=work / "curves"),
+        "ladder": lambda: ladder(short, "one-image", **read, out=work / "rung"),
     }
 
 
@@ -60,7 +59,7 @@ LAST = {
     "evaluate": "metrics.json",
     "compare": "comparison.txt",
     "plots": "samples.png",
-    "one_image": "rung.json",
+    "ladder": "rung.json",
 }
 """A file of each stage that no longer fits."""
 

@@ -1,6 +1,5 @@
 """The rungs 1 to 3 as stages, on tiny data: what they write, and what they say of results that differ."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +9,21 @@ import pytest
 
 from autoencoders.data.prepared import Split, write_prepared
 from autoencoders.errors import UserError
-from autoencoders.ladder.auto_decoder import Vectors
-from autoencoders.ladder.one_hot import Capacity
-from autoencoders.ladder.one_image import Stored
+from autoencoders.ladder.auto_decoder import measure as third
+from autoencoders.ladder.figures import draw_rung
+from autoencoders.ladder.one_hot import measure as second
+from autoencoders.ladder.one_image import measure as first
 from autoencoders.ladder.record import read_rung
+from autoencoders.ladder.stories import tell
 from autoencoders.params import Params, parse_params
-from autoencoders.stages import auto_decoder as third
-from autoencoders.stages import one_hot as second
-from autoencoders.stages import one_image as first
+from autoencoders.stages.ladder import ladder
 
 TINY = {
     "one_image": {"networks": [[8, 4], [2, 2]], "steps": 12},
     "one_hot": {"counts": [2, 8, 500], "latent": 3, "channels": [4, 2], "steps": 15},
     "auto_decoder": {"images": 50, "latent": 3, "channels": [4, 2], "epochs": 4, "batch_size": 20},
 }
-STAGES: dict[str, Callable[..., None]] = {
-    "one-image": first.one_image,
-    "one-hot": second.one_hot,
-    "auto-decoder": third.auto_decoder,
-}
+RUNGS = ("one-image", "one-hot", "auto-decoder")
 
 
 @pytest.fixture
@@ -37,9 +32,13 @@ def settings(params: Params) -> Params:
 
 
 def rung_of(name: str, settings: Params, data: Path, folder: Path) -> dict[str, Any]:
-    STAGES[name](settings, data=data, out=folder / name)
-    assert {path.name for path in (folder / name).iterdir()} == {"rung.json", "figure.png", "series.csv"}
+    ladder(settings, name, data=data, models=folder, evaluation=folder, out=folder / name)
+    assert {path.name for path in (folder / name).iterdir()} == {"rung.json", "arrays.npz", "series.csv"}
     return read_rung(folder / name)
+
+
+def story_of(rung: dict[str, Any]) -> list[str]:
+    return list(tell(rung, Path(rung["name"])).paragraphs)
 
 
 def test_one_image_stores_two_targets_in_networks_of_ascending_size(
@@ -59,7 +58,7 @@ def test_one_image_stores_two_targets_in_networks_of_ascending_size(
     series = pd.read_csv(tmp_path / "one-image" / "series.csv")
     last = series[(series["target"] == "flower") & (series["weights"] == metrics["flower/weights"])].iloc[-1]
     assert (last["step"], last["mse"]) == (12, pytest.approx(metrics["flower/mse"]))
-    assert f"{metrics['flower/weights']:,.0f} weights, draws it at {metrics['flower/psnr']:.1f} dB" in rung["story"][1]
+    assert f"{metrics['flower/weights']:,.0f} weights, draws it at {metrics['flower/psnr']:.1f} dB" in story_of(rung)[1]
 
 
 def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepared: Path, tmp_path: Path) -> None:
@@ -68,7 +67,7 @@ def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepar
     assert {key.split("/")[0] for key in metrics} == {"decoder", "2", "8", "60"}  # 60 training images
     assert metrics["60/image_bytes"] == 60 * 64
     assert metrics["decoder/bytes"] == 4 * metrics["decoder/weights"]
-    assert f"60 pictures (3.8 kB) at {metrics['60/psnr']:.1f} dB" in rung["story"][1]
+    assert f"60 pictures (3.8 kB) at {metrics['60/psnr']:.1f} dB" in story_of(rung)[1]
     series = pd.read_csv(tmp_path / "one-hot" / "series.csv").dropna()
     assert list(series["images"]) == [2, 8, 60]
     assert series["psnr"].iloc[0] == pytest.approx(metrics["2/psnr"])
@@ -82,20 +81,22 @@ def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared:
     series = pd.read_csv(tmp_path / "auto-decoder" / "series.csv")
     assert list(series["epoch"]) == [1, 2, 3, 4]
     assert list(series.columns[1:]) == ["random/mse", "learned/mse"]
-    assert "Each of 50 pictures" in rung["story"][0]
+    assert "Each of 50 pictures" in story_of(rung)[0]
 
 
-@pytest.mark.parametrize("name", list(STAGES))
+@pytest.mark.parametrize("name", RUNGS)
 def test_equal_parameters_give_equal_numbers_and_pictures(
     name: str, settings: Params, prepared: Path, tmp_path: Path
 ) -> None:
     once, again = (rung_of(name, settings, prepared, tmp_path / place) for place in ("once", "again"))
     assert once["metrics"] == again["metrics"]
-    pictures = [(tmp_path / place / name / "figure.png").read_bytes() for place in ("once", "again")]
+    for place in ("once", "again"):
+        assert draw_rung(tmp_path / place / name, tmp_path / f"{place}.png")
+    pictures = [(tmp_path / f"{place}.png").read_bytes() for place in ("once", "again")]
     assert pictures[0] == pictures[1]
 
 
-@pytest.mark.parametrize("name", list(STAGES))
+@pytest.mark.parametrize("name", RUNGS)
 def test_colour_images_of_odd_size_without_labels(name: str, settings: Params, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     splits = {
@@ -110,9 +111,27 @@ def test_a_single_training_image_has_no_neighbour(settings: Params, tmp_path: Pa
     one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
     write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
     with pytest.raises(UserError, match="holds 1 for training"):
-        third.auto_decoder(settings, data=tmp_path / "data", out=tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+        rung_of("auto-decoder", settings, tmp_path / "data", tmp_path)
+    assert not (tmp_path / "auto-decoder").exists()
     assert set(rung_of("one-hot", settings, tmp_path / "data", tmp_path)["metrics"]) >= {"1/mse", "1/psnr"}
+
+
+def test_an_unknown_rung_is_refused_with_the_known_ones(settings: Params, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no rung 'one_hot'\. Did you mean 'one-hot'\? Known: one-image, one-hot"):
+        rung_of("one_hot", settings, prepared, tmp_path)
+
+
+def test_a_rung_of_an_earlier_version_is_refused_in_a_line_and_made_anew(
+    settings: Params, prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "one-hot"
+    folder.mkdir()
+    (folder / "rung.json").write_text('{"format": 2, "name": "one-hot", "story": ["An old one."]}')
+    (folder / "figure.png").write_bytes(b"drawn then")
+    with pytest.raises(UserError, match=r"one-hot/rung.json is not of format 3. `dvc repro` makes it anew") as caught:
+        read_rung(folder)
+    assert "\n" not in str(caught.value)
+    assert rung_of("one-hot", settings, prepared, tmp_path)["format"] == 3
 
 
 def test_a_rung_goes_to_the_run_that_was_made_for_its_stage_alone(
@@ -125,12 +144,17 @@ def test_a_rung_goes_to_the_run_that_was_made_for_its_stage_alone(
     measured = rung["metrics"] | {"seconds": rung["seconds"]}
     assert {key: run.data.metrics[key] for key in measured} == pytest.approx(measured)
     assert run.data.params["one-hot.counts"] == "[2, 8, 500]"
-    assert len(client.list_artifacts(run_id, "ladder")) == 3
+    assert len(client.list_artifacts(run_id, "ladder")) == 4
 
 
-def network(weights: int, psnr: float) -> Stored:
+def told(name: str, settings: Params, facts: dict[str, Any]) -> list[str]:
+    params = getattr(settings.ladder, name.replace("-", "_")).model_dump()
+    return story_of({"name": name, "params": params, "metrics": {"psnr": 1.0}, "facts": facts})
+
+
+def network(weights: int, psnr: float) -> first.Stored:
     mse = np.array([0.1, 0.01, 10 ** (-psnr / 10)])
-    return Stored(weights, mse, psnr, {2: np.zeros((1, 8, 8), dtype=np.float32)})
+    return first.Stored(weights, mse, psnr, {2: np.zeros((1, 8, 8), dtype=np.float32)})
 
 
 def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings: Params) -> None:
@@ -139,32 +163,31 @@ def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings: Params) 
         "test-image": [network(100, 30), network(250, 41), network(1000, 50)],
         "flower": [network(100, 20), network(1000, 45)],
     }
-    story = first._described(settings.ladder, targets, networks).story
+    story = told("one-image", settings, first.story_facts(targets, networks))
     assert "it passes 40 dB after 2 steps" in story[1]
     assert "1.0 kB of weights for the 64 B of the first test image and 4.0 kB of weights" in story[2]
     networks["flower"] = [network(1000, 39)]
-    story = first._described(settings.ladder, targets, networks).story
+    story = told("one-image", settings, first.story_facts(targets, networks))
     assert "it stays below 40 dB" in story[1]
     assert "the colour photograph did not reach 40 dB" in story[2]
 
 
-def capacity(psnr: float) -> Capacity:
-    return Capacity(100, 10 ** (-psnr / 10), psnr, np.zeros(3), np.zeros((1, 1, 8, 8), dtype=np.float32))
+def capacity(psnr: float) -> second.Capacity:
+    return second.Capacity(100, 10 ** (-psnr / 10), psnr, np.zeros(3), np.zeros((1, 1, 8, 8), dtype=np.float32))
 
 
 def test_one_hot_says_whether_more_images_leave_less(settings: Params) -> None:
-    images = np.zeros((20, 1, 8, 8), dtype=np.uint8)
-    falling = second._described(settings.ladder, images, {2: capacity(40), 20: capacity(20)}).story[1]
+    falling = told("one-hot", settings, second.story_facts(64, {2: capacity(40), 20: capacity(20)}))[1]
     assert "The more pictures share the weights, the less of each is left." in falling
     assert "The last 20 take 3.2 times the bytes of the weights" in falling
-    rising = second._described(settings.ladder, images, {1: capacity(40), 2: capacity(41)}).story[1]
+    rising = told("one-hot", settings, second.story_facts(64, {1: capacity(40), 2: capacity(41)}))[1]
     assert "is not seen here" in rising
     assert "times the bytes" not in rising
 
 
-def vectors(mse: float, likeness: float) -> Vectors:
+def vectors(mse: float, likeness: float) -> third.Vectors:
     images = np.zeros((2, 1, 8, 8), dtype=np.float32)
-    return Vectors(mse, -10 * np.log10(mse), np.zeros(2), images, np.array([1, 0]), likeness)
+    return third.Vectors(mse, -10 * np.log10(mse), np.zeros(2), images, np.array([1, 0]), likeness)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +202,6 @@ def test_auto_decoder_says_which_vectors_do_better(
     settings: Params, random: tuple[float, float], learned: tuple[float, float], said: list[str], unsaid: list[str]
 ) -> None:
     by = {"random": vectors(*random), "learned": vectors(*learned)}
-    story = " ".join(third._described(settings.ladder, 2, by).story)
+    story = " ".join(told("auto-decoder", settings, third.story_facts(2, by)))
     assert all(text in story for text in said)
     assert not any(text in story for text in unsaid)

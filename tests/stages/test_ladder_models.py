@@ -10,12 +10,15 @@ import pytest
 
 from autoencoders.data.prepared import Split, write_prepared
 from autoencoders.errors import UserError
-from autoencoders.ladder.beta import Measured
+from autoencoders.ladder.beta.measure import BetaResult, story_facts
+from autoencoders.ladder.figures import draw_rung
+from autoencoders.ladder.generation.measure import comparable_pair
 from autoencoders.ladder.record import read_rung
+from autoencoders.ladder.stories import tell
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.beta import Point, _collapse_told, beta
-from autoencoders.stages.generation import comparable_pair, generation
-from autoencoders.stages.linear import linear
+from autoencoders.stages.ladder import ladder
+
+NOWHERE = Path("nowhere")
 
 TINY = {
     "linear": {"latents": [1, 3], "epochs": 30, "batch_size": 10, "learning_rate": 0.01},
@@ -49,6 +52,22 @@ def evaluation(tmp_path: Path) -> Path:
     return tmp_path / "evaluation"
 
 
+def linear(params: Params, *, data: Path, evaluation: Path, out: Path) -> None:
+    ladder(params, "linear", data=data, models=NOWHERE, evaluation=evaluation, out=out)
+
+
+def generation(params: Params, *, data: Path, models: Path, evaluation: Path, out: Path) -> None:
+    ladder(params, "generation", data=data, models=models, evaluation=evaluation, out=out)
+
+
+def beta(params: Params, *, data: Path, out: Path) -> None:
+    ladder(params, "beta", data=data, models=NOWHERE, evaluation=NOWHERE, out=out)
+
+
+def story_of(folder: Path) -> list[str]:
+    return list(tell(read_rung(folder), folder).paragraphs)
+
+
 def colour_without_labels(root: Path) -> Path:
     random = np.random.default_rng(0)
     splits = {
@@ -74,16 +93,16 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
     assert metrics["nonlinear/ae/less_than_pca_percent"] == pytest.approx(gain)
     assert abs(metrics["k-1/train_excess_percent"]) < 0.1
     assert metrics["k-3/train_excess_percent"] > 1  # the third component is hardly more than noise
-    assert "With 3 numbers it has not come within 0.1 % of PCA here" in rung["story"][0]
-    assert f"On the test images the error is {metrics['k-1/linear_mse']:.5f} (PCA " in rung["story"][0]
-    assert rung["title"] == "An autoencoder without bends, and PCA"
+    assert "With 3 numbers it has not come within 0.1 % of PCA here" in story_of(out)[0]
+    assert f"On the test images the error is {metrics['k-1/linear_mse']:.5f} (PCA " in story_of(out)[0]
+    assert tell(rung, out).title == "An autoencoder without bends, and PCA"
     assert rung["params"]["batch_size"] == 10
     assert rung["params"]["epochs"] == 200  # 1,200 steps, instead of the 30 epochs that params.yaml asks for at least
-    assert "ae, with 2 numbers, has a test error of 0.00400" in rung["story"][2]
+    assert "ae, with 2 numbers, has a test error of 0.00400" in story_of(out)[2]
     series = pd.read_csv(out / "series.csv")
     assert len(series[series["model"] == "pca"]) == 5  # 0 to 4 components: one more than any model has
     assert len(series[series["quantity"].str.startswith("angle")]) == 1 + 3
-    assert (out / "figure.png").exists()
+    assert draw_rung(out, tmp_path / "figure.png")
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
@@ -95,7 +114,7 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(
     write_prepared(tmp_path / "alike", "alike", {**splits, "val": splits["test"]}, None)
     linear(settings, data=tmp_path / "alike", evaluation=evaluation, out=tmp_path / "linear")
     rung = read_rung(tmp_path / "linear")
-    story, metrics = " ".join(rung["story"]), rung["metrics"]
+    story, metrics = " ".join(story_of(tmp_path / "linear")), rung["metrics"]
     assert all(-100 <= value <= 100 for value in metrics.values())
     assert "nonlinear/ae/less_than_pca_percent" not in metrics
     assert "PCA leaves no error here that bending could take away." in story
@@ -114,13 +133,15 @@ def test_equal_parameters_give_equal_numbers(
     for rung in ("linear", "beta"):
         first, second = (tmp_path / name / rung for name in ("first", "second"))
         assert read_rung(first)["metrics"] == read_rung(second)["metrics"]
-        assert (first / "figure.png").read_bytes() == (second / "figure.png").read_bytes()
+        pictures = [tmp_path / f"{name}.png" for name in ("first", "second")]
+        assert all(draw_rung(folder, picture) for folder, picture in zip((first, second), pictures, strict=True))
+        assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
 
 def test_linear_without_autoencoders_says_how_to_add_one(params: Params, prepared: Path, tmp_path: Path) -> None:
     only_pca = with_ladder(params, pca={"kind": "pca", "latent": 2})
     linear(only_pca, data=prepared, evaluation=tmp_path / "none", out=tmp_path / "linear")
-    told = read_rung(tmp_path / "linear")["story"][2]
+    told = story_of(tmp_path / "linear")[2]
     assert "add an entry of kind autoencoder to the models of params.yaml" in told
     assert "`" not in told
 
@@ -151,8 +172,8 @@ def test_generation_compares_the_distances_that_were_measured(
     assert rung["metrics"]["autoencoder/frechet_prior"] == 30
     assert rung["metrics"]["vae/frechet_prior"] == 15
     assert rung["metrics"]["frechet_floor"] == 0.5
-    assert "2.00 times nearer" in rung["story"][1]
-    assert "10.0, less than vae from N(0, I)" in rung["story"][2]
+    assert "2.00 times nearer" in story_of(out)[1]
+    assert "10.0, less than vae from N(0, I)" in story_of(out)[2]
     series = pd.read_csv(out / "series.csv")
     assert list(series["model"]) == ["ae", "ae", "vae", "vae"]
     assert series["std"].max() == pytest.approx(
@@ -166,7 +187,7 @@ def test_generation_says_where_the_vae_is_no_better(
     (evaluation / "vae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/prior": 40.0}))
     (evaluation / "ae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/mixture": 50.0}))
     generation(settings, data=prepared, models=trained, evaluation=evaluation, out=tmp_path / "generation")
-    story = read_rung(tmp_path / "generation")["story"]
+    story = story_of(tmp_path / "generation")
     assert "here the VAE does no better" in story[1]
     assert "50.0, no less than vae from N(0, I)" in story[2]
 
@@ -178,9 +199,10 @@ def test_generation_without_a_pair_says_so_and_draws_nothing(params: Params, pre
     unlike = with_ladder(params, ae={"kind": "autoencoder", "latent": 2}, vae={"kind": "vae", "latent": 3})
     generation(unlike, data=prepared, models=tmp_path, evaluation=tmp_path, out=out)
     rung = read_rung(out)
-    assert "autoencoders with 2 dimensions and VAEs with 3 dimensions" in rung["story"][0]
+    assert "autoencoders with 2 dimensions and VAEs with 3 dimensions" in story_of(out)[0]
     assert (rung["metrics"], rung["params"]) == ({}, {})
     assert [path.name for path in out.iterdir()] == ["rung.json"]
+    assert not draw_rung(out, tmp_path / "figure.png")
 
 
 def test_generation_refuses_models_of_other_data(
@@ -214,24 +236,29 @@ def test_beta_measures_a_network_for_each_weight(settings: Params, prepared: Pat
     series = pd.read_csv(out / "series.csv")
     assert list(series["beta"]) == [0.1, 10]
     np.testing.assert_allclose(series[["kl 1", "kl 2", "kl 3"]].sum(axis=1), series["kl"])
-    assert "40 training images, 2 epochs" in rung["story"][0]
-    assert f"At β = 10 the code tells {rung['metrics']['beta-10/kl']:.1f} nats" in rung["story"][1]
+    assert "40 training images, 2 epochs" in story_of(out)[0]
+    assert f"At β = 10 the code holds {rung['metrics']['beta-10/kl']:.1f} nats" in story_of(out)[1]
 
 
-def point(beta: float, kl: float, units: int) -> Point:
-    nothing = np.zeros((1, 1, 4, 4), dtype=np.float32)
-    return Point(beta, Measured(100.0, np.array([kl, 0.0]), 0.02, units), nothing, nothing)
+def collapse_of(*points: tuple[float, float, int]) -> str:
+    """The last paragraph of the story for β, KL and active units of some networks of two dimensions."""
+    results = {beta: BetaResult(100.0, np.array([kl, 0.0]), 0.02, units) for beta, kl, units in points}
+    described = {
+        "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "epochs": 1},
+        "facts": {"images": 40, "results": story_facts(results)},
+    }  # fmt: skip
+    return tell(described, Path("beta")).paragraphs[-1]
 
 
 def test_the_story_of_beta_tells_whether_dimensions_collapsed() -> None:
-    silent = _collapse_told([point(0.1, 3, 2), point(1, 2, 1), point(10, 0, 0), point(30, 0, 0)], 2)
+    silent = collapse_of((0.1, 3, 2), (1, 2, 1), (10, 0, 0), (30, 0, 0))
     assert "active are 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
     assert "From β = 10 on all of them have (posterior collapse)" in silent
-    some = _collapse_told([point(0.1, 3, 2), point(1, 2, 1)], 2)
+    some = collapse_of((0.1, 3, 2), (1, 2, 1))
     assert "The others have collapsed" in some
     assert "posterior collapse" not in some
-    assert "no dimension falls silent" in _collapse_told([point(0.1, 3, 2), point(1, 2, 2)], 2)
-    none = _collapse_told([point(0.1, 0, 0), point(1, 0, 0)], 2)
+    assert "no dimension falls silent" in collapse_of((0.1, 3, 2), (1, 2, 2))
+    none = collapse_of((0.1, 0, 0), (1, 0, 0))
     assert none.endswith(
         "none at β = 0.1 and none at β = 1. So at none of these β does the code say anything: whatever the image, it "
         "is drawn from N(0, 1)."
@@ -253,4 +280,4 @@ def test_a_rung_that_is_launched_alone_is_in_the_launcher_s_run(
     rung = read_rung(tmp_path / "beta")
     assert client.get_run(run_id).data.metrics == pytest.approx(rung["metrics"] | {"seconds": rung["seconds"]})
     names = {artifact.path for artifact in client.list_artifacts(run_id, "ladder")}
-    assert names == {"ladder/figure.png", "ladder/rung.json", "ladder/series.csv"}
+    assert names == {"ladder/figure.png", "ladder/rung.json", "ladder/series.csv", "ladder/story.md"}

@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 
 from autoencoders.errors import UserError
+from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.auto_decoder import auto_decoder
-from autoencoders.stages.beta import beta
 from autoencoders.stages.compare import compare
 from autoencoders.stages.download import download
 from autoencoders.stages.evaluate import evaluate
 from autoencoders.stages.features import features
-from autoencoders.stages.generation import generation
-from autoencoders.stages.linear import linear
-from autoencoders.stages.one_hot import one_hot
-from autoencoders.stages.one_image import one_image
+from autoencoders.stages.ladder import ladder
 from autoencoders.stages.plots import plots
 from autoencoders.stages.prepare import prepare
 from autoencoders.stages.report import report
@@ -40,15 +36,10 @@ def commands(out: Path) -> dict[str, Command]:
         "features": partial(features, data=NOWHERE, out=out),
         "train": partial(train, model="vae", data=NOWHERE, checkpoints=Path("checkpoints"), out=out),
         "evaluate": partial(evaluate, model=NOWHERE, data=NOWHERE, features=NOWHERE, out=out),
-        "plots": partial(plots, **inputs, out=out, curves=Path("curves")),
-        "plots curves": partial(plots, **inputs, out=Path("figures"), curves=out),
+        "plots": partial(plots, **inputs, ladder=NOWHERE, out=out, curves=Path("curves")),
+        "plots curves": partial(plots, **inputs, ladder=NOWHERE, out=Path("figures"), curves=out),
         "compare": partial(compare, models=NOWHERE, evaluation=NOWHERE, out=out),
-        "one-image": partial(one_image, data=NOWHERE, out=out),
-        "one-hot": partial(one_hot, data=NOWHERE, out=out),
-        "auto-decoder": partial(auto_decoder, data=NOWHERE, out=out),
-        "linear": partial(linear, data=NOWHERE, evaluation=NOWHERE, out=out),
-        "generation": partial(generation, **inputs, out=out),
-        "beta": partial(beta, data=NOWHERE, out=out),
+        **{rung: partial(ladder, rung=rung, **inputs, out=out) for rung in RUNGS},
     }
 
 
@@ -60,15 +51,14 @@ RESULTS = {
     "features": {"data/features/features.json": "", "data/features/weights.safetensors": ""},
     "train": {"models/vae/model.json": '{"name": "vae"}', "models/vae/weights.safetensors": ""},
     "evaluate": {"evaluation/vae/metrics.json": "", "evaluation/vae/codes/test.npy": ""},
-    "plots": {"reports/figures/kl.png": "", "reports/figures/prediction--vae.png": ""},
+    "plots": {
+        "reports/figures/kl.png": "",
+        "reports/figures/prediction--vae.png": "",
+        "reports/figures/ladder/beta.png": "",
+    },
     "plots curves": {"reports/curves/kl/vae.csv": "", "reports/curves/loss/vae.csv": ""},
     "compare": {"reports/comparison/comparison.csv": ""},
-    "one-image": {"reports/ladder/one-image/rung.json": '{"format": 2, "name": "one-image"}'},
-    "one-hot": {"reports/ladder/one-hot/rung.json": '{"format": 2, "name": "one-hot"}'},
-    "auto-decoder": {"reports/ladder/auto-decoder/rung.json": '{"format": 2, "name": "auto-decoder"}'},
-    "linear": {"reports/ladder/linear/rung.json": '{"format": 2, "name": "linear"}'},
-    "generation": {"reports/ladder/generation/rung.json": '{"format": 2, "name": "generation"}'},
-    "beta": {"reports/ladder/beta/rung.json": '{"format": 2, "name": "beta"}'},
+    **{rung: {f"reports/ladder/{rung}/rung.json": json.dumps({"format": 3, "name": rung})} for rung in RUNGS},
 }
 """What each command leaves, at the place that dvc.yaml gives it."""
 OTHERS = {

@@ -9,12 +9,11 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.ladder.record import Rung, read_rung, save_rung
+from autoencoders.ladder.record import Result, read_rung, save_rung
 from autoencoders.tracking import RunPublisher
 
 from tracked import histories, run_in  # isort: skip
 
-RUNG = Rung("one-image", "A title", "A claim.", ["A story."], "A chart.", {"steps": 2}, {"flower/psnr": 41.5})
 SERIES = [
     {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
     for step, mse, psnr in ((0, 0.1, 10.0), (1, 0.01, 20.0), (2, 0.001, 30.0))
@@ -43,18 +42,25 @@ def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepare
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path) -> Path:
-    save_rung(
-        tmp_path / "one-image", RUNG, data=PreparedData(prepared).info, hardware="cpu", seconds=12.5, series=SERIES
-    )
-    return tmp_path / "one-image"
+def folder(prepared: Path, rungs: Path) -> Path:
+    """The rung `one-image` with a series of three steps."""
+    facts = read_rung(rungs / "one-image")["facts"]
+    result = Result("", {"steps": 2}, {"flower/psnr": 41.5}, facts, SERIES)
+    info = PreparedData(prepared).info
+    save_rung(rungs / "one-image", "one-image", result, data=info, hardware="cpu", seconds=12.5, tags={})
+    return rungs / "one-image"
+
+
+def figure(folder: Path) -> Path:
+    (folder.parent / "drawn.png").write_bytes(b"a chart")
+    return folder.parent / "drawn.png"
 
 
 def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
     """Log the rung twice; returns the id of its only run."""
     for _ in range(2):
         with RunPublisher("pictures") as runs:
-            runs.log_rung(folder)
+            runs.log_rung(folder, figure(folder))
     found = client.get_experiment_by_name(experiment)
     assert found is not None
     [run] = client.search_runs([found.experiment_id])
@@ -71,6 +77,14 @@ def test_a_rung_has_its_own_times_and_data_set(folder: Path, client: MlflowClien
     [data] = run.inputs.dataset_inputs
     assert data.dataset.name == "tiny"
     assert client.get_experiment_by_name("pictures") is None
+
+
+def test_its_figure_and_story_are_there(folder: Path, client: MlflowClient) -> None:
+    run_id = logged(folder, client)
+    names = [file.path for file in client.list_artifacts(run_id, "ladder")]
+    assert names == ["ladder/figure.png", "ladder/rung.json", "ladder/series.csv", "ladder/story.md"]
+    story = Path(client.download_artifacts(run_id, "ladder/story.md")).read_text(encoding="utf-8")
+    assert story.startswith("# One image in the weights\n\n*A network is a data structure")
 
 
 def test_its_curves_are_there_step_by_step(folder: Path, client: MlflowClient) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from autoencoders.errors import UserError
 
-FILES_OF_ONE_RUN = ("run.json", "history.csv")
+FILES_OF_ONE_RUN = ("run.json", "history.csv", "rung.json")
 """Files that say when and where something ran: equal results differ in them."""
 MODELS_FILE = "models.json"
 """File in what `compare` gathers: the models' parameters."""

@@ -1,7 +1,6 @@
 """How a component runs its stage in a pod: environment, checkpoints, exit codes, and MLflow's run of the pipeline."""
 
 import hashlib
-import inspect
 import json
 import os
 import signal
@@ -158,14 +157,12 @@ def _require_store() -> None:
 
 
 def climb(parts: Mapping[str, Any], *, data: Artifact, results: Artifact, out: Artifact) -> None:
-    """Call the stages of the ladder, one after another; each gets of the inputs what it takes."""
+    """Call the stage `ladder` for one rung after another; `out` gets a folder a rung."""
     models, evaluation, _ = gathered(results)
 
     def ladder(params: Params, **folders: Path) -> None:
-        for name in RUNGS:
-            rung = stages.find_stage(name)
-            takes = inspect.signature(rung).parameters
-            rung(params, **{key: path for key, path in folders.items() if key in takes}, out=Path(out.path) / name)
+        for rung in RUNGS:
+            stages.find_stage("ladder")(params, rung=rung, **folders, out=Path(out.path) / rung)
 
     run(ladder, parts, data=data, models=models, evaluation=evaluation)
 

@@ -9,6 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import without_password
@@ -77,14 +78,10 @@ def _curve(description: Mapping[str, Any], folder: Path) -> str:
     import pandas as pd
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from autoencoders.plots.curves import loss_curves
+    from autoencoders.plots.curves import loss_curves, loss_unit
 
-    entry = description["model"]
-    squared = entry.get("loss") == "mse"
-    kind = entry.get("likelihood", "bernoulli").capitalize()
-    unit = "squared error per image" if squared else f"nats per image ({kind})"
     name = description["name"]
-    figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: unit})
+    figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: loss_unit(description["model"])})
     file = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(file, format="png", dpi=CURVE_DPI)
@@ -167,15 +164,19 @@ def show_figures(page: Artifact, figures: Artifact, results: Artifact) -> None:
 
 def show_ladder(page: Artifact, rungs: Artifact) -> None:
     """Write a page of the rungs of the ladder: claim, picture and story of each."""
+    from autoencoders.ladder.figures import draw_rung
+    from autoencoders.ladder.stories import tell
     from autoencoders.report.pictures import picture
 
     parts = []
     for name in RUNGS:
         folder = Path(rungs.path) / name
-        rung = read_rung(folder)
-        parts += [f"<h2>{html.escape(rung['title'])}</h2>", f"<p><em>{html.escape(rung['claim'])}</em></p>"]
-        parts += [_figure(picture(file, rung["alt"])) for file in folder.glob("figure.png")]
-        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in rung["story"]]
+        story = tell(read_rung(folder), folder)
+        parts += [f"<h2>{html.escape(story.title)}</h2>", f"<p><em>{html.escape(story.claim)}</em></p>"]
+        with TemporaryDirectory() as scratch:
+            if draw_rung(folder, file := Path(scratch) / f"{name}.png"):
+                parts.append(_figure(picture(file, story.alt)))
+        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in story.paragraphs]
     _write_page(page, "The ladder", parts)
 
 

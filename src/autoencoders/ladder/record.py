@@ -1,56 +1,68 @@
-"""What a rung leaves behind: a folder with its numbers, its picture and what they say.
+"""What a rung leaves behind: a folder with its numbers, and with the arrays that its figure shows.
 
-rung.json     title, claim, story, parameters, data set, metrics, hardware, duration and end (in seconds), tags
-figure.png    its picture (where there is something to measure)
-series.csv    what the picture draws, one row a measurement (likewise); where it has a column `step` or `epoch`, curves
-              of what `GROUPS` tell apart
+rung.json     name, parameters, metrics, facts of the story, data set, hardware, duration and end (in seconds), tags
+series.csv    one row a measurement; where it has a column `step` or `epoch`, curves of what `GROUPS` tell apart
+arrays.npz    images and curves for the figure
+
+A rung that has nothing to measure, as its story then says, has the first alone, without metrics.
 """
 
 import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import DAMAGE, check, read_json, reason
+from autoencoders.files.reading import DAMAGE, check, open_file, read_json, reason
 from autoencoders.files.results import replaceable, result_folder, write_csv
 from autoencoders.model_folder.schema import Dataset, Name, Part, Side, Tags, Text, Value
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from autoencoders.data.prepared import DatasetInfo
 
 RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
-"""In the order of the story; the names of the stages and of their folders."""
+"""In the order of the story. A rung's section of params.yaml and its folder here have `_` in place of `-`."""
 GROUPS = ("target", "weights", "images")
 """Columns of series.csv that say whose curve a row belongs to."""
-FORMAT = 2
-CONTENTS = ("rung.json", "figure.png", "series.csv")
+FORMAT = 3
+CONTENTS = ("rung.json", "series.csv", "arrays.npz", "figure.png")  # the last until format 2
+Arrays = Mapping[str, NDArray[Any]]
 Series = Sequence[Mapping[str, Any]]
 """The rows of series.csv."""
 
 
+@dataclass(frozen=True)
+class Result:
+    """What a rung measured."""
+
+    summary: str
+    """What the stage prints, one line."""
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    """What the story and the figure need beside metrics and parameters, as JSON can hold it."""
+    series: Series = ()
+    arrays: Arrays = field(default_factory=dict)
+
+
 Seconds = Annotated[float, Field(ge=0, lt=1e11)]
 """Since 1970, or how long something took."""
-Story = Annotated[str, Field(max_length=100_000)]
 
 
 class RungDescription(Part):
-    """What `rung.json` of a rung of the ladder holds."""
+    """What `rung.json` holds."""
 
     name: Name
-    title: Text
-    claim: Story
-    story: list[Story]
-    alt: Story
     params: dict[Name, Any]
     metrics: dict[Name, Value]
+    facts: dict[Name, Any]
     dataset: Dataset
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
     hardware: Text
@@ -59,61 +71,43 @@ class RungDescription(Part):
     tags: Tags
 
 
-@dataclass(frozen=True)
-class Rung:
-    """A rung's result. Texts are plain; the story's paragraphs hold the numbers that were measured."""
-
-    name: str
-    """One of `RUNGS`."""
-    title: str
-    claim: str
-    """What is put to the test, one sentence."""
-    story: Sequence[str]
-    """What was done and what came out, one string a paragraph."""
-    alt: str
-    """What the figure shows, for those who cannot see it."""
-    params: dict[str, Any]
-    metrics: dict[str, float]
-
-
 def save_rung(
     folder: Path,
-    rung: Rung,
+    name: str,
+    result: Result,
     *,
     data: "DatasetInfo",
     hardware: str,
     seconds: float,
-    series: Series | None = None,
-    figure: "Figure | None" = None,
+    tags: Mapping[str, str],
 ) -> None:
-    """Write `rung` and what it was measured on to `folder`, in place of what was there, whole or not at all.
+    """Write what the rung `name` measured to `folder`, in place of what was there, whole or not at all.
 
-    A rung that has nothing to measure, as its story then says, has neither series nor figure.
+    `tags`: where it ran, for its run in MLflow.
     """
-    from autoencoders.tracking import run_context
-
     described = {
         "format": FORMAT,
-        **asdict(rung),
+        "name": name,
+        "params": result.params,
+        "metrics": result.metrics,
+        "facts": result.facts,
         "dataset": {"name": data.name, "content_hash": data.content_hash},
         "shape": data.shape,
         "hardware": hardware,
         "seconds": round(seconds, 2),
         "ended": round(time.time(), 3),
-        "tags": {"rung": rung.name, "data_hash": data.content_hash, "hardware": hardware, **run_context()},
+        "tags": {"rung": name, "data_hash": data.content_hash, "hardware": hardware, **tags},
     }
     with result_folder(folder, CONTENTS) as draft:
-        if figure is not None:
-            from autoencoders.plots.style import save
-
-            save(figure, draft / "figure.png")
-        if series is not None:
-            write_csv(draft / "series.csv", series)
+        if result.series:
+            write_csv(draft / "series.csv", result.series)
+        if result.arrays:
+            np.savez(draft / "arrays.npz", **result.arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
         text = json.dumps(described, indent=2, ensure_ascii=False)
         (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 
 
-def check_place(folder: Path, name: str) -> None:
+def check_folder(folder: Path, name: str) -> None:
     """Raise `UserError` where writing the rung `name` to `folder` would cost anything but an earlier one of itself."""
     replaceable(folder, CONTENTS)
     there = None
@@ -125,7 +119,7 @@ def check_place(folder: Path, name: str) -> None:
 
 
 def read_rung(folder: Path) -> dict[str, Any]:
-    """Return what `rung.json` says; raises `UserError` where the folder holds no rung, or a damaged one."""
+    """Return what `rung.json` holds; raises `UserError` where the folder holds no rung, or a damaged one."""
     path = folder / "rung.json"
     try:
         described = read_json(path)
@@ -133,5 +127,29 @@ def read_rung(folder: Path) -> dict[str, Any]:
             check(RungDescription, described)
             return described
     except DAMAGE as error:
-        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the stage `{folder.name}`.") from error
-    raise UserError(f"{path} is not of format {FORMAT}. Run the stage `{folder.name}` with this version.")
+        raise damaged(path, reason(error)) from error
+    raise UserError(f"{path} is not of format {FORMAT}. `dvc repro` makes it anew, as does {_command(folder.name)}.")
+
+
+def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
+    """Return what `arrays.npz` holds; raises `UserError` where it is missing or damaged."""
+    path = folder / "arrays.npz"
+    try:
+        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # the archive's decoder may raise anything
+        raise damaged(path, reason(error)) from error
+
+
+def figure_file(figures: Path, name: str) -> Path:
+    """Return where the stage `plots` draws the rung `name`, `figures` being the folder of all figures."""
+    return figures / "ladder" / f"{name}.png"
+
+
+def damaged(path: Path, why: str) -> UserError:
+    """Return what is said of a file of a rung that cannot be used."""
+    return UserError(f"{path} is missing or damaged ({why}). Run {_command(path.parent.name)}.")
+
+
+def _command(name: str) -> str:
+    return f"`autoencoders ladder {name}`"

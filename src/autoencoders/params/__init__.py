@@ -20,7 +20,6 @@ from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots
 
 __all__ = [
     "KINDS",
-    "PARAMETERS",
     "AutoDecoderRung",
     "Autoencoder",
     "BetaRung",
@@ -92,13 +91,6 @@ class Params(Section):
     def training_of(self, name: str) -> Train:
         """Return the training settings of the model `name`, its own overrides applied."""
         return self.model(name).training(self.train)
-
-
-PARAMETERS = (
-    "device", "data", "prepare", "train", "models", "features", "evaluate", "plots", "ladder.seed", "ladder.one_image",
-    "ladder.one_hot", "ladder.auto_decoder", "ladder.linear", "ladder.generation", "ladder.beta", "tracking",
-)  # fmt: skip
-"""The parts of `params.yaml` that stages depend on, one by one: together they are the whole file."""
 
 
 class _Sections(Params):

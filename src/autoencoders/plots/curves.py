@@ -1,6 +1,7 @@
 """Losses over the epochs of training: reconstruction and KL in panels of their own."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,13 @@ PANEL = (4.6, 3.3)  # inches, without the names at its right
 SKIPPED = 0.1  # the first part of training, which may leave the frame
 MAX_MARKED = 5  # epochs of a line on which each is marked
 PITCH = 0.16  # inches from one name to the next
+
+
+def loss_unit(entry: Mapping[str, Any]) -> str:
+    """Return the unit of the reconstruction loss of a network, by its entry in params.yaml."""
+    if entry.get("loss") == "mse":
+        return "squared error per image"
+    return f"nats per image ({entry.get('likelihood', 'bernoulli').capitalize()})"
 
 
 @styled

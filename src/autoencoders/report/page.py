@@ -6,10 +6,14 @@ from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from autoencoders.data.prepared import DatasetInfo
+from autoencoders.errors import without_password
+from autoencoders.ladder.stories import Story
+from autoencoders.params import Params
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
@@ -47,6 +51,18 @@ class RungSection:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """A model to try, for the lines of Python at the end of the page."""
+
+    source: str
+    """A folder, or an MLflow URI."""
+    shape: Sequence[int]
+    """Channels, height, width."""
+    samples: bool
+    """Whether it draws new images."""
+
+
+@dataclass(frozen=True)
 class Page:
     """What the page shows, from top to bottom."""
 
@@ -73,7 +89,7 @@ class Page:
     figures: Sequence[Picture]
     mlflow: str | None
     """Address of the server that shows the runs; None where it is `mlflow ui`."""
-    usage: str
+    usage: Usage
 
 
 def render(page: Page) -> str:
@@ -93,18 +109,27 @@ def render(page: Page) -> str:
     )
 
 
-def rung_section(described: Mapping[str, Any], picture: Picture | None) -> RungSection:
+def rung_section(described: Mapping[str, Any], story: Story, picture: Picture | None) -> RungSection:
     """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
     metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in described["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))
-    rows = {of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics}
     return RungSection(
-        **{key: described[key] for key in ("name", "title", "claim", "story")},
+        name=described["name"],
+        title=story.title,
+        claim=story.claim,
+        story=story.paragraphs,
         columns=columns,
-        rows=rows,
+        rows={of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics},
         params={key: str(value) for key, value in described["params"].items()},
         picture=picture,
     )
+
+
+def parameters_as_yaml(params: Params) -> str:
+    """Return all parameters but those of tracking, as params.yaml has them, without the passwords of addresses."""
+    values = params.model_dump(mode="json", exclude={"tracking"})
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=64)
+    return without_password(text)
 
 
 def _as_text(value: float) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from PIL import Image
 
+from autoencoders.data.prepared import DatasetInfo
 from autoencoders.errors import UserError
 from autoencoders.files.reading import open_file, reason
 from autoencoders.params import KINDS
@@ -94,6 +95,22 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
     return Picture(address, max(width, 1), max(height, 1), alt, caption)
+
+
+def data_card(path: Path, info: DatasetInfo) -> Picture:
+    """Return the data card for the page."""
+    by_class = f", some of each of its {len(info.classes)} classes" if info.classes else ""
+    alt = (
+        f"The data card of {info.title}: the mean training image, pixel mean and standard deviation, sample images"
+        f"{by_class}, and the number of images in each split."
+    )
+    return picture(path, alt, "What the models learned from.")
+
+
+def overview(path: Path) -> Picture | None:
+    """Return the comparison of all models for the page; None where it was not drawn."""
+    caption, alt = SHARED["comparison"]
+    return picture(path, alt, caption) if path.exists() else None
 
 
 def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:

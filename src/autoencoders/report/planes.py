@@ -6,6 +6,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from autoencoders.models import PCA, VAE, Model
+from autoencoders.data.prepared import PreparedData
+from autoencoders.evaluation.results import read_codes
+from autoencoders.model_folder import load_trained
+from autoencoders.models import Model
+from autoencoders.params import KINDS, Params
 from autoencoders.plots.labels import repel
 from autoencoders.plots.latent_plane import MIN_TAGGED
 from autoencoders.plots.names import shortened
 from autoencoders.plots.style import PALETTE
 
-MOST_CODES = 5000
-MOST_WEIGHTS = 1_200_000
+MAX_CODES = 5000
+MAX_WEIGHTS = 1_200_000
 """Numbers in all decoders of a page together: 6.4 MB of it."""
 HUES = 10
 """Class colours; further classes take another of the `MARKS`."""
@@ -45,7 +50,7 @@ class Plane:
 
     name: str
     kind: str
-    """PCA, AE or VAE."""
+    """As tables name it: PCA, AE or VAE."""
     shape: tuple[int, int, int]
     """Channels, height, width of an image."""
     layers: list[Layer]
@@ -66,22 +71,49 @@ class Plane:
         return asdict(self)
 
 
+def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:
+    """Return the planes of the models of two dimensions, and the names of those for which the page has no room.
+
+    Raises `UserError` where a model, or its codes of the test images, are missing or damaged.
+    """
+    labels, shown, left_out, used = data.split("test").labels, [], [], 0
+    for name, entry in params.models.items():
+        if entry.latent != 2:
+            continue
+        model = load_trained(models / name).model
+        if used + count_weights(model) > MAX_WEIGHTS:
+            left_out.append(name)
+            continue
+        used += count_weights(model)
+        codes = read_codes(evaluation / name, (data.info.counts["test"], 2))
+        shown.append(plane(name, KINDS[entry.kind].label, model, codes, labels, data.info.classes))
+    return shown, left_out
+
+
 def count_weights(model: Model) -> int:
     """Return how many numbers a decoder adds to the page."""
     return sum(tensor.numel() for _, tensors in _decoder(model) for tensor in tensors)
 
 
 def plane(
-    name: str, model: Model, codes: NDArray[Any], labels: NDArray[Any] | None, classes: Sequence[str] | None
+    name: str,
+    kind: str,
+    model: Model,
+    codes: NDArray[Any],
+    labels: NDArray[Any] | None,
+    classes: Sequence[str] | None,
 ) -> Plane:
-    """Return the plane of a model of two latent dimensions with the test `codes` (N, 2) and `labels` (N,)."""
+    """Return the plane of a model of two latent dimensions, with the test `codes` (N, 2) and `labels` (N,).
+
+    `kind` as tables name it, such as AE.
+    """
     decoder = _decoder(model)
     weights = [tensor.detach().cpu().numpy().ravel() for _, tensors in decoder for tensor in tensors]
     corner, span = _frame(codes)
     chosen = thinned(len(codes))
     return Plane(
         name=name,
-        kind="PCA" if isinstance(model, PCA) else "VAE" if isinstance(model, VAE) else "AE",
+        kind=kind,
         shape=model.shape,
         layers=[layer for layer, _ in decoder],
         weights=_base64(np.concatenate(weights)),
@@ -94,8 +126,8 @@ def plane(
 
 
 def thinned(count: int) -> NDArray[np.intp]:
-    """Return the indices of at most `MOST_CODES` codes, shuffled so that no class covers the others."""
-    return np.random.default_rng(0).permutation(count)[:MOST_CODES]
+    """Return the indices of at most `MAX_CODES` codes, shuffled so that no class covers the others."""
+    return np.random.default_rng(0).permutation(count)[:MAX_CODES]
 
 
 def legend(labels: NDArray[Any] | None, classes: Sequence[str] | None) -> list[dict[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
-from autoencoders.ladder.record import RUNGS, read_rung
+from autoencoders.ladder.record import RUNGS, figure_file, read_rung
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import KINDS, Params
@@ -36,7 +36,7 @@ def publish(
             record_results(runs, name, models, evaluation, figures).result()
             _confirm(runs, name)
         for rung in rungs:
-            runs.log_rung(rung).result()
+            runs.log_rung(rung, figure_file(figures, rung.name)).result()
             _confirm(runs, rung.name)
         if report.exists():
             runs.log_report(report).result()

@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
-from autoencoders.errors import UserError, without_password
-from autoencoders.evaluation.results import MEASURED, read_codes
+from autoencoders.errors import UserError
+from autoencoders.evaluation.results import MEASURED
 from autoencoders.files.results import atomic_file, replaceable_file
-from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.model_folder import load_trained, read_description, read_reference
-from autoencoders.params import Params, Vae
+from autoencoders.ladder.record import RUNGS, figure_file, read_rung
+from autoencoders.ladder.stories import tell
+from autoencoders.model_folder import read_description, read_reference
+from autoencoders.params import KINDS, Params
 from autoencoders.report import comparison as table
-from autoencoders.report.page import Page, RungSection, render, rung_section
-from autoencoders.report.pictures import SHARED, Picture, picture, pictures
-from autoencoders.report.planes import MOST_WEIGHTS, Plane, count_weights, legend, plane
+from autoencoders.report.page import Page, RungSection, Usage, parameters_as_yaml, render, rung_section
+from autoencoders.report.pictures import data_card, overview, picture, pictures
+from autoencoders.report.planes import legend, planes_of
 from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
@@ -58,23 +58,23 @@ def report(
         rungs = {name: _read(read_rung, ladder / name, prepared.info) for name in RUNGS}
         measured = _measured(comparison / "comparison.csv", params)
         references = references_for(prepared.info.name)
-        planes, too_large = _planes(params, prepared, models, evaluation)
+        planes, too_large = planes_of(params, prepared, models, evaluation)
         page = Page(
             dataset=prepared.info,
             made=datetime.now(UTC),
             origin=tracking.run_context(),
             lead=leading_sentences(prepared.info, measured),
-            hardware=sorted({one["hardware"] for one in [*descriptions.values(), *rungs.values()]}),
+            hardware=sorted({described["hardware"] for described in [*descriptions.values(), *rungs.values()]}),
             durations=_durations(descriptions, models, measured, rungs),
-            parameters=_as_yaml(params),
-            card=_card(card / "data_card.png", prepared.info),
+            parameters=parameters_as_yaml(params),
+            card=data_card(card / "data_card.png", prepared.info),
             table=table.comparison(measured, references, _incomparable(params)),
             references=table.reference_table(references),
-            overview=_overview(figures / "comparison.png"),
+            overview=overview(figures / "comparison.png"),
             planes=planes,
             too_large=too_large,
             legend=legend(prepared.split("test").labels, prepared.info.classes),
-            rungs=[_rung(ladder / name, one) for name, one in rungs.items()],
+            rungs=[_rung(rung, ladder / name, figure_file(figures, name)) for name, rung in rungs.items()],
             figures=pictures(figures, params.models, leave_out=["comparison"]),
             mlflow=tracking.server_address(),
             usage=_usage(params, descriptions),
@@ -85,7 +85,7 @@ def report(
             runs.complete_model(models / name)
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
-            runs.log_rung(ladder / name)
+            runs.log_rung(ladder / name, figure_file(figures, name))
         runs.name_models([models / name for name in params.models])
         runs.log_report(out)
         register_best(runs, params, models)
@@ -113,77 +113,32 @@ def _durations(
 ) -> list[tuple[str, list[RunDuration]]]:
     seconds = measured.get("train_seconds", pd.Series(dtype=float))
     trainings = [
-        run_duration(name, seconds.get(name), one["hardware"], read_reference(models / name).get("tags", {}))
-        for name, one in descriptions.items()
+        run_duration(name, seconds.get(name), model["hardware"], read_reference(models / name).get("tags", {}))
+        for name, model in descriptions.items()
     ]
-    climbed = [run_duration(name, one["seconds"], one["hardware"], one["tags"]) for name, one in rungs.items()]
+    climbed = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
     return [("Trainings", trainings), ("Rungs of the ladder", climbed)]
-
-
-def _as_yaml(params: Params) -> str:
-    values = params.model_dump(mode="json", exclude={"tracking"})
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, default_flow_style=None, width=64)
-    return without_password(text)
 
 
 def _incomparable(params: Params) -> list[str]:
     """Densities and probabilities are not of one kind."""
-    likelihoods = {entry.likelihood for entry in params.models.values() if isinstance(entry, Vae)}
+    likelihoods = {
+        entry.model_dump()["likelihood"] for entry in params.models.values() if KINDS[entry.kind].has_posterior
+    }
     return ["neg_elbo", "nll"] if len(likelihoods) > 1 else []
 
 
-def _card(path: Path, info: DatasetInfo) -> Picture:
-    by_class = f", some of each of its {len(info.classes)} classes" if info.classes else ""
-    alt = (
-        f"The data card of {info.title}: the mean training image, pixel mean and standard deviation, sample images"
-        f"{by_class}, and the number of images in each split."
-    )
-    return picture(path, alt, "What the models learned from.")
+def _rung(described: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
+    story = tell(described, folder)
+    return rung_section(described, story, picture(figure, story.alt) if described["metrics"] else None)
 
 
-def _overview(path: Path) -> Picture | None:
-    caption, alt = SHARED["comparison"]
-    return picture(path, alt, caption) if path.exists() else None
-
-
-def _planes(params: Params, prepared: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:
-    """Return the planes of the models of two dimensions, and the names of those for which the page has no room."""
-    labels, shown, left_out, used = prepared.split("test").labels, [], [], 0
-    for name in (name for name, entry in params.models.items() if entry.latent == 2):
-        model = load_trained(models / name).model
-        used += count_weights(model)
-        if used > MOST_WEIGHTS:
-            used -= count_weights(model)
-            left_out.append(name)
-            continue
-        codes = read_codes(evaluation / name, (prepared.info.counts["test"], 2))
-        shown.append(plane(name, model, codes, labels, prepared.info.classes))
-    return shown, left_out
-
-
-def _rung(folder: Path, described: Mapping[str, Any]) -> RungSection:
-    figure = folder / "figure.png"
-    return rung_section(described, picture(figure, described["alt"]) if figure.exists() else None)
-
-
-def _usage(params: Params, descriptions: Described) -> str:
-    """Return a few lines of Python for one of the models, a VAE if there is one."""
-    name = next((name for name, entry in params.models.items() if isinstance(entry, Vae)), next(iter(params.models)))
-    channels, height, width = descriptions[name]["shape"]
-    samples = isinstance(params.models[name], Vae)
+def _usage(params: Params, descriptions: Described) -> Usage:
+    """Return one of the models, one that draws from a posterior if there is one."""
+    with_posterior = [name for name, entry in params.models.items() if KINDS[entry.kind].has_posterior]
+    name = next(iter([*with_posterior, *params.models]))
     source = f"models/{name}"
     if tracking.server_address() and (aliases := best_models(params, descriptions)):  # no folder of the reader's
-        alias = "best-vae" if samples else next(iter(aliases))
+        alias = "best-vae" if with_posterior else next(iter(aliases))
         source = f"models:/{tracking.registered_name(descriptions[name])}@{alias}"
-    lines = [
-        *(["import torch"] if samples else []),
-        "from autoencoders import load_model",
-        "",
-        f'model = load_model("{source}")',
-        f"# images: float32 (N, {channels}, {height}, {width}) in [0, 1], a tensor or an array",
-        "z = model.encode(images)",
-        "redrawn = model.decode(z)",
-    ]
-    if samples:
-        lines.append("new = model.sample(64, torch.Generator().manual_seed(0))")
-    return "\n".join(lines)
+    return Usage(source, descriptions[name]["shape"], samples=bool(with_posterior))

@@ -9,11 +9,14 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from shutil import copy
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.ladder.record import GROUPS, read_rung
+from autoencoders.ladder.stories import tell
 from autoencoders.model_folder.history import read_history
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
@@ -100,6 +103,12 @@ def log_files(client: "MlflowClient", run_id: str, files: Iterable[Path], folder
         client.log_artifact(run_id, str(file), folder)
 
 
+def log_files_as(client: "MlflowClient", run_id: str, files: Mapping[str, Path], folder: str) -> None:
+    """Log files under the names given into an artifact folder of the run."""
+    with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:  # a process that goes removes it, too
+        log_files(client, run_id, [Path(copy(path, f"{scratch}/{name}")) for name, path in files.items()], folder)
+
+
 def log_training(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> None:
     """Log what the training left in `folder`: its whole history, and the validation results of the weights kept."""
     log_history(client, run_id, read_history(folder))
@@ -124,8 +133,13 @@ def rung_id(folder: Path) -> str:
     return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
 
 
-def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | None, parent: str | None) -> None:
-    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or to one below `parent`."""
+def log_rung(
+    client: "MlflowClient", folder: Path, figure: Path, experiment: str, own: str | None, parent: str | None
+) -> None:
+    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or to one below `parent`.
+
+    `figure`: the PNG that shows it, if there is one.
+    """
     rung = read_rung(folder)
     ended = int(1000 * rung["ended"])
     tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
@@ -143,7 +157,9 @@ def log_rung(client: "MlflowClient", folder: Path, experiment: str, own: str | N
     log_metrics(client, run_id, {**rung["metrics"], "seconds": rung["seconds"]})
     if (folder / "series.csv").exists():
         _log_curves(client, run_id, folder / "series.csv", ended)
-    log_files(client, run_id, sorted(folder.iterdir()), "ladder")
+    files = {"rung.json": folder / "rung.json", "series.csv": folder / "series.csv", "figure.png": figure}
+    log_files_as(client, run_id, {name: file for name, file in files.items() if file.exists()}, "ladder")
+    client.log_text(run_id, tell(rung, folder).markdown, "ladder/story.md")
     if run_id != own:
         client.set_terminated(run_id, "FINISHED", ended)
 

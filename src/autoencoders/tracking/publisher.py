@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from shutil import copy
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -181,18 +180,19 @@ class RunPublisher(Recorder):
 
         def action(client: "MlflowClient") -> None:
             run_id = run_of(client, model, self._experiment)
-            with TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # a process that stops removes it, too
-                files = [Path(copy(path, f"{folder}/{name}")) for name, path in figures.items()]
-                content.log_files(client, run_id, files, "figures")
+            content.log_files_as(client, run_id, figures, "figures")
 
         return self.attempt(action)
 
-    def log_rung(self, folder: Path, *, own: bool = False) -> "Future[Any]":
-        """Record the rung in `folder`: in the run that has it, with `own` the injected run, or a new one."""
+    def log_rung(self, folder: Path, figure: Path, *, own: bool = False) -> "Future[Any]":
+        """Record the rung in `folder`, and its PNG `figure` if there is one.
+
+        In the run that has it, with `own` the injected run, or a new one.
+        """
 
         def action(client: "MlflowClient") -> None:
             parent = None if own else parent_run(client, self._experiment, task_name())
-            content.log_rung(client, folder, self._experiment, store.injected_run() if own else None, parent)
+            content.log_rung(client, folder, figure, self._experiment, store.injected_run() if own else None, parent)
 
         return self.attempt(action)
 
@@ -257,8 +257,12 @@ class RunPublisher(Recorder):
 def log_own_rung(experiment: str, folder: Path) -> None:
     """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
     if store.launched_alone():
-        with RunPublisher(experiment) as runs:
-            runs.log_rung(folder, own=True)
+        from autoencoders.ladder.figures import draw_rung
+
+        with TemporaryDirectory() as scratch, RunPublisher(experiment) as runs:
+            figure = Path(scratch) / "figure.png"
+            draw_rung(folder, figure)
+            runs.log_rung(folder, figure, own=True)
 
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:

@@ -1,6 +1,7 @@
 """What the weight β of a VAE's KL changes: rate and distortion, active units, KL per dimension, images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,28 +13,20 @@ from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.labels import spread
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
 
-LEAST_KL = 1e-3
+MIN_KL = 1e-3
 """Nats below which a dimension's KL is drawn as this much: the scale is logarithmic."""
-LEAST_GAP = 0.1
+MIN_GAP = 0.1
 """From one named β to the next, as a share of the axis."""
 
 
 @styled
-def beta_sweep(
-    betas: Array,
-    recon: Array,
-    kl: Array,
-    mse: Array,
-    active_units: Array,
-    originals: Array,
-    reconstructions: Array,
-    samples: Array,
-) -> Figure:
+def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
     """Draw a sweep over `betas` (b,), ascending.
 
     `recon` (b,) in nats per image; `kl` (b, k) in nats, by dimension; `mse` (b,) per pixel; `active_units` (b,);
     `originals` (n, C, H, W), `reconstructions` and `samples` (b, n, C, H, W): images, floats in [0, 1] or uint8.
     """
+    betas, kl, mse, originals = (arrays[name] for name in ("betas", "kl", "mse", "originals"))
     names = [f"β = {beta:g}" for beta in betas]
     _, _, height, width = originals.shape
     row = min(0.42 * height / width, 1.2)  # inches
@@ -41,17 +34,18 @@ def beta_sweep(
     figure = new_figure(9, 6.4 + table, "The weight β of the KL: what is told, and what is forgotten")
     (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[5.8, table])
     panels = above.subplots(2, 2)
-    _rate_distortion(panels[0, 0], kl.sum(axis=1), recon, names)
+    _rate_distortion(panels[0, 0], kl.sum(axis=1), arrays["recon"], names)
     _kl_map(panels[0, 1], names, kl)
-    _against(panels[1, 0], betas, active_units, "Active units", f"dimensions in use, of {kl.shape[1]}", "s", PALETTE[4])
+    units = f"dimensions in use, of {kl.shape[1]}"
+    _against(panels[1, 0], betas, arrays["active_units"], "Active units", units, "s", PALETTE[4])
     panels[1, 0].set_ylim(-0.04 * kl.shape[1], 1.08 * kl.shape[1])
     panels[1, 0].yaxis.set_major_locator(MaxNLocator(integer=True))
     _against(panels[1, 1], betas, mse, "Test error", "test MSE per pixel", "o", PALETTE[0])
     panels[1, 1].set_ylim(0, 1.15 * float(mse.max()))
     left, right = below.subplots(1, 2)
     blank = np.ones(originals.shape)
-    image_table(left, [("test images", "", originals), *_rows(names, reconstructions)])
-    image_table(right, [("", "", blank), *_rows(names, samples)])
+    image_table(left, [("test images", "", originals), *_rows(names, arrays["reconstructions"])])
+    image_table(right, [("", "", blank), *_rows(names, arrays["samples"])])
     left.set_title("Reconstructions")
     right.set_title("Decoded draws from N(0, I)")
     return figure
@@ -83,9 +77,9 @@ def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence
 def _kl_map(axes: Axes, names: Sequence[str], kl: Array) -> None:
     """A row for each β, its dimensions sorted by KL: the dark ones have collapsed to N(0, 1)."""
     ordered = -np.sort(-kl, axis=1)
-    top = max(float(ordered.max()), 10 * LEAST_KL)
+    top = max(float(ordered.max()), 10 * MIN_KL)
     image = axes.imshow(
-        np.maximum(ordered, LEAST_KL), aspect="auto", cmap="cividis", norm=LogNorm(LEAST_KL, top),
+        np.maximum(ordered, MIN_KL), aspect="auto", cmap="cividis", norm=LogNorm(MIN_KL, top),
         extent=(0.5, kl.shape[1] + 0.5, len(names) - 0.5, -0.5), interpolation="nearest",
     )  # fmt: skip
     axes.set_yticks(range(len(names)), names)
@@ -101,7 +95,7 @@ def _apart(betas: Array) -> list[float]:
     """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be named."""
     kept = [float(betas[0])]
     for beta in betas[1:]:
-        if np.log(beta / kept[-1]) >= LEAST_GAP * np.log(betas[-1] / betas[0]):
+        if np.log(beta / kept[-1]) >= MIN_GAP * np.log(betas[-1] / betas[0]):
             kept.append(float(beta))
     return kept
 

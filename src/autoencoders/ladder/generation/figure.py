@@ -1,6 +1,7 @@
 """What an autoencoder and a VAE invent, and how far their codes lie from N(0, I)."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ from autoencoders.plots.style import (
     subscripted,
     tiled,
 )
+from autoencoders.text import format_number
 
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
 NORMAL_90 = 1.645
@@ -28,11 +30,25 @@ NORMAL_90 = 1.645
 NAMED = 20  # up to as many dimensions carry their names
 
 
+def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
+    """Draw test images beside what the two models invent, and below them where their codes lie."""
+    ae, vae, floor = facts["autoencoder"], facts["vae"], format_number(facts["frechet_floor"])
+    drawn_from = (
+        (ae["name"], "N(0, I)", ae["frechet_prior"], "autoencoder/prior"),
+        (vae["name"], "N(0, I)", vae["frechet_prior"], "vae/prior"),
+        (ae["name"], "a mixture", ae["frechet_mixture"], "autoencoder/mixture"),
+    )
+    panels = [("test images", f"floor of the distance {floor}", arrays["real"])]
+    for name, source, distance, images in drawn_from:
+        panels.append((f"{name}, z from {source}", f"Fréchet distance {format_number(distance)}", arrays[images]))
+    return panels_and_codes(panels, {ae["name"]: arrays["autoencoder/codes"], vae["name"]: arrays["vae/codes"]})
+
+
 @styled
-def generation(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, tuple[Array, Array, Array]]) -> Figure:
+def panels_and_codes(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, Array]) -> Figure:
     """Draw panels of (name, detail, images (n, C, H, W)) side by side, and below them where models' codes lie.
 
-    `codes`: model → (mean, low, high), each (k,), `low` to `high` holding the middle 90 % of a dimension's codes.
+    `codes`: model → mean, low and high (3, k), `low` to `high` holding the middle 90 % of a dimension's codes.
     """
     _, _, height, width = panels[0][2].shape
     panel = min(PANEL * height / width, 2 * PANEL)
@@ -66,7 +82,7 @@ def generation(panels: Sequence[tuple[str, str, Array]], codes: Mapping[str, tup
     return figure
 
 
-def _codes(panels: Sequence[Axes], codes: Mapping[str, tuple[Array, Array, Array]]) -> None:
+def _codes(panels: Sequence[Axes], codes: Mapping[str, Array]) -> None:
     for axes, (name, (mean, low, high)) in zip(panels, codes.items(), strict=True):
         dimension = np.arange(1, len(mean) + 1)
         axes.axhspan(-NORMAL_90, NORMAL_90, color=RULE, linewidth=0, zorder=0)

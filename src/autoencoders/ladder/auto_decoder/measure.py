@@ -1,21 +1,57 @@
 """Rung 3: a vector of real numbers for every image, drawn at random and kept, or learned with the decoder."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoders.errors import UserError
 from autoencoders.ladder.memory import Memory, errors, learn, new_decoder, recall
+from autoencoders.ladder.record import Result, Series
+from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
+    from autoencoders.ladder.run import Inputs
     from autoencoders.params import AutoDecoderRung
 
 BLOCK = 1024
 """Vectors whose distances to all others are held at once."""
+N_IMAGES_SHOWN = 12
+
+
+def measure(inputs: "Inputs") -> Result:
+    """Draw the first training images from random and from learned vectors."""
+    ladder = inputs.params.ladder
+    settings = ladder.auto_decoder
+    images = np.array(inputs.data.split("train").images[: settings.images])
+    if len(images) < 2:
+        raise UserError(
+            f"auto-decoder compares images with each other: {inputs.data.root} holds {len(images)} for training."
+        )
+    steps = 2 * settings.epochs * -(-len(images) // settings.batch_size)
+    with progress(total=steps, desc="auto-decoder", unit="step", delay=1, mininterval=0.5) as bar:
+        stored = {
+            name: store_images(
+                images, settings, learned=name == "learned", seed=ladder.seed, device=inputs.device, on_step=bar.update
+            )
+            for name in ("random", "learned")
+        }
+    facts = story_facts(len(images), stored)
+    metrics = {"ratio": facts["ratio"]}
+    for name, vectors in stored.items():
+        metrics |= {f"{name}/mse": vectors.mse, f"{name}/psnr": vectors.psnr, f"{name}/neighbours": vectors.likeness}
+    return Result(
+        summary=", ".join(f"{name} vectors MSE {vectors.mse:.4g}" for name, vectors in stored.items()),
+        params={"seed": ladder.seed, **settings.model_dump()},
+        metrics=metrics,
+        facts=facts,
+        series=_series(stored),
+        arrays=figure_arrays(images, stored),
+    )
 
 
 @dataclass(frozen=True)
@@ -98,3 +134,35 @@ def _epoch_means(losses: Tensor, count: int, size: int) -> NDArray[np.float64]:
     """Turn the batches' means into means over the images of each epoch."""
     sizes = torch.tensor([len(batch) for batch in torch.arange(count).split(size)])
     return (losses.reshape(-1, len(sizes)) @ sizes.double() / count).numpy()
+
+
+def story_facts(images: int, stored: Mapping[str, Vectors]) -> dict[str, Any]:
+    """Return what the story and the figure need; `ratio`: how much larger the error is with random vectors."""
+    return {
+        "images": images,
+        "ratio": stored["random"].mse / max(stored["learned"].mse, 1e-10),
+        **{
+            name: {"mse": vectors.mse, "psnr": vectors.psnr, "likeness": vectors.likeness}
+            for name, vectors in stored.items()
+        },
+    }
+
+
+def _series(stored: Mapping[str, Vectors]) -> Series:
+    epochs = range(len(stored["random"].curve))
+    return [
+        {"epoch": epoch + 1, **{f"{name}/mse": vectors.curve[epoch] for name, vectors in stored.items()}}
+        for epoch in epochs
+    ]
+
+
+def figure_arrays(images: NDArray[np.uint8], stored: Mapping[str, Vectors]) -> dict[str, NDArray[Any]]:
+    """Return the first originals, and by kind of vectors: curve, redrawn images, and the images of nearest vectors."""
+    arrays: dict[str, NDArray[Any]] = {"originals": images[:N_IMAGES_SHOWN]}
+    for name, vectors in stored.items():
+        arrays |= {
+            f"{name}/curve": vectors.curve,
+            f"{name}/recalled": vectors.recalled[:N_IMAGES_SHOWN],
+            f"{name}/nearest": images[vectors.nearest[:N_IMAGES_SHOWN]],
+        }
+    return arrays

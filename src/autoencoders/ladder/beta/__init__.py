@@ -1,0 +1,1 @@
+"""Rung 6: a VAE for each weight of the KL."""

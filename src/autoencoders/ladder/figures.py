@@ -1,0 +1,32 @@
+"""Drawing a rung's figure: by `figure.py` in the rung's folder, from the facts and arrays that were stored."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from autoencoders.ladder.record import Arrays, damaged, read_arrays, read_rung
+from autoencoders.plots.style import save
+
+
+def read_drawable(folder: Path) -> tuple[dict[str, Any], Arrays] | None:
+    """Return what the rung in `folder` is drawn from, `rung.json` and arrays; None where it measured nothing.
+
+    Raises `UserError` where the folder holds no rung, or a damaged one.
+    """
+    described = read_rung(folder)
+    return (described, read_arrays(folder)) if described["metrics"] else None
+
+
+def draw_rung(folder: Path, file: Path) -> bool:
+    """Draw the rung in `folder` as the PNG `file`; return whether there was anything to draw."""
+    drawable = read_drawable(folder)
+    if drawable is None:
+        return False
+    described, arrays = drawable
+    module = import_module(f"autoencoders.ladder.{described['name'].replace('-', '_')}.figure")
+    try:
+        figure = module.draw(described["facts"], arrays)
+    except (LookupError, TypeError, ValueError) as error:
+        raise damaged(folder / "arrays.npz", f"{type(error).__name__}: {error}") from error
+    save(figure, file)
+    return True

@@ -1,0 +1,1 @@
+"""Rung 4: a linear autoencoder beside PCA."""

@@ -1,0 +1,1 @@
+"""Rung 2: several images in one network."""

@@ -1,0 +1,1 @@
+"""Rung 1: one image in the weights."""

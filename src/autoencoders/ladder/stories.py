@@ -1,0 +1,73 @@
+"""Telling a rung's story: the template `story.md` in the rung's folder, with the numbers that were measured.
+
+A story is Markdown: a title, the claim in italics, paragraphs, and the figure with its alternative text.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
+
+from autoencoders.ladder.record import damaged
+from autoencoders.text import format_bytes, format_change, format_decimal, format_number
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a rung's template says of what was measured."""
+
+    markdown: str
+    title: str
+    claim: str
+    """What is put to the test, one sentence."""
+    paragraphs: Sequence[str]
+    """What was done and what came out."""
+    alt: str
+    """What the figure shows, for those who cannot see it; empty where there is none."""
+
+
+def tell(described: Mapping[str, Any], folder: Path) -> Story:
+    """Return the story of the rung that `read_rung` read from `folder`.
+
+    Raises `UserError` where `rung.json` lacks what the story needs.
+    """
+    template = _environment().get_template(f"{described['name'].replace('-', '_')}/story.md")
+    try:
+        text = template.render(described["facts"], metrics=described["metrics"], params=described["params"])
+    except (UndefinedError, TypeError, ValueError, ArithmeticError) as error:
+        raise damaged(folder / "rung.json", str(error)) from error
+    blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
+    title, claim, *paragraphs = blocks
+    figures = [block for block in paragraphs if block.startswith("![")]
+    return Story(
+        "\n\n".join(blocks) + "\n",
+        title.removeprefix("# "),
+        claim.strip("*"),
+        [block for block in paragraphs if block not in figures],
+        figures[0].removeprefix("![").rpartition("](")[0] if figures else "",
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("autoencoders.ladder", ""), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "bytes": format_bytes,
+        "change": format_change,
+        "decimal": format_decimal,
+        "number": format_number,
+        "count": "{:,}".format,
+        "fixed": lambda value, digits: f"{value:.{digits}f}",
+    }
+    environment.globals["separator"] = _separator
+    return environment
+
+
+def _separator(loop: Any) -> str:
+    """Return what stands before an item of ``a, b and c``."""
+    return "" if loop.first else " and " if loop.last else ", "
