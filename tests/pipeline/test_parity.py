@@ -55,7 +55,7 @@ def parts_in_dvc(stage: str) -> set[str]:
     """The sections of params.yaml that a stage depends on, or parts of them."""
     if stage == "ladder":
         return {part.split(".")[0] for rungs in LADDER for part in DVC[rungs]["do"]["params"]}
-    return {part.split(".")[0] for part in DVC[stage]["params"]}
+    return {part.split(".")[0] for part in DVC[stage].get("params", [])}
 
 
 def argument_of(stage: str, part: str) -> str:
