@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from autoencoders.runtime.process import exit_code  # isort: skip  # before torch: it says how threads wait
+import torch_threads  # noqa: F401  # isort: skip  # before torch
+from autoencoders.runtime.process import exit_code  # isort: skip
 
 import pandas as pd
 import torch

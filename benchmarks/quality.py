@@ -11,7 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from autoencoders.runtime.process import exit_code  # isort: skip  # before torch: it says how threads wait
+import torch_threads  # noqa: F401  # isort: skip  # before torch
+from autoencoders.runtime.process import exit_code  # isort: skip
 
 import pandas as pd
 from common import Images, command_line, load_images, measure, out_file, read_csv, some_of, write_csv

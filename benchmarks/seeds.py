@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from autoencoders.runtime.process import exit_code  # isort: skip  # before torch: it says how threads wait
+import torch_threads  # noqa: F401  # isort: skip  # before torch
+from autoencoders.runtime.process import exit_code  # isort: skip
 
 import numpy as np
 import pandas as pd

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from autoencoders.runtime.process import exit_code  # noqa: F401  # isort: skip  # before torch: how threads wait
+import torch_threads  # noqa: F401  # isort: skip  # before torch
 
 import numpy as np
 from common import CACHE, CPU, ROOT, fit_network, train_settings

@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from autoencoders.runtime.process import exit_code  # noqa: F401  # isort: skip  # before torch: how threads wait
+import torch_threads  # noqa: F401  # isort: skip  # before torch
 
 import numpy as np
 import torch

@@ -18,6 +18,7 @@ from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.pyfunc import BATCH, OUTPUTS, Reconstructor
 from autoencoders.stages.publish import publish
+from autoencoders.tracking import registry
 from autoencoders.tracking.registry import save_pyfunc, write_code
 
 IMAGES = np.random.default_rng(0).random((5, 1, 8, 8), dtype=np.float32)
@@ -135,7 +136,7 @@ def of_another_version(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     package = Path(shutil.copytree(Path(autoencoders.__file__).parent, folder / "autoencoders"))
     served = package / "pyfunc.py"
     served.write_text(served.read_text().replace("return made.numpy()", "return 1 - made.numpy()"))
-    monkeypatch.setattr(autoencoders, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(registry, "PACKAGE", package)
 
 
 ORDERS = """

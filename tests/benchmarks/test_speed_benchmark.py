@@ -41,7 +41,7 @@ def test_a_script_gets_its_options_its_threads_and_how_they_wait(
     monkeypatch.setattr(speed, "BENCHMARKS", tmp_path)
     (tmp_path / "peers").mkdir()
     (tmp_path / folder / "script.py").write_text(
-        ("" if folder else "import autoencoders.runtime.process\n")
+        ("" if folder else "from autoencoders.runtime.process import configure_threads; configure_threads()\n")
         + "import json, os, sys\n"
         + "threads = os.environ['OMP_NUM_THREADS'] + ' ' + os.environ.get('GOMP_SPINCOUNT', \"torch's\")\n"
         + "print('chatter')\n"

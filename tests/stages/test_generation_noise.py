@@ -10,7 +10,7 @@ import torch
 from autoencoders.data.prepared import PreparedData
 from autoencoders.model_folder import load_trained
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.generation import generation
+from autoencoders.stages.ladder import ladder
 
 SEED = 7
 METRICS = {
@@ -28,7 +28,7 @@ def test_the_spread_is_of_the_test_codes_and_a_vae_s_codes_are_draws(
         (tmp_path / "evaluation" / model / "metrics.json").write_text(json.dumps(METRICS))
     settings = parse_params(params.model_dump() | {"evaluate": {"seed": SEED, "mixture_components": 2}})
     out = tmp_path / "generation"
-    generation(settings, data=prepared, models=trained, evaluation=tmp_path / "evaluation", out=out)
+    ladder(settings, "generation", data=prepared, models=trained, evaluation=tmp_path / "evaluation", out=out)
 
     x = torch.from_numpy(np.array(PreparedData(prepared).split("test").images)).float() / 255
     network = load_trained(trained / name).model

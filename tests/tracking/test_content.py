@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Result, read_rung, save_rung
+from autoencoders.stages.publish import rung_result
 from autoencoders.tracking import RunPublisher
 
 from tracked import histories, run_in  # isort: skip
@@ -60,7 +61,7 @@ def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladde
     """Log the rung twice; returns the id of its only run."""
     for _ in range(2):
         with RunPublisher("pictures") as runs:
-            runs.log_rung(folder, figure(folder))
+            runs.log_rung(rung_result(folder, figure(folder)))
     found = client.get_experiment_by_name(experiment)
     assert found is not None
     [run] = client.search_runs([found.experiment_id])

@@ -1,7 +1,8 @@
 """What a rung leaves behind: a folder with its numbers, and with the arrays that its figure shows.
 
 rung.json     name, parameters, metrics, facts of the story, data set, hardware, duration and end (in seconds), tags
-series.csv    one row a measurement; where it has a column `step` or `epoch`, curves of what `GROUPS` tell apart
+series.csv    one row a measurement; where it has a column `step` or `epoch`, curves: one for each value of `target`,
+              `weights` or `images`
 arrays.npz    images and curves for the figure
 
 A rung that has nothing to measure, as its story then says, has the first alone, without metrics.
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 """In the order of the story. A rung's section of params.yaml and its folder here have `_` in place of `-`."""
-GROUPS = ("target", "weights", "images")
-"""Columns of series.csv that say whose curve a row belongs to."""
 FORMAT = 3
 CONTENTS = ("rung.json", "series.csv", "arrays.npz", "figure.png")  # the last until format 2
 Arrays = Mapping[str, NDArray[Any]]

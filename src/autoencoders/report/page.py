@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.errors import without_password
-from autoencoders.ladder.stories import Story
 from autoencoders.params import Params
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
@@ -21,6 +20,9 @@ from autoencoders.report.planes import HUES, Plane
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
 from autoencoders.text import format_number, keep_units_together
+
+if TYPE_CHECKING:
+    from autoencoders.ladder.stories import Story
 
 EXAMPLE = """\
 models:
@@ -109,7 +111,7 @@ def render(page: Page) -> str:
     )
 
 
-def rung_section(described: Mapping[str, Any], story: Story, picture: Picture | None) -> RungSection:
+def rung_section(described: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
     """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
     metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in described["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))

@@ -9,6 +9,7 @@ from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
+from autoencoders.ladder.stories import tell
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import KINDS, Params
@@ -36,7 +37,7 @@ def publish(
             record_results(runs, name, models, evaluation, figures).result()
             _confirm(runs, name)
         for rung in rungs:
-            runs.log_rung(rung, figure_file(figures, rung.name)).result()
+            runs.log_rung(rung_result(rung, figure_file(figures, rung.name))).result()
             _confirm(runs, rung.name)
         if report.exists():
             runs.log_report(report).result()
@@ -71,6 +72,12 @@ def record_results(
         codes = evaluation / name / "codes" / "dimensions.csv"
         runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
     return runs.log_figures(models / name, _figures_of(name, figures))
+
+
+def rung_result(folder: Path, figure: Path) -> tracking.RungResult:
+    """Return the rung in `folder`, whose figure is `figure`, as it is recorded."""
+    record = read_rung(folder)
+    return tracking.RungResult(folder, record, tell(record, folder).markdown, figure)
 
 
 def _figures_of(name: str, folder: Path) -> dict[str, Path]:

@@ -23,7 +23,7 @@ from autoencoders.report.planes import legend, planes_of
 from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
-from autoencoders.stages.publish import best_models, record_results, register_best
+from autoencoders.stages.publish import best_models, record_results, register_best, rung_result
 
 Described = Mapping[str, dict[str, Any]]
 
@@ -85,7 +85,7 @@ def report(
             runs.complete_model(models / name)
             record_results(runs, name, models, evaluation, figures)
         for name in rungs:
-            runs.log_rung(ladder / name, figure_file(figures, name))
+            runs.log_rung(rung_result(ladder / name, figure_file(figures, name)))
         runs.name_models([models / name for name in params.models])
         runs.log_report(out)
         register_best(runs, params, models)

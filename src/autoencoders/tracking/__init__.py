@@ -16,8 +16,9 @@ exception are system metrics, which no folder keeps.
 """
 
 from autoencoders.tracking.client import connect, require_server, server_address, tracking_uri
+from autoencoders.tracking.content import RungResult
 from autoencoders.tracking.lineage import run_context
-from autoencoders.tracking.publisher import ModelRun, RunPublisher, log_own_rung
+from autoencoders.tracking.publisher import ModelRun, RunPublisher
 from autoencoders.tracking.recorder import Recorder
 from autoencoders.tracking.registry import registered_name
 from autoencoders.tracking.store import injected_run, launched_alone, require_store
@@ -26,10 +27,10 @@ __all__ = [
     "ModelRun",
     "Recorder",
     "RunPublisher",
+    "RungResult",
     "connect",
     "injected_run",
     "launched_alone",
-    "log_own_rung",
     "registered_name",
     "require_server",
     "require_store",

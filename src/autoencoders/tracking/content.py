@@ -11,12 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
-from autoencoders.ladder.record import GROUPS, read_rung
-from autoencoders.ladder.stories import tell
 from autoencoders.model_folder.history import read_history
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 EpochMetrics = Mapping[str, float]
+CURVE_NAMES = ("target", "weights", "images")
+"""Columns of a rung's series.csv that say whose curve a row belongs to."""
 MAX_SERIES_BYTES = 64 * 2**20
 MAX_REPORT_BYTES = 2**30
 REPORT = "autoencoders.report_sha256"
@@ -133,14 +133,21 @@ def rung_id(folder: Path) -> str:
     return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
 
 
-def log_rung(
-    client: "MlflowClient", folder: Path, figure: Path, experiment: str, own: str | None, parent: str | None
-) -> None:
-    """Log the rung in `folder` once: to the run `own` that a launcher made for its stage, or to one below `parent`.
+class RungResult(NamedTuple):
+    """What a rung of the ladder left, and how it is shown."""
 
-    `figure`: the PNG that shows it, if there is one.
-    """
-    rung = read_rung(folder)
+    folder: Path
+    record: Mapping[str, Any]
+    """What `rung.json` in `folder` holds."""
+    story: str
+    """In Markdown."""
+    figure: Path
+    """A PNG, if it exists."""
+
+
+def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: str | None, parent: str | None) -> None:
+    """Log a rung once: to the run `own` that a launcher made for its stage, or to one below `parent`."""
+    folder, rung = result.folder, result.record
     ended = int(1000 * rung["ended"])
     tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
     run_id = tagged(client, SOURCE_RUN, tags[SOURCE_RUN])
@@ -157,9 +164,9 @@ def log_rung(
     log_metrics(client, run_id, {**rung["metrics"], "seconds": rung["seconds"]})
     if (folder / "series.csv").exists():
         _log_curves(client, run_id, folder / "series.csv", ended)
-    files = {"rung.json": folder / "rung.json", "series.csv": folder / "series.csv", "figure.png": figure}
+    files = {"rung.json": folder / "rung.json", "series.csv": folder / "series.csv", "figure.png": result.figure}
     log_files_as(client, run_id, {name: file for name, file in files.items() if file.exists()}, "ladder")
-    client.log_text(run_id, tell(rung, folder).markdown, "ladder/story.md")
+    client.log_text(run_id, result.story, "ladder/story.md")
     if run_id != own:
         client.set_terminated(run_id, "FINISHED", ended)
 
@@ -177,11 +184,11 @@ def _log_curves(client: "MlflowClient", run_id: str, series: Path, at: int) -> N
         along = next((name for name in ("step", "epoch") if rows and name in rows[0]), None)
         metrics = []
         for row in rows if along else ():
-            group = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in GROUPS]
+            group = [value if key == "target" else f"{value} {key}" for key, value in row.items() if key in CURVE_NAMES]
             metrics += [
                 Metric("/".join([f"by_{along}", *group, key]), float(value), at, int(row[str(along)]))
                 for key, value in row.items()
-                if key not in GROUPS and key != along and value
+                if key not in CURVE_NAMES and key != along and value
             ]
     except (*DAMAGE, TypeError, csv.Error) as error:
         raise UserError(f"{series} is damaged ({reason(error)}). Run its rung's stage again.") from error

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -184,15 +183,12 @@ class RunPublisher(Recorder):
 
         return self.attempt(action)
 
-    def log_rung(self, folder: Path, figure: Path, *, own: bool = False) -> "Future[Any]":
-        """Record the rung in `folder`, and its PNG `figure` if there is one.
-
-        In the run that has it, with `own` the injected run, or a new one.
-        """
+    def log_rung(self, result: content.RungResult, *, own: bool = False) -> "Future[Any]":
+        """Record a rung: in the run that has it, with `own` in the injected run, or in a new one."""
 
         def action(client: "MlflowClient") -> None:
             parent = None if own else parent_run(client, self._experiment, task_name())
-            content.log_rung(client, folder, figure, self._experiment, store.injected_run() if own else None, parent)
+            content.log_rung(client, result, self._experiment, store.injected_run() if own else None, parent)
 
         return self.attempt(action)
 
@@ -252,17 +248,6 @@ class RunPublisher(Recorder):
             return registry.point_alias(client, name, alias, version, metric) == version
 
         return self.attempt(action)
-
-
-def log_own_rung(experiment: str, folder: Path) -> None:
-    """Record the rung in `folder` where a launcher made a run for just its stage; else `report` records it."""
-    if store.launched_alone():
-        from autoencoders.ladder.figures import draw_rung
-
-        with TemporaryDirectory() as scratch, RunPublisher(experiment) as runs:
-            figure = Path(scratch) / "figure.png"
-            draw_rung(folder, figure)
-            runs.log_rung(folder, figure, own=True)
 
 
 def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
