@@ -8,9 +8,10 @@ import torch
 
 import autoencoders
 from autoencoders import params
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
-from autoencoders.inference import BLOCK, TrainedModel, load_model
+from autoencoders.inference import TrainedModel, load_model
 from autoencoders.model_folder import LoadedModel, load_trained
 from autoencoders.models import PCA, VAE, build
 
@@ -81,7 +82,7 @@ def test_what_goes_in_is_left_as_it_is(vae: TrainedModel) -> None:
 
 
 def test_more_than_a_block_goes_through(vae: TrainedModel) -> None:
-    x = images(BLOCK + 3)
+    x = images(EVAL_BATCH + 3)
     torch.testing.assert_close(vae.encode(x)[-3:], vae.encode(x[-3:]))
     scores, last = vae.anomaly_scores(x), vae.anomaly_scores(x[-3:])
     assert scores.neg_elbo is not None

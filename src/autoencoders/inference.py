@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
@@ -27,8 +28,6 @@ from autoencoders.training.device import resolve_device
 Floats = Tensor | NDArray[Any]
 """A torch tensor on any device or a numpy array, of floats."""
 
-BLOCK = 1000
-"""Images or codes on the device at once."""
 NO_IMAGES_FROM_NOTHING = (
     "Only a VAE holds its codes to N(0, I), from which they can be drawn. Use a VAE, or decode draws from a "
     "distribution fitted to codes of images (docs/using-models.md)."
@@ -120,14 +119,14 @@ class TrainedModel:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` new images (n, C, H, W), decoded from draws from N(0, I): a VAE's only.
 
-        Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
+        Drawn `EVAL_BATCH` by `EVAL_BATCH`: the same images as several calls for as many each, with one generator.
         Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
         if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
             raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
-        counts = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+        counts = [min(EVAL_BATCH, n - start) for start in range(0, n, EVAL_BATCH)]
         draws = [torch.randn(count, self.latent, generator=generator, device=generator.device) for count in counts]
         return self.decode(torch.cat(draws))
 
@@ -153,7 +152,7 @@ class TrainedModel:
         if not _whole(count) or not 1 <= count <= len(among):
             raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count!r}.")
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
-        rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
+        rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(EVAL_BATCH)]
         found = [torch.topk(all_finite(row, "distances"), count, largest=False) for row in rows]
         return Neighbours(torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]))
 
@@ -161,7 +160,7 @@ class TrainedModel:
         """Return how unusual each image is: `mse` (N,) and, of a VAE, `neg_elbo` (N,)."""
         x = self._images(images)
         with torch.no_grad(), _full_precision(self.device):
-            parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(BLOCK)]
+            parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(EVAL_BATCH)]
         scores = concatenate(parts)
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
@@ -171,7 +170,7 @@ class TrainedModel:
 
     def _blockwise(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         with torch.no_grad(), _full_precision(self.device):
-            made = torch.cat([function(part.to(self.device)).cpu() for part in values.split(BLOCK)])
+            made = torch.cat([function(part.to(self.device)).cpu() for part in values.split(EVAL_BATCH)])
         if not made.isfinite().all():
             raise UserError(f"{self.name} gives NaN or infinity here: its weights, or the codes, are too large.")
         return made

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 
 from autoencoders.ladder.linear.measure import Fit, Fits, Nonlinear, PcaCurve, story_facts
-from autoencoders.ladder.stories import Story, tell
+from autoencoders.ladder.stories import Story, render_story
 
 ERRORS = [0.04, 0.033, 0.03, 0.028]
 """PCA's with 0 … 3 components, on the training images and on the test images."""
@@ -21,7 +21,9 @@ def curve(next_error: float = 0.028) -> PcaCurve:
 
 def story(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear | None = None, images: int = 1000) -> Story:
     facts = story_facts(fits, curve, nonlinear or {}, images)
-    return tell({"name": "linear", "facts": facts, "metrics": {"k-2/linear_mse": 0.03}, "params": {}}, Path("linear"))
+    return render_story(
+        {"name": "linear", "facts": facts, "metrics": {"k-2/linear_mse": 0.03}, "params": {}}, Path("linear")
+    )
 
 
 def errors_of(fits: Fits, curve: PcaCurve) -> str:

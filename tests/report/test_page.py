@@ -69,12 +69,12 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
 
 
 def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
-    described = {
+    record = {
         "name": "linear",
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
         "params": {"latents": [2, 16]},
     }  # fmt: skip
-    section = rung_section(described, Story("", "T", "C", ["One.", "Two."], ""), None)
+    section = rung_section(record, Story("", "T", "C", ["One.", "Two."], ""), None)
     assert section.columns == ["floor", "mse", "weights"]
     assert section.rows == {"": ["0.500", "–", "–"], "a/b": ["–", "0.0123", "12,345"], "c": ["–", "n/a", "–"]}
     html = render(make_page(rungs=[section]))

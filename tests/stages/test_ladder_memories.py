@@ -14,7 +14,7 @@ from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.one_hot import measure as second
 from autoencoders.ladder.one_image import measure as first
 from autoencoders.ladder.record import read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.params import Params, parse_params
 from autoencoders.stages.ladder import ladder
 
@@ -38,7 +38,7 @@ def rung_of(name: str, settings: Params, data: Path, folder: Path) -> dict[str, 
 
 
 def story_of(rung: dict[str, Any]) -> list[str]:
-    return list(tell(rung, Path(rung["name"])).paragraphs)
+    return list(render_story(rung, Path(rung["name"])).paragraphs)
 
 
 def test_one_image_stores_two_targets_in_networks_of_ascending_size(

@@ -14,7 +14,7 @@ from autoencoders.ladder.beta.measure import BetaResult, story_facts
 from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.generation.measure import comparable_pair
 from autoencoders.ladder.record import read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.params import Params, parse_params
 from autoencoders.stages.ladder import ladder
 
@@ -65,7 +65,7 @@ def beta(params: Params, *, data: Path, out: Path) -> None:
 
 
 def story_of(folder: Path) -> list[str]:
-    return list(tell(read_rung(folder), folder).paragraphs)
+    return list(render_story(read_rung(folder), folder).paragraphs)
 
 
 def colour_without_labels(root: Path) -> Path:
@@ -95,7 +95,7 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
     assert metrics["k-3/train_excess_percent"] > 1  # the third component is hardly more than noise
     assert "With 3 numbers it has not come within 0.1 % of PCA here" in story_of(out)[0]
     assert f"On the test images the error is {metrics['k-1/linear_mse']:.5f} (PCA " in story_of(out)[0]
-    assert tell(rung, out).title == "An autoencoder without bends, and PCA"
+    assert render_story(rung, out).title == "An autoencoder without bends, and PCA"
     assert rung["params"]["batch_size"] == 10
     assert rung["params"]["epochs"] == 200  # 1,200 steps, instead of the 30 epochs that params.yaml asks for at least
     assert "ae, with 2 numbers, has a test error of 0.00400" in story_of(out)[2]
@@ -243,11 +243,11 @@ def test_beta_measures_a_network_for_each_weight(settings: Params, prepared: Pat
 def collapse_of(*points: tuple[float, float, int]) -> str:
     """The last paragraph of the story for β, KL and active units of some networks of two dimensions."""
     results = {beta: BetaResult(100.0, np.array([kl, 0.0]), 0.02, units) for beta, kl, units in points}
-    described = {
+    record = {
         "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "epochs": 1},
         "facts": {"images": 40, "results": story_facts(results)},
     }  # fmt: skip
-    return tell(described, Path("beta")).paragraphs[-1]
+    return render_story(record, Path("beta")).paragraphs[-1]
 
 
 def test_the_story_of_beta_tells_whether_dimensions_collapsed() -> None:

@@ -18,7 +18,7 @@ from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 QUANTILE = 0.99
 """Share of ordinary images below a threshold: of a hundred such images, one is flagged all the same."""
-DRAWS = 4
+N_DRAWS = 4
 """Samples of z that the ELBO is averaged over."""
 
 
@@ -42,7 +42,7 @@ def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
     if logvar is None:
         return AnomalyScores(mse, None)
     all_finite(logvar, "codes")
-    noise = torch.randn(DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
+    noise = torch.randn(N_DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
     draws = [model.log_likelihood(x, reparameterise(mu, logvar, draw)) for draw in noise]
     return AnomalyScores(mse, kl_to_standard_normal(mu, logvar).sum(1) - torch.stack(draws).mean(0))
 

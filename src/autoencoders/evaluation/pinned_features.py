@@ -40,14 +40,14 @@ def load_features(folder: Path, device: torch.device, data: DatasetInfo) -> Pinn
     Raises `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
     """
     try:
-        described = json.loads((folder / DESCRIPTION).read_text())
-        extractor = extractor_from_config(described["extractor"])
+        description = json.loads((folder / DESCRIPTION).read_text())
+        extractor = extractor_from_config(description["extractor"])
         extractor.load_state_dict(load_file(folder / WEIGHTS))
         stored = np.load(folder / STATISTICS)
         reference = FeatureStatistics(stored["mean"], stored["cov"])
     except Exception as error:  # a missing or damaged file, each with an exception of its own
         raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
-    if described.get("content_hash") != data.content_hash:
-        by = "other data than is prepared now" if "content_hash" in described else "data that it does not name"
+    if description.get("content_hash") != data.content_hash:
+        by = "other data than is prepared now" if "content_hash" in description else "data that it does not name"
         raise UserError(f"{folder} was made from {by}. Run the `features` stage again.")
-    return PinnedFeatures(extractor.to(device), reference, described["images"], described["frechet_floor"])
+    return PinnedFeatures(extractor.to(device), reference, description["images"], description["frechet_floor"])

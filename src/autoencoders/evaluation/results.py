@@ -15,7 +15,7 @@ from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json,
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURED = ("mse", "frechet/prior", "frechet/floor")
+ALWAYS_MEASURED = ("mse", "frechet/prior", "frechet/floor")
 """What is measured of every model."""
 MAX_NUMBER = 3e38
 """About the largest float32: what is larger was not computed here."""

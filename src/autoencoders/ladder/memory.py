@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WEIGHT_BYTES = 4
 """Of a float32."""
-TOGETHER = 256
+DECODE_BATCH = 256
 """Images drawn at once when all are recalled."""
 
 
@@ -105,7 +105,7 @@ def learn(
 def recall(memory: Memory) -> Tensor:
     """Return all images (N, C, H, W) as `memory` draws them, on the CPU."""
     numbers = torch.arange(len(memory.vectors), device=memory.vectors.device)
-    return torch.cat([memory(some).cpu() for some in numbers.split(TOGETHER)])
+    return torch.cat([memory(some).cpu() for some in numbers.split(DECODE_BATCH)])
 
 
 def errors(images: "NDArray[np.uint8]", recalled: Tensor) -> dict[str, float]:

@@ -23,7 +23,7 @@ from pydantic import Field
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, check, open_file, read_json, reason
 from autoencoders.files.results import replaceable, result_folder, write_csv
-from autoencoders.model_folder.schema import Dataset, Name, Part, Side, Tags, Text, Value
+from autoencoders.model_folder.schema import Dataset, FileSection, Name, Side, Tags, Text, Value
 
 if TYPE_CHECKING:
     from autoencoders.data.prepared import DatasetInfo
@@ -55,7 +55,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e11)]
 """Since 1970, or how long something took."""
 
 
-class RungDescription(Part):
+class RungDescription(FileSection):
     """What `rung.json` holds."""
 
     name: Name
@@ -84,7 +84,7 @@ def save_rung(
 
     `tags`: where it ran, for its run in MLflow.
     """
-    described = {
+    record = {
         "format": FORMAT,
         "name": name,
         "params": result.params,
@@ -102,7 +102,7 @@ def save_rung(
             write_csv(draft / "series.csv", result.series)
         if result.arrays:
             np.savez(draft / "arrays.npz", **result.arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
-        text = json.dumps(described, indent=2, ensure_ascii=False)
+        text = json.dumps(record, indent=2, ensure_ascii=False)
         (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -121,10 +121,10 @@ def read_rung(folder: Path) -> dict[str, Any]:
     """Return what `rung.json` holds; raises `UserError` where the folder holds no rung, or a damaged one."""
     path = folder / "rung.json"
     try:
-        described = read_json(path)
-        if isinstance(described, dict) and described.get("format") == FORMAT:
-            check(RungDescription, described)
-            return described
+        record = read_json(path)
+        if isinstance(record, dict) and record.get("format") == FORMAT:
+            check(RungDescription, record)
+            return record
     except DAMAGE as error:
         raise damaged(path, reason(error)) from error
     raise UserError(f"{path} is not of format {FORMAT}. `dvc repro` makes it anew, as does {_command(folder.name)}.")

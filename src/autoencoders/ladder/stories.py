@@ -29,14 +29,14 @@ class Story:
     """What the figure shows, for those who cannot see it; empty where there is none."""
 
 
-def tell(described: Mapping[str, Any], folder: Path) -> Story:
+def render_story(record: Mapping[str, Any], folder: Path) -> Story:
     """Return the story of the rung that `read_rung` read from `folder`.
 
     Raises `UserError` where `rung.json` lacks what the story needs.
     """
-    template = _environment().get_template(f"{described['name'].replace('-', '_')}/story.md")
+    template = _environment().get_template(f"{record['name'].replace('-', '_')}/story.md")
     try:
-        text = template.render(described["facts"], metrics=described["metrics"], params=described["params"])
+        text = template.render(record["facts"], metrics=record["metrics"], params=record["params"])
     except (UndefinedError, TypeError, ValueError, ArithmeticError) as error:
         raise damaged(folder / "rung.json", str(error)) from error
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]

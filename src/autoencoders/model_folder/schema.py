@@ -35,20 +35,20 @@ Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible
 """Of a run in MLflow."""
 
 
-class Part(BaseModel):
+class FileSection(BaseModel):
     """A part of a file that may hold further keys: those of a later version."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
-class Dataset(Part):
+class Dataset(FileSection):
     """Which images the model learned from."""
 
     name: Name
     content_hash: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 
 
-class Anomaly(Part):
+class Anomaly(FileSection):
     """The thresholds of scores."""
 
     quantile: Annotated[float, Field(gt=0, lt=1)]
@@ -56,7 +56,7 @@ class Anomaly(Part):
     neg_elbo: Value | None = None
 
 
-class Description(Part):
+class Description(FileSection):
     """What `model.json` holds."""
 
     name: Name
@@ -86,7 +86,7 @@ class Description(Part):
         return self
 
 
-class Reference(Part):
+class Reference(FileSection):
     """What `run.json` holds: the MLflow run that recorded the training, and its tags."""
 
     run_id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-EXACT_UP_TO = 4096
+MAX_EXACT_SIZE = 4096
 """Values an image up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
 CHUNK_BYTES = 64 * 2**20
 """Of the float64 images in memory at once during the iteration."""
@@ -55,7 +55,7 @@ class PCA(Model):
     def fit(self, images: "NDArray[np.uint8]", chunk: int = 4096) -> None:
         """Set mean and components from uint8 `images` (N, C, H, W), in float64, at most `chunk` images at a time."""
         flat = images.reshape(len(images), -1)
-        decompose = _exact if flat.shape[1] <= EXACT_UP_TO else _iterated
+        decompose = _exact if flat.shape[1] <= MAX_EXACT_SIZE else _iterated
         mean, vectors = decompose(flat, self.latent, chunk)
         # An eigenvector's sign is arbitrary: make its largest entry positive, so that equal data give equal weights.
         vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(self.latent)])

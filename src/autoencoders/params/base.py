@@ -12,7 +12,7 @@ BatchSize = Annotated[Count, Field(le=1_000_000)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 Rate = Annotated[Number, Field(gt=0, le=1)]
 """A learning rate."""
-Widths = Annotated[list[Annotated[Count, Field(le=65_536)]], Field(min_length=1, max_length=8)]
+PositiveInts = Annotated[list[Annotated[Count, Field(le=65_536)]], Field(min_length=1, max_length=8)]
 """Of layers: units or channels."""
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-DEEPEST = 100
+MAX_DEPTH = 100
 """Sections within sections; the library's C code has no bound, and ends the process some ten thousand further down."""
 
 
@@ -21,8 +21,8 @@ def read_yaml(text: str) -> Any:
         for event in reader.parse(text):
             depth += type(event).__name__.endswith(("SequenceStartEvent", "MappingStartEvent"))
             depth -= type(event).__name__.endswith(("SequenceEndEvent", "MappingEndEvent"))
-            if depth > DEEPEST:
-                raise YamlError(f"sections within sections, more than {DEEPEST} deep")
+            if depth > MAX_DEPTH:
+                raise YamlError(f"sections within sections, more than {MAX_DEPTH} deep")
         return reader.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

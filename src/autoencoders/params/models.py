@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Widths
+from autoencoders.params.base import BatchSize, Count, Number, PositiveInts, Rate, Section
 
 if TYPE_CHECKING:
     from autoencoders.params.sections import Train
@@ -66,9 +66,9 @@ class Network(ModelParams):
     trained_in_epochs: ClassVar[bool] = True
 
     arch: Literal["mlp", "conv"] = "mlp"
-    hidden: Widths = Field(default_factory=_default_hidden)
+    hidden: PositiveInts = Field(default_factory=_default_hidden)
     """Widths (mlp) or channels (conv) of the encoder."""
-    decoder_hidden: Widths | None = None
+    decoder_hidden: PositiveInts | None = None
     """The decoder's, from the code to the image; None: the encoder's in reverse."""
     train: TrainOverrides = TrainOverrides()
 

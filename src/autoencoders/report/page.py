@@ -1,7 +1,7 @@
 """The page: all parts of the report in one HTML file that asks for nothing from anywhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -104,25 +104,25 @@ def render(page: Page) -> str:
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),
         script=_source("decoder.js") + _source("plane.js"),
-        described=[plane.as_json() for plane in page.planes],
+        plane_data=[asdict(plane) for plane in page.planes],
         palette=PALETTE[:HUES],
         protocols={name: text for name, text in PROTOCOLS.items() if _is_used(name, page.references)},
         example=EXAMPLE,
     )
 
 
-def rung_section(described: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
+def rung_section(record: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
     """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
-    metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in described["metrics"].items()}
+    metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in record["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))
     return RungSection(
-        name=described["name"],
+        name=record["name"],
         title=story.title,
         claim=story.claim,
         story=story.paragraphs,
         columns=columns,
         rows={of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics},
-        params={key: str(value) for key, value in described["params"].items()},
+        params={key: str(value) for key, value in record["params"].items()},
         picture=picture,
     )
 

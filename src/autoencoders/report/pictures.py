@@ -16,7 +16,7 @@ from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
 
 CSS_DPI = 96
-WEBP_SIDE = 16_383
+MAX_WEBP_SIDE = 16_383
 """Pixels of the longest side that WebP can have."""
 SHARED = {
     "comparison": (
@@ -52,7 +52,7 @@ SHARED = {
 """Caption and alternative text of the figures that show all models, in the order of the page."""
 CHARTS = ("comparison", "loss", "kl", "prediction")
 """Figures that show no pictures: 256 colours do for their lines and dots."""
-COLOURS = 256
+N_COLOURS = 256
 BY_MODEL = {
     "prediction": (
         "The test set in the latent plane of {model}{projected}.",
@@ -118,9 +118,9 @@ def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:
     white = Image.new("RGBA", image.size, "white")
     flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if is_chart:
-        flat = flat.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+        flat = flat.quantize(N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     file = io.BytesIO()
-    if max(image.size) > WEBP_SIDE:
+    if max(image.size) > MAX_WEBP_SIDE:
         flat.save(file, "PNG", optimize=True)
         return "png", file.getvalue()
     flat.save(file, "WEBP", lossless=True, method=1, quality=0)  # more effort: three times as long for 7 % less

@@ -5,7 +5,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,6 @@ class Plane:
     """The lowest z₁ and z₂ that the plane shows."""
     span: float
     """Its side."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plane as JSON can hold it."""
-        return asdict(self)
 
 
 def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.evaluation.results import MEASURED, read_codes, read_dimensions, read_metrics
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_dimensions, read_metrics
 from autoencoders.files.results import apart, replaceable, result_folder
 from autoencoders.ladder.figures import draw_rung, read_drawable
 from autoencoders.ladder.record import RUNGS, figure_file
@@ -73,7 +73,7 @@ def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: P
         entry,
         model,
         read_history_table(folder),
-        read_metrics(evaluation, MEASURED),
+        read_metrics(evaluation, ALWAYS_MEASURED),
         read_codes(evaluation, (prepared.info.counts["test"], model.latent)),
         read_dimensions(evaluation, model.latent, columns),
     )

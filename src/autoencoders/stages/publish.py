@@ -9,7 +9,7 @@ from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import KINDS, Params
@@ -77,7 +77,7 @@ def record_results(
 def rung_result(folder: Path, figure: Path) -> tracking.RungResult:
     """Return the rung in `folder`, whose figure is `figure`, as it is recorded."""
     record = read_rung(folder)
-    return tracking.RungResult(folder, record, tell(record, folder).markdown, figure)
+    return tracking.RungResult(folder, record, render_story(record, folder).markdown, figure)
 
 
 def _figures_of(name: str, folder: Path) -> dict[str, Path]:

@@ -10,10 +10,10 @@ import pandas as pd
 from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
-from autoencoders.evaluation.results import MEASURED
+from autoencoders.evaluation.results import ALWAYS_MEASURED
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.params import KINDS, Params
 from autoencoders.report import comparison as table
@@ -25,7 +25,7 @@ from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
 from autoencoders.stages.publish import best_models, record_results, register_best, rung_result
 
-Described = Mapping[str, dict[str, Any]]
+Records = Mapping[str, dict[str, Any]]
 
 
 TITLE = "<title>Autoencoders on "
@@ -64,7 +64,7 @@ def report(
             made=datetime.now(UTC),
             origin=tracking.run_context(),
             lead=leading_sentences(prepared.info, measured),
-            hardware=sorted({described["hardware"] for described in [*descriptions.values(), *rungs.values()]}),
+            hardware=sorted({record["hardware"] for record in [*descriptions.values(), *rungs.values()]}),
             durations=_durations(descriptions, models, measured, rungs),
             parameters=parameters_as_yaml(params),
             card=data_card(card / "data_card.png", prepared.info),
@@ -94,22 +94,22 @@ def report(
 
 def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
     """Read what describes a model or a rung, and see that it is of the data set that the page is about."""
-    described: dict[str, Any] = read(folder)
-    if described["dataset"]["content_hash"] != info.content_hash:
+    record: dict[str, Any] = read(folder)
+    if record["dataset"]["content_hash"] != info.content_hash:
         raise UserError(f"{folder} is of other data than {info.title}, as it is prepared now. Run `dvc repro`.")
-    return described
+    return record
 
 
 def _measured(path: Path, params: Params) -> pd.DataFrame:
     """Return the comparison, a row a model."""
-    measured = read_comparison(path, MEASURED)
+    measured = read_comparison(path, ALWAYS_MEASURED)
     if list(measured.index) != list(params.models):
         raise UserError(f"{path} compares other models than params.yaml names. Run the `compare` stage.")
     return measured
 
 
 def _durations(
-    descriptions: Described, models: Path, measured: pd.DataFrame, rungs: Described
+    descriptions: Records, models: Path, measured: pd.DataFrame, rungs: Records
 ) -> list[tuple[str, list[RunDuration]]]:
     seconds = measured.get("train_seconds", pd.Series(dtype=float))
     trainings = [
@@ -128,12 +128,12 @@ def _incomparable(params: Params) -> list[str]:
     return ["neg_elbo", "nll"] if len(likelihoods) > 1 else []
 
 
-def _rung(described: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
-    story = tell(described, folder)
-    return rung_section(described, story, picture(figure, story.alt) if described["metrics"] else None)
+def _rung(record: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
+    story = render_story(record, folder)
+    return rung_section(record, story, picture(figure, story.alt) if record["metrics"] else None)
 
 
-def _usage(params: Params, descriptions: Described) -> Usage:
+def _usage(params: Params, descriptions: Records) -> Usage:
     """Return one of the models, one that draws from a posterior if there is one."""
     with_posterior = [name for name, entry in params.models.items() if KINDS[entry.kind].has_posterior]
     name = next(iter([*with_posterior, *params.models]))

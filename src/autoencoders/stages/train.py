@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from autoencoders import tracking
-from autoencoders.data.batches import Batches
+from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.evaluation.anomaly import thresholds
@@ -26,7 +26,7 @@ from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import join_path
 from autoencoders.training.device import describe, make_deterministic, resolve_device
 from autoencoders.training.distributed import SINGLE_PROCESS, WAITING, World, process_group
-from autoencoders.training.fitting import VALIDATION_BATCH, fit_in_closed_form, fit_in_epochs
+from autoencoders.training.fitting import fit_in_closed_form, fit_in_epochs
 from autoencoders.training.loop import EpochMetrics
 
 COPIES = 5
@@ -120,7 +120,7 @@ def _train_and_store(
     with tracking.ModelRun(task.params, description, task.data, resume=resume, marks=checkpoint.runs) as run:
         checkpoint.run_id = lambda: run.run_id
         history, results = _fit(task, network, checkpoint, saved, run)
-        validation = Batches(task.data.split("val").images, VALIDATION_BATCH, task.device).in_order()
+        validation = Batches(task.data.split("val").images, EVAL_BATCH, task.device).in_order()
         with torch.inference_mode():
             results["anomaly"] = thresholds(network.to(task.device), validation)
         with result_folder(out, CONTENTS) as draft:

@@ -17,7 +17,7 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
 from autoencoders.training.handover import Handover, RunMarks
 from autoencoders.training.object_store import ObjectStore
-from autoencoders.training.other_checkpoints import FORMER, Damaged, read, remove_old, warn_of_others
+from autoencoders.training.other_checkpoints import LEGACY_NAME, Damaged, read, remove_old, warn_of_others
 
 POLL_INTERVAL = 10.0
 """Seconds between two checks whether another training has ended."""
@@ -107,7 +107,7 @@ class Checkpoint:
         In the latter case, warn of those of other parameters, which stay for who goes back to them.
         Raise `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
-        for name in (self.name, FORMER):
+        for name in (self.name, LEGACY_NAME):
             try:
                 state = read(self.store, name, self.limit)
             except Damaged as error:

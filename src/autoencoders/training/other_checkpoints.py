@@ -13,7 +13,7 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, TooLarge, Unreachable
 from autoencoders.training.handover import WAITING
 
-FORMER = "last.pt"
+LEGACY_NAME = "last.pt"
 """Name under which earlier versions kept a model's only checkpoint."""
 SUFFIX = ".pt"
 MAX_KEPT = 3

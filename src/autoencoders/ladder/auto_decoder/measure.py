@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
     from autoencoders.params import AutoDecoderRung
 
-BLOCK = 1024
+DISTANCE_BATCH = 1024
 """Vectors whose distances to all others are held at once."""
 N_IMAGES_SHOWN = 12
 
@@ -111,8 +111,8 @@ def store_images(
 def nearest_vectors(vectors: Tensor) -> NDArray[np.intp]:
     """Return for each of the vectors (N, k) the number of the nearest other one (N,)."""
     nearest = []
-    for start in range(0, len(vectors), BLOCK):
-        distances = torch.cdist(vectors[start : start + BLOCK], vectors)
+    for start in range(0, len(vectors), DISTANCE_BATCH):
+        distances = torch.cdist(vectors[start : start + DISTANCE_BATCH], vectors)
         own = torch.arange(len(distances))
         distances[own, start + own] = torch.inf
         nearest.append(distances.argmin(1))

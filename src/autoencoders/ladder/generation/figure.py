@@ -27,7 +27,7 @@ from autoencoders.text import format_number
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
 NORMAL_90 = 1.645
 """N(0, 1) has its middle 90 % between − and + this."""
-NAMED = 20  # up to as many dimensions carry their names
+MAX_NAMED_DIMENSIONS = 20  # up to as many dimensions carry their names
 
 
 def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
@@ -91,7 +91,7 @@ def _codes(panels: Sequence[Axes], codes: Mapping[str, Array]) -> None:
         axes.set_xlim(0.3, len(mean) + 0.7)
         axes.set_title(f"Codes of the test images: {drawn(name)}")
         axes.set_xlabel("latent dimension")
-        if len(mean) <= NAMED:
+        if len(mean) <= MAX_NAMED_DIMENSIONS:
             axes.set_xticks(dimension, [subscripted("z", int(j)) for j in dimension])
             axes.tick_params(axis="x", length=0, labelsize=7)
     panels[0].set_ylabel("code")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import CodeDistribution, fit_mixture, standard_normal
-from autoencoders.evaluation.results import MEASURED, read_metrics
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_metrics
 from autoencoders.evaluation.sampling import Posterior, posterior_of
 from autoencoders.ladder.record import Result, Series
 from autoencoders.model_folder import load_trained
@@ -105,7 +105,7 @@ def _read(name: str, inputs: "Inputs") -> EvaluatedModel:
     trained = load_trained(folder, inputs.device)
     if trained.description["dataset"]["content_hash"] != inputs.data.info.content_hash:
         raise UserError(f"{folder} was trained on other data than {inputs.data.root} holds. Train it again.")
-    metrics = read_metrics(inputs.evaluation / name, (*MEASURED, *COMPARED))
+    metrics = read_metrics(inputs.evaluation / name, (*ALWAYS_MEASURED, *COMPARED))
     codes = _posterior(trained.model, "test", inputs).sample(inputs.params.evaluate.seed)
     return EvaluatedModel(name, trained.model, metrics, spread_of(codes))
 

@@ -221,9 +221,9 @@ def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) 
     `verdict`: "alike" where the mean image alone draws all of the images that PCA is made from; "apart" where the
     error is another than PCA's; "error" where it is the same, and the space is not; "same" where both are.
     """
-    described = [_fit_facts(latent, linear, curve) for latent, linear in fits.items()]
-    apart = [linear for linear in described if linear["share_above"] > SAME_ERROR]
-    verdict = "error" if any(linear["largest_angle"] > SAME_SPACE for linear in described) else "same"
+    facts = [_fit_facts(latent, linear, curve) for latent, linear in fits.items()]
+    apart = [linear for linear in facts if linear["share_above"] > SAME_ERROR]
+    verdict = "error" if any(linear["largest_angle"] > SAME_SPACE for linear in facts) else "same"
     if curve.train_mse[0] <= NO_ERROR:
         verdict = "alike"
     elif apart:
@@ -231,7 +231,7 @@ def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) 
     return {
         "verdict": verdict,
         "images": images,
-        "fits": described,
+        "fits": facts,
         "nonlinear": [
             {"name": name, "latent": latent, "mse": error, "pca_mse": float(curve.mse[latent])}
             for name, (latent, error) in nonlinear.items()

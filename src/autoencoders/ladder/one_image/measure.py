@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 NAMES = {"test-image": "first test image", "flower": "colour photograph"}
 GOOD_PSNR_DB = 40.0
 """Errors of 1 % of the range of a pixel, which the eye does not see."""
-CURVE_POINTS = 200
+N_CURVE_POINTS = 200
 """Steps of each network's curve that go into the table, evenly spread on a logarithmic scale."""
 
-ONES = 2
+N_ONES = 2
 """Length of the input. It never changes, so a longer one adds weights and nothing that they could hold."""
 COLOUR_SIDE = 64
 SNAPSHOTS = (10, 30, 100, 300)
@@ -82,8 +82,8 @@ def store_image(
     """Train a deconvolution network of so many `channels` to draw `image` (C, H, W) from a vector of ones."""
     generator = torch.Generator().manual_seed(seed)
     images = image[None]
-    decoder = new_decoder(images, channels, ONES, generator)
-    memory = Memory(torch.ones(1, ONES), decoder, learned=False).to(device)
+    decoder = new_decoder(images, channels, N_ONES, generator)
+    memory = Memory(torch.ones(1, N_ONES), decoder, learned=False).to(device)
     losses, snapshots = [], {}
     shown = snapshot_steps(steps)
     training = learn(memory, images, steps=steps, batch_size=1, rate=rate, order=generator)
@@ -142,10 +142,10 @@ def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
 
 def story_facts(targets: Targets, stored: Networks) -> dict[str, Any]:
     """Return what the story and the figure need; `reached`: steps after which the largest network was good, if ever."""
-    described = []
+    facts = []
     for key, networks in stored.items():
         good = np.flatnonzero(networks[-1].mse[1:] <= 10 ** (-GOOD_PSNR_DB / 10))
-        described.append({
+        facts.append({
             "key": key,
             "name": NAMES[key],
             "shape": list(targets[key].shape),
@@ -154,7 +154,7 @@ def story_facts(targets: Targets, stored: Networks) -> dict[str, Any]:
             "networks": [{"weights": network.weights, "psnr": network.psnr} for network in networks],
         })  # fmt: skip
     steps = list(next(iter(stored.values()))[-1].snapshots)
-    return {"targets": described, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": WEIGHT_BYTES}
+    return {"targets": facts, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": WEIGHT_BYTES}
 
 
 def _series(stored: Networks) -> Series:
@@ -162,7 +162,7 @@ def _series(stored: Networks) -> Series:
     for key, networks in stored.items():
         for network in networks:
             last = len(network.mse) - 1
-            for step in [0, *sorted({round(float(at)) for at in np.geomspace(1, last, CURVE_POINTS)})]:
+            for step in [0, *sorted({round(float(at)) for at in np.geomspace(1, last, N_CURVE_POINTS)})]:
                 mse = float(network.mse[step])
                 psnr = -10 * float(np.log10(max(mse, 1e-10)))
                 rows.append({"target": key, "weights": network.weights, "step": step, "mse": mse, "psnr": psnr})
