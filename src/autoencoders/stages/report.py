@@ -11,6 +11,7 @@ from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import ALWAYS_MEASURED
+from autoencoders.evaluation.selection import best_models
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
 from autoencoders.ladder.stories import render_story
@@ -23,7 +24,7 @@ from autoencoders.report.planes import legend, planes_of
 from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
-from autoencoders.stages.publish import best_models, record_results, register_best, rung_result
+from autoencoders.stages.recording import record_results, register_best, rung_result
 
 Records = Mapping[str, dict[str, Any]]
 
