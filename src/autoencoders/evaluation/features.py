@@ -22,6 +22,7 @@ from autoencoders.training.schedule import cosine_decay
 Shape = tuple[int, int, int]
 
 DIMENSIONS = 64
+MAX_LEARNING_RATE = 2e-3
 MAX_GRID = 8
 """FeatureNet halves the image until neither side is longer than this."""
 MAX_PCA_PIXELS = 3072
@@ -155,7 +156,6 @@ def train_feature_net(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
     batch: int = 256,
-    learning_rate: float = 2e-3,
 ) -> FeatureNet:
     """Train a classifier on uint8 images (N, C, H, W) and labels (N,): cross-entropy, Adam, decayed to 0 (cosine).
 
@@ -172,7 +172,7 @@ def train_feature_net(
             loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
             optimiser.zero_grad()
             loss.backward()
-            optimiser.step(cosine_decay(learning_rate, step, steps))
+            optimiser.step(cosine_decay(MAX_LEARNING_RATE, step, steps))
             step += 1
     return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
 

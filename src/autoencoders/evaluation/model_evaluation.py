@@ -75,8 +75,8 @@ def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
     columns = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
     if posterior.logvar is not None:
         columns["kl"] = kl_per_dimension(mu, posterior.logvar.cpu().numpy())
-    normality = normality_per_dimension(posterior.sample(seed))
-    return columns | {"ks": normality.statistic, "ks_p": normality.p_value}
+    statistics, p_values = normality_per_dimension(posterior.sample(seed))
+    return columns | {"ks": statistics, "ks_p": p_values}
 
 
 def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:

@@ -1,4 +1,4 @@
-"""What the stage `evaluate` left of a model, and tables of numbers: read whole, or refused in a line."""
+"""Reading what the stage `evaluate` wrote for a model; damaged files raise `UserError`."""
 
 import io
 import math
@@ -36,7 +36,7 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
             if math.isnan(metrics.get(name, math.nan)):
                 raise ValueError(f"{name}: missing")
     except DAMAGE as error:
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return metrics
 
 
@@ -52,7 +52,7 @@ def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
         if not np.isfinite(codes).all():
             raise ValueError("it holds NaN or infinity")
     except Exception as error:  # numpy's reading of a damaged header may raise anything
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return codes
 
 
@@ -67,7 +67,7 @@ def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.Da
         if table["dimension"].tolist() != list(range(1, latent + 1)) or table[list(columns)].isna().any(axis=None):
             raise ValueError(f"it should hold the dimensions 1 to {latent}")
     except DAMAGE as error:
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return table
 
 
@@ -80,5 +80,5 @@ def check_numbers(table: "pd.DataFrame", columns: Sequence[str]) -> None:
             raise ValueError(f"{column}: {table[column].abs().max()} is too large")
 
 
-def _damaged(path: Path, error: Exception, stage: str) -> UserError:
-    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `{stage}` stage.")
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `evaluate` stage.")

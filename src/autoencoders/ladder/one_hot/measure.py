@@ -1,4 +1,4 @@
-"""Rung 2: several images in the same weights, told apart by one-hot inputs. How many fit?"""
+"""Rung 2: several images in the same weights, selected by one-hot inputs. How many fit?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,21 +75,16 @@ def store_images(
 ) -> Capacity:
     """Train one network to draw all of `images` (N, C, H, W), each from its one-hot vector of length N.
 
-    The first layer turns a one-hot vector into `settings.latent` numbers, its column for that image. The decoder
-    after it is the same for every N: equally large, with the same initial weights, trained for as many steps.
+    The first layer maps a one-hot vector to `settings.latent` numbers, its column for that image. The decoder after it
+    is the same for every N: its size, its initial weights and the number of steps.
     """
     generator = torch.Generator().manual_seed(seed)
     decoder = new_decoder(images, settings.channels, settings.latent, generator)
     columns = torch.randn(len(images), settings.latent, generator=generator)
     memory = Memory(columns, decoder, learned=True).to(device)
-    losses = []
-    for loss in learn(
-        memory, images, steps=settings.steps, batch_size=len(images), rate=settings.learning_rate, order=generator
-    ):
-        losses.append(loss)
-        on_step()
+    options = {"steps": settings.steps, "batch_size": len(images), "rate": settings.learning_rate}
+    curve = learn(memory, images, **options, order=generator, on_step=on_step).numpy()
     recalled = recall(memory)
-    curve = torch.stack(losses).double().cpu().numpy()
     return Capacity(memory.weights, curve=curve, recalled=recalled.numpy(), **errors(images, recalled))
 
 
@@ -106,7 +101,7 @@ def _metrics(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, floa
 
 
 def story_facts(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, Any]:
-    """Return what the story and the figure need; `falling`: whether more images always left less of each."""
+    """Return what the story and the figure need; `falling`: whether more images always had a lower PSNR."""
     psnr = [capacity.psnr for capacity in stored.values()]
     return {
         "image_bytes": image_bytes,

@@ -1,8 +1,9 @@
-"""Rung 1: one image in the weights. The input is a vector of ones, always the same, so the image is in the weights."""
+"""Rung 1: one image in the weights. The input is always the same vector of ones, so the weights hold the image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,15 @@ from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
+    from autoencoders.params import OneImageRung
 
 NAMES = {"test-image": "first test image", "flower": "colour photograph"}
 GOOD_PSNR_DB = 40.0
-"""Errors of 1 % of the range of a pixel, which the eye does not see."""
+"""Errors of 1 % of a pixel's range, which the eye does not see."""
 N_CURVE_POINTS = 200
-"""Steps of each network's curve that go into the table, evenly spread on a logarithmic scale."""
-
+"""Steps of each network's curve in series.csv, evenly spaced on a logarithmic scale."""
 N_ONES = 2
-"""Length of the input. It never changes, so a longer one adds weights and nothing that they could hold."""
+"""Length of the input. It is constant, so a longer one adds weights but no capacity."""
 COLOUR_SIDE = 64
 SNAPSHOTS = (10, 30, 100, 300)
 
@@ -34,14 +35,14 @@ def measure(inputs: "Inputs") -> Result:
     targets = {"test-image": np.array(inputs.data.split("test").images[0]), "flower": colour_image()}
     ladder = inputs.params.ladder
     settings = ladder.one_image
-    options: dict[str, Any] = {
-        "steps": settings.steps, "rate": settings.learning_rate, "seed": ladder.seed, "device": inputs.device,
-    }  # fmt: skip
     total = len(targets) * len(settings.networks) * settings.steps
     with progress(total=total, desc="one-image", unit="step", delay=1, mininterval=0.5) as bar:
         stored = {
             key: sorted(
-                (store_image(image, channels, **options, on_step=bar.update) for channels in settings.networks),
+                (
+                    store_image(image, channels, settings, seed=ladder.seed, device=inputs.device, on_step=bar.update)
+                    for channels in settings.networks
+                ),
                 key=lambda network: network.weights,
             )
             for key, image in targets.items()
@@ -72,9 +73,8 @@ class Stored:
 def store_image(
     image: NDArray[np.uint8],
     channels: Sequence[int],
+    settings: "OneImageRung",
     *,
-    steps: int,
-    rate: float,
     seed: int,
     device: torch.device,
     on_step: Callable[[], object] = lambda: None,
@@ -84,21 +84,21 @@ def store_image(
     images = image[None]
     decoder = new_decoder(images, channels, N_ONES, generator)
     memory = Memory(torch.ones(1, N_ONES), decoder, learned=False).to(device)
-    losses, snapshots = [], {}
-    shown = snapshot_steps(steps)
-    training = learn(memory, images, steps=steps, batch_size=1, rate=rate, order=generator)
-    for step, loss in enumerate(training, start=1):
-        losses.append(loss)
-        if step in shown:
+    snapshots, steps_taken = {}, count(1)
+
+    def after_step() -> None:
+        if (step := next(steps_taken)) in snapshot_steps(settings.steps):
             snapshots[step] = recall(memory)[0].numpy()
         on_step()
+
+    options = {"steps": settings.steps, "batch_size": 1, "rate": settings.learning_rate}
+    curve = learn(memory, images, **options, order=generator, on_step=after_step).numpy()
     final = errors(images, recall(memory))
-    curve = torch.stack(losses).double().cpu().numpy()
     return Stored(memory.weights, np.append(curve, final["mse"]), final["psnr"], snapshots)
 
 
 def snapshot_steps(steps: int) -> list[int]:
-    """Return after how many steps pictures are taken: 10, 30, 100, 300 as far as there are so many, and the last."""
+    """Return the steps after which pictures are taken: those of 10, 30, 100 and 300 below `steps`, and the last."""
     return [*(step for step in SNAPSHOTS if step < steps), steps]
 
 
