@@ -2,7 +2,8 @@ from pathlib import Path
 
 import numpy as np
 
-from autoencoders.ladder.linear.measure import Fit, Fits, Nonlinear, PcaCurve, story_facts
+from autoencoders.ladder.linear.measure import Fit, Fits, Nonlinear, story_facts
+from autoencoders.ladder.linear.pca_curve import PcaCurve
 from autoencoders.ladder.stories import Story, render_story
 
 ERRORS = [0.04, 0.033, 0.03, 0.028]

@@ -68,8 +68,8 @@ class Vectors:
     nearest: NDArray[np.intp]
     """(N,): for each image the other one whose vector lies nearest."""
     likeness: float
-    """Mean squared pixel difference of an image and its `nearest`, divided by that of all pairs: 1 where vectors hold no
-    information about the images, 0 where neighbours are equal."""
+    """Mean squared pixel difference of an image and its `nearest`, divided by that of all pairs: 1 where vectors
+    hold no information about the images, 0 where neighbours are equal."""
 
 
 def store_images(

@@ -82,10 +82,10 @@ def store_images(
     decoder = new_decoder(images, settings.channels, settings.latent, generator)
     columns = torch.randn(len(images), settings.latent, generator=generator)
     memory = Memory(columns, decoder, learned=True).to(device)
-    options = {"steps": settings.steps, "batch_size": len(images), "rate": settings.learning_rate}
-    curve = learn(memory, images, **options, order=generator, on_step=on_step).numpy()
+    steps, rate = settings.steps, settings.learning_rate
+    curve = learn(memory, images, steps=steps, batch_size=len(images), rate=rate, order=generator, on_step=on_step)
     recalled = recall(memory)
-    return Capacity(memory.weights, curve=curve, recalled=recalled.numpy(), **errors(images, recalled))
+    return Capacity(memory.weights, curve=curve.numpy(), recalled=recalled.numpy(), **errors(images, recalled))
 
 
 def _metrics(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, float]:

@@ -91,10 +91,10 @@ def store_image(
             snapshots[step] = recall(memory)[0].numpy()
         on_step()
 
-    options = {"steps": settings.steps, "batch_size": 1, "rate": settings.learning_rate}
-    curve = learn(memory, images, **options, order=generator, on_step=after_step).numpy()
+    steps, rate = settings.steps, settings.learning_rate
+    curve = learn(memory, images, steps=steps, batch_size=1, rate=rate, order=generator, on_step=after_step)
     final = errors(images, recall(memory))
-    return Stored(memory.weights, np.append(curve, final["mse"]), final["psnr"], snapshots)
+    return Stored(memory.weights, np.append(curve.numpy(), final["mse"]), final["psnr"], snapshots)
 
 
 def snapshot_steps(steps: int) -> list[int]:
