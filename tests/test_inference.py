@@ -300,7 +300,7 @@ def test_codes_that_are_none(vae: TrainedModel, z: object, found: str) -> None:
 
 def test_counts_out_of_range(vae: TrainedModel) -> None:
     for n in (0, -3, 2.5, True, "3", None):
-        with pytest.raises(UserError, match=rf"^sample: expected n, a whole number from 1 on, found {n!r}\.$"):
+        with pytest.raises(UserError, match=rf"^sample: expected n, a positive integer, found {n!r}\.$"):
             vae.sample(n, torch.Generator())  # type: ignore[arg-type]
     for steps in (1, 2.0, "11"):
         with pytest.raises(UserError, match=rf"^interpolate: expected steps, a whole .* from 2 on, found {steps!r}\.$"):

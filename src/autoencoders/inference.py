@@ -119,13 +119,13 @@ class TrainedModel:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` new images (n, C, H, W), decoded from draws from N(0, I): a VAE's only.
 
-        Drawn `EVAL_BATCH` by `EVAL_BATCH`: the same images as several calls for as many each, with one generator.
-        Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
+        Drawn in batches of `EVAL_BATCH`: several calls for as many images with one generator give the same images.
+        Raise `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
         if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
-            raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
+            raise UserError(f"sample: expected n, a positive integer, found {n!r}.")
         counts = [min(EVAL_BATCH, n - start) for start in range(0, n, EVAL_BATCH)]
         draws = [torch.randn(count, self.latent, generator=generator, device=generator.device) for count in counts]
         return self.decode(torch.cat(draws))
@@ -136,7 +136,7 @@ class TrainedModel:
         The first and the last are the reconstructions of a and b.
         """
         if not _whole(steps) or steps < 2:
-            raise UserError(f"interpolate: expected steps, a whole number from 2 on, found {steps!r}.")
+            raise UserError(f"interpolate: expected steps, an integer from 2 on, found {steps!r}.")
         for image in (a, b):
             if not isinstance(image, Tensor | np.ndarray):
                 raise UserError(f"{self.name}: expected two images {self.shape}, found a {type(image).__name__}.")
@@ -147,7 +147,7 @@ class TrainedModel:
         return self.decode((1 - t) * first + t * last)
 
     def neighbours(self, images: Floats, codes: Floats, count: int = 5) -> Neighbours:
-        """Return which of `codes` (M, latent), such as `encode` gave for other images, are nearest to each image's."""
+        """Return the nearest of `codes` (M, latent), such as those of other images, to each image's code."""
         among = self._codes(codes)
         if not _whole(count) or not 1 <= count <= len(among):
             raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count!r}.")
@@ -165,7 +165,7 @@ class TrainedModel:
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
     def anomalies(self, images: Floats) -> Tensor:
-        """Tell which images (N, C, H, W) are anomalies, bool (N,): their squared error is above its threshold."""
+        """Return which images (N, C, H, W) are anomalies, bool (N,): their squared error is above its threshold."""
         return self.anomaly_scores(images).mse > self.thresholds["mse"]
 
     def _blockwise(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
@@ -210,11 +210,11 @@ class TrainedModel:
 def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
     """Return the trained model in the folder `source`, or at an MLflow URI.
 
-    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/model` or any other of which MLflow finds files,
+    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/model` or any other that MLflow can download from,
     in the store that MLFLOW_TRACKING_URI names (by default mlflow.db in the repository root). `device` is `auto` (a GPU
     where there is one), `cpu`, `cuda` or `cuda:N`.
 
-    Raises `UserError` where there is no model, or one whose files are missing or damaged.
+    Raise `UserError` where there is no model, or one whose files are missing or damaged.
     """
     on = _device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
@@ -236,7 +236,7 @@ def _device(name: str) -> torch.device:
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Context without TensorFloat-32, which torch lets cuDNN's convolutions use: ten bits are not one image's worth."""
+    """Return a context without TensorFloat-32 in cuDNN's convolutions: its ten bits of mantissa are too few."""
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False, fp32_precision=None)

@@ -69,7 +69,7 @@ def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_
         0,
         [
             f"a checkpoint at epoch 812 is there ({first}), which differs in {told}, and is not used. "
-            "It is kept: with the values it was made with, training goes on from it."
+            "It is kept: set these values again to resume from it."
         ],
     )
     stopped(where, identity(**changes), 5)
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
         0,
         [
             f"a checkpoint at epoch 7 is there ({where}/last.pt), which does not say with which parameters it was "
-            "made, and is not used. It is kept: with the values it was made with, training goes on from it."
+            "made, and is not used. It is kept: set these values again to resume from it."
         ],
     )
     assert begun(where, identity()) == (7, [])

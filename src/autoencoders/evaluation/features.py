@@ -47,7 +47,7 @@ class _Extractor(nn.Module):
     def features(self, images: Tensor) -> NDArray[np.float32]:
         """Return features (N, d) of images (N, C, H, W): float in [0, 1], or uint8, which is scaled.
 
-        Raises `ValueError` where the images have another shape than the extractor was made for.
+        Raise `ValueError` where the images have another shape than the extractor was made for.
         """
         if tuple(images.shape[1:]) != self.shape:
             raise ValueError(f"the extractor takes images of shape {self.shape}, found {tuple(images.shape[1:])}")

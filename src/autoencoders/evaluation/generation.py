@@ -1,4 +1,4 @@
-"""How much generated images are like real ones: Fréchet distance, and the distributions that codes are drawn from.
+"""How similar generated images are to real ones: Fréchet distance, and the distributions that codes are drawn from.
 
 One class serves every way to draw codes, since N(0, I) and a fitted Gaussian are mixtures of one component.
 """
@@ -18,7 +18,7 @@ RELATIVE_FLOOR = 1e-6
 
 
 class FeatureStatistics(NamedTuple):
-    """The Gaussian that the Fréchet distance sees of a set of features."""
+    """The Gaussian by which the Fréchet distance represents a set of features."""
 
     mean: Floats
     """(d,)"""

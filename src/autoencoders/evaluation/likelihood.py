@@ -53,7 +53,7 @@ def importance_weighted_bound(
     the expected L_K grows to log p(x) with K, so -L_K bounds the NLL from above. At most `chunk` (image, sample) pairs
     are decoded at once (default: as many as hold 2^22 pixels); every image has its own draw from `generator`, so the
     chunk does not change the value.
-    Raises `ValueError` where `samples` or `chunk` is below 1.
+    Raise `ValueError` where `samples` or `chunk` is below 1.
     """
     chunk = chunk if chunk is not None else _chunk(x)
     if samples < 1 or chunk < 1:

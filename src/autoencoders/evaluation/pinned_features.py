@@ -1,4 +1,4 @@
-"""The features of a data set's Fréchet distances, as the stage `features` left them: the same for all models."""
+"""The features of a data set's Fréchet distances, as the stage `features` wrote them: the same for all models."""
 
 import json
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class PinnedFeatures:
 def load_features(folder: Path, device: torch.device, data: DatasetInfo) -> PinnedFeatures:
     """Read what the stage wrote to `folder`.
 
-    Raises `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
+    Raise `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
     """
     try:
         description = json.loads((folder / DESCRIPTION).read_text())
@@ -48,6 +48,6 @@ def load_features(folder: Path, device: torch.device, data: DatasetInfo) -> Pinn
     except Exception as error:  # a missing or damaged file, each with an exception of its own
         raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
     if description.get("content_hash") != data.content_hash:
-        by = "other data than is prepared now" if "content_hash" in description else "data that it does not name"
+        by = "other data than is prepared now" if "content_hash" in description else "unknown data"
         raise UserError(f"{folder} was made from {by}. Run the `features` stage again.")
     return PinnedFeatures(extractor.to(device), reference, description["images"], description["frechet_floor"])

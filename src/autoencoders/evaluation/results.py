@@ -23,7 +23,7 @@ MAX_TABLE_BYTES = 64 * 2**20
 
 
 def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it, or what is `needed`, is missing."""
+    """Return what the evaluation of a model measured; raise `UserError` where it, or what is `needed`, is missing."""
     path = folder / "metrics.json"
     try:
         metrics = read_json(path)
@@ -41,7 +41,7 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
 
 
 def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the codes of the test images, (N, latent) as `shape` says; raises `UserError` where they are others."""
+    """Return the codes of the test images, (N, latent) as `shape` says; raise `UserError` where they are others."""
     path = folder / "codes" / "test.npy"
     try:
         with open_file(path):  # never a pipe
@@ -57,7 +57,7 @@ def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.DataFrame":
-    """Return what was measured of each latent dimension, `columns` at least; raises `UserError` for a damaged file."""
+    """Return what was measured of each latent dimension, `columns` at least; raise `UserError` for a damaged file."""
     import pandas as pd
 
     path = folder / "codes" / "dimensions.csv"

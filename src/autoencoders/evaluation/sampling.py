@@ -31,7 +31,7 @@ class Posterior(NamedTuple):
 
 
 def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
-    """Return where the model puts a split's images; raises `UserError` where that is nowhere: NaN or infinity."""
+    """Return where the model puts a split's images; raise `UserError` where that is nowhere: NaN or infinity."""
     parts = [model.posterior(x) for x in Batches(split.images, EVAL_BATCH, device).in_order()]
     logvars = [logvar for _, logvar in parts if logvar is not None]
     mean = all_finite(torch.cat([mean for mean, _ in parts]), "codes")

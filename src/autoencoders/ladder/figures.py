@@ -1,4 +1,4 @@
-"""Drawing a rung's figure: by `figure.py` in the rung's folder, from the facts and arrays that were stored."""
+"""Drawing a rung's figure, by `figure.py` in the rung's folder, from stored facts and arrays."""
 
 from importlib import import_module
 from pathlib import Path
@@ -9,9 +9,9 @@ from autoencoders.plots.style import save
 
 
 def read_drawable(folder: Path) -> tuple[dict[str, Any], Arrays] | None:
-    """Return what the rung in `folder` is drawn from, `rung.json` and arrays; None where it measured nothing.
+    """Return `rung.json` and the arrays of the rung in `folder`; None where it measured nothing.
 
-    Raises `UserError` where the folder holds no rung, or a damaged one.
+    Raise `UserError` where the folder holds no rung, or a damaged one.
     """
     record = read_rung(folder)
     return (record, read_arrays(folder)) if record["metrics"] else None

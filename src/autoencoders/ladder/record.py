@@ -1,11 +1,11 @@
-"""What a rung leaves behind: a folder with its numbers, and with the arrays that its figure shows.
+"""The result of a rung: a folder with its numbers, and the arrays of its figure.
 
 rung.json     name, parameters, metrics, facts of the story, data set, hardware, duration and end (in seconds), tags
-series.csv    one row a measurement; where it has a column `step` or `epoch`, curves: one for each value of `target`,
+series.csv    one row for each measurement; with a column `step` or `epoch`, curves: one for each value of `target`,
               `weights` or `images`
 arrays.npz    images and curves for the figure
 
-A rung that has nothing to measure, as its story then says, has the first alone, without metrics.
+A rung that has nothing to measure has `rung.json` alone, without metrics.
 """
 
 import json
@@ -107,18 +107,16 @@ def save_rung(
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Raise `UserError` where writing the rung `name` to `folder` would cost anything but an earlier one of itself."""
+    """Raise `UserError` where `folder` holds anything but an earlier result of the rung `name`."""
     replaceable(folder, CONTENTS)
-    there = None
-    with suppress(*DAMAGE):  # none, or one that nobody can read
-        there = read_json(folder / "rung.json")
-    there = there.get("name", name) if isinstance(there, dict) else name
-    if there != name:
-        raise UserError(f"{folder} holds the rung {there}. Name another folder with --out.")
+    with suppress(*DAMAGE):  # no result, or an unreadable one
+        earlier = read_json(folder / "rung.json")
+        if isinstance(earlier, dict) and earlier.get("name", name) != name:
+            raise UserError(f"{folder} holds the rung {earlier['name']}. Name another folder with --out.")
 
 
 def read_rung(folder: Path) -> dict[str, Any]:
-    """Return what `rung.json` holds; raises `UserError` where the folder holds no rung, or a damaged one."""
+    """Return what `rung.json` holds; raise `UserError` where the folder holds no rung, or a damaged one."""
     path = folder / "rung.json"
     try:
         record = read_json(path)
@@ -127,11 +125,11 @@ def read_rung(folder: Path) -> dict[str, Any]:
             return record
     except DAMAGE as error:
         raise damaged(path, reason(error)) from error
-    raise UserError(f"{path} is not of format {FORMAT}. `dvc repro` makes it anew, as does {_command(folder.name)}.")
+    raise UserError(f"{path} is not of format {FORMAT}. Run `dvc repro` or {_command(folder.name)}.")
 
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    """Return what `arrays.npz` holds; raises `UserError` where it is missing or damaged."""
+    """Return what `arrays.npz` holds; raise `UserError` where it is missing or damaged."""
     path = folder / "arrays.npz"
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
@@ -146,7 +144,7 @@ def figure_file(figures: Path, name: str) -> Path:
 
 
 def damaged(path: Path, why: str) -> UserError:
-    """Return what is said of a file of a rung that cannot be used."""
+    """Return the error for a file of a rung that cannot be used."""
     return UserError(f"{path} is missing or damaged ({why}). Run {_command(path.parent.name)}.")
 
 

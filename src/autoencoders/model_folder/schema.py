@@ -1,4 +1,4 @@
-"""What `model.json` and `run.json` of a trained model hold: the keys that are read, and the values allowed there."""
+"""The schemas of `model.json` and `run.json`: keys and allowed values."""
 
 from typing import Annotated, Any
 
@@ -30,13 +30,13 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
-"""Finite, as a float32 is: it may go into MLflow, a table or a figure."""
+"""Within the range of float32, as MLflow, tables and figures need."""
 Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]
 """Of a run in MLflow."""
 
 
 class FileSection(BaseModel):
-    """A part of a file that may hold further keys: those of a later version."""
+    """A section of a file; it may hold further keys, of a later version."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 

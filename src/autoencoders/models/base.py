@@ -79,7 +79,7 @@ class Model(nn.Module):
 
 
 def all_finite(values: Tensor, what: str) -> Tensor:
-    """Return `values`, what a model computed of images; raises `UserError` where one is NaN or infinite."""
+    """Return `values`, what a model computed of images; raise `UserError` where one is NaN or infinite."""
     if not values.isfinite().all():
         raise UserError(
             f"the model's {what} of these images are NaN or infinite: its weights are too large. "

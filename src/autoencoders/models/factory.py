@@ -18,7 +18,7 @@ def build(entry: "ModelParams", shape: Shape, generator: torch.Generator | None 
     """Build the model of an `entry` for images of `shape` (C, H, W).
 
     `generator` draws the initial weights; without it they are torch's, to be overwritten by stored ones.
-    Raises `UserError` where the model cannot fit the images.
+    Raise `UserError` where the model cannot fit the images.
     """
     from autoencoders.params.models import KINDS  # here, since models run without pydantic, too
 

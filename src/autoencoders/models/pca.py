@@ -75,7 +75,7 @@ def _exact(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, 
 
 
 def _iterated(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, Floats]":
-    """Do what `_exact` does without the covariance (D, D): 512×512 colour images would take 4.5 TiB for it."""
+    """Return the same without the covariance (D, D), which takes 4.5 TiB for 512×512 colour images."""
     chunk = max(1, min(chunk, CHUNK_BYTES // (flat.shape[1] * 8)))
     mean = sum((block.sum(0) for block in _blocks(flat, chunk)), np.zeros(flat.shape[1])) / len(flat)
 

@@ -1,6 +1,6 @@
 """Typed, validated sections of `params.yaml`; the only reader of that file.
 
-Every key's meaning stands in `params.yaml` itself; this package holds types, ranges and contradictions.
+`params.yaml` itself documents each key; this package has types, ranges and checks across keys.
 """
 
 import re
@@ -80,7 +80,7 @@ class Params(Section):
         return self
 
     def model(self, name: str) -> ModelParams:
-        """Return the entry `name` of `models`; raises `UserError` where there is none."""
+        """Return the entry `name` of `models`; raise `UserError` where there is none."""
         try:
             return self.models[name]
         except KeyError:
@@ -94,7 +94,7 @@ class Params(Section):
 
 
 class _Sections(Params):
-    """Some sections of a file that was read whole elsewhere, where what spans sections was checked."""
+    """Some sections of a file; checks across sections were made where the whole file was read."""
 
     models: dict[ModelName, AnyModel] = {}
 
@@ -104,12 +104,12 @@ class _Sections(Params):
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and validate `path`; raises `UserError` that lists every problem with its key's path."""
+    """Read and validate `path`; raise `UserError` that lists every problem with its key's path."""
     return parse_params(read_params(path), source=str(path))
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Return what the file `path` holds, not validated; raises `UserError` where it holds no sections."""
+    """Return what the file `path` holds, not validated; raise `UserError` where it holds no sections."""
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Number = Annotated[float, Field(strict=True)]
-"""Whole or not; no text, and no true or false."""
+"""An integer or a float; no text and no boolean."""
 Count = Annotated[int, Field(strict=True, ge=1)]
 BatchSize = Annotated[Count, Field(le=1_000_000)]
 """Images in a step."""

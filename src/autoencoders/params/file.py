@@ -3,15 +3,15 @@
 from typing import Any
 
 MAX_DEPTH = 100
-"""Sections within sections; the library's C code has no bound, and ends the process some ten thousand further down."""
+"""Nested sections; the library's C code has no limit, and crashes at some ten thousand."""
 
 
 class YamlError(ValueError):
-    """A text that is no YAML, or that holds a key twice; the message is one line, and names the line of the text."""
+    """A text that is not valid YAML, or repeats a key; the message is one line, and names the line of the text."""
 
 
 def read_yaml(text: str) -> Any:
-    """Return what `text` holds; raises `YamlError`."""
+    """Return what `text` holds; raise `YamlError`."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -27,12 +27,12 @@ def read_yaml(text: str) -> Any:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}: " if mark else ""
-        raise YamlError(f"{place}{_said(error.problem or error.context)}") from None
+        raise YamlError(f"{place}{_one_line(error.problem or error.context)}") from None
     # a date of no calendar, `!!int abc`, thousands of digits, `!!bool maybe`: whatever the library's constructors raise
     except (YAMLError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
         raise YamlError(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def _said(problem: str) -> str:
-    """What the library says in one line; of a key that stands twice without its values, which may be whole sections."""
+def _one_line(problem: str) -> str:
+    """Return the library's message in one line; of a repeated key without its values, which may be whole sections."""
     return " ".join(problem.split()) if "duplicate key" not in problem else problem.partition(" with value ")[0]

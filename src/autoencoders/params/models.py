@@ -43,7 +43,7 @@ class ModelParams(Section):
 
     @property
     def comparable(self) -> str | None:
-        """What the ELBOs of two models must have in common to compare; None for models without one."""
+        """A value that two models must share for their ELBOs to be comparable; None for models without an ELBO."""
         return None
 
 
@@ -99,13 +99,13 @@ class Vae(Network):
 
     @property
     def comparable(self) -> str:
-        """The likelihood: probabilities and densities are not of one kind."""
+        """The likelihood: probabilities and densities cannot be compared."""
         return self.likelihood
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What all of the pipeline has to know of a kind of model."""
+    """What the pipeline needs to know about a kind of model."""
 
     params: type[ModelParams]
     """Its entry in `params.yaml`; the default of the field `kind` is the kind's name."""

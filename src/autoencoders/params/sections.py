@@ -69,7 +69,7 @@ class Data(Section):
                 f"unknown data set {self.name!r}.{suggestion(self.name, names)} Known: {', '.join(sorted(names))}"
             )
         if self.folder.startswith("~"):
-            raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not know what ~ stands for")
+            raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not expand ~")
         if self.name != "folder" and self.folder != OWN_IMAGES:
             raise ValueError(
                 f"`folder: {self.folder}` goes with `name: folder`, found `name: {self.name}`. "

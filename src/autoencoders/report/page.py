@@ -1,4 +1,4 @@
-"""The page: all parts of the report in one HTML file that asks for nothing from anywhere."""
+"""The page: all parts of the report in one HTML file that loads nothing else."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -54,7 +54,7 @@ class RungSection:
 
 @dataclass(frozen=True)
 class Usage:
-    """A model to try, for the lines of Python at the end of the page."""
+    """The model in the Python example at the end of the page."""
 
     source: str
     """A folder, or an MLflow URI."""
@@ -72,7 +72,7 @@ class Page:
     made: datetime
     """In UTC."""
     origin: Mapping[str, str]
-    """Tags as `tracking.run_context` gives them; they stand in the page too, for `publish`."""
+    """The tags of `tracking.run_context`; the page stores them for `publish`."""
     lead: Sequence[str]
     hardware: Sequence[str]
     durations: Sequence[tuple[str, Sequence[RunDuration]]]
@@ -112,7 +112,7 @@ def render(page: Page) -> str:
 
 
 def rung_section(record: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
-    """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
+    """Return a rung, as `read_rung` returns it, for the page: metrics `of/what` as a table with a row for each `of`."""
     metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in record["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))
     return RungSection(

@@ -1,4 +1,4 @@
-"""Figures inside the page: as data addresses, small, with captions and alternative texts."""
+"""Figures inside the page: as compressed data URLs, with captions and alternative texts."""
 
 import base64
 import io
@@ -30,7 +30,7 @@ SHARED = {
         "A row of test images, and below it a row of their reconstructions for each model, with the model’s test MSE.",
     ),
     "samples": (
-        "Images decoded from z ~ N(0, I). Only a model whose codes are held to N(0, I) has reason to draw well here.",
+        "Images decoded from z ~ N(0, I). Only a VAE is trained to draw well here.",
         "For each network a grid of 64 images decoded from random draws of N(0, I), with its Fréchet distance.",
     ),
     "interpolations": (
@@ -38,20 +38,19 @@ SHARED = {
         "A row a model: eleven images that lead from the reconstruction of one test image to that of another.",
     ),
     "loss": (
-        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model learns by "
-        "heart.",
+        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model overfits.",
         "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line a "
         "model.",
     ),
     "kl": (
-        "KL by latent dimension. A dimension near 0 is not used; active is one whose code differs from image to image "
-        "(the posterior mean by a variance of more than 0.01).",
+        "KL by latent dimension. A dimension near 0 is not used. A dimension is active if its posterior mean varies "
+        "between images, with a variance of more than 0.01.",
         "A bar chart for each VAE of the KL of each latent dimension in nats.",
     ),
 }
 """Caption and alternative text of the figures that show all models, in the order of the page."""
 CHARTS = ("comparison", "loss", "kl", "prediction")
-"""Figures that show no pictures: 256 colours do for their lines and dots."""
+"""Figures without pictures: 256 colours are enough for their lines and dots."""
 N_COLOURS = 256
 BY_MODEL = {
     "prediction": (
@@ -72,7 +71,7 @@ class Picture:
     """A figure for the page; `width` and `height` in CSS pixels, as large as it was designed."""
 
     source: str
-    """A data address."""
+    """A data URL."""
     width: int
     height: int
     alt: str
@@ -80,7 +79,7 @@ class Picture:
 
 
 def picture(path: Path, alt: str, caption: str = "") -> Picture:
-    """Return the figure `path` for the page, in fewer bytes; raises `UserError` where it cannot be read.
+    """Return the figure `path` for the page, in fewer bytes; raise `UserError` where it cannot be read.
 
     A chart has at most 256 colours, which halves it; of other figures every pixel is as it was.
     """
@@ -131,7 +130,7 @@ def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] =
     """Return the figures of the stage `plots` in the page's order; those of no known name come last.
 
     `models`: entries of params.yaml by name; `leave_out`: names of figures that are shown elsewhere.
-    Raises `UserError` where the folder has none.
+    Raise `UserError` where the folder has none.
     """
     known = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
     for name, entry in models.items():

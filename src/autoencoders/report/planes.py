@@ -68,9 +68,9 @@ class Plane:
 
 
 def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:
-    """Return the planes of the models of two dimensions, and the names of those for which the page has no room.
+    """Return the planes of the models of two dimensions, and the names of those too large for the page.
 
-    Raises `UserError` where a model, or its codes of the test images, are missing or damaged.
+    Raise `UserError` where a model, or its codes of the test images, are missing or damaged.
     """
     labels, shown, left_out, used = data.split("test").labels, [], [], 0
     for name, entry in params.models.items():
@@ -148,14 +148,14 @@ def _names(labels: NDArray[Any], classes: Sequence[str] | None) -> dict[int, str
 
 
 def _are_short(names: dict[int, str]) -> bool:
-    """Tell whether names fit on the plane; else the numbers of the classes stand there."""
+    """Return whether names fit on the plane; otherwise it shows the numbers of the classes."""
     return all(len(name) <= 3 for name in names.values())
 
 
 def _tags(
     codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: tuple[float, float], span: float
 ) -> list[Tag]:
-    """Put the name, or number, of each class of enough points at its median, moved where it would cover another."""
+    """Return a tag at the median of each class with enough points, moved where it would cover another."""
     names = _names(labels, classes)
     short, counts = _are_short(names), np.bincount(labels.astype(int))
     names = {label: name for label, name in names.items() if counts[label] >= MIN_TAGGED}

@@ -1,7 +1,7 @@
-"""Figures that others, or other protocols, reached on the same test images.
+"""Figures that other software, or other protocols, reached on the same test images.
 
-A protocol is a network, an optimiser and a number of epochs: figures compare closely only within one. All were measured
-on the official test images after training on all 60,000 training images; `benchmarks/` repeats them.
+A protocol is a network, an optimiser and a number of epochs; figures are comparable within one protocol. All were
+measured on the official test images after training on all 60,000 training images; `benchmarks/` repeats them.
 """
 
 from typing import NamedTuple

@@ -41,7 +41,7 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
 
 
 def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFrame:
-    """Return the rows of `comparison.csv` by model; raises `UserError` where it, or what is `needed`, is missing."""
+    """Return the rows of `comparison.csv` by model; raise `UserError` where it, or what is `needed`, is missing."""
     try:
         text = io.BytesIO(read_bytes(path))
         table = pd.read_csv(text, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")

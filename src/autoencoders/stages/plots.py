@@ -36,7 +36,7 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, ladder:
     prepared = PreparedData(data)
     evaluated = [_read(name, params, models / name, evaluation / name, prepared) for name in params.models]
     for rung in RUNGS:
-        read_drawable(ladder / rung)  # what is damaged ends the stage before it has drawn anything
+        read_drawable(ladder / rung)  # damaged results end the stage before it has drawn anything
     table = comparison_table(params, {model.name: model.metrics for model in evaluated})
     test, classes = prepared.split("test"), prepared.info.classes
     with result_folder(curves, CURVES) as curves_draft, result_folder(out, CONTENTS) as draft:

@@ -22,7 +22,7 @@ def publish(
     ladder: Path = Path("reports/ladder"),
     report: Path = Path("reports/index.html"),
 ) -> None:
-    """Log what the folders hold and MLflow lacks; doing so twice changes nothing. Raise `UserError` on failure."""
+    """Log what the folders hold and MLflow lacks; repeating it changes nothing. Raise `UserError` on failure."""
     tracking.require_store(params.tracking.experiment)
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:
@@ -45,7 +45,7 @@ def publish(
 
 
 def _check(names: Iterable[str], models: Path, evaluation: Path, rungs: Iterable[Path]) -> None:
-    """Raise `UserError` where a file is damaged: before anything is logged, so that nothing is logged in part."""
+    """Raise `UserError` where a file is damaged, before anything is logged."""
     for name in names:
         read_description(models / name)
         read_reference(models / name)

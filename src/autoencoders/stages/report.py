@@ -30,7 +30,7 @@ Records = Mapping[str, dict[str, Any]]
 
 
 TITLE = "<title>Autoencoders on "
-"""What the page begins with, as the template has it."""
+"""A line near the top of every page, by which an earlier page is recognised."""
 
 
 def report(
@@ -45,11 +45,11 @@ def report(
     ladder: Path,
     out: Path,
 ) -> None:
-    """Write the page `out`, an HTML file that needs no other, from what the stages before left in their folders.
+    """Write the page `out`, a self-contained HTML file, from the folders that earlier stages wrote.
 
-    Records evaluations, figures, rungs and page in MLflow, and registers the best models: all here, since importing
-    MLflow costs a process more than most evaluations.
-    Raises `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
+    Record evaluations, figures, rungs and page in MLflow, and register the best models: all here, since importing
+    MLflow takes longer than most evaluations.
+    Raise `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
     """
     replaceable_file(out, TITLE.encode())
     tracking.require_store(params.tracking.experiment)
@@ -94,7 +94,7 @@ def report(
 
 
 def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
-    """Read what describes a model or a rung, and see that it is of the data set that the page is about."""
+    """Read the record of a model or a rung, and check that it is of the data set of the page."""
     record: dict[str, Any] = read(folder)
     if record["dataset"]["content_hash"] != info.content_hash:
         raise UserError(f"{folder} is of other data than {info.title}, as it is prepared now. Run `dvc repro`.")
@@ -117,12 +117,12 @@ def _durations(
         run_duration(name, seconds.get(name), model["hardware"], read_reference(models / name).get("tags", {}))
         for name, model in descriptions.items()
     ]
-    climbed = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
-    return [("Trainings", trainings), ("Rungs of the ladder", climbed)]
+    rung_times = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
+    return [("Trainings", trainings), ("Rungs of the ladder", rung_times)]
 
 
 def _incomparable(params: Params) -> list[str]:
-    """Densities and probabilities are not of one kind."""
+    """Return the measures that compare densities with probabilities."""
     likelihoods = {
         entry.model_dump()["likelihood"] for entry in params.models.values() if KINDS[entry.kind].has_posterior
     }

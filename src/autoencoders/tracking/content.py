@@ -1,4 +1,4 @@
-"""What a run holds. Everything here may be logged twice: the second time changes nothing."""
+"""What a model's run holds. Logging something again changes nothing."""
 
 import json
 import math
@@ -20,7 +20,7 @@ EpochMetrics = Mapping[str, float]
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
-    """Set the run's parameters and its data set, which came from the folder `source`."""
+    """Log the parameters and the data set of a model; the data came from the folder `source`."""
     params = {f"model.{key}": value for key, value in description["model"].items() if key != "train"}
     params |= {f"train.{key}": value for key, value in (description["train"] or {}).items()}
     params |= {"data.name": description["dataset"]["name"], "data.shape": list(description["shape"])}
@@ -29,7 +29,7 @@ def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any]
 
 
 def log_dataset(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
-    """Log the data set of a model or a rung as the run's input; it came from the folder `source`."""
+    """Log the data set of a model or a rung as the run's input; the data came from the folder `source`."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     name, content_hash = description["dataset"]["name"], description["dataset"]["content_hash"]
@@ -58,7 +58,7 @@ def set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> No
 
 
 def log_history(client: "MlflowClient", run_id: str, rows: Iterable[EpochMetrics]) -> None:
-    """Log rows of a history at the time at which each was measured: MLflow keeps equal metrics of one time once."""
+    """Log rows of a history with the time at which each was measured: MLflow keeps equal metrics of one time once."""
     from mlflow.entities import Metric
 
     metrics = [
@@ -101,7 +101,7 @@ def log_training(client: "MlflowClient", run_id: str, folder: Path, description:
 
 
 def times(rows: Sequence[EpochMetrics]) -> tuple[int | None, int | None]:
-    """Return when a training began and ended, in milliseconds since 1970; None where that is unknown."""
+    """Return start and end of a training in milliseconds since 1970, each None where unknown."""
     if not rows:
         return None, None
     return _milliseconds(rows[0]) - int(rows[0].get("seconds", 0) * 1000), _milliseconds(rows[-1])
@@ -112,24 +112,24 @@ def _milliseconds(row: EpochMetrics) -> int:
 
 
 def log_all(client: "MlflowClient", run_id: str, metrics: "list[Metric]") -> None:
-    """Log as many metrics as there are, in batches of the size that MLflow allows."""
+    """Log metrics in batches of the size that MLflow allows."""
     for start in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics[start : start + 1000])
 
 
 def start_system_monitor(run_id: str, resumed: bool) -> Any:
-    """Have a thread of MLflow's log what the machine does, every 5 s, until its `finish` is called."""
+    """Start MLflow's thread that logs system metrics every 5 s, until its `finish` is called."""
     import psutil
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    psutil.cpu_percent()  # it measures since its last call: without this one, a short training would use 0 %
+    psutil.cpu_percent()  # measures since the last call: without this one, a short training would show 0 %
     monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=resumed)
     monitor.start()
     return monitor
 
 
 def finish_system_monitor(monitor: Any, sample: bool) -> None:
-    """End it; with `sample`, log one sample where the training was shorter than the interval between them."""
+    """Stop the monitor; with `sample`, log one sample if the training was shorter than the sampling interval."""
     monitor.finish()
     if sample and monitor.mlflow_logger.previous_training_timestamp is None:
         monitor.collect_metrics()

@@ -59,7 +59,7 @@ class ModelRun(Recorder):
 
     @property
     def run_id(self) -> str:
-        """The run's id; waits for MLflow, and raises `UserError` where it could not open the run."""
+        """The run's id; waits for MLflow, and raise `UserError` where it could not open the run."""
         return self._opened.result()
 
     def reference(self) -> dict[str, Any]:

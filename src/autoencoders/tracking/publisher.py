@@ -101,7 +101,7 @@ class RunPublisher(Recorder):
 
     @_in_background
     def complete_model(self, client: "MlflowClient", model: Path) -> None:
-        """Do the same where the run lacks something: MLflow was away while, or when, the training ended."""
+        """Do the same if the run is incomplete, since MLflow was unreachable when the training ended, or before."""
         run_id = store.find_run(client, read_reference(model)["run_id"])
         if run_id is None or not _is_complete(client, run_id, model):
             _publish(client, model, self._experiment)

@@ -26,7 +26,7 @@ REPORT = "autoencoders.report_sha256"
 
 
 class RungResult(NamedTuple):
-    """What a rung of the ladder left, and how it is shown."""
+    """What a rung of the ladder measured, and how it is presented."""
 
     folder: Path
     record: Mapping[str, Any]
@@ -38,7 +38,7 @@ class RungResult(NamedTuple):
 
 
 def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: str | None, parent: str | None) -> None:
-    """Log a rung once: to the run `own` that a launcher made for its stage, or to one below `parent`."""
+    """Log a rung once: to the run `own` that a launcher made for its stage, or to a new child of `parent`."""
     folder, rung = result.folder, result.record
     ended = int(1000 * rung["ended"])
     tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
@@ -64,14 +64,14 @@ def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: s
 
 
 def rung_id(folder: Path) -> str:
-    """Return the id by which the run of the rung in `folder` is found: of the form of a run's, but no run's."""
+    """Return the value of the tag `SOURCE_RUN` in the run of the rung in `folder`."""
     return hashlib.sha256((folder / "rung.json").read_bytes()).hexdigest()[:32]
 
 
 def _log_curves(client: "MlflowClient", run_id: str, series: Path, at: int) -> None:
     """Log the curves of `series`, a CSV with a column `step` or `epoch`, as `by_step/…` or `by_epoch/…`.
 
-    All points carry the time `at`, so that they are kept once.
+    All points have the time `at`, so that MLflow keeps them once.
     """
     from mlflow.entities import Metric
 
@@ -93,9 +93,9 @@ def _log_curves(client: "MlflowClient", run_id: str, series: Path, at: int) -> N
 
 
 def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> None:
-    """Log the page `file` to the run that has it, the run `injected` by what started the pipeline, or one of its own.
+    """Log the page `file` to the run that has it, to the `injected` run, or to a new one.
 
-    Its own gets the tags that the page holds: it may have been made elsewhere, and long ago.
+    A new run gets the tags that the page holds: the page may have been written on another machine, long ago.
     """
     page, tags = _read_page(file)
     mark = {REPORT: hashlib.sha256(page).hexdigest()[:32]}

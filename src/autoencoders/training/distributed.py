@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from autoencoders.models.base import Losses
 
 WAITING = "waiting"
-"""What the main process broadcasts now and then while it waits itself."""
+"""What the main process broadcasts repeatedly while it waits itself."""
 Loss = Callable[[Tensor, Tensor | None, Mapping[str, float]], Losses]
 
 
@@ -45,7 +45,7 @@ class World:
         return self.count(images) * self.size / images
 
     def broadcast(self, value: Any) -> Any:
-        """Return the main process's `value` in all: processes that differ in a last bit would diverge."""
+        """Return the main process's `value` in all processes: a difference in the last bit would make them diverge."""
         if self.size == 1:
             return value
         holder = [value]

@@ -31,7 +31,7 @@ MAX_NAMED_DIMENSIONS = 20  # up to as many dimensions carry their names
 
 
 def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
-    """Draw test images beside what the two models invent, and below them where their codes lie."""
+    """Draw test images beside those that the two models generate, and below them where their codes lie."""
     ae, vae, floor = facts["autoencoder"], facts["vae"], format_number(facts["frechet_floor"])
     drawn_from = (
         (ae["name"], "N(0, I)", ae["frechet_prior"], "autoencoder/prior"),

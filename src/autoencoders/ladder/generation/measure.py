@@ -1,4 +1,4 @@
-"""Rung 5: the autoencoder cannot generate from N(0, I), the VAE can. Where codes lie, and what is drawn from others."""
+"""Rung 5: the autoencoder cannot generate from N(0, I), the VAE can; where their codes lie."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def generated(
 ) -> NDArray[np.float32]:
     """Return the first `shown` of the `count` images that `evaluate` decodes from `source`, (shown, C, H, W) in [0, 1].
 
-    All `count` codes are drawn, so that the images shown are among those that the Fréchet distance is of.
+    All `count` codes are drawn, so that the images shown are among those of the Fréchet distance.
     """
     codes = source.sample(count, np.random.default_rng(seed))[:shown]
     return model.decode(torch.from_numpy(codes).to(device)).clamp(0, 1).cpu().numpy()
