@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoencoders.data.batches import EVAL_BATCH
-from autoencoders.training.adam import Adam
-from autoencoders.training.schedule import cosine_decay
+from autoencoders.training.optimiser import Adam, cosine_decay
 
 Shape = tuple[int, int, int]
 

@@ -12,8 +12,7 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.reconstruction import mse, psnr
 from autoencoders.models.blocks import conv_decoder, initialise
 from autoencoders.params import Train
-from autoencoders.training.adam import Adam
-from autoencoders.training.schedule import learning_rate
+from autoencoders.training.optimiser import Adam, learning_rate
 
 if TYPE_CHECKING:
     import numpy as np

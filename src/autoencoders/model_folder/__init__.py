@@ -6,13 +6,7 @@ history.csv           one row for each epoch (networks only)
 run.json              the MLflow run that recorded the training
 """
 
-from autoencoders.model_folder.read import (
-    BYTES,
-    LoadedModel,
-    load_trained,
-    read_description,
-    read_reference,
-)
+from autoencoders.model_folder.read import BYTES, LoadedModel, load_trained, read_description, read_reference
 from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
 from autoencoders.model_folder.write import save_trained
 

@@ -88,22 +88,17 @@ def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path
 
 def count_weights(model: Model) -> int:
     """Return how many numbers a decoder adds to the page."""
-    return sum(tensor.numel() for _, tensors in _decoder(model) for tensor in tensors)
+    return sum(tensor.numel() for layer in model.decoder_layers() for tensor in _layer(layer)[1])
 
 
 def plane(
-    name: str,
-    kind: str,
-    model: Model,
-    codes: NDArray[Any],
-    labels: NDArray[Any] | None,
-    classes: Sequence[str] | None,
+    name: str, kind: str, model: Model, codes: NDArray[Any], labels: NDArray[Any] | None, classes: Sequence[str] | None
 ) -> Plane:
     """Return the plane of a model of two latent dimensions, with the test `codes` (N, 2) and `labels` (N,).
 
     `kind` as tables name it, such as AE.
     """
-    decoder = _decoder(model)
+    decoder = [_layer(layer) for layer in model.decoder_layers()]
     weights = [tensor.detach().cpu().numpy().ravel() for _, tensors in decoder for tensor in tensors]
     corner, span = _frame(codes)
     chosen = thinned(len(codes))
@@ -178,12 +173,8 @@ def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
     return (float(x), float(y)), span
 
 
-def _decoder(model: Model) -> list[tuple[Layer, list[Tensor]]]:
-    """Return each layer with its weight and bias."""
-    return [_layer(module) for module in model.decoder_layers()]
-
-
 def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
+    """Return a layer as `decoder.js` takes it, with its weight and bias."""
     match module:
         case nn.Linear():
             return {"kind": "linear", "in": module.in_features, "out": module.out_features}, _tensors(module)

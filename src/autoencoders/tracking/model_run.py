@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError, first_line, without_password
@@ -16,25 +16,13 @@ from autoencoders.tracking.kfp_run import task_name
 from autoencoders.tracking.kfp_status import parent_run
 from autoencoders.tracking.lineage import model_tags
 from autoencoders.tracking.recorder import EXIT_TIMEOUT, Recorder, is_failure_of_mlflow
+from autoencoders.training.handover import RunMarks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
-
-
-class Marks(Protocol):
-    """A list, kept outside this process, of the runs whose trainings have not ended."""
-
-    def mark(self, run_id: str) -> None:
-        """Note that this training reports to a run."""
-
-    def unmark(self, run_id: str) -> None:
-        """Note that a run has ended."""
-
-    def abandoned(self) -> list[str]:
-        """Return the runs whose trainings were killed."""
 
 
 class ModelRun(Recorder):
@@ -48,7 +36,7 @@ class ModelRun(Recorder):
     """
 
     def __init__(
-        self, params: Params, description: Mapping[str, Any], data: PreparedData, resume: str | None, marks: Marks
+        self, params: Params, description: Mapping[str, Any], data: PreparedData, resume: str | None, marks: RunMarks
     ) -> None:
         super().__init__()
         self._monitor: Any = None

@@ -138,7 +138,7 @@ def save_pyfunc(
     from mlflow.pyfunc import save_model
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    package = write_code(scratch)
+    package, torch_pin = write_code(scratch), f"torch=={torch.__version__.split('+')[0]}"
     output = ParamSpec("output", "string", "reconstructions")
     spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
     save_model(
@@ -147,19 +147,11 @@ def save_pyfunc(
         data_path=str(folder),
         code_paths=[str(package)],
         mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            model_uuid=logged.model_id,
-            run_id=run_id,
-            model_id=logged.model_id,
+            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
         ),
         signature=ModelSignature(Schema([spec]), Schema([spec]), ParamSchema([output])),
         input_example=np.random.default_rng(0).random((2, *description["shape"]), dtype=np.float32),
-        pip_requirements=[
-            f"torch=={torch.__version__.split('+')[0]}",
-            f"numpy=={np.__version__}",
-            "pydantic>=2.10",
-            "safetensors",
-        ],
+        pip_requirements=[torch_pin, f"numpy=={np.__version__}", "pydantic>=2.10", "safetensors"],
     )
 
 

@@ -13,11 +13,10 @@ from torch.nn import functional as F
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError, first_line
 from autoencoders.models.base import Losses, Model
-from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, keep_freed_memory, resolve_precision
 from autoencoders.training.distributed import SINGLE_PROCESS, Loss, World
-from autoencoders.training.schedule import learning_rate
+from autoencoders.training.optimiser import Adam, learning_rate
 
 if TYPE_CHECKING:
     from autoencoders.params import Train

@@ -21,7 +21,7 @@ from autoencoders.plots.style import (
     styled,
     subscripted,
     tiled,
-)
+)  # fmt: skip
 from autoencoders.text import format_number
 
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
@@ -63,22 +63,13 @@ def panels_and_codes(panels: Sequence[tuple[str, str, Array]], codes: Mapping[st
             fontsize=DETAIL_SIZE + 0.5, color=MUTED, annotation_clip=False,
         )  # fmt: skip
     _codes(below.subplots(1, len(codes), sharey=True, squeeze=False)[0], codes)
-    below.legend(
-        handles=[
-            Patch(color=RULE, label="middle 90 % of N(0, 1)"),
-            Line2D(
-                [],
-                [],
-                color=PALETTE[0],
-                linewidth=4,
-                solid_capstyle="butt",
-                label="middle 90 % of the codes (VAE: draws from q(z|x))",
-            ),
-            Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
-        ],
-        loc="outside lower left",
-        ncols=3,
-    )
+    label = "middle 90 % of the codes (VAE: draws from q(z|x))"
+    handles = [
+        Patch(color=RULE, label="middle 90 % of N(0, 1)"),
+        Line2D([], [], color=PALETTE[0], linewidth=4, solid_capstyle="butt", label=label),
+        Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
+    ]
+    below.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
