@@ -89,7 +89,7 @@ def test_the_first_sentences_name_the_best() -> None:
     first, second = leading_sentences(INFO, measured)
     assert first.startswith("2 models learned from 1,000 images")
     assert second.startswith("The best at redrawing is ae, with a mean squared error of 0.01000 a pixel.")
-    assert second.endswith("at a Fréchet distance of 30.0 from real images, where other real images lie at 0.500.")
+    assert second.endswith("has a Fréchet distance of 30.0 to real images; other real images have 0.500.")
     assert len(leading_sentences(INFO, measured[:1])) == 1
     assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1
 

@@ -163,7 +163,7 @@ def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
     with training.acquire():
         (tmp_path / "vae" / f"{training.name}.partial").touch()  # of a process that was killed while it wrote
-        training.discard()
+        training.finish(Path())
     assert list(tmp_path.iterdir()) == []
 
 

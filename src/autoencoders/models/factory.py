@@ -24,7 +24,7 @@ def build(entry: "ModelParams", shape: Shape, generator: torch.Generator | None 
 
     if entry.latent > prod(shape):
         raise UserError(
-            f"latent: {entry.latent} is larger than the data ({prod(shape)} values an image, "
+            f"latent: {entry.latent} is larger than the data ({prod(shape)} values in an image, "
             f"{shape[0]}×{shape[1]}×{shape[2]}): nothing would be compressed. Choose at most {prod(shape)}."
         )
     return KINDS[entry.kind].load()(entry, shape, generator)

@@ -31,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns with at least one number, a row a model, and rows of references."""
+    """Columns with at least one number, a row for each model, and rows of references."""
 
     columns: Sequence[Measure]
     rows: Sequence[Row]
@@ -50,7 +50,7 @@ class Table:
 def comparison(
     measured: pd.DataFrame, references: Sequence[Reference] = (), incomparable: Collection[str] = ()
 ) -> Table:
-    """Return the table of `measured`: a row a model, a column `kind`, and a column a measure.
+    """Return the table of `measured`: a row for each model, a column `kind`, and a column for each measure.
 
     The best of a column is marked, but not in `incomparable` ones. Of the `references`, it has those of the same kind
     and latent size as a model.

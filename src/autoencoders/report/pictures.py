@@ -21,9 +21,9 @@ MAX_WEBP_SIDE = 16_383
 SHARED = {
     "comparison": (
         "Reconstruction and generation at a glance.",
-        "Two charts with a row a model: bars of the test MSE, each with a mark at PCA’s error for as many dimensions; "
-        "and Fréchet distances of images decoded from N(0, I), from a fitted Gaussian and from a fitted mixture, with "
-        "a line at the distance of real images. The numbers are in the table above.",
+        "Two charts with a row for each model: bars of the test MSE, each with a mark at PCA’s error for as many "
+        "dimensions; and Fréchet distances of images decoded from N(0, I), from a fitted Gaussian and from a fitted mixture, "
+        "with a line at the distance of real images. The numbers are in the table above.",
     ),
     "reconstructions": (
         "Test images and what each model makes of them after storing them in its code.",
@@ -35,12 +35,12 @@ SHARED = {
     ),
     "interpolations": (
         "From one test image to another: the codes are mixed step by step, and each mixture is decoded.",
-        "A row a model: eleven images that lead from the reconstruction of one test image to that of another.",
+        "A row for each model: eleven images that lead from the reconstruction of one test image to that of another.",
     ),
     "loss": (
         "Losses by epoch. Where the dashed training line falls and the validation line does not, a model overfits.",
-        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line a "
-        "model.",
+        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line for "
+        "each model.",
     ),
     "kl": (
         "KL by latent dimension. A dimension near 0 is not used. A dimension is active if its posterior mean varies "

@@ -82,15 +82,21 @@ def report(
         )
         with atomic_file(out) as draft:
             draft.write_text(render(page), encoding="utf-8")
-        for name in params.models:
-            runs.complete_model(models / name)
-            record_results(runs, name, models, evaluation, figures)
-        for name in rungs:
-            runs.log_rung(rung_result(ladder / name, figure_file(figures, name)))
-        runs.name_models([models / name for name in params.models])
-        runs.log_report(out)
-        register_best(runs, params, models)
+        _record(runs, params, models, evaluation, figures, ladder, out)
     print(f"report: {out}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def _record(
+    runs: tracking.RunPublisher, params: Params, models: Path, evaluation: Path, figures: Path, ladder: Path, out: Path
+) -> None:
+    for name in params.models:
+        runs.complete_model(models / name)
+        record_results(runs, name, models, evaluation, figures)
+    for rung in RUNGS:
+        runs.log_rung(rung_result(ladder / rung, figure_file(figures, rung)))
+    runs.name_models([models / name for name in params.models])
+    runs.log_report(out)
+    register_best(runs, params, models)
 
 
 def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
@@ -102,7 +108,7 @@ def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
 
 
 def _measured(path: Path, params: Params) -> pd.DataFrame:
-    """Return the comparison, a row a model."""
+    """Return the comparison, a row for each model."""
     measured = read_comparison(path, ALWAYS_MEASURED)
     if list(measured.index) != list(params.models):
         raise UserError(f"{path} compares other models than params.yaml names. Run the `compare` stage.")

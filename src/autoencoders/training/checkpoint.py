@@ -125,11 +125,7 @@ class Checkpoint:
                 self._handover.leave(model)
         except (UserError, OSError) as error:
             self.warn(f"warning: equal trainings that wait will resume from this one's checkpoint: {error}")
-        else:
-            self.discard()
-
-    def discard(self) -> None:
-        """Remove the checkpoint."""
+            return
         try:
             for name in self._own:
                 self.store.remove(name)

@@ -1,4 +1,4 @@
-"""Training in several processes, one a device: each computes on its shard of every batch, all take the same step.
+"""Training in several processes, one for each device: each computes on its shard of every batch.
 
 `torchrun --nproc-per-node 2 -m autoencoders train …` starts them. The global batch, its order and its noise are those
 of one process, so that the weights are too, but for the order of floating-point sums.

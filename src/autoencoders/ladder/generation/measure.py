@@ -52,7 +52,7 @@ def measure(inputs: "Inputs") -> Result:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where codes lie, each field (k,): one value a latent dimension."""
+    """Where codes lie, each field (k,): one value for each latent dimension."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]

@@ -103,7 +103,7 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
     if not latents:
         raise UserError(
             f"ladder.linear.latents: none of {settings.latents} is below {limit + 1}, the lesser of training images "
-            f"({len(images)}) and values an image ({pixels}). Add a smaller one."
+            f"({len(images)}) and values in an image ({pixels}). Add a smaller one."
         )
     test = Batches(inputs.data.split("test").images, EVAL_BATCH, inputs.device)
     train = Batches(images, training.batch_size, inputs.device)
@@ -195,7 +195,7 @@ def _fit_facts(latent: int, linear: Fit, curve: PcaCurve) -> dict[str, Any]:
 
 
 def _series(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear) -> Series:
-    """Return a row a measurement: test MSE by model and latent dimensions, and every principal angle."""
+    """Return a row for each measurement: test MSE by model and latent dimensions, and every principal angle."""
     rows: list[tuple[str, int, str, float]] = [("pca", k, "mse", error) for k, error in enumerate(curve.mse)]
     rows += [(name, latent, "mse", error) for name, (latent, error) in nonlinear.items()]
     for latent, linear in fits.items():
