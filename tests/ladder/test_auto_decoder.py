@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autoencoders.ladder.auto_decoder.measure import Vectors, likeness, nearest_vectors, store_images
-from autoencoders.params import AutoDecoderRung
+from autoencoders.params.ladder import AutoDecoderRung
 
 SETTINGS = AutoDecoderRung(images=80, latent=4, channels=[6, 4], epochs=60, batch_size=30, learning_rate=0.01)
 

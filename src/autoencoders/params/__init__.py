@@ -13,24 +13,19 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
 from autoencoders.params.file import YamlError, read_yaml
-from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
+from autoencoders.params.ladder import Ladder
 from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Pca, Vae
 from autoencoders.params.problems import format_errors
 from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
 __all__ = [
     "KINDS",
-    "AutoDecoderRung",
     "Autoencoder",
-    "BetaRung",
     "Data",
     "Evaluate",
     "Features",
     "Ladder",
-    "LinearRung",
     "ModelParams",
-    "OneHotRung",
-    "OneImageRung",
     "Params",
     "Pca",
     "Plots",

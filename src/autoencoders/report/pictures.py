@@ -22,7 +22,7 @@ SHARED = {
     "comparison": (
         "Reconstruction and generation at a glance.",
         "Two charts with a row for each model: bars of the test MSE, each with a mark at PCA’s error for as many "
-        "dimensions; and Fréchet distances of images decoded from N(0, I), from a fitted Gaussian and from a fitted mixture, "
+        "dimensions; and Fréchet distances of images decoded from N(0, I), a fitted Gaussian and a fitted mixture, "
         "with a line at the distance of real images. The numbers are in the table above.",
     ),
     "reconstructions": (

@@ -16,7 +16,7 @@ from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import AutoDecoderRung
+    from autoencoders.params.ladder import AutoDecoderRung
 
 DISTANCE_BATCH = 1024
 """Vectors whose distances to all others are held at once."""

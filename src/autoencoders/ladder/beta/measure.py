@@ -21,7 +21,7 @@ from autoencoders.training.loop import fit
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import BetaRung
+    from autoencoders.params.ladder import BetaRung
 
 N_IMAGES_SHOWN = 8
 

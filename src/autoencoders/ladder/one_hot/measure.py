@@ -16,7 +16,7 @@ from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import OneHotRung
+    from autoencoders.params.ladder import OneHotRung
 
 N_IMAGES_SHOWN = 12
 

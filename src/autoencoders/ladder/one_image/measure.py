@@ -17,7 +17,7 @@ from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import OneImageRung
+    from autoencoders.params.ladder import OneImageRung
 
 NAMES = {"test-image": "first test image", "flower": "colour photograph"}
 GOOD_PSNR_DB = 40.0
