@@ -42,7 +42,9 @@ def conclusion_of(fits: Fits, curve: PcaCurve) -> str:
 def test_one_that_has_arrived_is_pca() -> None:
     arrived = fit(0.030009, 0.43)
     errors = errors_of(arrived, curve())
-    assert "0.03001 with 2 numbers (PCA 0.03000: 0.03 % more than that). Trained step by step, it has arrived" in errors
+    assert (
+        "0.03001 with 2 numbers (PCA 0.03000: 0.03 % more than that). Training step by step, it has reached" in errors
+    )
     assert errors.endswith("On the test images the error is 0.03001 (PCA 0.03000: 0.03 % more than that).")
     assert angles_of(arrived, curve()).endswith("The largest angle is 0.43° with 2 numbers.")
     assert story(arrived, curve()).title == "A linear autoencoder is PCA"
@@ -75,7 +77,7 @@ def test_a_lean_at_the_same_error_is_explained_by_the_next_component() -> None:
 
 def test_other_errors_on_new_images_are_explained() -> None:
     few = fit(0.030009, 0.43, test_mse=0.0312)
-    assert "On the test images the error is 0.03120 (PCA 0.03000: 4.0 % more than that). What the two make" in (
+    assert "On the test images the error is 0.03120 (PCA 0.03000: 4.0 % more than that). Their reconstructions" in (
         errors_of(few, curve())
     )
     assert story(few, curve()).title == "A linear autoencoder is PCA"
