@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WEIGHT_BYTES = 4
+FLOAT32_BYTES = 4
 """Of a float32."""
 DECODE_BATCH = 256
 """Images decoded at once by `recall`."""

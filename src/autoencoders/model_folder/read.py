@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from autoencoders.models import Model
 
-BYTES = 4
+FLOAT32_BYTES = 4
 """Of a number: all are float32."""
 METADATA = "__metadata__"
 """Entry of the header of a file of weights that is no array."""
@@ -131,7 +131,7 @@ def _checked_size(folder: Path, expected: Mapping[str, Sequence[int]]) -> int:
             _compare(
                 folder, {key: f"{of['dtype']} {of['shape']}" for key, of in header.items() if key != METADATA}, expected
             )
-            whole = 8 + length + BYTES * count_numbers(expected)
+            whole = 8 + length + FLOAT32_BYTES * count_numbers(expected)
             if os.fstat(file.fileno()).st_size != whole:
                 raise _of_another_training(folder, f"it should have {whole:,} bytes")
             return whole

@@ -16,7 +16,7 @@ from autoencoders.params import Params
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
-from autoencoders.report.planes import HUES, Plane
+from autoencoders.report.planes import N_HUES, Plane
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
 from autoencoders.text import format_number, keep_units_together
@@ -105,7 +105,7 @@ def render(page: Page) -> str:
         css=_source("report.css"),
         script=_source("decoder.js") + _source("plane.js"),
         plane_data=[asdict(plane) for plane in page.planes],
-        palette=PALETTE[:HUES],
+        palette=PALETTE[:N_HUES],
         protocols={name: text for name, text in PROTOCOLS.items() if _is_used(name, page.references)},
         example=EXAMPLE,
     )

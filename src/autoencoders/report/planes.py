@@ -27,11 +27,11 @@ from autoencoders.plots.style import PALETTE
 MAX_CODES = 5000
 MAX_WEIGHTS = 1_200_000
 """Numbers in all decoders of a page together: 6.4 MB of it."""
-HUES = 10
+N_HUES = 10
 """Class colours; further classes take another of the `MARKS`."""
 MARKS = "●▲■◆✚"
-FRAME = 2.2
-"""The plane shows at least ±`FRAME`, where N(0, I) has nearly everything."""
+MIN_EXTENT = 2.2
+"""The plane shows at least ±`MIN_EXTENT`, where N(0, I) has nearly everything."""
 Layer = dict[str, Any]
 
 
@@ -129,8 +129,8 @@ def legend(labels: NDArray[Any] | None, classes: Sequence[str] | None) -> list[d
     short = _are_short(names)
     return [
         {
-            "mark": MARKS[label // HUES % len(MARKS)],
-            "colour": PALETTE[label % HUES],
+            "mark": MARKS[label // N_HUES % len(MARKS)],
+            "colour": PALETTE[label % N_HUES],
             "text": name if short else f"{label} {name}",
         }
         for label, name in names.items()
@@ -166,8 +166,8 @@ def _tags(
 
 
 def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
-    """Return corner and side of the square around all codes and ±`FRAME`."""
-    low, high = np.minimum(codes.min(0), -FRAME), np.maximum(codes.max(0), FRAME)
+    """Return corner and side of the square around all codes and ±`MIN_EXTENT`."""
+    low, high = np.minimum(codes.min(0), -MIN_EXTENT), np.maximum(codes.max(0), MIN_EXTENT)
     span = 1.06 * float((high - low).max())
     x, y = (low + high - span) / 2
     return (float(x), float(y)), span

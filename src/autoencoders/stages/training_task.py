@@ -9,7 +9,7 @@ import torch
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
-from autoencoders.model_folder import BYTES
+from autoencoders.model_folder import FLOAT32_BYTES
 from autoencoders.models import Model, count_numbers, parameter_shapes
 from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.progress import EpochProgress
@@ -46,7 +46,7 @@ class TrainingTask:
 
     def least_memory(self) -> int:
         """Return how many bytes of this machine's memory the training needs at least."""
-        size = BYTES * count_numbers(parameter_shapes(self.entry, self.data.info.shape))
+        size = FLOAT32_BYTES * count_numbers(parameter_shapes(self.entry, self.data.info.shape))
         return size * (N_WEIGHT_COPIES if self.entry.trained_in_epochs and self.device.type == "cpu" else 1)
 
     def description(self) -> dict[str, Any]:

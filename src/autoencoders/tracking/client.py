@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import requests
     from mlflow import MlflowClient
 
-PAGES = "AUTOENCODERS_MLFLOW_PAGES"
+PAGES_VARIABLE = "AUTOENCODERS_MLFLOW_PAGES"
 """Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -140,7 +140,7 @@ def server_address() -> str | None:
     """
     if not tracking_uri().startswith(("http://", "https://")):
         return None
-    return without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
+    return without_password(os.environ.get(PAGES_VARIABLE) or tracking_uri()).rstrip("/")
 
 
 def run_url(experiment_id: str, run_id: str) -> str | None:

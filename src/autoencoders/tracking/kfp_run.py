@@ -17,7 +17,7 @@ FAILED_TASK = "kfp_failed_task"
 """Tag of a pipeline's run: the task that failed, or was stopped."""
 ERROR = "kfp_error"
 """Tag of a pipeline's run: that task's error."""
-FAILURE = "kfp_failure."
+FAILURE_PREFIX = "kfp_failure."
 """Prefix of tags of a pipeline's run, one for each task that failed or was stopped and was not retried: the status, and
 the task's error."""
 
@@ -59,7 +59,9 @@ def left_running(client: "MlflowClient", run_id: str, pipeline: str) -> list["Ru
 def failures_of(run: "Run") -> dict[str, str]:
     """Return status and error of each task that failed and was not tried again."""
     tags = run.data.tags
-    return {tag.removeprefix(FAILURE): text for tag, text in sorted(tags.items()) if tag.startswith(FAILURE)}
+    return {
+        tag.removeprefix(FAILURE_PREFIX): text for tag, text in sorted(tags.items()) if tag.startswith(FAILURE_PREFIX)
+    }
 
 
 def show_worst(client: "MlflowClient", run: "Run", failures: Mapping[str, str]) -> None:

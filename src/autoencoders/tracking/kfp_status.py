@@ -18,7 +18,7 @@ from autoencoders.tracking.content import set_tags
 from autoencoders.tracking.kfp_run import (
     ERROR,
     FAILED_TASK,
-    FAILURE,
+    FAILURE_PREFIX,
     delete_tags,
     failures_of,
     kubeflow_run,
@@ -88,7 +88,7 @@ def _take_back(client: "MlflowClient", run: "Run", task: str) -> None:
     else:  # that `task` begins shows that it is retried, or that what it depends on has succeeded
         over = (task, task.partition(" ")[0], *FIRST_STAGES)
         left = {failed: failure for failed, failure in failures.items() if failed not in over}
-    delete_tags(client, run, {CLOSED, *(FAILURE + failed for failed in failures.keys() - left.keys())})
+    delete_tags(client, run, {CLOSED, *(FAILURE_PREFIX + failed for failed in failures.keys() - left.keys())})
     if left:
         show_worst(client, run, left)
     else:
@@ -110,7 +110,7 @@ def break_off_pipeline(experiment: str, task: str, status: str, error: str) -> N
             tags = run.data.tags  # of a process that was killed: the others end their runs themselves
             if task == f"{tags.get('kfp_task')} {tags.get('model')}":
                 client.set_terminated(run.info.run_id, status)
-        set_tags(client, run_id, {FAILURE + task: f"{status} {error}"})
+        set_tags(client, run_id, {FAILURE_PREFIX + task: f"{status} {error}"})
         run = client.get_run(run_id)
         show_worst(client, run, failures_of(run))
 
@@ -190,7 +190,7 @@ def _end(client: "MlflowClient", run: "Run", status: str, task: str = "", error:
     for below in left_running(client, run_id, tags[store.PIPELINE]):
         client.set_terminated(below.info.run_id, "FAILED" if status == "FAILED" else "KILLED")
     if status == "FINISHED":
-        delete_tags(client, run, {FAILED_TASK, ERROR, *(FAILURE + failed for failed in failures_of(run))})
+        delete_tags(client, run, {FAILED_TASK, ERROR, *(FAILURE_PREFIX + failed for failed in failures_of(run))})
     else:
         failure = {FAILED_TASK: task, ERROR: error}
         set_tags(client, run_id, {tag: text for tag, text in failure.items() if text and tag not in tags})

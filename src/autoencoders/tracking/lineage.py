@@ -30,7 +30,7 @@ VARIABLES = {
     "image": "AUTOENCODERS_IMAGE",
 }
 """Tag → environment variable, set by what started the process."""
-MODEL = "kfp_model."
+MODEL_PREFIX = "kfp_model."
 """Prefix of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
 PIPELINE_RUN = "pipeline"
 """Key of the pipeline's run in the result of `run_urls`."""
@@ -151,7 +151,7 @@ def _model_runs(client: "MlflowClient", what: str) -> list["Run"]:
         return []
     found = client.search_runs(experiment_ids(client), f"tags.kfp_run = '{what}'")
     models = {run.info.run_id: run for run in found if "model" in run.data.tags}
-    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(MODEL)):
+    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(MODEL_PREFIX)):
         if run_id not in models and existing(client, run_id):  # trained by an earlier pipeline
             models[run_id] = client.get_run(run_id)
     return sorted(models.values(), key=lambda run: run.info.start_time)

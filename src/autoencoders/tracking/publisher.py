@@ -12,7 +12,7 @@ from autoencoders.model_folder.history import read_history
 from autoencoders.tracking import content, registry, results, store
 from autoencoders.tracking.kfp_run import kubeflow_run, task_name
 from autoencoders.tracking.kfp_status import finish_pipeline, parent_run
-from autoencoders.tracking.lineage import MODEL
+from autoencoders.tracking.lineage import MODEL_PREFIX
 from autoencoders.tracking.recorder import Recorder
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class RunPublisher(Recorder):
         """
         pipeline = os.environ.get("KFP_RUN_ID")
         if pipeline and (parent := parent_run(client, self._experiment, task_name(of_task))):
-            named = {f"{MODEL}{model.name}": run_of(client, model, self._experiment) for model in models}
+            named = {f"{MODEL_PREFIX}{model.name}": run_of(client, model, self._experiment) for model in models}
             content.set_tags(client, parent, {"kfp_run": pipeline, **named})
 
     @_in_background

@@ -20,9 +20,9 @@ SOURCE_RUN = "autoencoders.source_run_id"
 """Tag of a re-created run: the id of the run that first recorded the training."""
 PIPELINE = "kfp_pipeline"
 """Tag of the run of a Kubeflow pipeline: the Kubeflow run's id, which the runs of its tasks have in `kfp_run`."""
-PLUGIN = "KFP_MLFLOW_CONFIG"
+PLUGIN_VARIABLE = "KFP_MLFLOW_CONFIG"
 """Environment variable: the settings of Kubeflow's plugin for MLflow as JSON, in all pods where it is enabled."""
-LADDER = "-ladder"
+LADDER_SUFFIX = "-ladder"
 """Ending of the experiment of the ladder's rungs and the report."""
 
 
@@ -77,7 +77,7 @@ def plugin_run(client: "MlflowClient") -> str | None:
     Each pod of the pipeline has its id, though by default the plugin sets none of MLflow's own variables there.
     """
     try:
-        settings = json.loads(os.environ.get(PLUGIN) or "{}")
+        settings = json.loads(os.environ.get(PLUGIN_VARIABLE) or "{}")
     except ValueError:
         return None
     values = {key.lower(): value for key, value in settings.items()} if isinstance(settings, dict) else {}
@@ -116,7 +116,7 @@ def create_run(
         tags[PARENT] = parent
         number = client.get_run(parent).info.experiment_id
     else:
-        number = experiment_id(client, experiment, LADDER if ladder else "")
+        number = experiment_id(client, experiment, LADDER_SUFFIX if ladder else "")
     return client.create_run(number, start, tags, run_name=name).info.run_id
 
 
@@ -180,7 +180,7 @@ def _experiment_names(experiment: str) -> list[str]:
     if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         file = local_database()
         name = (experiment_name(file, number) if file else _ask("get", experiment_id=number).get("name")) or name
-    return [name] if os.environ.get("KFP_RUN_ID") else [name, name + LADDER]
+    return [name] if os.environ.get("KFP_RUN_ID") else [name, name + LADDER_SUFFIX]
 
 
 def _deleted(names: list[str]) -> list[tuple[str, str]]:

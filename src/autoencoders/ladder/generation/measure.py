@@ -20,9 +20,9 @@ from autoencoders.params import KINDS, Params
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
 
-COMPARED = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
+COMPARED_MEASURES = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
 """Measures of `evaluate` that both models are compared by."""
-MIDDLE = (0.05, 0.95)
+MIDDLE_90 = (0.05, 0.95)
 """The quantiles between which the middle 90 % lie."""
 
 
@@ -84,7 +84,7 @@ def comparable_pair(params: Params) -> tuple[str, str] | None:
 def spread_of(codes: NDArray[np.floating]) -> Spread:
     """Return where codes (N, k) lie, dimension by dimension."""
     values = np.asarray(codes, dtype=np.float64)
-    low, high = np.quantile(values, MIDDLE, axis=0)
+    low, high = np.quantile(values, MIDDLE_90, axis=0)
     return Spread(values.mean(axis=0), values.std(axis=0), low, high)
 
 
@@ -105,7 +105,7 @@ def _read(name: str, inputs: "Inputs") -> EvaluatedModel:
     trained = load_trained(folder, inputs.device)
     if trained.description["dataset"]["content_hash"] != inputs.data.info.content_hash:
         raise UserError(f"{folder} was trained on other data than {inputs.data.root} holds. Train it again.")
-    metrics = read_metrics(inputs.evaluation / name, (*ALWAYS_MEASURED, *COMPARED))
+    metrics = read_metrics(inputs.evaluation / name, (*ALWAYS_MEASURED, *COMPARED_MEASURES))
     codes = _posterior(trained.model, "test", inputs).sample(inputs.params.evaluate.seed)
     return EvaluatedModel(name, trained.model, metrics, spread_of(codes))
 
@@ -118,7 +118,7 @@ def _posterior(model: Model, split: str, inputs: "Inputs") -> Posterior:
 def _metrics(autoencoder: EvaluatedModel, vae: EvaluatedModel) -> dict[str, float]:
     metrics = {"frechet_floor": autoencoder.metrics["frechet/floor"]}
     for kind, model in (("autoencoder", autoencoder), ("vae", vae)):
-        metrics |= {f"{kind}/{key.replace('/', '_')}": model.metrics[key] for key in COMPARED}
+        metrics |= {f"{kind}/{key.replace('/', '_')}": model.metrics[key] for key in COMPARED_MEASURES}
         metrics |= {
             f"{kind}/smallest_std": float(model.spread.std.min()),
             f"{kind}/largest_std": float(model.spread.std.max()),

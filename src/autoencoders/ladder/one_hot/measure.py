@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoders.ladder.memory import WEIGHT_BYTES, Memory, errors, learn, new_decoder, recall
+from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
 from autoencoders.runtime.progress import progress
 
@@ -90,7 +90,7 @@ def store_images(
 
 def _metrics(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, float]:
     weights = next(iter(stored.values())).weights
-    metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * WEIGHT_BYTES)}
+    metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * FLOAT32_BYTES)}
     for count, capacity in stored.items():
         metrics |= {
             f"{count}/mse": capacity.mse,
@@ -106,7 +106,7 @@ def story_facts(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, A
     return {
         "image_bytes": image_bytes,
         "weights": next(iter(stored.values())).weights,
-        "weight_bytes": WEIGHT_BYTES,
+        "weight_bytes": FLOAT32_BYTES,
         "networks": [
             {"images": count, "mse": capacity.mse, "psnr": capacity.psnr} for count, capacity in stored.items()
         ],

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoders.ladder.memory import WEIGHT_BYTES, Memory, errors, learn, new_decoder, recall
+from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
 from autoencoders.runtime.progress import progress
 
@@ -128,7 +128,7 @@ def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
             f"{key}/psnr": largest.psnr,
             f"{key}/mse": float(largest.mse[-1]),
             f"{key}/weights": float(largest.weights),
-            f"{key}/weight_bytes": float(largest.weights * WEIGHT_BYTES),
+            f"{key}/weight_bytes": float(largest.weights * FLOAT32_BYTES),
             f"{key}/image_bytes": float(targets[key].nbytes),
         }
         for number, network in enumerate(networks, start=1):
@@ -154,7 +154,7 @@ def story_facts(targets: Targets, stored: Networks) -> dict[str, Any]:
             "networks": [{"weights": network.weights, "psnr": network.psnr} for network in networks],
         })  # fmt: skip
     steps = list(next(iter(stored.values()))[-1].snapshots)
-    return {"targets": facts, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": WEIGHT_BYTES}
+    return {"targets": facts, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": FLOAT32_BYTES}
 
 
 def _series(stored: Networks) -> Series:
