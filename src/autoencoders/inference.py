@@ -25,8 +25,7 @@ from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
-Floats = Tensor | NDArray[Any]
-"""A torch tensor on any device or a numpy array, of floats."""
+Floats = Tensor | NDArray[Any]  # a torch tensor on any device or a numpy array, of floats
 
 NO_IMAGES_FROM_NOTHING = (
     "Only a VAE holds its codes to N(0, I), from which they can be drawn. Use a VAE, or decode draws from a "

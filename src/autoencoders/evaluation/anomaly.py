@@ -16,19 +16,15 @@ from torch import Tensor
 from autoencoders.models import Model, all_finite
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
-QUANTILE = 0.99
-"""Share of normal images below a threshold: one in a hundred is flagged all the same."""
-N_DRAWS = 4
-"""Samples of z that the ELBO is averaged over."""
+QUANTILE = 0.99  # share of normal images below a threshold: one in a hundred is flagged all the same
+N_DRAWS = 4  # samples of z that the ELBO is averaged over
 
 
 class AnomalyScores(NamedTuple):
     """One number for each image, each (N,); larger is more unusual."""
 
-    mse: Tensor
-    """Squared error of the reconstruction, mean over pixels; a VAE decodes the mean."""
-    neg_elbo: Tensor | None
-    """−ELBO in nats, β = 1; None where a code is a point."""
+    mse: Tensor  # squared error of the reconstruction, mean over pixels; a VAE decodes the mean
+    neg_elbo: Tensor | None  # −ELBO in nats, β = 1; None where a code is a point
 
 
 def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:

@@ -22,8 +22,7 @@ Shape = tuple[int, int, int]
 
 DIMENSIONS = 64
 MAX_LEARNING_RATE = 2e-3
-MAX_GRID = 8
-"""FeatureNet halves the image until neither side is longer than this."""
+MAX_GRID = 8  # FeatureNet halves the image until neither side is longer than this
 MAX_PCA_PIXELS = 3072
 """Pixels that PcaFeatures decomposes exactly (32x32 RGB); larger images are average-pooled first."""
 

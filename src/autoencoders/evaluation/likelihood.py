@@ -20,10 +20,8 @@ DECODED_ELEMENTS = 2**22
 class ElboTerms(NamedTuple):
     """The terms of the negative ELBO, each (N,), in nats."""
 
-    recon: Tensor
-    """-log p(x|z) at one sample of q(z|x)."""
-    kl: Tensor
-    """KL(q(z|x) || N(0, I)), exact."""
+    recon: Tensor  # -log p(x|z) at one sample of q(z|x)
+    kl: Tensor  # KL(q(z|x) || N(0, I)), exact
 
     @property
     def elbo(self) -> Tensor:

@@ -35,12 +35,9 @@ Metrics = dict[str, float]
 class ModelEvaluation(NamedTuple):
     """What is measured of a model."""
 
-    metrics: Metrics
-    """By the keys of `MEASURES`."""
-    codes: Codes
-    """(N, k) of the test images; a VAE's are posterior means."""
-    dimensions: dict[str, NDArray[Any]]
-    """Columns with a number for each of the k latent dimensions."""
+    metrics: Metrics  # by the keys of `MEASURES`
+    codes: Codes  # (N, k) of the test images; a VAE's are posterior means
+    dimensions: dict[str, NDArray[Any]]  # columns with a number for each of the k latent dimensions
 
 
 @torch.inference_mode()

@@ -22,12 +22,9 @@ class PinnedFeatures:
     """A feature extractor, and what a distance in its features compares with."""
 
     extractor: FeatureNet | PcaFeatures
-    reference: FeatureStatistics
-    """Of the test images."""
-    images: int
-    """How many images a distance compares with them."""
-    floor: float
-    """The distance of as many training images."""
+    reference: FeatureStatistics  # of the test images
+    images: int  # how many images a distance compares with them
+    floor: float  # the distance of as many training images
 
     def frechet(self, images: Tensor) -> float:
         """Return the Fréchet distance of images (N, C, H, W), clipped to [0, 1], to the test images."""

@@ -15,10 +15,8 @@ from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json,
 if TYPE_CHECKING:
     import pandas as pd
 
-ALWAYS_MEASURED = ("mse", "frechet/prior", "frechet/floor")
-"""What is measured of every model."""
-MAX_NUMBER = 3e38
-"""About the largest float32: what is larger was not computed here."""
+ALWAYS_MEASURED = ("mse", "frechet/prior", "frechet/floor")  # what is measured of every model
+MAX_NUMBER = 3e38  # about the largest float32: what is larger was not computed here
 MAX_TABLE_BYTES = 64 * 2**20
 
 

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-FLOAT32_BYTES = 4
-"""Of a float32."""
-DECODE_BATCH = 256
-"""Images decoded at once by `recall`."""
+FLOAT32_BYTES = 4  # of a float32
+DECODE_BATCH = 256  # images decoded at once by `recall`
 
 
 def new_decoder(

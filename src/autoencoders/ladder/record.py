@@ -33,8 +33,7 @@ RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 FORMAT = 3
 CONTENTS = ("rung.json", "series.csv", "arrays.npz", "figure.png")  # the last until format 2
 Arrays = Mapping[str, NDArray[Any]]
-Series = Sequence[Mapping[str, Any]]
-"""The rows of series.csv."""
+Series = Sequence[Mapping[str, Any]]  # the rows of series.csv
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class Result:
     arrays: Arrays = field(default_factory=dict)
 
 
-Seconds = Annotated[float, Field(ge=0, lt=1e11)]
-"""Since 1970, or how long something took."""
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]  # since 1970, or how long something took
 
 
 class RungDescription(FileSection):

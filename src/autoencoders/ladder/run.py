@@ -22,10 +22,8 @@ class Inputs:
     params: Params
     data: PreparedData
     device: torch.device
-    models: Path
-    """Folder of the trained models."""
-    evaluation: Path
-    """Folder of what was measured of them."""
+    models: Path  # folder of the trained models
+    evaluation: Path  # folder of what was measured of them
 
 
 def measure_rung(

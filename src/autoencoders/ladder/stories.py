@@ -21,11 +21,9 @@ class Story:
 
     markdown: str
     title: str
-    claim: str
-    """The statement that the rung tests, one sentence."""
+    claim: str  # the statement that the rung tests, one sentence
     paragraphs: Sequence[str]
-    alt: str
-    """The figure's alternative text; empty where there is no figure."""
+    alt: str  # the figure's alternative text; empty where there is no figure
 
 
 def render_story(record: Mapping[str, Any], folder: Path) -> Story:

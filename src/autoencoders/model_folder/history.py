@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 
 REQUIRED = {"seconds", "timestamp", "train/recon", "val/recon", "val/loss"}
 """Columns that every version wrote."""
-MAX_BYTES = 64 * 2**20
-"""A hundred thousand epochs have fewer."""
-MAX_SECONDS = 1e11
-"""Since 1970, or of an epoch: three thousand years."""
+MAX_BYTES = 64 * 2**20  # a hundred thousand epochs have fewer
+MAX_SECONDS = 1e11  # since 1970, or of an epoch: three thousand years
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:

@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
     from autoencoders.models import Model
 
-FLOAT32_BYTES = 4
-"""Of a number: all are float32."""
-METADATA = "__metadata__"
-"""Entry of the header of a file of weights that is no array."""
-MAX_HEADER = 2**20
-"""Bytes of the JSON that begins a file of weights; a model's has two thousand."""
+FLOAT32_BYTES = 4  # of a number: all are float32
+METADATA = "__metadata__"  # entry of the header of a file of weights that is no array
+MAX_HEADER = 2**20  # bytes of the JSON that begins a file of weights; a model's has two thousand
 RESTORE = "Train the model again, or `dvc pull` it."
 
 

@@ -31,8 +31,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
 """Within the range of float32, as MLflow, tables and figures need."""
-Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]
-"""Of a run in MLflow."""
+Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]  # of a run in MLflow
 
 
 class FileSection(BaseModel):

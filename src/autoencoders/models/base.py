@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Losses = dict[str, Tensor]
-"""Scalars by name: `loss` is minimised, all are logged."""
+Losses = dict[str, Tensor]  # scalars by name: `loss` is minimised, all are logged
 
 
 class Model(nn.Module):

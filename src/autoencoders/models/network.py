@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 class Network(Model):
     """An encoder and a decoder; `generator` draws the initial weights (without it they are torch's)."""
 
-    heads: ClassVar[int]
-    """The encoder's outputs per latent dimension."""
+    heads: ClassVar[int]  # the encoder's outputs per latent dimension
 
     def __init__(self, entry: "entries.Network", shape: Shape, generator: torch.Generator | None = None) -> None:
         super().__init__(shape, entry.latent)

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
 MAX_EXACT_SIZE = 4096
 """Values an image up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
-CHUNK_BYTES = 64 * 2**20
-"""Of the float64 images in memory at once during the iteration."""
+CHUNK_BYTES = 64 * 2**20  # of the float64 images in memory at once during the iteration
 
 
 class PCA(Model):

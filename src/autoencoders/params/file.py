@@ -2,8 +2,7 @@
 
 from typing import Any
 
-MAX_DEPTH = 100
-"""Nested sections; the library's C code has no limit, and crashes at some ten thousand."""
+MAX_DEPTH = 100  # nested sections; the library's C code has no limit, and crashes at some ten thousand
 
 
 class YamlError(ValueError):

@@ -8,8 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
 
-MAX_SIDE = 1024
-"""Pixels."""
+MAX_SIDE = 1024  # pixels
 
 
 def _whole(value: object) -> bool:

@@ -36,10 +36,8 @@ class Table:
     columns: Sequence[Measure]
     rows: Sequence[Row]
     references: Sequence[Row]
-    floor: float | None = None
-    """The Fréchet distance of real images."""
-    incomparable: Sequence[str] = ()
-    """Headings of the columns whose values do not compare with each other."""
+    floor: float | None = None  # the Fréchet distance of real images
+    incomparable: Sequence[str] = ()  # headings of the columns whose values do not compare with each other
 
     @property
     def marks_best(self) -> bool:

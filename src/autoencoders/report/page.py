@@ -56,12 +56,9 @@ class RungSection:
 class Usage:
     """The model in the Python example at the end of the page."""
 
-    source: str
-    """A folder, or an MLflow URI."""
-    shape: Sequence[int]
-    """Channels, height, width."""
-    samples: bool
-    """Whether it draws new images."""
+    source: str  # a folder, or an MLflow URI
+    shape: Sequence[int]  # channels, height, width
+    samples: bool  # whether it draws new images
 
 
 @dataclass(frozen=True)
@@ -69,28 +66,22 @@ class Page:
     """What the page shows, from top to bottom."""
 
     dataset: DatasetInfo
-    made: datetime
-    """In UTC."""
-    origin: Mapping[str, str]
-    """The tags of `tracking.run_context`; the page stores them for `publish`."""
+    made: datetime  # in UTC
+    origin: Mapping[str, str]  # the tags of `tracking.run_context`; the page stores them for `publish`
     lead: Sequence[str]
     hardware: Sequence[str]
-    durations: Sequence[tuple[str, Sequence[RunDuration]]]
-    """Groups of parts with their titles."""
+    durations: Sequence[tuple[str, Sequence[RunDuration]]]  # groups of parts with their titles
     parameters: str
     card: Picture
     table: Table
-    references: Table
-    """All that are known for the data set."""
+    references: Table  # all that are known for the data set
     overview: Picture | None
     planes: Sequence[Plane]
-    too_large: Sequence[str]
-    """Names of two-dimensional models whose decoders do not fit."""
+    too_large: Sequence[str]  # names of two-dimensional models whose decoders do not fit
     legend: Sequence[Mapping[str, str]]
     rungs: Sequence[RungSection]
     figures: Sequence[Picture]
-    mlflow: str | None
-    """Address of the server that shows the runs; None where it is `mlflow ui`."""
+    mlflow: str | None  # address of the server that shows the runs; None where it is `mlflow ui`
     usage: Usage
 
 

@@ -16,8 +16,7 @@ from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
 
 CSS_DPI = 96
-MAX_WEBP_SIDE = 16_383
-"""Pixels of the longest side that WebP can have."""
+MAX_WEBP_SIDE = 16_383  # pixels of the longest side that WebP can have
 SHARED = {
     "comparison": (
         "Reconstruction and generation at a glance.",
@@ -70,8 +69,7 @@ BY_MODEL = {
 class Picture:
     """A figure for the page; `width` and `height` in CSS pixels, as large as it was designed."""
 
-    source: str
-    """A data URL."""
+    source: str  # a data URL
     width: int
     height: int
     alt: str

@@ -25,13 +25,10 @@ from autoencoders.plots.names import shortened
 from autoencoders.plots.style import PALETTE
 
 MAX_CODES = 5000
-MAX_WEIGHTS = 1_200_000
-"""Numbers in all decoders of a page together: 6.4 MB of it."""
-N_HUES = 10
-"""Class colours; further classes take another of the `MARKS`."""
+MAX_WEIGHTS = 1_200_000  # numbers in all decoders of a page together: 6.4 MB of it
+N_HUES = 10  # class colours; further classes take another of the `MARKS`
 MARKS = "●▲■◆✚"
-MIN_EXTENT = 2.2
-"""The plane shows at least ±`MIN_EXTENT`, where N(0, I) has nearly everything."""
+MIN_EXTENT = 2.2  # the plane shows at least ±`MIN_EXTENT`, where N(0, I) has nearly everything
 Layer = dict[str, Any]
 
 
@@ -49,22 +46,15 @@ class Plane:
     """What the page needs of one model; arrays are base64 of little-endian float32."""
 
     name: str
-    kind: str
-    """As tables name it: PCA, AE or VAE."""
-    shape: tuple[int, int, int]
-    """Channels, height, width of an image."""
+    kind: str  # as tables name it: PCA, AE or VAE
+    shape: tuple[int, int, int]  # channels, height, width of an image
     layers: list[Layer]
-    weights: str
-    """Weight and bias of each layer in turn."""
-    codes: str
-    """(n, 2), row by row."""
-    labels: list[int]
-    """Classes of the codes; empty where there are none."""
+    weights: str  # weight and bias of each layer in turn
+    codes: str  # (n, 2), row by row
+    labels: list[int]  # classes of the codes; empty where there are none
     tags: list[Tag]
-    corner: tuple[float, float]
-    """The lowest z₁ and z₂ that the plane shows."""
-    span: float
-    """Its side."""
+    corner: tuple[float, float]  # the lowest z₁ and z₂ that the plane shows
+    span: float  # its side
 
 
 def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:

@@ -17,10 +17,8 @@ class RunDuration:
     name: str
     seconds: float | None
     hardware: str
-    commit: str
-    """Empty where unknown."""
-    dirty: bool
-    """Whether tracked files differed from the commit."""
+    commit: str  # empty where unknown
+    dirty: bool  # whether tracked files differed from the commit
 
 
 def run_duration(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> RunDuration:

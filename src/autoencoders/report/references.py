@@ -6,8 +6,7 @@ measured on the official test images after training on all 60,000 training image
 
 from typing import NamedTuple
 
-Figures = tuple[float, ...]
-"""One figure, or the ends of the range over several seeds."""
+Figures = tuple[float, ...]  # one figure, or the ends of the range over several seeds
 
 P1 = "P1"
 PROTOCOLS = {
@@ -23,8 +22,7 @@ class Reference(NamedTuple):
     """A model of a protocol; `figures` by the comparison's column names."""
 
     protocol: str
-    kind: str
-    """pca, autoencoder or vae, as in params.yaml."""
+    kind: str  # pca, autoencoder or vae, as in params.yaml
     latent: int
     figures: dict[str, Figures]
 

@@ -29,8 +29,7 @@ from autoencoders.stages.recording import record_results, register_best, rung_re
 Records = Mapping[str, dict[str, Any]]
 
 
-TITLE = "<title>Autoencoders on "
-"""A line near the top of every page, by which an earlier page is recognised."""
+TITLE = "<title>Autoencoders on "  # a line near the top of every page, by which an earlier page is recognised
 
 
 def report(

@@ -34,10 +34,8 @@ ENVIRONMENT = {
 }
 """Defaults of MLflow's environment variables."""
 HEALTH_TIMEOUT = 5.0
-MAX_OUTAGE = 300.0
-"""Seconds for which a task in a pod waits for a server before it fails."""
-POLL_INTERVAL = 5.0
-"""Seconds between requests while waiting for a server."""
+MAX_OUTAGE = 300.0  # seconds for which a task in a pod waits for a server before it fails
+POLL_INTERVAL = 5.0  # seconds between requests while waiting for a server
 HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 """Hosted servers may have the API alone."""
 

@@ -19,10 +19,8 @@ from urllib.parse import quote, unquote, urlsplit
 from autoencoders.errors import UserError
 
 SQLITE = "sqlite:///"
-LOCK_TIMEOUT = 20.0
-"""Seconds to wait for a lock that another program holds."""
-MIGRATION_TIMEOUT = 300.0
-"""Seconds to wait for another process that creates the tables."""
+LOCK_TIMEOUT = 20.0  # seconds to wait for a lock that another program holds
+MIGRATION_TIMEOUT = 300.0  # seconds to wait for another process that creates the tables
 MOVE_IT = "Move it away, or name another store in MLFLOW_TRACKING_URI."
 FILE_COLUMNS = (
     ("runs", "artifact_uri"),

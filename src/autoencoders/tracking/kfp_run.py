@@ -13,10 +13,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-FAILED_TASK = "kfp_failed_task"
-"""Tag of a pipeline's run: the task that failed, or was stopped."""
-ERROR = "kfp_error"
-"""Tag of a pipeline's run: that task's error."""
+FAILED_TASK = "kfp_failed_task"  # tag of a pipeline's run: the task that failed, or was stopped
+ERROR = "kfp_error"  # tag of a pipeline's run: that task's error
 FAILURE_PREFIX = "kfp_failure."
 """Prefix of tags of a pipeline's run, one for each task that failed or was stopped and was not retried: the status, and
 the task's error."""

@@ -8,8 +8,7 @@ from typing import Any
 KFP_SERVER = "http://ml-pipeline.kubeflow:8888"
 """The usual address of Kubeflow Pipelines' server, for pods of other namespaces than its own."""
 TOKEN_FILE = "/var/run/secrets/kubeflow/pipelines/token"
-REQUEST_TIMEOUT = 2.0
-"""Seconds."""
+REQUEST_TIMEOUT = 2.0  # seconds
 
 
 def ended_status(pipeline: str) -> str | None:

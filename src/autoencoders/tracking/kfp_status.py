@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-CLOSED = "kfp_state"
-"""Tag of a pipeline's run: the status with which Kubeflow ended it."""
+CLOSED = "kfp_state"  # tag of a pipeline's run: the status with which Kubeflow ended it
 MAX_SECONDS_ASKING = 5.0
 """Seconds after which Kubeflow is asked about no further run, so that the task can begin its work."""
 FIRST_STAGES = ("download", "prepare")

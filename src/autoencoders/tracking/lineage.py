@@ -32,11 +32,9 @@ VARIABLES = {
 """Tag → environment variable, set by what started the process."""
 MODEL_PREFIX = "kfp_model."
 """Prefix of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
-PIPELINE_RUN = "pipeline"
-"""Key of the pipeline's run in the result of `run_urls`."""
+PIPELINE_RUN = "pipeline"  # key of the pipeline's run in the result of `run_urls`
 
-Origin = dict[str, str]
-"""What is known of where a model comes from, in the order of display."""
+Origin = dict[str, str]  # what is known of where a model comes from, in the order of display
 
 
 def model_tags(description: Mapping[str, Any]) -> dict[str, str]:

@@ -19,10 +19,8 @@ from autoencoders.tracking.client import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXIT_TIMEOUT = 15.0
-"""Seconds to wait for MLflow before a process that was interrupted, or has failed, ends."""
-CALL_TIMEOUT = 1800.0
-"""Seconds for one call to MLflow, such as the upload of a model."""
+EXIT_TIMEOUT = 15.0  # seconds to wait for MLflow before a process that was interrupted, or has failed, ends
+CALL_TIMEOUT = 1800.0  # seconds for one call to MLflow, such as the upload of a model
 Action = Callable[["MlflowClient"], Any]
 
 
@@ -81,12 +79,9 @@ class Recorder:
     end of the recorder's `with`, raises any other exception.
     """
 
-    warns = True
-    """Whether the first failure is reported on stderr."""
-    offline = False
-    """Whether MLflow failed."""
-    trouble = ""
-    """How it failed, in one line."""
+    warns = True  # whether the first failure is reported on stderr
+    offline = False  # whether MLflow failed
+    trouble = ""  # how it failed, in one line
 
     def __init__(self) -> None:
         self._worker = Worker()

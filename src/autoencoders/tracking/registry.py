@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-WEIGHTS = "autoencoders.weights_sha256"
-"""Tag of a logged model: the hash of the weights."""
-SELECTED_BY = "selected_by"
-"""Tag of a model version that has an alias: the metric that chose it."""
-NAME = "model"
-"""Name of the logged model in its run: `runs:/<run id>/model`."""
+WEIGHTS = "autoencoders.weights_sha256"  # tag of a logged model: the hash of the weights
+SELECTED_BY = "selected_by"  # tag of a model version that has an alias: the metric that chose it
+NAME = "model"  # name of the logged model in its run: `runs:/<run id>/model`
 CODE = (
     "errors.py", "files/reading.py", "model_folder/*.py", "models/*.py", "params/base.py",
     "params/models.py", "params/sections.py", "pyfunc.py", "runtime/memory.py",

@@ -21,20 +21,16 @@ CURVE_NAMES = ("target", "weights", "images")
 """Columns of a rung's series.csv that say whose curve a row belongs to."""
 MAX_SERIES_BYTES = 64 * 2**20
 MAX_REPORT_BYTES = 2**30
-REPORT = "autoencoders.report_sha256"
-"""Tag of the run that has a report: the page's hash."""
+REPORT = "autoencoders.report_sha256"  # tag of the run that has a report: the page's hash
 
 
 class RungResult(NamedTuple):
     """What a rung of the ladder measured, and how it is presented."""
 
     folder: Path
-    record: Mapping[str, Any]
-    """What `rung.json` in `folder` holds."""
-    story: str
-    """In Markdown."""
-    figure: Path
-    """A PNG, if it exists."""
+    record: Mapping[str, Any]  # what `rung.json` in `folder` holds
+    story: str  # in Markdown
+    figure: Path  # a PNG, if it exists
 
 
 def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: str | None, parent: str | None) -> None:

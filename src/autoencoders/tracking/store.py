@@ -14,16 +14,14 @@ from autoencoders.tracking.database import deleted_experiments, experiment_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PARENT = "mlflow.parentRunId"
-"""MLflow's tag of a run that belongs below another."""
+PARENT = "mlflow.parentRunId"  # MLflow's tag of a run that belongs below another
 SOURCE_RUN = "autoencoders.source_run_id"
 """Tag of a re-created run: the id of the run that first recorded the training."""
 PIPELINE = "kfp_pipeline"
 """Tag of the run of a Kubeflow pipeline: the Kubeflow run's id, which the runs of its tasks have in `kfp_run`."""
 PLUGIN_VARIABLE = "KFP_MLFLOW_CONFIG"
 """Environment variable: the settings of Kubeflow's plugin for MLflow as JSON, in all pods where it is enabled."""
-LADDER_SUFFIX = "-ladder"
-"""Ending of the experiment of the ladder's rungs and the report."""
+LADDER_SUFFIX = "-ladder"  # ending of the experiment of the ladder's rungs and the report
 
 
 def injected_run() -> str | None:

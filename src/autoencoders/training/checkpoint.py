@@ -19,10 +19,8 @@ from autoencoders.training.handover import Handover, RunMarks
 from autoencoders.training.object_store import ObjectStore
 from autoencoders.training.other_checkpoints import LEGACY_NAME, Damaged, read, remove_old, warn_of_others
 
-POLL_INTERVAL = 10.0
-"""Seconds between two checks whether an equal training has ended."""
-WARN_INTERVAL = 300.0
-"""Seconds between two warnings that this training waits."""
+POLL_INTERVAL = 10.0  # seconds between two checks whether an equal training has ended
+WARN_INTERVAL = 300.0  # seconds between two warnings that this training waits
 
 
 class Checkpoint:

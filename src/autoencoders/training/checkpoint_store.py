@@ -13,8 +13,7 @@ from autoencoders.errors import UserError, without_password
 from autoencoders.files.results import disk_errors
 
 Wait = Callable[[str], object]
-PARTIAL = ".partial"
-"""Suffix of a file that is being written."""
+PARTIAL = ".partial"  # suffix of a file that is being written
 
 
 class Unreachable(UserError):
@@ -31,8 +30,7 @@ class TooLarge(Exception):
 class CheckpointStore(Protocol):
     """A few files by their names; `str` of a store returns its path or URL."""
 
-    name: str
-    """The last part of the path or URL: a model's name."""
+    name: str  # the last part of the path or URL: a model's name
 
     def acquire(self, wait: Wait | None = None, owner: str = "") -> AbstractContextManager[None]:
         """Prepare the store, and lock it for `owner` while a model is trained.

@@ -8,8 +8,7 @@ import torch
 
 from autoencoders.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of mallopt(3)'s parameters, from glibc's malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of mallopt(3)'s parameters, from glibc's malloc.h
 
 
 def resolve_device(name: str = "auto") -> torch.device:

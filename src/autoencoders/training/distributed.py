@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from autoencoders.models.base import Losses
 
-WAITING = "waiting"
-"""What the main process broadcasts repeatedly while it waits itself."""
+WAITING = "waiting"  # what the main process broadcasts repeatedly while it waits itself
 Loss = Callable[[Tensor, Tensor | None, Mapping[str, float]], Losses]
 
 

@@ -18,11 +18,8 @@ from autoencoders.errors import UserError
 from autoencoders.files.results import atomic_folder, is_running
 from autoencoders.training.checkpoint_store import CheckpointStore, Unreachable
 
-WAITING = ".waiting"
-RUN = ".run"
-"""Suffixes of announcements and of marks of MLflow runs."""
-MAX_AGE = 600.0
-"""Seconds for which an announcement holds; a waiting training renews it, a killed one cannot."""
+WAITING, RUN = ".waiting", ".run"  # suffixes of announcements, and of marks of MLflow runs
+MAX_AGE = 600.0  # seconds for which an announcement holds; a waiting training renews it, a killed one cannot
 
 
 class Handover:

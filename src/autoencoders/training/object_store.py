@@ -18,17 +18,12 @@ if TYPE_CHECKING:
 
 PROBE = "probe"
 S3 = ("s3", "s3a")
-REQUEST_TIMEOUT = 30.0
-"""Seconds within which a store must answer."""
-MIN_UPLOAD_RATE = 1e6
-"""Bytes per second; a slower upload is cancelled."""
-DOWNLOAD_TIMEOUT = 1800.0
-"""Seconds."""
+REQUEST_TIMEOUT = 30.0  # seconds within which a store must answer
+MIN_UPLOAD_RATE = 1e6  # bytes per second; a slower upload is cancelled
+DOWNLOAD_TIMEOUT = 1800.0  # seconds
 LEASE = "lease.json"
-RENEW_INTERVAL = 30.0
-"""Seconds between two renewals of a lease."""
-LEASE_TIMEOUT = 180.0
-"""Seconds without a renewal after which a lease has expired."""
+RENEW_INTERVAL = 30.0  # seconds between two renewals of a lease
+LEASE_TIMEOUT = 180.0  # seconds without a renewal after which a lease has expired
 
 
 class ObjectStore:

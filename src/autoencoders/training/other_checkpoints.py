@@ -13,16 +13,13 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, TooLarge, Unreachable
 from autoencoders.training.handover import WAITING
 
-LEGACY_NAME = "last.pt"
-"""Name under which earlier versions kept a model's only checkpoint."""
+LEGACY_NAME = "last.pt"  # name under which earlier versions kept a model's only checkpoint
 SUFFIX = ".pt"
 MAX_KEPT = 3
 MAX_DAYS = 30
 """How many checkpoints of other parameters are kept when a training is complete, and for how long."""
-MAX_BYTES = 2**32
-"""Size up to which a checkpoint is read for a warning."""
-MAX_DIFFERENCES = 5
-"""Differences that a warning names."""
+MAX_BYTES = 2**32  # size up to which a checkpoint is read for a warning
+MAX_DIFFERENCES = 5  # differences that a warning names
 State = dict[str, Any]
 
 

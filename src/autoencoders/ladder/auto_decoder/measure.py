@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
     from autoencoders.params.ladder import AutoDecoderRung
 
-DISTANCE_BATCH = 1024
-"""Vectors whose distances to all others are held at once."""
+DISTANCE_BATCH = 1024  # vectors whose distances to all others are held at once
 N_IMAGES_SHOWN = 12
 
 

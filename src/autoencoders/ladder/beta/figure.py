@@ -13,10 +13,8 @@ from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.labels import spread
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
 
-MIN_KL = 1e-3
-"""Nats below which a dimension's KL is drawn as this much: the scale is logarithmic."""
-MIN_GAP = 0.1
-"""From one named β to the next, as a share of the axis."""
+MIN_KL = 1e-3  # nats below which a dimension's KL is drawn as this much: the scale is logarithmic
+MIN_GAP = 0.1  # from one named β to the next, as a share of the axis
 
 
 @styled

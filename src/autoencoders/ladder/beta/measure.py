@@ -77,12 +77,9 @@ def measure(inputs: "Inputs") -> Result:
 class BetaResult:
     """A VAE on the test images; nats per image."""
 
-    recon: float
-    """−log p(x|z), Bernoulli, at one sample of z"""
-    kl: NDArray[np.float64]
-    """(latent,): KL to N(0, 1) of each dimension"""
-    mse: float
-    """Per pixel, of the decoded posterior means"""
+    recon: float  # −log p(x|z), Bernoulli, at one sample of z
+    kl: NDArray[np.float64]  # (latent,): KL to N(0, 1) of each dimension
+    mse: float  # per pixel, of the decoded posterior means
     active_units: int
 
     def numbers(self) -> dict[str, float]:

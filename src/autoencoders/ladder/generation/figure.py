@@ -25,8 +25,7 @@ from autoencoders.plots.style import (
 from autoencoders.text import format_number
 
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
-NORMAL_90 = 1.645
-"""N(0, 1) has its middle 90 % between − and + this."""
+NORMAL_90 = 1.645  # N(0, 1) has its middle 90 % between − and + this
 MAX_NAMED_DIMENSIONS = 20  # up to as many dimensions carry their names
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 COMPARED_MEASURES = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
 """Measures of `evaluate` that both models are compared by."""
-MIDDLE_90 = (0.05, 0.95)
-"""The quantiles between which the middle 90 % lie."""
+MIDDLE_90 = (0.05, 0.95)  # the quantiles between which the middle 90 % lie
 
 
 def measure(inputs: "Inputs") -> Result:
@@ -57,8 +56,7 @@ class Spread:
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    """`low` to `high`: the middle 90 %"""
+    high: NDArray[np.float64]  # `low` to `high`: the middle 90 %
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ TITLES = {
     "error": "A linear autoencoder has PCA's error",
     "apart": "A linear autoencoder, and PCA",
 }
-MIN_ANGLE = 1e-3
-"""Degrees below which angles are drawn at this one: the scale is logarithmic."""
+MIN_ANGLE = 1e-3  # degrees below which angles are drawn at this one: the scale is logarithmic
 N_COMPONENTS_SHOWN = 8
 MARKERS = "osD^vP*X"
 

@@ -25,8 +25,7 @@ MIN_STEPS = 1200
 """Steps of a training at least: a small data set gets more epochs, and batches of at most a quarter of it."""
 SAME_ERROR = 1e-3
 """Relative difference from PCA's error up to which the linear autoencoder's counts as the same."""
-SAME_SPACE = 1.0
-"""Degrees up to which its space counts as PCA's."""
+SAME_SPACE = 1.0  # degrees up to which its space counts as PCA's
 
 
 def measure(inputs: "Inputs") -> Result:
@@ -79,10 +78,8 @@ class Fit:
         return float(self.angles.max(initial=0))
 
 
-Fits = Mapping[int, Fit]
-"""Latent dimensions → linear autoencoder."""
-Nonlinear = Mapping[str, tuple[int, float]]
-"""Name → latent dimensions, test MSE."""
+Fits = Mapping[int, Fit]  # latent dimensions → linear autoencoder
+Nonlinear = Mapping[str, tuple[int, float]]  # name → latent dimensions, test MSE
 
 
 def _training(ladder: Ladder, images: int) -> Train:

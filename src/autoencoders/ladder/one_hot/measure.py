@@ -49,15 +49,11 @@ def measure(inputs: "Inputs") -> Result:
 class Capacity:
     """N images in one network."""
 
-    weights: int
-    """Of the decoder, which all images share."""
+    weights: int  # of the decoder, which all images share
     mse: float
-    psnr: float
-    """In dB."""
-    curve: NDArray[np.float64]
-    """(steps,): the MSE before each step."""
-    recalled: NDArray[np.float32]
-    """(N, C, H, W)."""
+    psnr: float  # in dB
+    curve: NDArray[np.float64]  # (steps,): the MSE before each step
+    recalled: NDArray[np.float32]  # (N, C, H, W)
 
 
 def counts_of(counts: Sequence[int], available: int) -> list[int]:

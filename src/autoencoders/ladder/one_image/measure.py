@@ -20,12 +20,9 @@ if TYPE_CHECKING:
     from autoencoders.params.ladder import OneImageRung
 
 NAMES = {"test-image": "first test image", "flower": "colour photograph"}
-GOOD_PSNR_DB = 40.0
-"""Errors of 1 % of a pixel's range, which the eye does not see."""
-N_CURVE_POINTS = 200
-"""Steps of each network's curve in series.csv, evenly spaced on a logarithmic scale."""
-N_ONES = 2
-"""Length of the input. It is constant, so a longer one adds weights but no capacity."""
+GOOD_PSNR_DB = 40.0  # errors of 1 % of a pixel's range, which the eye does not see
+N_CURVE_POINTS = 200  # steps of each network's curve in series.csv, evenly spaced on a logarithmic scale
+N_ONES = 2  # length of the input. It is constant, so a longer one adds weights but no capacity.
 COLOUR_SIDE = 64
 SNAPSHOTS = (10, 30, 100, 300)
 
@@ -116,8 +113,7 @@ def colour_image(side: int = COLOUR_SIDE) -> NDArray[np.uint8]:
 
 
 Targets = Mapping[str, NDArray[np.uint8]]
-Networks = Mapping[str, Sequence[Stored]]
-"""For each target what the networks made of it, in ascending size."""
+Networks = Mapping[str, Sequence[Stored]]  # for each target what the networks made of it, in ascending size
 
 
 def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
