@@ -11,12 +11,6 @@ from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
 from autoencoders.model_folder.write import save_trained
 
 __all__ = [
-    "CONTENTS",
-    "FLOAT32_BYTES",
-    "WEIGHTS",
-    "LoadedModel",
-    "load_trained",
-    "read_description",
-    "read_reference",
+    "CONTENTS", "FLOAT32_BYTES", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference",
     "save_trained",
-]
+]  # fmt: skip

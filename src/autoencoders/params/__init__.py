@@ -19,24 +19,9 @@ from autoencoders.params.problems import format_errors
 from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
 __all__ = [
-    "KINDS",
-    "Autoencoder",
-    "Data",
-    "Evaluate",
-    "Features",
-    "Ladder",
-    "ModelParams",
-    "Params",
-    "Pca",
-    "Plots",
-    "Prepare",
-    "Tracking",
-    "Train",
-    "Vae",
-    "load_params",
-    "parse_params",
-    "read_params",
-]
+    "KINDS", "Autoencoder", "Data", "Evaluate", "Features", "Ladder", "ModelParams", "Params", "Pca", "Plots",
+    "Prepare", "Tracking", "Train", "Vae", "load_params", "parse_params", "read_params",
+]  # fmt: skip
 
 
 def _model_name(name: object) -> object:

@@ -90,6 +90,7 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    used = {row.note for row in page.references.references}
     environment.filters |= {"number": format_number, "unbroken": keep_units_together}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
@@ -97,7 +98,7 @@ def render(page: Page) -> str:
         script=_source("decoder.js") + _source("plane.js"),
         plane_data=[asdict(plane) for plane in page.planes],
         palette=PALETTE[:N_HUES],
-        protocols={name: text for name, text in PROTOCOLS.items() if _is_used(name, page.references)},
+        protocols={name: text for name, text in PROTOCOLS.items() if name in used},
         example=EXAMPLE,
     )
 
@@ -131,7 +132,3 @@ def _as_text(value: float) -> str:
 
 def _source(name: str) -> Markup:
     return Markup((files("autoencoders.report") / name).read_text(encoding="utf-8"))
-
-
-def _is_used(protocol: str, table: Table) -> bool:
-    return any(row.note == protocol for row in table.references)

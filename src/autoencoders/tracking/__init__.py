@@ -29,17 +29,6 @@ from autoencoders.tracking.results import RungResult
 from autoencoders.tracking.store import injected_run, launched_alone, require_store
 
 __all__ = [
-    "ModelRun",
-    "Recorder",
-    "RunPublisher",
-    "RungResult",
-    "connect",
-    "injected_run",
-    "launched_alone",
-    "registered_name",
-    "require_server",
-    "require_store",
-    "run_context",
-    "server_address",
-    "tracking_uri",
-]
+    "ModelRun", "Recorder", "RunPublisher", "RungResult", "connect", "injected_run", "launched_alone",
+    "registered_name", "require_server", "require_store", "run_context", "server_address", "tracking_uri",
+]  # fmt: skip

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import CodeDistribution, fit_mixture, standard_normal
 from autoencoders.evaluation.results import ALWAYS_MEASURED, read_metrics
-from autoencoders.evaluation.sampling import Posterior, posterior_of
+from autoencoders.evaluation.sampling import posterior_of
 from autoencoders.ladder.record import Result, Series
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
@@ -104,13 +104,9 @@ def _read(name: str, inputs: "Inputs") -> EvaluatedModel:
     if trained.description["dataset"]["content_hash"] != inputs.data.info.content_hash:
         raise UserError(f"{folder} was trained on other data than {inputs.data.root} holds. Train it again.")
     metrics = read_metrics(inputs.evaluation / name, (*ALWAYS_MEASURED, *COMPARED_MEASURES))
-    codes = _posterior(trained.model, "test", inputs).sample(inputs.params.evaluate.seed)
+    posterior = posterior_of(trained.model, inputs.data.split("test"), inputs.device)
+    codes = posterior.sample(inputs.params.evaluate.seed)
     return EvaluatedModel(name, trained.model, metrics, spread_of(codes))
-
-
-@torch.inference_mode()
-def _posterior(model: Model, split: str, inputs: "Inputs") -> Posterior:
-    return posterior_of(model, inputs.data.split(split), inputs.device)
 
 
 def _metrics(autoencoder: EvaluatedModel, vae: EvaluatedModel) -> dict[str, float]:
@@ -152,7 +148,7 @@ def _arrays(autoencoder: EvaluatedModel, vae: EvaluatedModel, inputs: "Inputs") 
     """Return test images, draws from N(0, I) and from a mixture fitted to the autoencoder's codes, and the spreads."""
     params, device = inputs.params, inputs.device
     shown, seed = params.ladder.generation.images, params.evaluate.seed
-    codes = _posterior(autoencoder.model, "train", inputs).mean.cpu().numpy()
+    codes = posterior_of(autoencoder.model, inputs.data.split("train"), device).mean.cpu().numpy()
     mixture = fit_mixture(codes, params.evaluate.mixture_components, seed)
     prior = standard_normal(autoencoder.model.latent)
 
