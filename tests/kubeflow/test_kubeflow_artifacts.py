@@ -151,7 +151,7 @@ def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any, ru
     assert re.findall('alt="(.*?)" width', text) == [story.alt for story in stories if story.alt]
     assert len(re.findall("<img src", text)) == len(RUNGS) - 1  # `generation` has nothing to compare
     last = stories[-1]
-    assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE is trained to keep the sum")
+    assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE minimises the sum")
 
 
 def test_figures_stand_above_their_captions_not_under_their_files_names(artifact: Any, results: Artifact) -> None:
