@@ -16,13 +16,13 @@ from autoencoders.errors import UserError
 from autoencoders.files.results import replaceable_file
 from autoencoders.kubeflow.launch import CHECKPOINTS
 from autoencoders.params import Params
-from autoencoders.tracking.client import PAGES, tracking_uri
+from autoencoders.tracking.client import PAGES_VARIABLE, tracking_uri
 from components.base import RUNTIME
 from pipeline.graph import build
 
 COMPONENTS = Path(__file__).parents[1] / "components"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
-             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES)  # fmt: skip
+             "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES_VARIABLE)  # fmt: skip
 """Variables that a container gets where they are set."""
 
 

@@ -20,6 +20,7 @@ WITHOUT_EFFECT = (
     "model_folder/schema",
     "params",
     "runtime",
+    "stages/recording",
     "tracking",
 )
 """What may change without an output changing: at most it refuses. Values of parameters are their own dependencies."""

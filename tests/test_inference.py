@@ -8,9 +8,10 @@ import torch
 
 import autoencoders
 from autoencoders import params
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
-from autoencoders.inference import BLOCK, TrainedModel, load_model
+from autoencoders.inference import TrainedModel, load_model
 from autoencoders.model_folder import LoadedModel, load_trained
 from autoencoders.models import PCA, VAE, build
 
@@ -81,7 +82,7 @@ def test_what_goes_in_is_left_as_it_is(vae: TrainedModel) -> None:
 
 
 def test_more_than_a_block_goes_through(vae: TrainedModel) -> None:
-    x = images(BLOCK + 3)
+    x = images(EVAL_BATCH + 3)
     torch.testing.assert_close(vae.encode(x)[-3:], vae.encode(x[-3:]))
     scores, last = vae.anomaly_scores(x), vae.anomaly_scores(x[-3:])
     assert scores.neg_elbo is not None
@@ -299,10 +300,10 @@ def test_codes_that_are_none(vae: TrainedModel, z: object, found: str) -> None:
 
 def test_counts_out_of_range(vae: TrainedModel) -> None:
     for n in (0, -3, 2.5, True, "3", None):
-        with pytest.raises(UserError, match=rf"^sample: expected n, a whole number from 1 on, found {n!r}\.$"):
+        with pytest.raises(UserError, match=rf"^sample: expected n, a positive integer, found {n!r}\.$"):
             vae.sample(n, torch.Generator())  # type: ignore[arg-type]
     for steps in (1, 2.0, "11"):
-        with pytest.raises(UserError, match=rf"^interpolate: expected steps, a whole .* from 2 on, found {steps!r}\.$"):
+        with pytest.raises(UserError, match=rf"^interpolate: expected steps, an integer from 2 on, found {steps!r}\.$"):
             vae.interpolate(*images(2), steps=steps)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"^vae: expected two images \(1, 8, 8\), found a list\.$"):
         vae.interpolate([[0.0]], images(2)[0])  # type: ignore[arg-type]

@@ -203,8 +203,8 @@ COLUMNS = b"epoch,seconds,timestamp,val/loss,val/recon,train/recon"
         (COLUMNS + b"\n1,1,1,1,1,1,1\n", "a line has more cells than the first"),
         (COLUMNS + b"\n2,1,1,1,1,1\n", "epoch 1 is missing, or incomplete"),
         (COLUMNS + b"\n1,1,1\n", "epoch 1 is missing, or incomplete"),
-        (COLUMNS + b"\n1,1,1,nan,1,1\n", "a number of epoch 1 is none that a training has"),
-        (COLUMNS + b"\n1,1,1e300,1,1,1\n", "a number of epoch 1 is none that a training has"),
+        (COLUMNS + b"\n1,1,1,nan,1,1\n", "epoch 1 holds an impossible number"),
+        (COLUMNS + b"\n1,1,1e300,1,1,1\n", "epoch 1 holds an impossible number"),
         (b"\0", "it has no epoch"),
     ],
 )

@@ -257,7 +257,7 @@ def test_texts_that_name_each_other_are_shown_in_part(tmp_path: Path) -> None:
 
 
 def test_a_home_folder_must_be_written_out() -> None:
-    said = "data: `folder: ~/pics`: write the whole path, DVC does not know what ~ stands for"
+    said = "data: `folder: ~/pics`: write the whole path, DVC does not expand ~"
     assert said in refused({"data": {"name": "folder", "folder": "~/pics"}, "models": MODELS})
 
 

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 import autoencoders
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
-from autoencoders.pyfunc import BATCH, OUTPUTS, Reconstructor
+from autoencoders.pyfunc import EVAL_BATCH, OUTPUTS, Reconstructor
 from autoencoders.stages.publish import publish
 from autoencoders.tracking import registry
 from autoencoders.tracking.registry import save_pyfunc, write_code
@@ -58,7 +58,7 @@ print(json.dumps({"params": params, "code": code, "said": said, "codes": codes.s
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
 def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, name: str) -> None:
     model = load_trained(trained / name).model
-    images = np.random.default_rng(1).random((BATCH + 1, 1, 8, 8), dtype=np.float32)
+    images = np.random.default_rng(1).random((EVAL_BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
         expected = model.decode(model.encode(torch.from_numpy(images))).numpy()
     predicted = Reconstructor(trained / name).predict(images)
@@ -68,7 +68,7 @@ def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, nam
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
 def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
-    images = np.random.default_rng(1).random((BATCH + 1, 1, 8, 8), dtype=np.float32)
+    images = np.random.default_rng(1).random((EVAL_BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
         expected = load_trained(trained / name).model.encode(torch.from_numpy(images)).numpy()
     served = Reconstructor(trained / name)

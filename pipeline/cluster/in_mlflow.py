@@ -38,7 +38,7 @@ def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) ->
 
 def failure(run_id: str) -> tuple[str, str]:
     """Return which task failed and what it said, as MLflow's run of the pipeline has it."""
-    from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK
+    from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK
     from autoencoders.tracking.store import PIPELINE, tagged
 
     def ask(client: "MlflowClient") -> tuple[str, str]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError
@@ -24,11 +25,8 @@ from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
-Floats = Tensor | NDArray[Any]
-"""A torch tensor on any device or a numpy array, of floats."""
+Floats = Tensor | NDArray[Any]  # a torch tensor on any device or a numpy array, of floats
 
-BLOCK = 1000
-"""Images or codes on the device at once."""
 NO_IMAGES_FROM_NOTHING = (
     "Only a VAE holds its codes to N(0, I), from which they can be drawn. Use a VAE, or decode draws from a "
     "distribution fitted to codes of images (docs/using-models.md)."
@@ -120,14 +118,14 @@ class TrainedModel:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return `n` new images (n, C, H, W), decoded from draws from N(0, I): a VAE's only.
 
-        Drawn `BLOCK` by `BLOCK`: the same images as several calls for as many each, with one generator.
-        Raises `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
+        Drawn in batches of `EVAL_BATCH`: several calls for as many images with one generator give the same images.
+        Raise `UserError` for other models: their codes lie elsewhere, and what they decode from N(0, I) is noise.
         """
         if not KINDS[self.description["model"]["kind"]].has_posterior:
             raise UserError(f"{self.name} cannot sample. {NO_IMAGES_FROM_NOTHING}")
         if not _whole(n) or n < 1:
-            raise UserError(f"sample: expected n, a whole number from 1 on, found {n!r}.")
-        counts = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+            raise UserError(f"sample: expected n, a positive integer, found {n!r}.")
+        counts = [min(EVAL_BATCH, n - start) for start in range(0, n, EVAL_BATCH)]
         draws = [torch.randn(count, self.latent, generator=generator, device=generator.device) for count in counts]
         return self.decode(torch.cat(draws))
 
@@ -137,7 +135,7 @@ class TrainedModel:
         The first and the last are the reconstructions of a and b.
         """
         if not _whole(steps) or steps < 2:
-            raise UserError(f"interpolate: expected steps, a whole number from 2 on, found {steps!r}.")
+            raise UserError(f"interpolate: expected steps, an integer from 2 on, found {steps!r}.")
         for image in (a, b):
             if not isinstance(image, Tensor | np.ndarray):
                 raise UserError(f"{self.name}: expected two images {self.shape}, found a {type(image).__name__}.")
@@ -148,12 +146,12 @@ class TrainedModel:
         return self.decode((1 - t) * first + t * last)
 
     def neighbours(self, images: Floats, codes: Floats, count: int = 5) -> Neighbours:
-        """Return which of `codes` (M, latent), such as `encode` gave for other images, are nearest to each image's."""
+        """Return the nearest of `codes` (M, latent), such as those of other images, to each image's code."""
         among = self._codes(codes)
         if not _whole(count) or not 1 <= count <= len(among):
             raise UserError(f"neighbours: expected a count from 1 to {len(among)} (the codes), found {count!r}.")
         exact = "donot_use_mm_for_euclid_dist"  # the other way, equal codes are not at distance 0
-        rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(BLOCK)]
+        rows = [torch.cdist(part, among, compute_mode=exact) for part in self.encode(images).split(EVAL_BATCH)]
         found = [torch.topk(all_finite(row, "distances"), count, largest=False) for row in rows]
         return Neighbours(torch.cat([part.indices for part in found]), torch.cat([part.values for part in found]))
 
@@ -161,17 +159,17 @@ class TrainedModel:
         """Return how unusual each image is: `mse` (N,) and, of a VAE, `neg_elbo` (N,)."""
         x = self._images(images)
         with torch.no_grad(), _full_precision(self.device):
-            parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(BLOCK)]
+            parts = [anomaly_scores(self.network, part.to(self.device)) for part in x.split(EVAL_BATCH)]
         scores = concatenate(parts)
         return AnomalyScores(scores.mse.cpu(), None if scores.neg_elbo is None else scores.neg_elbo.cpu())
 
     def anomalies(self, images: Floats) -> Tensor:
-        """Tell which images (N, C, H, W) are anomalies, bool (N,): their squared error is above its threshold."""
+        """Return which images (N, C, H, W) are anomalies, bool (N,): their squared error is above its threshold."""
         return self.anomaly_scores(images).mse > self.thresholds["mse"]
 
     def _blockwise(self, function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
         with torch.no_grad(), _full_precision(self.device):
-            made = torch.cat([function(part.to(self.device)).cpu() for part in values.split(BLOCK)])
+            made = torch.cat([function(part.to(self.device)).cpu() for part in values.split(EVAL_BATCH)])
         if not made.isfinite().all():
             raise UserError(f"{self.name} gives NaN or infinity here: its weights, or the codes, are too large.")
         return made
@@ -211,11 +209,11 @@ class TrainedModel:
 def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
     """Return the trained model in the folder `source`, or at an MLflow URI.
 
-    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/model` or any other of which MLflow finds files,
+    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/model` or any other that MLflow can download from,
     in the store that MLFLOW_TRACKING_URI names (by default mlflow.db in the repository root). `device` is `auto` (a GPU
     where there is one), `cpu`, `cuda` or `cuda:N`.
 
-    Raises `UserError` where there is no model, or one whose files are missing or damaged.
+    Raise `UserError` where there is no model, or one whose files are missing or damaged.
     """
     on = _device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
@@ -237,7 +235,7 @@ def _device(name: str) -> torch.device:
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Context without TensorFloat-32, which torch lets cuDNN's convolutions use: ten bits are not one image's worth."""
+    """Return a context without TensorFloat-32 in cuDNN's convolutions: its ten bits of mantissa are too few."""
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False, fp32_precision=None)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autoencoders.model_folder import load_trained
 
-BATCH = 1000
+EVAL_BATCH = 1000
 OUTPUTS = ("reconstructions", "codes")
 """What the inference parameter `output` may be; the first is the default."""
 
@@ -35,8 +35,8 @@ class Reconstructor:
         if len(x) and not (x.min() >= 0 and x.max() <= 1):  # NaN compares false
             low, high = x.min().item(), x.max().item()
             raise _refusal(f"images must be floats in [0, 1], found values from {low:.4g} to {high:.4g}.")
-        codes = torch.cat([self._model.encode(part) for part in x.split(BATCH)])
-        made = codes if output == "codes" else torch.cat([self._model.decode(z) for z in codes.split(BATCH)])
+        codes = torch.cat([self._model.encode(part) for part in x.split(EVAL_BATCH)])
+        made = codes if output == "codes" else torch.cat([self._model.decode(z) for z in codes.split(EVAL_BATCH)])
         if not (codes.isfinite().all() and made.isfinite().all()):
             raise _refusal("the model gives NaN or infinity: its weights are too large.", "INTERNAL_ERROR")
         return made.numpy()

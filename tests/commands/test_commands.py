@@ -65,7 +65,7 @@ def test_reconstructions_keep_their_names_over_several_blocks(
     run: Run, trained: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "whole").code == 0
-    monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 4)
+    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 4)
     assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "parts").code == 0
     assert names(tmp_path / "parts") == names(tmp_path / "whole")
     for name in names(tmp_path / "parts")[:-2]:
@@ -88,7 +88,7 @@ def test_samples_beyond_a_block_are_those_of_one_call(
     run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("inference", "commands.sample"):
-        monkeypatch.setattr(f"autoencoders.{module}.BLOCK", 5)
+        monkeypatch.setattr(f"autoencoders.{module}.EVAL_BATCH", 5)
     asked: list[int] = []
     sample = TrainedModel.sample
     monkeypatch.setattr(

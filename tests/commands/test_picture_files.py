@@ -62,7 +62,7 @@ def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path: Path, shape: tup
 def test_pictures_come_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = [picture(tmp_path / f"{i}.png") for i in range(5)]
     [whole] = read_pictures(files, model((1, 6, 5)))
-    monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 2)
+    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 2)
     parts = list(read_pictures(files, model((1, 6, 5))))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(torch.cat(parts), whole)
@@ -175,7 +175,7 @@ def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path: Path, monkeyp
     picture(files[2], size=(5, 6))
     files[4].write_bytes(broken())
     files += [tmp_path / "none.png", Path(os.fsdecode(bytes(tmp_path / "a") + b"\xff.png"))]
-    monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 2)
+    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 2)
     with pytest.raises(UserError, match=r"^5 of 8 images cannot be used: [^\n]*$") as caught:
         list(read_pictures(files, model((1, 6, 5))))
     told = str(caught.value)

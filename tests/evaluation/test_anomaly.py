@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.evaluation.anomaly import DRAWS, QUANTILE, anomaly_scores, concatenate, thresholds
+from autoencoders.evaluation.anomaly import N_DRAWS, QUANTILE, anomaly_scores, concatenate, thresholds
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.models import PCA, VAE
 from autoencoders.params import Pca, Vae
@@ -43,7 +43,7 @@ def test_without_a_code_the_negative_elbo_is_the_cross_entropy_plus_the_kl() -> 
 def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(
     likelihood: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autoencoders.evaluation.anomaly.DRAWS", 4000)
+    monkeypatch.setattr("autoencoders.evaluation.anomaly.N_DRAWS", 4000)
     model, x = vae(likelihood), images(4)
     generator = torch.Generator().manual_seed(3)
     many = -torch.stack([elbo_terms(model, x, generator).elbo for _ in range(2000)]).mean(0)
@@ -99,7 +99,7 @@ def test_the_draws_are_averaged() -> None:
     """One draw after the other is what all of them are the mean of."""
     model, x = vae(), images(3)
     mu, logvar = model.posterior(x)
-    noise = torch.randn(DRAWS, 3, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(N_DRAWS, 3, generator=torch.Generator().manual_seed(0))
     parts = [-model.log_likelihood(x, mu + one * (0.5 * logvar).exp()) for one in noise]
     kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
     found = anomaly_scores(model, x).neg_elbo

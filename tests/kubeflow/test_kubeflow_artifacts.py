@@ -15,7 +15,7 @@ from PIL import Image
 
 from autoencoders.kubeflow import artifacts, inputs, pages
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 
 from artifacts import Artifact  # isort: skip
 
@@ -146,12 +146,12 @@ def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any, ru
     page = artifact("page/page.html")
     pages.show_ladder(page, Artifact(str(rungs)))
     text = unescape(Path(page.path).read_text())
-    stories = [tell(read_rung(rungs / name), rungs / name) for name in RUNGS]
+    stories = [render_story(read_rung(rungs / name), rungs / name) for name in RUNGS]
     assert re.findall("<h2>(.*?)</h2>", text) == [story.title for story in stories]
     assert re.findall('alt="(.*?)" width', text) == [story.alt for story in stories if story.alt]
     assert len(re.findall("<img src", text)) == len(RUNGS) - 1  # `generation` has nothing to compare
     last = stories[-1]
-    assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE is trained to keep the sum")
+    assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE minimises the sum")
 
 
 def test_figures_stand_above_their_captions_not_under_their_files_names(artifact: Any, results: Artifact) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autoencoders.ladder.auto_decoder.measure import Vectors, likeness, nearest_vectors, store_images
-from autoencoders.params import AutoDecoderRung
+from autoencoders.params.ladder import AutoDecoderRung
 
 SETTINGS = AutoDecoderRung(images=80, latent=4, channels=[6, 4], epochs=60, batch_size=30, learning_rate=0.01)
 
@@ -64,7 +64,7 @@ def test_the_nearest_vector_is_another_one(monkeypatch: pytest.MonkeyPatch) -> N
     vectors = torch.tensor([[0.0], [1.0], [1.4], [5.0], [5.0]])
     expected = [1, 2, 1, 4, 3]
     assert nearest_vectors(vectors).tolist() == expected
-    monkeypatch.setattr("autoencoders.ladder.auto_decoder.measure.BLOCK", 2)
+    monkeypatch.setattr("autoencoders.ladder.auto_decoder.measure.DISTANCE_BATCH", 2)
     assert nearest_vectors(vectors).tolist() == expected
 
 

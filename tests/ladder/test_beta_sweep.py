@@ -6,7 +6,8 @@ from autoencoders.data.batches import Batches
 from autoencoders.ladder.beta.measure import BetaResult, measure_vae, train_vae
 from autoencoders.models.gaussian import kl_to_standard_normal
 from autoencoders.models.vae import VAE
-from autoencoders.params import BetaRung, Train
+from autoencoders.params import Train
+from autoencoders.params.ladder import BetaRung
 
 CPU = torch.device("cpu")
 NETWORK = BetaRung(latent=4, hidden=[16], decoder_hidden=[16])

@@ -4,7 +4,7 @@ import torch
 
 from autoencoders.data.batches import Batches
 from autoencoders.ladder.linear.autoencoder import LinearAutoencoder, mean_error, train_linear
-from autoencoders.ladder.linear.measure import pca_curve, principal_angles, turned_to
+from autoencoders.ladder.linear.pca_curve import pca_curve, principal_angles, turned_to
 from autoencoders.models.pca import PCA
 from autoencoders.params import Pca, Train
 

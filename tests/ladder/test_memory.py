@@ -21,7 +21,7 @@ def memory_of(images: np.ndarray, *, learned: bool, latent: int = 3, seed: int =
 def trained(images: np.ndarray, *, learned: bool, steps: int = 20, seed: int = 0) -> tuple[Memory, list[float]]:
     memory = memory_of(images, learned=learned, seed=seed)
     order = torch.Generator().manual_seed(seed)
-    losses = learn(memory, images, steps=steps, batch_size=4, rate=0.01, order=order)
+    losses = learn(memory, images, steps=steps, batch_size=4, rate=0.01, order=order, on_step=lambda: None)
     return memory, [loss.item() for loss in losses]
 
 

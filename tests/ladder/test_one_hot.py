@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autoencoders.ladder.one_hot.measure import Capacity, counts_of, store_images
-from autoencoders.params import OneHotRung
+from autoencoders.params.ladder import OneHotRung
 
 SETTINGS = OneHotRung(latent=4, channels=[4, 4], steps=200, learning_rate=0.02)
 

@@ -17,7 +17,8 @@ def stroke() -> np.ndarray:
 
 
 def stored(image: np.ndarray, channels: list[int], steps: int, seed: int = 0) -> Stored:
-    return store_image(image, channels, steps=steps, rate=DEFAULT.learning_rate, seed=seed, device=CPU)
+    settings = DEFAULT.model_copy(update={"steps": steps})
+    return store_image(image, channels, settings, seed=seed, device=CPU)
 
 
 @pytest.mark.parametrize("image", [stroke(), colour_image()], ids=["digit", "colour"])

@@ -50,7 +50,7 @@ def test_subspace_iteration_agrees_with_the_full_decomposition(monkeypatch: pyte
     images = blobs(300, (3, 16, 16))
     exact, iterated = PCA(Pca(latent=6), (3, 16, 16)), PCA(Pca(latent=6), (3, 16, 16))
     exact.fit(images)
-    monkeypatch.setattr(pca, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(pca, "MAX_EXACT_SIZE", 10)
     iterated.fit(images, chunk)
     torch.testing.assert_close(iterated.mean, exact.mean)
     torch.testing.assert_close(iterated.components, exact.components, atol=1e-5, rtol=0)
@@ -66,7 +66,7 @@ def test_chunks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     blocks = pca._blocks
     monkeypatch.setattr(pca, "_blocks", watched)
-    monkeypatch.setattr(pca, "EXACT_UP_TO", 10)
+    monkeypatch.setattr(pca, "MAX_EXACT_SIZE", 10)
     monkeypatch.setattr(pca, "CHUNK_BYTES", 10_000)
     PCA(Pca(latent=2), (2, 3, 4)).fit(np.tile(IMAGES, (10, 1, 1, 1)))
     assert max(sizes) == 10_000 // 192 * 192

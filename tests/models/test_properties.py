@@ -15,7 +15,7 @@ from autoencoders.models import build
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 from autoencoders.params import KINDS, Train
 from autoencoders.training.distributed import World
-from autoencoders.training.schedule import cosine_decay, learning_rate
+from autoencoders.training.optimiser import cosine_decay, learning_rate
 
 settings.register_profile("ours", deadline=None, derandomize=True)
 settings.load_profile("ours")

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.tracking import kfp_status
-from autoencoders.tracking.kfp_status import status_in
+from autoencoders.tracking import kfp_server, kfp_status
+from autoencoders.tracking.kfp_server import status_in
 from autoencoders.tracking.store import PIPELINE, create_run
 
 from json_server import json_server  # isort: skip
@@ -75,7 +75,7 @@ class Kubeflow:
 def kubeflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kubeflow]:
     double = Kubeflow()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(kfp_status, "TOKEN_FILE", str(tmp_path / "no-token"))
+    monkeypatch.setattr(kfp_server, "TOKEN_FILE", str(tmp_path / "no-token"))
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
     with json_server(double.answer) as address:
         host, _, port = address.removeprefix("http://").partition(":")
@@ -136,7 +136,7 @@ def test_the_server_is_shown_the_pod_s_token(
     if named:
         monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
     else:
-        monkeypatch.setattr(kfp_status, "TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setattr(kfp_server, "TOKEN_FILE", str(tmp_path / "token"))
     left("going-on")
     begin("new")
     assert kubeflow.tokens == {"Bearer a-token"}
@@ -165,7 +165,7 @@ def test_a_server_that_does_not_answer_is_asked_once_and_the_task_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = left("terminated", "succeeded", "cached")
-    monkeypatch.setattr(kfp_status, "REQUEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(kfp_server, "REQUEST_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("ML_PIPELINE_SERVICE_PORT", str(silent.getsockname()[1]))
         begin("new")

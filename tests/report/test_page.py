@@ -69,12 +69,12 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
 
 
 def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
-    described = {
+    record = {
         "name": "linear",
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
         "params": {"latents": [2, 16]},
     }  # fmt: skip
-    section = rung_section(described, Story("", "T", "C", ["One.", "Two."], ""), None)
+    section = rung_section(record, Story("", "T", "C", ["One.", "Two."], ""), None)
     assert section.columns == ["floor", "mse", "weights"]
     assert section.rows == {"": ["0.500", "–", "–"], "a/b": ["–", "0.0123", "12,345"], "c": ["–", "n/a", "–"]}
     html = render(make_page(rungs=[section]))
@@ -89,7 +89,7 @@ def test_the_first_sentences_name_the_best() -> None:
     first, second = leading_sentences(INFO, measured)
     assert first.startswith("2 models learned from 1,000 images")
     assert second.startswith("The best at redrawing is ae, with a mean squared error of 0.01000 a pixel.")
-    assert second.endswith("at a Fréchet distance of 30.0 from real images, where other real images lie at 0.500.")
+    assert second.endswith("has a Fréchet distance of 30.0 to real images; other real images have 0.500.")
     assert len(leading_sentences(INFO, measured[:1])) == 1
     assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1
 

@@ -31,7 +31,7 @@ def run(params: Params, prepared: Path, trained: Path, folder: Path) -> Path:
             {"content_hash": "0" * 64},
             "features was made from other data than is prepared now. Run the `features` stage",
         ),
-        ({}, "features was made from data that it does not name. Run the `features` stage again"),
+        ({}, "features was made from unknown data. Run the `features` stage again"),
     ],
 )
 def test_features_of_other_data_are_refused(

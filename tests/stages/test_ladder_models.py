@@ -14,7 +14,7 @@ from autoencoders.ladder.beta.measure import BetaResult, story_facts
 from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.generation.measure import comparable_pair
 from autoencoders.ladder.record import read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.params import Params, parse_params
 from autoencoders.stages.ladder import ladder
 
@@ -65,7 +65,7 @@ def beta(params: Params, *, data: Path, out: Path) -> None:
 
 
 def story_of(folder: Path) -> list[str]:
-    return list(tell(read_rung(folder), folder).paragraphs)
+    return list(render_story(read_rung(folder), folder).paragraphs)
 
 
 def colour_without_labels(root: Path) -> Path:
@@ -95,7 +95,7 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
     assert metrics["k-3/train_excess_percent"] > 1  # the third component is hardly more than noise
     assert "With 3 numbers it has not come within 0.1 % of PCA here" in story_of(out)[0]
     assert f"On the test images the error is {metrics['k-1/linear_mse']:.5f} (PCA " in story_of(out)[0]
-    assert tell(rung, out).title == "An autoencoder without bends, and PCA"
+    assert render_story(rung, out).title == "A linear autoencoder, and PCA"
     assert rung["params"]["batch_size"] == 10
     assert rung["params"]["epochs"] == 200  # 1,200 steps, instead of the 30 epochs that params.yaml asks for at least
     assert "ae, with 2 numbers, has a test error of 0.00400" in story_of(out)[2]
@@ -117,7 +117,7 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(
     story, metrics = " ".join(story_of(tmp_path / "linear")), rung["metrics"]
     assert all(-100 <= value <= 100 for value in metrics.values())
     assert "nonlinear/ae/less_than_pca_percent" not in metrics
-    assert "PCA leaves no error here that bending could take away." in story
+    assert "PCA leaves no error here that nonlinearity could remove." in story
     assert max(metrics["k-1/largest_angle"], metrics["k-3/largest_angle"]) < 0.1
     alike = "The training images differ in nothing, so there is no direction to compare"
     one = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
@@ -172,8 +172,8 @@ def test_generation_compares_the_distances_that_were_measured(
     assert rung["metrics"]["autoencoder/frechet_prior"] == 30
     assert rung["metrics"]["vae/frechet_prior"] == 15
     assert rung["metrics"]["frechet_floor"] == 0.5
-    assert "2.00 times nearer" in story_of(out)[1]
-    assert "10.0, less than vae from N(0, I)" in story_of(out)[2]
+    assert "2.00 times lower" in story_of(out)[1]
+    assert "10.0, lower than vae from N(0, I)" in story_of(out)[2]
     series = pd.read_csv(out / "series.csv")
     assert list(series["model"]) == ["ae", "ae", "vae", "vae"]
     assert series["std"].max() == pytest.approx(
@@ -188,8 +188,8 @@ def test_generation_says_where_the_vae_is_no_better(
     (evaluation / "ae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/mixture": 50.0}))
     generation(settings, data=prepared, models=trained, evaluation=evaluation, out=tmp_path / "generation")
     story = story_of(tmp_path / "generation")
-    assert "here the VAE does no better" in story[1]
-    assert "50.0, no less than vae from N(0, I)" in story[2]
+    assert "here the VAE is not better" in story[1]
+    assert "50.0, not lower than vae from N(0, I)" in story[2]
 
 
 def test_generation_without_a_pair_says_so_and_draws_nothing(params: Params, prepared: Path, tmp_path: Path) -> None:
@@ -243,25 +243,25 @@ def test_beta_measures_a_network_for_each_weight(settings: Params, prepared: Pat
 def collapse_of(*points: tuple[float, float, int]) -> str:
     """The last paragraph of the story for β, KL and active units of some networks of two dimensions."""
     results = {beta: BetaResult(100.0, np.array([kl, 0.0]), 0.02, units) for beta, kl, units in points}
-    described = {
+    record = {
         "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "epochs": 1},
         "facts": {"images": 40, "results": story_facts(results)},
     }  # fmt: skip
-    return tell(described, Path("beta")).paragraphs[-1]
+    return render_story(record, Path("beta")).paragraphs[-1]
 
 
 def test_the_story_of_beta_tells_whether_dimensions_collapsed() -> None:
     silent = collapse_of((0.1, 3, 2), (1, 2, 1), (10, 0, 0), (30, 0, 0))
-    assert "active are 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
-    assert "From β = 10 on all of them have (posterior collapse)" in silent
+    assert "Active dimensions, of 2: 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
+    assert "From β = 10 on all of them have collapsed (posterior collapse)" in silent
     some = collapse_of((0.1, 3, 2), (1, 2, 1))
     assert "The others have collapsed" in some
     assert "posterior collapse" not in some
-    assert "no dimension falls silent" in collapse_of((0.1, 3, 2), (1, 2, 2))
+    assert "no dimension collapses" in collapse_of((0.1, 3, 2), (1, 2, 2))
     none = collapse_of((0.1, 0, 0), (1, 0, 0))
     assert none.endswith(
-        "none at β = 0.1 and none at β = 1. So at none of these β does the code say anything: whatever the image, it "
-        "is drawn from N(0, 1)."
+        "none at β = 0.1 and none at β = 1. So at none of these β does the code hold information: it is drawn from "
+        "N(0, 1) for every image."
     )
 
 

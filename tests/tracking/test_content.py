@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Result, read_rung, save_rung
-from autoencoders.stages.publish import rung_result
+from autoencoders.stages.recording import rung_result
 from autoencoders.tracking import RunPublisher
 
 from tracked import histories, run_in  # isort: skip

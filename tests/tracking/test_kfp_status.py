@@ -15,7 +15,8 @@ from autoencoders.kubeflow.launch import interrupted
 from autoencoders.kubeflow.launch import run as run_stage
 from autoencoders.params import Params
 from autoencoders.tracking import RunPublisher, run_context, store
-from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline, kubeflow_run
+from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK, kubeflow_run
+from autoencoders.tracking.kfp_status import break_off_pipeline, close_pipeline
 from autoencoders.tracking.store import PARENT, create_run
 
 from tracked import everything, run_in  # isort: skip

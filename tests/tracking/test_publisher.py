@@ -16,7 +16,7 @@ from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.params import Params
 from autoencoders.stages.publish import publish
-from autoencoders.tracking.publisher import RESUMED_RUN
+from autoencoders.tracking.model_run import RESUMED_RUN
 from autoencoders.tracking.store import SOURCE_RUN
 
 from tracked import contents, everything, histories, in_one, reference, run_in  # isort: skip
@@ -141,7 +141,7 @@ def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended
     assert run.data.tags["mlflow.parentRunId"] == injected
     assert run.info.experiment_id == client.get_run(injected).info.experiment_id
     with tracking.RunPublisher("autoencoders") as models:
-        models.log_evaluation(folder, {"mse": 0.5})
+        models.log_evaluation(folder, {"mse": 0.5}, [])
     assert client.get_run(run.info.run_id).data.metrics["test/mse"] == 0.5
     parent = client.get_run(injected)
     assert (parent.info.status, parent.data.metrics) == ("RUNNING", {})

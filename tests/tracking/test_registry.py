@@ -131,14 +131,16 @@ def test_nothing_is_left_of_a_download(registered: Path, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("uri", ["models:/tiny-autoencoders@none", "models:/none/1", f"runs:/{'0' * 32}/model"])
 def test_a_uri_of_nothing_is_named(registered: Path, uri: str) -> None:
-    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow at sqlite:") as caught:
+    with pytest.raises(UserError, match=rf"^{uri} cannot be downloaded from MLflow at sqlite:") as caught:
         load_model(uri)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1/model", "mlflow-artifacts:/none", "file:///none", "abc:/x"])
 def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> None:
-    with pytest.raises(UserError, match=rf"^{uri} cannot be had from MLflow .* Name a folder, models:/") as caught:
+    with pytest.raises(
+        UserError, match=rf"^{uri} cannot be downloaded from MLflow .* Name a folder, models:/"
+    ) as caught:
         load_model(uri)
     assert "\n" not in str(caught.value)
 

@@ -98,7 +98,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
     values = torch.rand(1000, generator=torch.Generator().manual_seed(0))
     with checkpoint.acquire():
         assert checkpoint.load() is None
-        checkpoint.discard()
+        checkpoint.finish(Path())
         for epoch in (1, 2):
             checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
@@ -106,7 +106,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
     assert (loaded["progress"]["epoch"], loaded["run_id"]) == (2, "abc")
     assert torch.equal(loaded["values"], values * 2)
     assert Checkpoint(where, "other").load() is None
-    checkpoint.discard()
+    checkpoint.finish(Path())
     assert Checkpoint(where, "x").load() is None
 
 
@@ -165,7 +165,7 @@ def test_an_outage_stops_no_training_that_has_begun_and_is_told_once(
         "The training goes on, and will try again."
     ]
     flaky.add("rm_file")
-    checkpoint.discard()
+    checkpoint.finish(Path())
     assert said[2].startswith("warning: the checkpoint is left, though no longer needed: flaky://bucket/vae: ")
 
 

@@ -149,7 +149,7 @@ def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
             training.finish(model)
     assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["progress"]["epoch"] == 9
     [line] = said
-    assert line.startswith("warning: whoever waits for this training goes on from its checkpoint: No space left")
+    assert line.startswith("warning: equal trainings that wait will resume from this one's checkpoint: No space left")
 
 
 # The lock of a folder
@@ -163,7 +163,7 @@ def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) ->
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
     with training.acquire():
         (tmp_path / "vae" / f"{training.name}.partial").touch()  # of a process that was killed while it wrote
-        training.discard()
+        training.finish(Path())
     assert list(tmp_path.iterdir()) == []
 
 

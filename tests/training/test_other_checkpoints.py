@@ -69,7 +69,7 @@ def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_
         0,
         [
             f"a checkpoint at epoch 812 is there ({first}), which differs in {told}, and is not used. "
-            "It is kept: with the values it was made with, training goes on from it."
+            "It is kept: set these values again to resume from it."
         ],
     )
     stopped(where, identity(**changes), 5)
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
         0,
         [
             f"a checkpoint at epoch 7 is there ({where}/last.pt), which does not say with which parameters it was "
-            "made, and is not used. It is kept: with the values it was made with, training goes on from it."
+            "made, and is not used. It is kept: set these values again to resume from it."
         ],
     )
     assert begun(where, identity()) == (7, [])
@@ -97,7 +97,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
         former.load()
         former.save({"progress": {"epoch": 8}})
         assert begun_epoch(former) == 8
-        former.discard()
+        former.finish(Path())
     assert former.store.names() == []
 
 
@@ -126,7 +126,7 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_tol
     complete, said = stopped(where, identity(), 9), list[str]()
     complete.warn = said.append
     with complete.acquire():
-        complete.discard()
+        complete.finish(Path())
     assert {name for name in complete.store.names() if name != "lock"} == {others[name].name for name in "cde"}
     assert sorted(said) == sorted(
         [
@@ -142,7 +142,7 @@ def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_fro
     complete = Checkpoint(where, identity(), owner="a")
     complete.warn = lambda message: None
     complete.save({"progress": {"epoch": 9}})
-    complete.discard()
+    complete.finish(Path())
     assert gone.name not in complete.store.names()
     assert awaited.name in complete.store.names()
 

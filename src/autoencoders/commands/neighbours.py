@@ -8,10 +8,10 @@ import torch
 
 from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import new_folder
-from autoencoders.data.batches import Batches
+from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError, printable
-from autoencoders.inference import BLOCK, Neighbours, load_model
+from autoencoders.inference import Neighbours, load_model
 from autoencoders.plots.sheets import MAX_QUERIES, retrieved
 from autoencoders.plots.style import save
 
@@ -32,7 +32,7 @@ def neighbours(
         raise UserError(f"{data} holds images {prepared.info.shape}, {trained.name} takes {trained.shape}.")
     x = torch.cat(list(read_pictures(files, trained)))
     test = prepared.split("test")
-    codes = torch.cat([trained.encode(x) for x in Batches(test.images, BLOCK, torch.device("cpu")).in_order()])
+    codes = torch.cat([trained.encode(x) for x in Batches(test.images, EVAL_BATCH, torch.device("cpu")).in_order()])
     found = trained.neighbours(x, codes, count)
     table = _table(files, found, test, prepared.info.classes)
     if out:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.decode import (
     MAX_FILE_BYTES,
     Remarks,
@@ -22,7 +23,7 @@ from autoencoders.data.folder import ENDINGS, find_images
 from autoencoders.errors import UserError, printable
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import write_csv
-from autoencoders.inference import BLOCK, TrainedModel
+from autoencoders.inference import TrainedModel
 from autoencoders.runtime.process import tell
 
 MAX_FILES_NAMED = 100
@@ -58,7 +59,7 @@ def list_pictures(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor]:
-    """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `BLOCK`.
+    """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `EVAL_BATCH`.
 
     They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
     where files cannot be read or, for other models, have another size or number of channels: once all files were
@@ -66,10 +67,10 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
     """
     unusable: dict[Path, _UnusableError] = {}
     remarks = Remarks()
-    for start in range(0, len(files), BLOCK):
+    for start in range(0, len(files), EVAL_BATCH):
         pixels = []
         with bombs_refused():
-            for file in files[start : start + BLOCK]:
+            for file in files[start : start + EVAL_BATCH]:
                 try:
                     pixels.append(_read(file, model, remarks))
                 except _UnusableError as error:

@@ -6,8 +6,9 @@ import torch
 
 from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.commands.results import new_folder
+from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.errors import UserError, printable
-from autoencoders.inference import BLOCK, load_model
+from autoencoders.inference import load_model
 from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 from autoencoders.runtime.progress import progress
@@ -29,8 +30,8 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
     trained, generator = load_model(model), torch.Generator().manual_seed(seed)
     names, first = iter(numbered([""] * n)), None
     with new_folder(out) as draft:
-        for start in progress(range(0, n, BLOCK), desc="samples", unit="block", delay=2, leave=False):
-            images = trained.sample(min(BLOCK, n - start), generator)
+        for start in progress(range(0, n, EVAL_BATCH), desc="samples", unit="block", delay=2, leave=False):
+            images = trained.sample(min(EVAL_BATCH, n - start), generator)
             first = images if first is None else first
             for image, name in zip(images, names, strict=False):
                 write_picture(draft / name, image)

@@ -1,9 +1,9 @@
-"""How unusual an image is to a trained model, and how unusual is too unusual.
+"""How unusual an image is to a trained model, and from where on it is an anomaly.
 
-The squared error says how badly the model redraws the image. A VAE's −ELBO adds how far its code lies from the prior,
-but also grows with how much there is to draw, however well it is drawn. So the squared error ranks: on MNIST it tells a
+The squared error measures how badly the model reconstructs the image. A VAE's −ELBO adds the distance of its code from
+the prior, but also grows with the amount of detail, however well reconstructed. On MNIST the squared error separates a
 digit that was never seen from the others better than −ELBO does (benchmarks/anomalies.py).
-The threshold of a score is a high quantile of it over images held to be ordinary: the validation split.
+The threshold of a score is a high quantile of it over images assumed to be normal: the validation split.
 """
 
 from collections.abc import Iterable
@@ -16,33 +16,29 @@ from torch import Tensor
 from autoencoders.models import Model, all_finite
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
-QUANTILE = 0.99
-"""Share of ordinary images below a threshold: of a hundred such images, one is flagged all the same."""
-DRAWS = 4
-"""Samples of z that the ELBO is averaged over."""
+QUANTILE = 0.99  # share of normal images below a threshold: one in a hundred is flagged all the same
+N_DRAWS = 4  # samples of z that the ELBO is averaged over
 
 
 class AnomalyScores(NamedTuple):
-    """One number an image, each (N,); the larger, the more unusual."""
+    """One number for each image, each (N,); larger is more unusual."""
 
-    mse: Tensor
-    """Squared error of the reconstruction, mean over pixels; a VAE decodes the mean."""
-    neg_elbo: Tensor | None
-    """−ELBO in nats, β = 1; None where a code is a point."""
+    mse: Tensor  # squared error of the reconstruction, mean over pixels; a VAE decodes the mean
+    neg_elbo: Tensor | None  # −ELBO in nats, β = 1; None where a code is a point
 
 
 def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
     """Score images (N, C, H, W) in [0, 1]; call under `torch.no_grad`.
 
-    Every image meets the same draws of noise: its score does not depend on the images beside it, nor on the device.
-    Raises `UserError` where a code is NaN or infinite.
+    All images share the same draws of noise: a score depends neither on the other images nor on the device.
+    Raise `UserError` where a code is NaN or infinite.
     """
     mu, logvar = model.posterior(x)
     mse = (model.decode(all_finite(mu, "codes")) - x).square().flatten(1).mean(1)
     if logvar is None:
         return AnomalyScores(mse, None)
     all_finite(logvar, "codes")
-    noise = torch.randn(DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
+    noise = torch.randn(N_DRAWS, model.latent, generator=torch.Generator().manual_seed(0)).to(mu)
     draws = [model.log_likelihood(x, reparameterise(mu, logvar, draw)) for draw in noise]
     return AnomalyScores(mse, kl_to_standard_normal(mu, logvar).sum(1) - torch.stack(draws).mean(0))
 
@@ -58,7 +54,7 @@ def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
 
 
 def concatenate(parts: Iterable[AnomalyScores]) -> AnomalyScores:
-    """Return the scores of several batches as those of one; raises `UserError` where one is NaN or infinite."""
+    """Return the scores of several batches as those of one; raise `UserError` where one is NaN or infinite."""
     mse, neg_elbo = zip(*parts, strict=True)
     return AnomalyScores(
         all_finite(torch.cat(mse), "scores"), None if neg_elbo[0] is None else all_finite(torch.cat(neg_elbo), "scores")

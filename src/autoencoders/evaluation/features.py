@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoencoders.data.batches import EVAL_BATCH
-from autoencoders.training.adam import Adam
-from autoencoders.training.schedule import cosine_decay
+from autoencoders.training.optimiser import Adam, cosine_decay
 
 Shape = tuple[int, int, int]
 
 DIMENSIONS = 64
-MAX_GRID = 8
-"""FeatureNet halves the image until neither side is longer than this."""
+MAX_LEARNING_RATE = 2e-3
+MAX_GRID = 8  # FeatureNet halves the image until neither side is longer than this
 MAX_PCA_PIXELS = 3072
 """Pixels that PcaFeatures decomposes exactly (32x32 RGB); larger images are average-pooled first."""
 
@@ -46,7 +45,7 @@ class _Extractor(nn.Module):
     def features(self, images: Tensor) -> NDArray[np.float32]:
         """Return features (N, d) of images (N, C, H, W): float in [0, 1], or uint8, which is scaled.
 
-        Raises `ValueError` where the images have another shape than the extractor was made for.
+        Raise `ValueError` where the images have another shape than the extractor was made for.
         """
         if tuple(images.shape[1:]) != self.shape:
             raise ValueError(f"the extractor takes images of shape {self.shape}, found {tuple(images.shape[1:])}")
@@ -155,7 +154,6 @@ def train_feature_net(
     generator: torch.Generator,
     device: torch.device | str = "cpu",
     batch: int = 256,
-    learning_rate: float = 2e-3,
 ) -> FeatureNet:
     """Train a classifier on uint8 images (N, C, H, W) and labels (N,): cross-entropy, Adam, decayed to 0 (cosine).
 
@@ -172,7 +170,7 @@ def train_feature_net(
             loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
             optimiser.zero_grad()
             loss.backward()
-            optimiser.step(cosine_decay(learning_rate, step, steps))
+            optimiser.step(cosine_decay(MAX_LEARNING_RATE, step, steps))
             step += 1
     return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
 

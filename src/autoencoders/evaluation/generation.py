@@ -1,4 +1,4 @@
-"""How much generated images are like real ones: Fréchet distance, and the distributions that codes are drawn from.
+"""How similar generated images are to real ones: Fréchet distance, and the distributions that codes are drawn from.
 
 One class serves every way to draw codes, since N(0, I) and a fitted Gaussian are mixtures of one component.
 """
@@ -18,12 +18,10 @@ RELATIVE_FLOOR = 1e-6
 
 
 class FeatureStatistics(NamedTuple):
-    """The Gaussian that the Fréchet distance sees of a set of features."""
+    """The Gaussian by which the Fréchet distance represents a set of features."""
 
-    mean: Floats
-    """(d,)"""
-    cov: Floats
-    """(d, d), unbiased (divided by N - 1)"""
+    mean: Floats  # (d,)
+    cov: Floats  # (d, d), unbiased (divided by N - 1)
 
 
 def feature_statistics(features: ArrayLike) -> FeatureStatistics:
@@ -53,12 +51,9 @@ def frechet_distance(mu1: Floats, cov1: Floats, mu2: Floats, cov2: Floats) -> fl
 class CodeDistribution:
     """A mixture of m Gaussians over codes of k dimensions, to draw from."""
 
-    weights: Floats
-    """(m,), their sum 1"""
-    means: Floats
-    """(m, k)"""
-    roots: Floats
-    """(m, k, k), symmetric square roots of the covariances"""
+    weights: Floats  # (m,), their sum 1
+    means: Floats  # (m, k)
+    roots: Floats  # (m, k, k), symmetric square roots of the covariances
 
     def sample(self, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """Draw `count` codes (count, k) in random order of components."""

@@ -1,40 +1,27 @@
 """The VAE's bounds on log p(x): the ELBO, and the importance-weighted bound, in nats per image.
 
-Both bounds are on the model that `log_likelihood` defines. Where that is the Bernoulli of grey pixels it is no
-likelihood (see `reconstruction.bce`), and figures compare only with others made the same way.
+The model has a posterior q(z|x) = N(mu, diag(exp(logvar))), the prior N(0, I) and log p(x|z), its `log_likelihood`.
+The Bernoulli of grey pixels is no likelihood (see `reconstruction.bce`): compare such figures within one protocol only.
 """
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from autoencoders.models import Model
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 DECODED_ELEMENTS = 2**22
 """Pixels decoded at once where no `chunk` is given: 16 MiB for each layer as wide as the image."""
 
 
-class LatentModel(Protocol):
-    """What the bounds need: q(z|x) = N(mu, diag(exp(logvar))), prior N(0, I), and log p(x|z)."""
-
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return `mu` and `logvar`, each (B, k), of images (B, C, H, W); never None here."""
-        ...
-
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x|z) (B,), in nats, summed over pixels, of images (B, C, H, W) and codes (B, k)."""
-        ...
-
-
 class ElboTerms(NamedTuple):
     """The terms of the negative ELBO, each (N,), in nats."""
 
-    recon: Tensor
-    """-log p(x|z) at one sample of q(z|x)."""
-    kl: Tensor
-    """KL(q(z|x) || N(0, I)), exact."""
+    recon: Tensor  # -log p(x|z) at one sample of q(z|x)
+    kl: Tensor  # KL(q(z|x) || N(0, I)), exact
 
     @property
     def elbo(self) -> Tensor:
@@ -43,7 +30,7 @@ class ElboTerms(NamedTuple):
 
 
 @torch.no_grad()
-def elbo_terms(model: LatentModel, x: Tensor, generator: torch.Generator, chunk: int | None = None) -> ElboTerms:
+def elbo_terms(model: Model, x: Tensor, generator: torch.Generator, chunk: int | None = None) -> ElboTerms:
     """Return one-sample ELBO terms of x (N, C, H, W) (Kingma & Welling 2014, eq. 7), `chunk` images at a time."""
     recon, kl = [], []
     for images in x.split(chunk or _chunk(x)):
@@ -56,7 +43,7 @@ def elbo_terms(model: LatentModel, x: Tensor, generator: torch.Generator, chunk:
 
 @torch.no_grad()
 def importance_weighted_bound(
-    model: LatentModel, x: Tensor, samples: int, generator: torch.Generator, chunk: int | None = None
+    model: Model, x: Tensor, samples: int, generator: torch.Generator, chunk: int | None = None
 ) -> Tensor:
     """Return the bound L_K (N,) on log p(x), in nats, with K = `samples` (Burda et al. 2015, eq. 8).
 
@@ -64,7 +51,7 @@ def importance_weighted_bound(
     the expected L_K grows to log p(x) with K, so -L_K bounds the NLL from above. At most `chunk` (image, sample) pairs
     are decoded at once (default: as many as hold 2^22 pixels); every image has its own draw from `generator`, so the
     chunk does not change the value.
-    Raises `ValueError` where `samples` or `chunk` is below 1.
+    Raise `ValueError` where `samples` or `chunk` is below 1.
     """
     chunk = chunk if chunk is not None else _chunk(x)
     if samples < 1 or chunk < 1:
@@ -80,7 +67,7 @@ def importance_weighted_bound(
     return torch.cat(bounds).to(x.dtype)
 
 
-def _log_weights(model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+def _log_weights(model: Model, images: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     """Return log p(x|z) + log p(z) - log q(z|x) (B, S), float64, at z = mu + sigma * noise; noise is (B, S, k)."""
     size, samples, k = noise.shape
     z = reparameterise(mu[:, None], logvar[:, None], noise)
@@ -92,7 +79,7 @@ def _log_weights(model: LatentModel, images: Tensor, mu: Tensor, logvar: Tensor,
     return log_likelihood + log_prior - log_posterior
 
 
-def _posterior(model: LatentModel, images: Tensor) -> tuple[Tensor, Tensor]:
+def _posterior(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
     mu, logvar = model.posterior(images)
     assert logvar is not None
     return mu, logvar

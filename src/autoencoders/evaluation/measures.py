@@ -1,4 +1,4 @@
-"""All measures, one entry each: what tables, report, documentation and MLflow say of them.
+"""All measures, one entry each: how tables, report, documentation and MLflow present them.
 
 A new measure is an entry here and the line of `model_evaluation.py` that computes it.
 """
@@ -22,7 +22,7 @@ class Measure:
     better: Literal["lower", "higher"] | None
     """None where neither is better by itself."""
     meaning: str
-    """For those who meet it first."""
+    """An explanation for readers who do not know it."""
     format: Callable[[float], str] = format_number
     short: str = ""
     """The heading where room is scarce, if it differs."""
@@ -85,7 +85,7 @@ MEASURES = {
         ),
         Measure(
             "kl", "KL", "nats per image", None,
-            "How much a VAE's code says about the image: the distance of q(z|x) from N(0, I), summed over the "
+            "Nats of information in a VAE's code: the distance of q(z|x) from N(0, I), summed over the "
             "dimensions. Neither lower nor higher is better by itself.",
             "{:.1f}".format, models="posterior", compared=True,
         ),

@@ -35,12 +35,9 @@ Metrics = dict[str, float]
 class ModelEvaluation(NamedTuple):
     """What is measured of a model."""
 
-    metrics: Metrics
-    """By the keys of `MEASURES`."""
-    codes: Codes
-    """(N, k) of the test images; a VAE's are posterior means."""
-    dimensions: dict[str, NDArray[Any]]
-    """Columns with a number for each of the k latent dimensions."""
+    metrics: Metrics  # by the keys of `MEASURES`
+    codes: Codes  # (N, k) of the test images; a VAE's are posterior means
+    dimensions: dict[str, NDArray[Any]]  # columns with a number for each of the k latent dimensions
 
 
 @torch.inference_mode()
@@ -75,8 +72,8 @@ def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
     columns = {"dimension": np.arange(1, mu.shape[1] + 1), "variance": mu.var(axis=0)}
     if posterior.logvar is not None:
         columns["kl"] = kl_per_dimension(mu, posterior.logvar.cpu().numpy())
-    normality = normality_per_dimension(posterior.sample(seed))
-    return columns | {"ks": normality.statistic, "ks_p": normality.p_value}
+    statistics, p_values = normality_per_dimension(posterior.sample(seed))
+    return columns | {"ks": statistics, "ks_p": p_values}
 
 
 def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:

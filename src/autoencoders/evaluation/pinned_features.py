@@ -1,4 +1,4 @@
-"""The features of a data set's Fréchet distances, as the stage `features` left them: the same for all models."""
+"""The features of a data set's Fréchet distances, as the stage `features` wrote them: the same for all models."""
 
 import json
 from dataclasses import dataclass
@@ -22,12 +22,9 @@ class PinnedFeatures:
     """A feature extractor, and what a distance in its features compares with."""
 
     extractor: FeatureNet | PcaFeatures
-    reference: FeatureStatistics
-    """Of the test images."""
-    images: int
-    """How many images a distance compares with them."""
-    floor: float
-    """The distance of as many training images."""
+    reference: FeatureStatistics  # of the test images
+    images: int  # how many images a distance compares with them
+    floor: float  # the distance of as many training images
 
     def frechet(self, images: Tensor) -> float:
         """Return the Fréchet distance of images (N, C, H, W), clipped to [0, 1], to the test images."""
@@ -37,17 +34,17 @@ class PinnedFeatures:
 def load_features(folder: Path, device: torch.device, data: DatasetInfo) -> PinnedFeatures:
     """Read what the stage wrote to `folder`.
 
-    Raises `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
+    Raise `UserError` where something in it is missing or damaged, or where it was made from other data than `data`.
     """
     try:
-        described = json.loads((folder / DESCRIPTION).read_text())
-        extractor = extractor_from_config(described["extractor"])
+        description = json.loads((folder / DESCRIPTION).read_text())
+        extractor = extractor_from_config(description["extractor"])
         extractor.load_state_dict(load_file(folder / WEIGHTS))
         stored = np.load(folder / STATISTICS)
         reference = FeatureStatistics(stored["mean"], stored["cov"])
     except Exception as error:  # a missing or damaged file, each with an exception of its own
         raise UserError(f"{folder} is missing or damaged ({error}). Run the `features` stage.") from error
-    if described.get("content_hash") != data.content_hash:
-        by = "other data than is prepared now" if "content_hash" in described else "data that it does not name"
+    if description.get("content_hash") != data.content_hash:
+        by = "other data than is prepared now" if "content_hash" in description else "unknown data"
         raise UserError(f"{folder} was made from {by}. Run the `features` stage again.")
-    return PinnedFeatures(extractor.to(device), reference, described["images"], described["frechet_floor"])
+    return PinnedFeatures(extractor.to(device), reference, description["images"], description["frechet_floor"])

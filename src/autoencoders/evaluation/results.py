@@ -1,4 +1,4 @@
-"""What the stage `evaluate` left of a model, and tables of numbers: read whole, or refused in a line."""
+"""Reading what the stage `evaluate` wrote for a model; damaged files raise `UserError`."""
 
 import io
 import math
@@ -15,15 +15,13 @@ from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json,
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURED = ("mse", "frechet/prior", "frechet/floor")
-"""What is measured of every model."""
-MAX_NUMBER = 3e38
-"""About the largest float32: what is larger was not computed here."""
+ALWAYS_MEASURED = ("mse", "frechet/prior", "frechet/floor")  # what is measured of every model
+MAX_NUMBER = 3e38  # about the largest float32: what is larger was not computed here
 MAX_TABLE_BYTES = 64 * 2**20
 
 
 def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, float]:
-    """Return what the evaluation of a model measured; raises `UserError` where it, or what is `needed`, is missing."""
+    """Return what the evaluation of a model measured; raise `UserError` where it, or what is `needed`, is missing."""
     path = folder / "metrics.json"
     try:
         metrics = read_json(path)
@@ -36,12 +34,12 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
             if math.isnan(metrics.get(name, math.nan)):
                 raise ValueError(f"{name}: missing")
     except DAMAGE as error:
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return metrics
 
 
 def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the codes of the test images, (N, latent) as `shape` says; raises `UserError` where they are others."""
+    """Return the codes of the test images, (N, latent) as `shape` says; raise `UserError` where they are others."""
     path = folder / "codes" / "test.npy"
     try:
         with open_file(path):  # never a pipe
@@ -52,12 +50,12 @@ def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
         if not np.isfinite(codes).all():
             raise ValueError("it holds NaN or infinity")
     except Exception as error:  # numpy's reading of a damaged header may raise anything
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return codes
 
 
 def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.DataFrame":
-    """Return what was measured of each latent dimension, `columns` at least; raises `UserError` for a damaged file."""
+    """Return what was measured of each latent dimension, `columns` at least; raise `UserError` for a damaged file."""
     import pandas as pd
 
     path = folder / "codes" / "dimensions.csv"
@@ -67,7 +65,7 @@ def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.Da
         if table["dimension"].tolist() != list(range(1, latent + 1)) or table[list(columns)].isna().any(axis=None):
             raise ValueError(f"it should hold the dimensions 1 to {latent}")
     except DAMAGE as error:
-        raise _damaged(path, error, "evaluate") from error
+        raise _damaged(path, error) from error
     return table
 
 
@@ -80,5 +78,5 @@ def check_numbers(table: "pd.DataFrame", columns: Sequence[str]) -> None:
             raise ValueError(f"{column}: {table[column].abs().max()} is too large")
 
 
-def _damaged(path: Path, error: Exception, stage: str) -> UserError:
-    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `{stage}` stage.")
+def _damaged(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `evaluate` stage.")

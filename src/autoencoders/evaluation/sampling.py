@@ -1,4 +1,4 @@
-"""Where a model puts images in its latent space, and draws of codes from there."""
+"""The posterior of images, and draws of codes from it."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,8 +30,9 @@ class Posterior(NamedTuple):
         return reparameterise(mean, self.logvar.cpu().numpy(), noise).astype(np.float32)
 
 
+@torch.inference_mode()
 def posterior_of(model: Model, split: Split, device: torch.device) -> Posterior:
-    """Return where the model puts a split's images; raises `UserError` where that is nowhere: NaN or infinity."""
+    """Return the posterior of a split's images; raise `UserError` where it is NaN or infinite."""
     parts = [model.posterior(x) for x in Batches(split.images, EVAL_BATCH, device).in_order()]
     logvars = [logvar for _, logvar in parts if logvar is not None]
     mean = all_finite(torch.cat([mean for mean, _ in parts]), "codes")

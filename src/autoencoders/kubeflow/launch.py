@@ -85,7 +85,8 @@ def _end(code: Any, model: Path | str, status: str, message: str) -> None:
 
 def _mark_pipeline(model: Path | str, status: str, message: str) -> None:
     """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
-    from autoencoders.tracking.kfp_status import break_off_pipeline, task_name
+    from autoencoders.tracking.kfp_run import task_name
+    from autoencoders.tracking.kfp_status import break_off_pipeline
 
     break_off_pipeline(Tracking().experiment, task_name(Path(model).name), status, message)
 

@@ -136,8 +136,8 @@ def _cell(text: str) -> str:
 def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     """Write, for KFP's page of the report, links to all runs in MLflow that it is about."""
     from autoencoders.tracking import tracking_uri
-    from autoencoders.tracking.content import rung_id
     from autoencoders.tracking.lineage import run_urls
+    from autoencoders.tracking.results import rung_id
 
     models, _, _ = gathered(results)
     runs = _runs(models) | {name: rung_id(Path(rungs.path) / name) for name in RUNGS}
@@ -165,13 +165,13 @@ def show_figures(page: Artifact, figures: Artifact, results: Artifact) -> None:
 def show_ladder(page: Artifact, rungs: Artifact) -> None:
     """Write a page of the rungs of the ladder: claim, picture and story of each."""
     from autoencoders.ladder.figures import draw_rung
-    from autoencoders.ladder.stories import tell
+    from autoencoders.ladder.stories import render_story
     from autoencoders.report.pictures import picture
 
     parts = []
     for name in RUNGS:
         folder = Path(rungs.path) / name
-        story = tell(read_rung(folder), folder)
+        story = render_story(read_rung(folder), folder)
         parts += [f"<h2>{html.escape(story.title)}</h2>", f"<p><em>{html.escape(story.claim)}</em></p>"]
         with TemporaryDirectory() as scratch:
             if draw_rung(folder, file := Path(scratch) / f"{name}.png"):

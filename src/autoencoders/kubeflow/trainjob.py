@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.pod import SECRETS, filled
-from autoencoders.tracking.store import PLUGIN
+from autoencoders.tracking.store import PLUGIN_VARIABLE
 
 if TYPE_CHECKING:
     from kubeflow.trainer import TrainerClient
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OF_TASK = (
     "KFP_RUN_ID",
     "KFP_TASK",
-    PLUGIN,
+    PLUGIN_VARIABLE,
     "MLFLOW_RUN_ID",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_WORKSPACE",

@@ -1,4 +1,4 @@
-"""Drawing a rung's figure: by `figure.py` in the rung's folder, from the facts and arrays that were stored."""
+"""Drawing a rung's figure, by `figure.py` in the rung's folder, from stored facts and arrays."""
 
 from importlib import import_module
 from pathlib import Path
@@ -9,12 +9,12 @@ from autoencoders.plots.style import save
 
 
 def read_drawable(folder: Path) -> tuple[dict[str, Any], Arrays] | None:
-    """Return what the rung in `folder` is drawn from, `rung.json` and arrays; None where it measured nothing.
+    """Return `rung.json` and the arrays of the rung in `folder`; None where it measured nothing.
 
-    Raises `UserError` where the folder holds no rung, or a damaged one.
+    Raise `UserError` where the folder holds no rung, or a damaged one.
     """
-    described = read_rung(folder)
-    return (described, read_arrays(folder)) if described["metrics"] else None
+    record = read_rung(folder)
+    return (record, read_arrays(folder)) if record["metrics"] else None
 
 
 def draw_rung(folder: Path, file: Path) -> bool:
@@ -22,10 +22,10 @@ def draw_rung(folder: Path, file: Path) -> bool:
     drawable = read_drawable(folder)
     if drawable is None:
         return False
-    described, arrays = drawable
-    module = import_module(f"autoencoders.ladder.{described['name'].replace('-', '_')}.figure")
+    record, arrays = drawable
+    module = import_module(f"autoencoders.ladder.{record['name'].replace('-', '_')}.figure")
     try:
-        figure = module.draw(described["facts"], arrays)
+        figure = module.draw(record["facts"], arrays)
     except (LookupError, TypeError, ValueError) as error:
         raise damaged(folder / "arrays.npz", f"{type(error).__name__}: {error}") from error
     save(figure, file)

@@ -1,6 +1,6 @@
-"""A network as a memory: every image has a vector, and one decoder with shared weights draws the images from them."""
+"""A network as a memory: every image has a vector, and one shared decoder draws each image from its vector."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -12,17 +12,14 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.reconstruction import mse, psnr
 from autoencoders.models.blocks import conv_decoder, initialise
 from autoencoders.params import Train
-from autoencoders.training.adam import Adam
-from autoencoders.training.schedule import learning_rate
+from autoencoders.training.optimiser import Adam, learning_rate
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-WEIGHT_BYTES = 4
-"""Of a float32."""
-TOGETHER = 256
-"""Images drawn at once when all are recalled."""
+FLOAT32_BYTES = 4  # of a float32
+DECODE_BATCH = 256  # images decoded at once by `recall`
 
 
 def new_decoder(
@@ -30,9 +27,9 @@ def new_decoder(
 ) -> nn.Sequential:
     """Return an untrained deconvolution network: (B, `inputs`) → logits of images like `images` (N, C, H, W).
 
-    It starts with drawing about their mean colour. Without that, the first steps of a training on mostly black images
-    push every layer towards black, so far that many ReLUs never fire again.
-    Raises `UserError` where height or width cannot be halved once for each entry of `channels`.
+    Untrained, it draws about their mean colour. Otherwise the first steps on mostly black images push every layer
+    towards black, so far that many ReLUs never fire again.
+    Raise `UserError` where height or width cannot be halved once for each entry of `channels`.
     """
     _, depth, height, width = images.shape
     most = min(height, width).bit_length() - 1
@@ -52,9 +49,9 @@ def new_decoder(
 
 
 class Memory(nn.Module):
-    """Vectors (N, k), one an image, and the decoder that draws the images (N, C, H, W) from them.
+    """Vectors (N, k), one for each image, and the decoder that draws the images (N, C, H, W) from them.
 
-    The vectors are learned with the decoder where `learned` says so, and stay as they are where not.
+    With `learned`, the vectors are trained with the decoder; otherwise they are constant.
     """
 
     def __init__(self, vectors: Tensor, decoder: nn.Module, *, learned: bool) -> None:
@@ -68,9 +65,9 @@ class Memory(nn.Module):
         return sum(weight.numel() for weight in self.decoder.parameters())
 
     def forward(self, which: Tensor) -> Tensor:
-        """Numbers of images (B,) → images (B, C, H, W) in [0, 1].
+        """Indices of images (B,) → images (B, C, H, W) in [0, 1].
 
-        Row i of the vectors is the product of the one-hot vector i with all of them: looking it up skips the zeros.
+        Looking up row i of the vectors equals multiplying them by the one-hot vector i.
         """
         return torch.sigmoid(self.decoder(self.vectors[which]))
 
@@ -83,14 +80,15 @@ def learn(
     batch_size: int,
     rate: float,
     order: torch.Generator,
-) -> Iterator[Tensor]:
-    """Train `memory` in place to draw `images` (N, C, H, W), yielding each step's MSE before that step is taken.
+    on_step: Callable[[], object],
+) -> Tensor:
+    """Train `memory` in place to draw `images` (N, C, H, W); return the MSE before each step, float64 (steps,).
 
-    `rate` is Adam's learning rate at its highest: it rises over the first 5 % of the steps, then falls to zero.
+    `rate` is Adam's highest learning rate: it rises over the first 5 % of the steps, then falls to zero.
     """
     device = memory.vectors.device
     targets = torch.from_numpy(images).to(device)
-    optimizer = Adam(memory.parameters())
+    optimizer, losses = Adam(memory.parameters()), []
     settings = Train(learning_rate=rate, schedule="cosine", warmup=0.05)
     for step, which in enumerate(islice(_batches(len(images), batch_size, order), steps)):
         chosen = which.to(device)
@@ -98,14 +96,16 @@ def learn(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(learning_rate(settings, step, steps))
-        yield loss.detach()
+        losses.append(loss.detach())
+        on_step()
+    return torch.stack(losses).double().cpu()
 
 
 @torch.inference_mode()
 def recall(memory: Memory) -> Tensor:
     """Return all images (N, C, H, W) as `memory` draws them, on the CPU."""
-    numbers = torch.arange(len(memory.vectors), device=memory.vectors.device)
-    return torch.cat([memory(some).cpu() for some in numbers.split(TOGETHER)])
+    indices = torch.arange(len(memory.vectors), device=memory.vectors.device)
+    return torch.cat([memory(batch).cpu() for batch in indices.split(DECODE_BATCH)])
 
 
 def errors(images: "NDArray[np.uint8]", recalled: Tensor) -> dict[str, float]:

@@ -1,11 +1,11 @@
-"""What a rung leaves behind: a folder with its numbers, and with the arrays that its figure shows.
+"""The result of a rung: a folder with its numbers, and the arrays of its figure.
 
 rung.json     name, parameters, metrics, facts of the story, data set, hardware, duration and end (in seconds), tags
-series.csv    one row a measurement; where it has a column `step` or `epoch`, curves: one for each value of `target`,
+series.csv    one row for each measurement; with a column `step` or `epoch`, curves: one for each value of `target`,
               `weights` or `images`
 arrays.npz    images and curves for the figure
 
-A rung that has nothing to measure, as its story then says, has the first alone, without metrics.
+A rung that has nothing to measure has `rung.json` alone, without metrics.
 """
 
 import json
@@ -23,7 +23,7 @@ from pydantic import Field
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, check, open_file, read_json, reason
 from autoencoders.files.results import replaceable, result_folder, write_csv
-from autoencoders.model_folder.schema import Dataset, Name, Part, Side, Tags, Text, Value
+from autoencoders.model_folder.schema import Dataset, FileSection, Name, Side, Tags, Text, Value
 
 if TYPE_CHECKING:
     from autoencoders.data.prepared import DatasetInfo
@@ -33,8 +33,7 @@ RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 FORMAT = 3
 CONTENTS = ("rung.json", "series.csv", "arrays.npz", "figure.png")  # the last until format 2
 Arrays = Mapping[str, NDArray[Any]]
-Series = Sequence[Mapping[str, Any]]
-"""The rows of series.csv."""
+Series = Sequence[Mapping[str, Any]]  # the rows of series.csv
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,10 @@ class Result:
     arrays: Arrays = field(default_factory=dict)
 
 
-Seconds = Annotated[float, Field(ge=0, lt=1e11)]
-"""Since 1970, or how long something took."""
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]  # since 1970, or how long something took
 
 
-class RungDescription(Part):
+class RungDescription(FileSection):
     """What `rung.json` holds."""
 
     name: Name
@@ -84,7 +82,7 @@ def save_rung(
 
     `tags`: where it ran, for its run in MLflow.
     """
-    described = {
+    record = {
         "format": FORMAT,
         "name": name,
         "params": result.params,
@@ -102,36 +100,34 @@ def save_rung(
             write_csv(draft / "series.csv", result.series)
         if result.arrays:
             np.savez(draft / "arrays.npz", **result.arrays)  # type: ignore[arg-type]  # no array is called allow_pickle
-        text = json.dumps(described, indent=2, ensure_ascii=False)
+        text = json.dumps(record, indent=2, ensure_ascii=False)
         (draft / "rung.json").write_text(f"{text}\n", encoding="utf-8")
 
 
 def check_folder(folder: Path, name: str) -> None:
-    """Raise `UserError` where writing the rung `name` to `folder` would cost anything but an earlier one of itself."""
+    """Raise `UserError` where `folder` holds anything but an earlier result of the rung `name`."""
     replaceable(folder, CONTENTS)
-    there = None
-    with suppress(*DAMAGE):  # none, or one that nobody can read
-        there = read_json(folder / "rung.json")
-    there = there.get("name", name) if isinstance(there, dict) else name
-    if there != name:
-        raise UserError(f"{folder} holds the rung {there}. Name another folder with --out.")
+    with suppress(*DAMAGE):  # no result, or an unreadable one
+        earlier = read_json(folder / "rung.json")
+        if isinstance(earlier, dict) and earlier.get("name", name) != name:
+            raise UserError(f"{folder} holds the rung {earlier['name']}. Name another folder with --out.")
 
 
 def read_rung(folder: Path) -> dict[str, Any]:
-    """Return what `rung.json` holds; raises `UserError` where the folder holds no rung, or a damaged one."""
+    """Return what `rung.json` holds; raise `UserError` where the folder holds no rung, or a damaged one."""
     path = folder / "rung.json"
     try:
-        described = read_json(path)
-        if isinstance(described, dict) and described.get("format") == FORMAT:
-            check(RungDescription, described)
-            return described
+        record = read_json(path)
+        if isinstance(record, dict) and record.get("format") == FORMAT:
+            check(RungDescription, record)
+            return record
     except DAMAGE as error:
         raise damaged(path, reason(error)) from error
-    raise UserError(f"{path} is not of format {FORMAT}. `dvc repro` makes it anew, as does {_command(folder.name)}.")
+    raise UserError(f"{path} is not of format {FORMAT}. Run `dvc repro` or {_command(folder.name)}.")
 
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    """Return what `arrays.npz` holds; raises `UserError` where it is missing or damaged."""
+    """Return what `arrays.npz` holds; raise `UserError` where it is missing or damaged."""
     path = folder / "arrays.npz"
     try:
         with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
@@ -146,7 +142,7 @@ def figure_file(figures: Path, name: str) -> Path:
 
 
 def damaged(path: Path, why: str) -> UserError:
-    """Return what is said of a file of a rung that cannot be used."""
+    """Return the error for a file of a rung that cannot be used."""
     return UserError(f"{path} is missing or damaged ({why}). Run {_command(path.parent.name)}.")
 
 

@@ -1,4 +1,4 @@
-"""Measuring a rung: what all of them share."""
+"""Measuring a rung: the steps that all rungs share."""
 
 import time
 from collections.abc import Mapping
@@ -17,23 +17,21 @@ from autoencoders.training.device import describe, make_deterministic, resolve_d
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a rung may measure, and where it computes."""
+    """What a rung may use, and the device."""
 
     params: Params
     data: PreparedData
     device: torch.device
-    models: Path
-    """Folder of the trained models."""
-    evaluation: Path
-    """Folder of what was measured of them."""
+    models: Path  # folder of the trained models
+    evaluation: Path  # folder of what was measured of them
 
 
 def measure_rung(
     name: str, params: Params, *, data: Path, models: Path, evaluation: Path, out: Path, tags: Mapping[str, str]
 ) -> None:
-    """Measure the rung `name`, one of `RUNGS`, and write what came out to the folder `out`, with `tags`.
+    """Measure the rung `name`, one of `RUNGS`, and write the result to the folder `out`, with `tags`.
 
-    Raises `UserError` where there is no such rung, or `out` holds anything but an earlier result of it.
+    Raise `UserError` where there is no such rung, or `out` holds anything but an earlier result of it.
     """
     if name not in RUNGS:
         raise UserError(f"There is no rung {name!r}.{suggestion(name, RUNGS)} Known: {', '.join(RUNGS)}")

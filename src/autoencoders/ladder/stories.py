@@ -1,4 +1,4 @@
-"""Telling a rung's story: the template `story.md` in the rung's folder, with the numbers that were measured.
+"""A rung's story: the template `story.md` in the rung's folder, filled with the numbers that were measured.
 
 A story is Markdown: a title, the claim in italics, paragraphs, and the figure with its alternative text.
 """
@@ -17,26 +17,23 @@ from autoencoders.text import format_bytes, format_change, format_decimal, forma
 
 @dataclass(frozen=True)
 class Story:
-    """What a rung's template says of what was measured."""
+    """A rung's story with its numbers, and its parts."""
 
     markdown: str
     title: str
-    claim: str
-    """What is put to the test, one sentence."""
+    claim: str  # the statement that the rung tests, one sentence
     paragraphs: Sequence[str]
-    """What was done and what came out."""
-    alt: str
-    """What the figure shows, for those who cannot see it; empty where there is none."""
+    alt: str  # the figure's alternative text; empty where there is no figure
 
 
-def tell(described: Mapping[str, Any], folder: Path) -> Story:
+def render_story(record: Mapping[str, Any], folder: Path) -> Story:
     """Return the story of the rung that `read_rung` read from `folder`.
 
-    Raises `UserError` where `rung.json` lacks what the story needs.
+    Raise `UserError` where `rung.json` lacks what the story needs.
     """
-    template = _environment().get_template(f"{described['name'].replace('-', '_')}/story.md")
+    template = _environment().get_template(f"{record['name'].replace('-', '_')}/story.md")
     try:
-        text = template.render(described["facts"], metrics=described["metrics"], params=described["params"])
+        text = template.render(record["facts"], metrics=record["metrics"], params=record["params"])
     except (UndefinedError, TypeError, ValueError, ArithmeticError) as error:
         raise damaged(folder / "rung.json", str(error)) from error
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
@@ -69,5 +66,5 @@ def _environment() -> Environment:
 
 
 def _separator(loop: Any) -> str:
-    """Return what stands before an item of ``a, b and c``."""
+    """Return the separator before an item of ``a, b and c``."""
     return "" if loop.first else " and " if loop.last else ", "

@@ -1,28 +1,16 @@
-"""A trained model is a folder: enough to rebuild it, to name the data it learned from, and to find its MLflow run.
+"""A trained model as a folder, from which it can be rebuilt, and its data set and MLflow run found.
 
 weights.safetensors   the weights, no pickles
 model.json            parameters, data shape, data set, training settings, results on the validation split
-history.csv           one row an epoch (networks only)
+history.csv           one row for each epoch (networks only)
 run.json              the MLflow run that recorded the training
 """
 
-from autoencoders.model_folder.read import (
-    BYTES,
-    LoadedModel,
-    load_trained,
-    read_description,
-    read_reference,
-)
+from autoencoders.model_folder.read import FLOAT32_BYTES, LoadedModel, load_trained, read_description, read_reference
 from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
 from autoencoders.model_folder.write import save_trained
 
 __all__ = [
-    "BYTES",
-    "CONTENTS",
-    "WEIGHTS",
-    "LoadedModel",
-    "load_trained",
-    "read_description",
-    "read_reference",
+    "CONTENTS", "FLOAT32_BYTES", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference",
     "save_trained",
-]
+]  # fmt: skip

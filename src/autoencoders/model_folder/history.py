@@ -1,4 +1,4 @@
-"""Reading `history.csv`, what a training measured in each epoch."""
+"""Reading `history.csv`, the metrics of each epoch of a training."""
 
 import csv
 import io
@@ -15,16 +15,14 @@ if TYPE_CHECKING:
 
 REQUIRED = {"seconds", "timestamp", "train/recon", "val/recon", "val/loss"}
 """Columns that every version wrote."""
-MAX_BYTES = 64 * 2**20
-"""A hundred thousand epochs have fewer."""
-MAX_SECONDS = 1e11
-"""Since 1970, or of an epoch: three thousand years."""
+MAX_BYTES = 64 * 2**20  # a hundred thousand epochs have fewer
+MAX_SECONDS = 1e11  # since 1970, or of an epoch: three thousand years
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`; none where the model was not trained in epochs, or came without it.
+    """Return the rows of `history.csv`; none where the file is missing, as for a model not trained in epochs.
 
-    Raises `UserError` where the file is damaged.
+    Raise `UserError` where the file is damaged.
     """
     path = folder / HISTORY
     try:
@@ -36,7 +34,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
             if row.get("epoch") != epoch or not row.keys() >= REQUIRED:
                 raise ValueError(f"epoch {epoch} is missing, or incomplete")
             if not all(map(math.isfinite, row.values())) or not 0 <= row["timestamp"] < MAX_SECONDS > row["seconds"]:
-                raise ValueError(f"a number of epoch {epoch} is none that a training has")
+                raise ValueError(f"epoch {epoch} holds an impossible number")
     except FileNotFoundError:
         return []
     except (*DAMAGE, csv.Error) as error:
@@ -45,7 +43,7 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 
 
 def read_history_table(folder: Path) -> "pd.DataFrame | None":
-    """Return `history.csv` as pandas reads it, one row an epoch; None where there is none."""
+    """Return `history.csv` as a table with a row for each epoch; None where there is none."""
     import pandas as pd
 
     return pd.read_csv(folder / HISTORY) if read_history(folder) else None

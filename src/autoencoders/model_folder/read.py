@@ -1,4 +1,4 @@
-"""Reading a trained model's folder: every file whole and as it was written, or refused in one line."""
+"""Reading a trained model's folder; damaged or mismatched files raise `UserError`."""
 
 import hashlib
 import json
@@ -18,12 +18,9 @@ if TYPE_CHECKING:
 
     from autoencoders.models import Model
 
-BYTES = 4
-"""Of a number: all are float32."""
-METADATA = "__metadata__"
-"""Entry of that file's header that is no array."""
-MAX_HEADER = 2**20
-"""Bytes of the JSON that begins a file of weights; a model's has two thousand."""
+FLOAT32_BYTES = 4  # of a number: all are float32
+METADATA = "__metadata__"  # entry of the header of a file of weights that is no array
+MAX_HEADER = 2**20  # bytes of the JSON that begins a file of weights; a model's has two thousand
 RESTORE = "Train the model again, or `dvc pull` it."
 
 
@@ -36,7 +33,7 @@ class LoadedModel:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Return what `model.json` says; raises `UserError` where the folder is no trained model."""
+    """Return what `model.json` says; raise `UserError` where the folder is no trained model."""
     path = folder / "model.json"
     try:
         description = read_json(path)
@@ -79,10 +76,10 @@ def read_reference(folder: Path) -> dict[str, Any]:
 
 
 def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> LoadedModel:
-    """Rebuild the model stored in `folder` on `device`; raises `UserError` where a file is missing or damaged.
+    """Rebuild the model stored in `folder` on `device`; raise `UserError` where a file is missing or damaged.
 
-    The weights must be the very bytes that `model.json` names by their hash, and finite. What they must be is known
-    before any of them is read: a model takes no more memory than its file has bytes, times three.
+    The weights must be finite and have the hash in `model.json`. Their shapes are checked before they are read, so that
+    loading takes at most three times the file's size in memory.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -100,7 +97,7 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> LoadedMo
     with memory_for(f"{folder}: the model", 2 * whole, "Use a machine with more of it, or a smaller model."):
         content = read_bytes(folder / WEIGHTS, whole)
         if hashlib.sha256(content).hexdigest() != description["weights_sha256"]:
-            raise _of_another_training(folder, "its SHA-256 is not the one written there")
+            raise _of_another_training(folder, "its SHA-256 differs from the one there")
         try:
             weights = load(content)
         except SafetensorError as error:
@@ -115,9 +112,9 @@ def load_trained(folder: Path, device: "torch.device | str" = "cpu") -> LoadedMo
 
 
 def _checked_size(folder: Path, expected: Mapping[str, Sequence[int]]) -> int:
-    """Return how many bytes `weights.safetensors` has, once its beginning says that it holds what is `expected`.
+    """Return the size of `weights.safetensors` in bytes, after checking its header against the `expected` shapes.
 
-    That is 8 bytes with the length of the JSON that follows, which gives type, shape and place of each array.
+    The file begins with 8 bytes, the length of the JSON that follows: type, shape and offset of each array.
     """
     from autoencoders.models import count_numbers
 
@@ -131,7 +128,7 @@ def _checked_size(folder: Path, expected: Mapping[str, Sequence[int]]) -> int:
             _compare(
                 folder, {key: f"{of['dtype']} {of['shape']}" for key, of in header.items() if key != METADATA}, expected
             )
-            whole = 8 + length + BYTES * count_numbers(expected)
+            whole = 8 + length + FLOAT32_BYTES * count_numbers(expected)
             if os.fstat(file.fileno()).st_size != whole:
                 raise _of_another_training(folder, f"it should have {whole:,} bytes")
             return whole

@@ -1,4 +1,4 @@
-"""What `model.json` and `run.json` of a trained model hold: the keys that are read, and the values allowed there."""
+"""The schemas of `model.json` and `run.json`: keys and allowed values."""
 
 from typing import Annotated, Any
 
@@ -30,25 +30,24 @@ Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
-"""Finite, as a float32 is: it may go into MLflow, a table or a figure."""
-Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]
-"""Of a run in MLflow."""
+"""Within the range of float32, as MLflow, tables and figures need."""
+Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]  # of a run in MLflow
 
 
-class Part(BaseModel):
-    """A part of a file that may hold further keys: those of a later version."""
+class FileSection(BaseModel):
+    """A section of a file; it may hold further keys, of a later version."""
 
     model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
 
-class Dataset(Part):
+class Dataset(FileSection):
     """Which images the model learned from."""
 
     name: Name
     content_hash: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 
 
-class Anomaly(Part):
+class Anomaly(FileSection):
     """The thresholds of scores."""
 
     quantile: Annotated[float, Field(gt=0, lt=1)]
@@ -56,7 +55,7 @@ class Anomaly(Part):
     neg_elbo: Value | None = None
 
 
-class Description(Part):
+class Description(FileSection):
     """What `model.json` holds."""
 
     name: Name
@@ -86,7 +85,7 @@ class Description(Part):
         return self
 
 
-class Reference(Part):
+class Reference(FileSection):
     """What `run.json` holds: the MLflow run that recorded the training, and its tags."""
 
     run_id: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")]

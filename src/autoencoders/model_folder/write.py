@@ -18,11 +18,11 @@ def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> d
     folder.mkdir(parents=True, exist_ok=True)
     weights = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
     (folder / WEIGHTS).write_bytes(weights)
-    described = {
+    complete = {
         "format": FORMAT,
         **description,
         "parameters": sum(value.numel() for value in model.state_dict().values()),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
-    (folder / "model.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    return described
+    (folder / "model.json").write_text(json.dumps(complete, indent=2) + "\n", encoding="utf-8")
+    return complete

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Losses = dict[str, Tensor]
-"""Scalars by name: `loss` is minimised, all are logged."""
+Losses = dict[str, Tensor]  # scalars by name: `loss` is minimised, all are logged
 
 
 class Model(nn.Module):
@@ -79,7 +78,7 @@ class Model(nn.Module):
 
 
 def all_finite(values: Tensor, what: str) -> Tensor:
-    """Return `values`, what a model computed of images; raises `UserError` where one is NaN or infinite."""
+    """Return `values`, what a model computed of images; raise `UserError` where one is NaN or infinite."""
     if not values.isfinite().all():
         raise UserError(
             f"the model's {what} of these images are NaN or infinite: its weights are too large. "

@@ -9,8 +9,7 @@ from torch import nn
 
 from autoencoders.errors import UserError
 
-Shape = tuple[int, int, int]
-"""Channels, height, width."""
+Shape = tuple[int, int, int]  # channels, height, width
 
 
 def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:

@@ -18,13 +18,13 @@ def build(entry: "ModelParams", shape: Shape, generator: torch.Generator | None 
     """Build the model of an `entry` for images of `shape` (C, H, W).
 
     `generator` draws the initial weights; without it they are torch's, to be overwritten by stored ones.
-    Raises `UserError` where the model cannot fit the images.
+    Raise `UserError` where the model cannot fit the images.
     """
     from autoencoders.params.models import KINDS  # here, since models run without pydantic, too
 
     if entry.latent > prod(shape):
         raise UserError(
-            f"latent: {entry.latent} is larger than the data ({prod(shape)} values an image, "
+            f"latent: {entry.latent} is larger than the data ({prod(shape)} values in an image, "
             f"{shape[0]}×{shape[1]}×{shape[2]}): nothing would be compressed. Choose at most {prod(shape)}."
         )
     return KINDS[entry.kind].load()(entry, shape, generator)

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 class Network(Model):
     """An encoder and a decoder; `generator` draws the initial weights (without it they are torch's)."""
 
-    heads: ClassVar[int]
-    """The encoder's outputs per latent dimension."""
+    heads: ClassVar[int]  # the encoder's outputs per latent dimension
 
     def __init__(self, entry: "entries.Network", shape: Shape, generator: torch.Generator | None = None) -> None:
         super().__init__(shape, entry.latent)
@@ -29,7 +28,7 @@ class Network(Model):
     def init_output_bias(self, mean: Tensor) -> None:
         """Set the last layer's bias so that the untrained decoder draws about the `mean` image (C, H, W) in [0, 1].
 
-        The first epochs then learn what tells images apart: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
+        The first epochs then learn how images differ: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
         """
         logits = torch.logit(mean, eps=1e-4)
         last = [layer for layer in self.decoder if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]

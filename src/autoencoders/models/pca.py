@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-EXACT_UP_TO = 4096
+MAX_EXACT_SIZE = 4096
 """Values an image up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
-CHUNK_BYTES = 64 * 2**20
-"""Of the float64 images in memory at once during the iteration."""
+CHUNK_BYTES = 64 * 2**20  # of the float64 images in memory at once during the iteration
 
 
 class PCA(Model):
@@ -55,7 +54,7 @@ class PCA(Model):
     def fit(self, images: "NDArray[np.uint8]", chunk: int = 4096) -> None:
         """Set mean and components from uint8 `images` (N, C, H, W), in float64, at most `chunk` images at a time."""
         flat = images.reshape(len(images), -1)
-        decompose = _exact if flat.shape[1] <= EXACT_UP_TO else _iterated
+        decompose = _exact if flat.shape[1] <= MAX_EXACT_SIZE else _iterated
         mean, vectors = decompose(flat, self.latent, chunk)
         # An eigenvector's sign is arbitrary: make its largest entry positive, so that equal data give equal weights.
         vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(self.latent)])
@@ -75,7 +74,7 @@ def _exact(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, 
 
 
 def _iterated(flat: "NDArray[np.uint8]", count: int, chunk: int) -> "tuple[Floats, Floats]":
-    """Do what `_exact` does without the covariance (D, D): 512×512 colour images would take 4.5 TiB for it."""
+    """Return the same without the covariance (D, D), which takes 4.5 TiB for 512×512 colour images."""
     chunk = max(1, min(chunk, CHUNK_BYTES // (flat.shape[1] * 8)))
     mean = sum((block.sum(0) for block in _blocks(flat, chunk)), np.zeros(flat.shape[1])) / len(flat)
 

@@ -1,4 +1,4 @@
-"""The variational autoencoder (Kingma & Welling 2014): codes held to a unit Gaussian, so that it can generate."""
+"""The variational autoencoder (Kingma & Welling 2014): its codes follow a unit Gaussian, so that it can generate."""
 
 from collections.abc import Mapping
 from math import log, pi, prod
@@ -66,7 +66,9 @@ class VAE(Network):
         One sample of z; nats per image, means over images.
         """
         assert noise is not None
-        mu, logvar = (value.float() for value in self.posterior(x))  # under bf16 too: three digits are too few for sums
+        mu, logvar = (
+            value.float() for value in self.posterior(x)
+        )  # under bf16, too: three digits are too few for sums
         recon = -self.log_likelihood(x, reparameterise(mu, logvar, noise)).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
         return {"loss": recon + weights.get("beta", 1.0) * kl, "recon": recon, "kl": kl}

@@ -1,6 +1,6 @@
 """Typed, validated sections of `params.yaml`; the only reader of that file.
 
-Every key's meaning stands in `params.yaml` itself; this package holds types, ranges and contradictions.
+`params.yaml` itself documents each key; this package has types, ranges and checks across keys.
 """
 
 import re
@@ -13,35 +13,15 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
 from autoencoders.params.file import YamlError, read_yaml
-from autoencoders.params.ladder import AutoDecoderRung, BetaRung, Ladder, LinearRung, OneHotRung, OneImageRung
+from autoencoders.params.ladder import Ladder
 from autoencoders.params.models import KINDS, AnyModel, Autoencoder, ModelParams, Pca, Vae
 from autoencoders.params.problems import format_errors
 from autoencoders.params.sections import Data, Device, Evaluate, Features, Plots, Prepare, Tracking, Train
 
 __all__ = [
-    "KINDS",
-    "AutoDecoderRung",
-    "Autoencoder",
-    "BetaRung",
-    "Data",
-    "Evaluate",
-    "Features",
-    "Ladder",
-    "LinearRung",
-    "ModelParams",
-    "OneHotRung",
-    "OneImageRung",
-    "Params",
-    "Pca",
-    "Plots",
-    "Prepare",
-    "Tracking",
-    "Train",
-    "Vae",
-    "load_params",
-    "parse_params",
-    "read_params",
-]
+    "KINDS", "Autoencoder", "Data", "Evaluate", "Features", "Ladder", "ModelParams", "Params", "Pca", "Plots",
+    "Prepare", "Tracking", "Train", "Vae", "load_params", "parse_params", "read_params",
+]  # fmt: skip
 
 
 def _model_name(name: object) -> object:
@@ -80,7 +60,7 @@ class Params(Section):
         return self
 
     def model(self, name: str) -> ModelParams:
-        """Return the entry `name` of `models`; raises `UserError` where there is none."""
+        """Return the entry `name` of `models`; raise `UserError` where there is none."""
         try:
             return self.models[name]
         except KeyError:
@@ -94,7 +74,7 @@ class Params(Section):
 
 
 class _Sections(Params):
-    """Some sections of a file that was read whole elsewhere, where what spans sections was checked."""
+    """Some sections of a file; checks across sections were made where the whole file was read."""
 
     models: dict[ModelName, AnyModel] = {}
 
@@ -104,12 +84,12 @@ class _Sections(Params):
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and validate `path`; raises `UserError` that lists every problem with its key's path."""
+    """Read and validate `path`; raise `UserError` that lists every problem with its key's path."""
     return parse_params(read_params(path), source=str(path))
 
 
 def read_params(path: Path) -> dict[str, Any]:
-    """Return what the file `path` holds, not validated; raises `UserError` where it holds no sections."""
+    """Return what the file `path` holds, not validated; raise `UserError` where it holds no sections."""
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -4,15 +4,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Number = Annotated[float, Field(strict=True)]
-"""Whole or not; no text, and no true or false."""
+Number = Annotated[float, Field(strict=True)]  # an integer or a float; no text and no boolean
 Count = Annotated[int, Field(strict=True, ge=1)]
-BatchSize = Annotated[Count, Field(le=1_000_000)]
-"""Images in a step."""
+BatchSize = Annotated[Count, Field(le=1_000_000)]  # images in a step
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
-Rate = Annotated[Number, Field(gt=0, le=1)]
-"""A learning rate."""
-Widths = Annotated[list[Annotated[Count, Field(le=65_536)]], Field(min_length=1, max_length=8)]
+Rate = Annotated[Number, Field(gt=0, le=1)]  # a learning rate
+PositiveInts = Annotated[list[Annotated[Count, Field(le=65_536)]], Field(min_length=1, max_length=8)]
 """Of layers: units or channels."""
 
 

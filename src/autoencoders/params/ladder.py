@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed, Widths
+from autoencoders.params.base import BatchSize, Count, Number, PositiveInts, Rate, Section, Seed
 
 
 class OneImageRung(Section):
     """Networks that each store one picture."""
 
-    networks: Annotated[list[Widths], Field(min_length=1, max_length=8)] = [[4, 4], [8, 8], [16, 16], [48, 48]]
+    networks: Annotated[list[PositiveInts], Field(min_length=1, max_length=8)] = [[4, 4], [8, 8], [16, 16], [48, 48]]
     steps: Annotated[int, Field(strict=True, ge=10)] = 600
     learning_rate: Rate = 0.003
 
@@ -18,9 +18,9 @@ class OneImageRung(Section):
 class OneHotRung(Section):
     """One network for several pictures, each with a one-hot input."""
 
-    counts: Widths = [4, 16, 64, 256]
+    counts: PositiveInts = [4, 16, 64, 256]
     latent: Count = 16
-    channels: Widths = [16, 8]
+    channels: PositiveInts = [16, 8]
     steps: Annotated[int, Field(strict=True, ge=10)] = 300
     learning_rate: Rate = 0.01
 
@@ -30,7 +30,7 @@ class AutoDecoderRung(Section):
 
     images: Annotated[int, Field(strict=True, ge=2)] = 1024
     latent: Count = 16
-    channels: Widths = [32, 16]
+    channels: PositiveInts = [32, 16]
     epochs: Count = 40
     batch_size: BatchSize = 64
     learning_rate: Rate = 0.03
@@ -39,7 +39,7 @@ class AutoDecoderRung(Section):
 class LinearRung(Section):
     """The linear autoencoder beside PCA."""
 
-    latents: Widths = [2, 16]
+    latents: PositiveInts = [2, 16]
     epochs: Count = 6
     batch_size: BatchSize = 256
     learning_rate: Rate = 0.01
@@ -58,8 +58,8 @@ class BetaRung(Section):
         0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0
     ]  # fmt: skip
     latent: Count = 16
-    hidden: Widths = [256]
-    decoder_hidden: Widths = [256]
+    hidden: PositiveInts = [256]
+    decoder_hidden: PositiveInts = [256]
     images: Count = 8_000
     epochs: Count = 5
     batch_size: BatchSize = 128

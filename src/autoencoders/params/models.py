@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Widths
+from autoencoders.params.base import BatchSize, Count, Number, PositiveInts, Rate, Section
 
 if TYPE_CHECKING:
     from autoencoders.params.sections import Train
@@ -43,7 +43,7 @@ class ModelParams(Section):
 
     @property
     def comparable(self) -> str | None:
-        """What the ELBOs of two models must have in common to compare; None for models without one."""
+        """A value that two models must share for their ELBOs to be comparable; None for models without an ELBO."""
         return None
 
 
@@ -66,9 +66,9 @@ class Network(ModelParams):
     trained_in_epochs: ClassVar[bool] = True
 
     arch: Literal["mlp", "conv"] = "mlp"
-    hidden: Widths = Field(default_factory=_default_hidden)
+    hidden: PositiveInts = Field(default_factory=_default_hidden)
     """Widths (mlp) or channels (conv) of the encoder."""
-    decoder_hidden: Widths | None = None
+    decoder_hidden: PositiveInts | None = None
     """The decoder's, from the code to the image; None: the encoder's in reverse."""
     train: TrainOverrides = TrainOverrides()
 
@@ -99,13 +99,13 @@ class Vae(Network):
 
     @property
     def comparable(self) -> str:
-        """The likelihood: probabilities and densities are not of one kind."""
+        """The likelihood: probabilities and densities cannot be compared."""
         return self.likelihood
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What all of the pipeline has to know of a kind of model."""
+    """What the pipeline needs to know about a kind of model."""
 
     params: type[ModelParams]
     """Its entry in `params.yaml`; the default of the field `kind` is the kind's name."""

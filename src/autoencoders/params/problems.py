@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file, in words: each problem by its key's path, with what is allowed there."""
+"""Messages for problems of a YAML file: each names the key's path, and what is allowed there."""
 
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -17,7 +17,7 @@ def format_errors(error: ValidationError, root: type[BaseModel], raw: Mapping[st
 
 
 def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
-    """One problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
+    """Return one problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
     loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
     path = " ".join(".".join(str(part) for part in loc).split()) or "file"
     if problem["type"] == "extra_forbidden":
@@ -38,7 +38,7 @@ def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> st
 
 
 def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:
-    """Tell the file's own keys in a pydantic location from the names of union members."""
+    """Return whether a part of a pydantic location is a key of the file, and not the name of a union's member."""
     part, node = loc[at], raw
     for step in loc[:at]:
         if (isinstance(node, Mapping) and step in node) or (isinstance(node, list) and isinstance(step, int)):

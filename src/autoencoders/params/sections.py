@@ -8,8 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
 
-MAX_SIDE = 1024
-"""Pixels."""
+MAX_SIDE = 1024  # pixels
 
 
 def _whole(value: object) -> bool:
@@ -69,7 +68,7 @@ class Data(Section):
                 f"unknown data set {self.name!r}.{suggestion(self.name, names)} Known: {', '.join(sorted(names))}"
             )
         if self.folder.startswith("~"):
-            raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not know what ~ stands for")
+            raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not expand ~")
         if self.name != "folder" and self.folder != OWN_IMAGES:
             raise ValueError(
                 f"`folder: {self.folder}` goes with `name: folder`, found `name: {self.name}`. "

@@ -31,15 +31,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns with at least one number, a row a model, and rows of references."""
+    """Columns with at least one number, a row for each model, and rows of references."""
 
     columns: Sequence[Measure]
     rows: Sequence[Row]
     references: Sequence[Row]
-    floor: float | None = None
-    """The Fréchet distance of real images."""
-    incomparable: Sequence[str] = ()
-    """Headings of the columns whose values do not compare with each other."""
+    floor: float | None = None  # the Fréchet distance of real images
+    incomparable: Sequence[str] = ()  # headings of the columns whose values do not compare with each other
 
     @property
     def marks_best(self) -> bool:
@@ -50,7 +48,7 @@ class Table:
 def comparison(
     measured: pd.DataFrame, references: Sequence[Reference] = (), incomparable: Collection[str] = ()
 ) -> Table:
-    """Return the table of `measured`: a row a model, a column `kind`, and a column a measure.
+    """Return the table of `measured`: a row for each model, a column `kind`, and a column for each measure.
 
     The best of a column is marked, but not in `incomparable` ones. Of the `references`, it has those of the same kind
     and latent size as a model.

@@ -1,7 +1,7 @@
-"""The page: all parts of the report in one HTML file that asks for nothing from anywhere."""
+"""The page: all parts of the report in one HTML file that loads nothing else."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from autoencoders.params import Params
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
-from autoencoders.report.planes import HUES, Plane
+from autoencoders.report.planes import N_HUES, Plane
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
 from autoencoders.text import format_number, keep_units_together
@@ -54,14 +54,11 @@ class RungSection:
 
 @dataclass(frozen=True)
 class Usage:
-    """A model to try, for the lines of Python at the end of the page."""
+    """The model in the Python example at the end of the page."""
 
-    source: str
-    """A folder, or an MLflow URI."""
-    shape: Sequence[int]
-    """Channels, height, width."""
-    samples: bool
-    """Whether it draws new images."""
+    source: str  # a folder, or an MLflow URI
+    shape: Sequence[int]  # channels, height, width
+    samples: bool  # whether it draws new images
 
 
 @dataclass(frozen=True)
@@ -69,28 +66,22 @@ class Page:
     """What the page shows, from top to bottom."""
 
     dataset: DatasetInfo
-    made: datetime
-    """In UTC."""
-    origin: Mapping[str, str]
-    """Tags as `tracking.run_context` gives them; they stand in the page too, for `publish`."""
+    made: datetime  # in UTC
+    origin: Mapping[str, str]  # the tags of `tracking.run_context`; the page stores them for `publish`
     lead: Sequence[str]
     hardware: Sequence[str]
-    durations: Sequence[tuple[str, Sequence[RunDuration]]]
-    """Groups of parts with their titles."""
+    durations: Sequence[tuple[str, Sequence[RunDuration]]]  # groups of parts with their titles
     parameters: str
     card: Picture
     table: Table
-    references: Table
-    """All that are known for the data set."""
+    references: Table  # all that are known for the data set
     overview: Picture | None
     planes: Sequence[Plane]
-    too_large: Sequence[str]
-    """Names of two-dimensional models whose decoders do not fit."""
+    too_large: Sequence[str]  # names of two-dimensional models whose decoders do not fit
     legend: Sequence[Mapping[str, str]]
     rungs: Sequence[RungSection]
     figures: Sequence[Picture]
-    mlflow: str | None
-    """Address of the server that shows the runs; None where it is `mlflow ui`."""
+    mlflow: str | None  # address of the server that shows the runs; None where it is `mlflow ui`
     usage: Usage
 
 
@@ -99,30 +90,31 @@ def render(page: Page) -> str:
     environment = Environment(
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    used = {row.note for row in page.references.references}
     environment.filters |= {"number": format_number, "unbroken": keep_units_together}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),
         script=_source("decoder.js") + _source("plane.js"),
-        described=[plane.as_json() for plane in page.planes],
-        palette=PALETTE[:HUES],
-        protocols={name: text for name, text in PROTOCOLS.items() if _is_used(name, page.references)},
+        plane_data=[asdict(plane) for plane in page.planes],
+        palette=PALETTE[:N_HUES],
+        protocols={name: text for name, text in PROTOCOLS.items() if name in used},
         example=EXAMPLE,
     )
 
 
-def rung_section(described: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
-    """Return a rung, as `read_rung` gives it, for the page: metrics `of/what` as a table, a row each `of`."""
-    metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in described["metrics"].items()}
+def rung_section(record: Mapping[str, Any], story: "Story", picture: Picture | None) -> RungSection:
+    """Return a rung, as `read_rung` returns it, for the page: metrics `of/what` as a table with a row for each `of`."""
+    metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in record["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))
     return RungSection(
-        name=described["name"],
+        name=record["name"],
         title=story.title,
         claim=story.claim,
         story=story.paragraphs,
         columns=columns,
         rows={of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics},
-        params={key: str(value) for key, value in described["params"].items()},
+        params={key: str(value) for key, value in record["params"].items()},
         picture=picture,
     )
 
@@ -140,7 +132,3 @@ def _as_text(value: float) -> str:
 
 def _source(name: str) -> Markup:
     return Markup((files("autoencoders.report") / name).read_text(encoding="utf-8"))
-
-
-def _is_used(protocol: str, table: Table) -> bool:
-    return any(row.note == protocol for row in table.references)

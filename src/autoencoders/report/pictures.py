@@ -1,4 +1,4 @@
-"""Figures inside the page: as data addresses, small, with captions and alternative texts."""
+"""Figures inside the page: as compressed data URLs, with captions and alternative texts."""
 
 import base64
 import io
@@ -16,43 +16,41 @@ from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
 
 CSS_DPI = 96
-WEBP_SIDE = 16_383
-"""Pixels of the longest side that WebP can have."""
+MAX_WEBP_SIDE = 16_383  # pixels of the longest side that WebP can have
 SHARED = {
     "comparison": (
         "Reconstruction and generation at a glance.",
-        "Two charts with a row a model: bars of the test MSE, each with a mark at PCA’s error for as many dimensions; "
-        "and Fréchet distances of images decoded from N(0, I), from a fitted Gaussian and from a fitted mixture, with "
-        "a line at the distance of real images. The numbers are in the table above.",
+        "Two charts with a row for each model: bars of the test MSE, each with a mark at PCA’s error for as many "
+        "dimensions; and Fréchet distances of images decoded from N(0, I), a fitted Gaussian and a fitted mixture, "
+        "with a line at the distance of real images. The numbers are in the table above.",
     ),
     "reconstructions": (
         "Test images and what each model makes of them after storing them in its code.",
         "A row of test images, and below it a row of their reconstructions for each model, with the model’s test MSE.",
     ),
     "samples": (
-        "Images decoded from z ~ N(0, I). Only a model whose codes are held to N(0, I) has reason to draw well here.",
+        "Images decoded from z ~ N(0, I). Only a VAE is trained to draw well here.",
         "For each network a grid of 64 images decoded from random draws of N(0, I), with its Fréchet distance.",
     ),
     "interpolations": (
         "From one test image to another: the codes are mixed step by step, and each mixture is decoded.",
-        "A row a model: eleven images that lead from the reconstruction of one test image to that of another.",
+        "A row for each model: eleven images that lead from the reconstruction of one test image to that of another.",
     ),
     "loss": (
-        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model learns by "
-        "heart.",
-        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line a "
-        "model.",
+        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model overfits.",
+        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line for "
+        "each model.",
     ),
     "kl": (
-        "KL by latent dimension. A dimension near 0 is not used; active is one whose code differs from image to image "
-        "(the posterior mean by a variance of more than 0.01).",
+        "KL by latent dimension. A dimension near 0 is not used. A dimension is active if its posterior mean varies "
+        "between images, with a variance of more than 0.01.",
         "A bar chart for each VAE of the KL of each latent dimension in nats.",
     ),
 }
 """Caption and alternative text of the figures that show all models, in the order of the page."""
 CHARTS = ("comparison", "loss", "kl", "prediction")
-"""Figures that show no pictures: 256 colours do for their lines and dots."""
-COLOURS = 256
+"""Figures without pictures: 256 colours are enough for their lines and dots."""
+N_COLOURS = 256
 BY_MODEL = {
     "prediction": (
         "The test set in the latent plane of {model}{projected}.",
@@ -71,8 +69,7 @@ BY_MODEL = {
 class Picture:
     """A figure for the page; `width` and `height` in CSS pixels, as large as it was designed."""
 
-    source: str
-    """A data address."""
+    source: str  # a data URL
     width: int
     height: int
     alt: str
@@ -80,7 +77,7 @@ class Picture:
 
 
 def picture(path: Path, alt: str, caption: str = "") -> Picture:
-    """Return the figure `path` for the page, in fewer bytes; raises `UserError` where it cannot be read.
+    """Return the figure `path` for the page, in fewer bytes; raise `UserError` where it cannot be read.
 
     A chart has at most 256 colours, which halves it; of other figures every pixel is as it was.
     """
@@ -118,9 +115,9 @@ def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:
     white = Image.new("RGBA", image.size, "white")
     flat = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     if is_chart:
-        flat = flat.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
+        flat = flat.quantize(N_COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB")
     file = io.BytesIO()
-    if max(image.size) > WEBP_SIDE:
+    if max(image.size) > MAX_WEBP_SIDE:
         flat.save(file, "PNG", optimize=True)
         return "png", file.getvalue()
     flat.save(file, "WEBP", lossless=True, method=1, quality=0)  # more effort: three times as long for 7 % less
@@ -131,7 +128,7 @@ def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] =
     """Return the figures of the stage `plots` in the page's order; those of no known name come last.
 
     `models`: entries of params.yaml by name; `leave_out`: names of figures that are shown elsewhere.
-    Raises `UserError` where the folder has none.
+    Raise `UserError` where the folder has none.
     """
     known = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
     for name, entry in models.items():

@@ -3,7 +3,7 @@
 const MARGIN = {left: 38, right: 10, top: 10, bottom: 36}; // CSS pixels around the plane, for the axes
 const INK = "#222222", MUTED = "#666666", RULE = "#dddddd";
 const KEYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
-const HUES = 10; // class colours; further classes take the next shape
+const N_HUES = 10; // class colours; further classes take the next shape
 const SHAPES = [
   (c, x, y, r) => c.arc(x, y, r, 0, 7),
   (c, x, y, r) => polygon(c, x, y, 1.3 * r, [[0, -1], [0.9, 0.7], [-0.9, 0.7]]),
@@ -157,9 +157,9 @@ class Plane {
     context.globalAlpha = this.codes.length > 4000 ? 0.6 : 0.8;
     for (let i = 0; 2 * i < this.codes.length; i++) {
       const label = labels[i] ?? 0;
-      context.fillStyle = this.palette[label % HUES];
+      context.fillStyle = this.palette[label % N_HUES];
       context.beginPath();
-      SHAPES[Math.floor(label / HUES) % SHAPES.length](context, this.x(this.codes[2 * i]), this.y(this.codes[2 * i + 1]), radius);
+      SHAPES[Math.floor(label / N_HUES) % SHAPES.length](context, this.x(this.codes[2 * i]), this.y(this.codes[2 * i + 1]), radius);
       context.fill();
     }
     context.globalAlpha = 1;

@@ -5,7 +5,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,10 @@ from autoencoders.plots.names import shortened
 from autoencoders.plots.style import PALETTE
 
 MAX_CODES = 5000
-MAX_WEIGHTS = 1_200_000
-"""Numbers in all decoders of a page together: 6.4 MB of it."""
-HUES = 10
-"""Class colours; further classes take another of the `MARKS`."""
+MAX_WEIGHTS = 1_200_000  # numbers in all decoders of a page together: 6.4 MB of it
+N_HUES = 10  # class colours; further classes take another of the `MARKS`
 MARKS = "●▲■◆✚"
-FRAME = 2.2
-"""The plane shows at least ±`FRAME`, where N(0, I) has nearly everything."""
+MIN_EXTENT = 2.2  # the plane shows at least ±`MIN_EXTENT`, where N(0, I) has nearly everything
 Layer = dict[str, Any]
 
 
@@ -49,32 +46,21 @@ class Plane:
     """What the page needs of one model; arrays are base64 of little-endian float32."""
 
     name: str
-    kind: str
-    """As tables name it: PCA, AE or VAE."""
-    shape: tuple[int, int, int]
-    """Channels, height, width of an image."""
+    kind: str  # as tables name it: PCA, AE or VAE
+    shape: tuple[int, int, int]  # channels, height, width of an image
     layers: list[Layer]
-    weights: str
-    """Weight and bias of each layer in turn."""
-    codes: str
-    """(n, 2), row by row."""
-    labels: list[int]
-    """Classes of the codes; empty where there are none."""
+    weights: str  # weight and bias of each layer in turn
+    codes: str  # (n, 2), row by row
+    labels: list[int]  # classes of the codes; empty where there are none
     tags: list[Tag]
-    corner: tuple[float, float]
-    """The lowest z₁ and z₂ that the plane shows."""
-    span: float
-    """Its side."""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the plane as JSON can hold it."""
-        return asdict(self)
+    corner: tuple[float, float]  # the lowest z₁ and z₂ that the plane shows
+    span: float  # its side
 
 
 def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path) -> tuple[list[Plane], list[str]]:
-    """Return the planes of the models of two dimensions, and the names of those for which the page has no room.
+    """Return the planes of the models of two dimensions, and the names of those too large for the page.
 
-    Raises `UserError` where a model, or its codes of the test images, are missing or damaged.
+    Raise `UserError` where a model, or its codes of the test images, are missing or damaged.
     """
     labels, shown, left_out, used = data.split("test").labels, [], [], 0
     for name, entry in params.models.items():
@@ -92,22 +78,17 @@ def planes_of(params: Params, data: PreparedData, models: Path, evaluation: Path
 
 def count_weights(model: Model) -> int:
     """Return how many numbers a decoder adds to the page."""
-    return sum(tensor.numel() for _, tensors in _decoder(model) for tensor in tensors)
+    return sum(tensor.numel() for layer in model.decoder_layers() for tensor in _layer(layer)[1])
 
 
 def plane(
-    name: str,
-    kind: str,
-    model: Model,
-    codes: NDArray[Any],
-    labels: NDArray[Any] | None,
-    classes: Sequence[str] | None,
+    name: str, kind: str, model: Model, codes: NDArray[Any], labels: NDArray[Any] | None, classes: Sequence[str] | None
 ) -> Plane:
     """Return the plane of a model of two latent dimensions, with the test `codes` (N, 2) and `labels` (N,).
 
     `kind` as tables name it, such as AE.
     """
-    decoder = _decoder(model)
+    decoder = [_layer(layer) for layer in model.decoder_layers()]
     weights = [tensor.detach().cpu().numpy().ravel() for _, tensors in decoder for tensor in tensors]
     corner, span = _frame(codes)
     chosen = thinned(len(codes))
@@ -138,8 +119,8 @@ def legend(labels: NDArray[Any] | None, classes: Sequence[str] | None) -> list[d
     short = _are_short(names)
     return [
         {
-            "mark": MARKS[label // HUES % len(MARKS)],
-            "colour": PALETTE[label % HUES],
+            "mark": MARKS[label // N_HUES % len(MARKS)],
+            "colour": PALETTE[label % N_HUES],
             "text": name if short else f"{label} {name}",
         }
         for label, name in names.items()
@@ -152,14 +133,14 @@ def _names(labels: NDArray[Any], classes: Sequence[str] | None) -> dict[int, str
 
 
 def _are_short(names: dict[int, str]) -> bool:
-    """Tell whether names fit on the plane; else the numbers of the classes stand there."""
+    """Return whether names fit on the plane; otherwise it shows the numbers of the classes."""
     return all(len(name) <= 3 for name in names.values())
 
 
 def _tags(
     codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: tuple[float, float], span: float
 ) -> list[Tag]:
-    """Put the name, or number, of each class of enough points at its median, moved where it would cover another."""
+    """Return a tag at the median of each class with enough points, moved where it would cover another."""
     names = _names(labels, classes)
     short, counts = _are_short(names), np.bincount(labels.astype(int))
     names = {label: name for label, name in names.items() if counts[label] >= MIN_TAGGED}
@@ -175,19 +156,15 @@ def _tags(
 
 
 def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
-    """Return corner and side of the square around all codes and ±`FRAME`."""
-    low, high = np.minimum(codes.min(0), -FRAME), np.maximum(codes.max(0), FRAME)
+    """Return corner and side of the square around all codes and ±`MIN_EXTENT`."""
+    low, high = np.minimum(codes.min(0), -MIN_EXTENT), np.maximum(codes.max(0), MIN_EXTENT)
     span = 1.06 * float((high - low).max())
     x, y = (low + high - span) / 2
     return (float(x), float(y)), span
 
 
-def _decoder(model: Model) -> list[tuple[Layer, list[Tensor]]]:
-    """Return each layer with its weight and bias."""
-    return [_layer(module) for module in model.decoder_layers()]
-
-
 def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
+    """Return a layer as `decoder.js` takes it, with its weight and bias."""
     match module:
         case nn.Linear():
             return {"kind": "linear", "in": module.in_features, "out": module.out_features}, _tensors(module)

@@ -1,4 +1,4 @@
-"""How long each training and rung took, where, and from which commit; and what came out, in a few sentences."""
+"""The duration, hardware and commit of each training and rung, and the main results in a few sentences."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +17,8 @@ class RunDuration:
     name: str
     seconds: float | None
     hardware: str
-    commit: str
-    """Empty where nobody knows."""
-    dirty: bool
-    """Whether tracked files differed from the commit."""
+    commit: str  # empty where unknown
+    dirty: bool  # whether tracked files differed from the commit
 
 
 def run_duration(name: str, seconds: float | None, hardware: str, tags: Mapping[str, Any]) -> RunDuration:
@@ -32,7 +30,7 @@ def run_duration(name: str, seconds: float | None, hardware: str, tags: Mapping[
 
 
 def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]:
-    """Return what came out, from the columns `mse` and `frechet/…` of a row a model."""
+    """Return the main results, from the columns `mse` and `frechet/…` of a table with a row for each model."""
     several = len(measured) > 1
     models = f"{len(measured)} models" if several else "A model"
     start = (
@@ -46,6 +44,6 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
     return [
         start,
         f"The best at redrawing is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} a pixel. "
-        f"The best at inventing is {inventive}: what it decodes from N(0, I) lies at a Fréchet distance of "
-        f"{format_number(distance)} from real images, where other real images lie at {format_number(floor)}.",
+        f"The best at inventing is {inventive}: what it decodes from N(0, I) has a Fréchet distance of "
+        f"{format_number(distance)} to real images; other real images have {format_number(floor)}.",
     ]

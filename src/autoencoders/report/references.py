@@ -1,13 +1,12 @@
-"""Figures that others, or other protocols, reached on the same test images.
+"""Figures that other software, or other protocols, reached on the same test images.
 
-A protocol is a network, an optimiser and a number of epochs: figures compare closely only within one. All were measured
-on the official test images after training on all 60,000 training images; `benchmarks/` repeats them.
+A protocol is a network, an optimiser and a number of epochs; figures are comparable within one protocol. All were
+measured on the official test images after training on all 60,000 training images; `benchmarks/` repeats them.
 """
 
 from typing import NamedTuple
 
-Figures = tuple[float, ...]
-"""One figure, or the ends of the range over several seeds."""
+Figures = tuple[float, ...]  # one figure, or the ends of the range over several seeds
 
 P1 = "P1"
 PROTOCOLS = {
@@ -23,8 +22,7 @@ class Reference(NamedTuple):
     """A model of a protocol; `figures` by the comparison's column names."""
 
     protocol: str
-    kind: str
-    """pca, autoencoder or vae, as in params.yaml."""
+    kind: str  # pca, autoencoder or vae, as in params.yaml
     latent: int
     figures: dict[str, Figures]
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from autoencoders.errors import UserError
 from autoencoders.evaluation.measures import COMPARISON_COLUMNS
-from autoencoders.evaluation.results import MEASURED, check_numbers, read_metrics
+from autoencoders.evaluation.results import ALWAYS_MEASURED, check_numbers, read_metrics
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import replaceable, result_folder
 from autoencoders.model_folder.history import read_history_table
@@ -22,7 +22,7 @@ CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
 def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> None:
     """Write `comparison.csv`, `comparison.md` and `comparison.txt` to `out`, and print the table."""
     replaceable(out, CONTENTS)
-    metrics = {name: read_metrics(evaluation / name, MEASURED) for name in params.models}
+    metrics = {name: read_metrics(evaluation / name, ALWAYS_MEASURED) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
     text = table_as_text(table)
@@ -41,7 +41,7 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
 
 
 def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFrame:
-    """Return the rows of `comparison.csv` by model; raises `UserError` where it, or what is `needed`, is missing."""
+    """Return the rows of `comparison.csv` by model; raise `UserError` where it, or what is `needed`, is missing."""
     try:
         text = io.BytesIO(read_bytes(path))
         table = pd.read_csv(text, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
@@ -54,7 +54,7 @@ def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFram
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """Return a row a model, in the order of params.yaml: kind, latent dimensions and all that was measured."""
+    """Return a row for each model, in the order of params.yaml: kind, latent dimensions and all that was measured."""
     rows = {
         name: {"kind": entry.kind, "latent": entry.latent, **metrics[name]} for name, entry in params.models.items()
     }

@@ -22,7 +22,7 @@ CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv", ".gitignor
 def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Path) -> None:
     """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
 
-    `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row a latent dimension
+    `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row for each latent dimension
     (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
     """

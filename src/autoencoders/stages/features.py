@@ -40,7 +40,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     real = feature_statistics(extractor.features(torch.from_numpy(np.array(train.images[: params.features.images]))))
     facts["frechet_floor"] = frechet_distance(*real, *reference)
 
-    described = {
+    description = {
         "content_hash": prepared.info.content_hash,
         "extractor": extractor.config(),
         "images": params.features.images,
@@ -49,5 +49,5 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     with result_folder(out, CONTENTS) as draft:
         (draft / WEIGHTS).write_bytes(weights)
         np.savez(draft / STATISTICS, mean=reference.mean, cov=reference.cov)
-        (draft / DESCRIPTION).write_text(json.dumps(described | facts, indent=2) + "\n")
+        (draft / DESCRIPTION).write_text(json.dumps(description | facts, indent=2) + "\n")
     print(f"features: {extractor.kind}, " + ", ".join(f"{key} {value:.4g}" for key, value in facts.items()))

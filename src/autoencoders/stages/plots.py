@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from autoencoders.data.prepared import PreparedData
-from autoencoders.evaluation.results import MEASURED, read_codes, read_dimensions, read_metrics
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_dimensions, read_metrics
 from autoencoders.files.results import apart, replaceable, result_folder
 from autoencoders.ladder.figures import draw_rung, read_drawable
 from autoencoders.ladder.record import RUNGS, figure_file
@@ -36,7 +36,7 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, ladder:
     prepared = PreparedData(data)
     evaluated = [_read(name, params, models / name, evaluation / name, prepared) for name in params.models]
     for rung in RUNGS:
-        read_drawable(ladder / rung)  # what is damaged ends the stage before it has drawn anything
+        read_drawable(ladder / rung)  # damaged results end the stage before it has drawn anything
     table = comparison_table(params, {model.name: model.metrics for model in evaluated})
     test, classes = prepared.split("test"), prepared.info.classes
     with result_folder(curves, CURVES) as curves_draft, result_folder(out, CONTENTS) as draft:
@@ -73,7 +73,7 @@ def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: P
         entry,
         model,
         read_history_table(folder),
-        read_metrics(evaluation, MEASURED),
+        read_metrics(evaluation, ALWAYS_MEASURED),
         read_codes(evaluation, (prepared.info.counts["test"], model.latent)),
         read_dimensions(evaluation, model.latent, columns),
     )

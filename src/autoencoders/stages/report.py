@@ -10,10 +10,11 @@ import pandas as pd
 from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
-from autoencoders.evaluation.results import MEASURED
+from autoencoders.evaluation.results import ALWAYS_MEASURED
+from autoencoders.evaluation.selection import best_models
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
-from autoencoders.ladder.stories import tell
+from autoencoders.ladder.stories import render_story
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.params import KINDS, Params
 from autoencoders.report import comparison as table
@@ -23,13 +24,12 @@ from autoencoders.report.planes import legend, planes_of
 from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
-from autoencoders.stages.publish import best_models, record_results, register_best, rung_result
+from autoencoders.stages.recording import record_results, register_best, rung_result
 
-Described = Mapping[str, dict[str, Any]]
+Records = Mapping[str, dict[str, Any]]
 
 
-TITLE = "<title>Autoencoders on "
-"""What the page begins with, as the template has it."""
+TITLE = "<title>Autoencoders on "  # a line near the top of every page, by which an earlier page is recognised
 
 
 def report(
@@ -44,11 +44,11 @@ def report(
     ladder: Path,
     out: Path,
 ) -> None:
-    """Write the page `out`, an HTML file that needs no other, from what the stages before left in their folders.
+    """Write the page `out`, a self-contained HTML file, from the folders that earlier stages wrote.
 
-    Records evaluations, figures, rungs and page in MLflow, and registers the best models: all here, since importing
-    MLflow costs a process more than most evaluations.
-    Raises `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
+    Record evaluations, figures, rungs and page in MLflow, and register the best models: all here, since importing
+    MLflow takes longer than most evaluations.
+    Raise `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
     """
     replaceable_file(out, TITLE.encode())
     tracking.require_store(params.tracking.experiment)
@@ -64,7 +64,7 @@ def report(
             made=datetime.now(UTC),
             origin=tracking.run_context(),
             lead=leading_sentences(prepared.info, measured),
-            hardware=sorted({described["hardware"] for described in [*descriptions.values(), *rungs.values()]}),
+            hardware=sorted({record["hardware"] for record in [*descriptions.values(), *rungs.values()]}),
             durations=_durations(descriptions, models, measured, rungs),
             parameters=parameters_as_yaml(params),
             card=data_card(card / "data_card.png", prepared.info),
@@ -81,59 +81,65 @@ def report(
         )
         with atomic_file(out) as draft:
             draft.write_text(render(page), encoding="utf-8")
-        for name in params.models:
-            runs.complete_model(models / name)
-            record_results(runs, name, models, evaluation, figures)
-        for name in rungs:
-            runs.log_rung(rung_result(ladder / name, figure_file(figures, name)))
-        runs.name_models([models / name for name in params.models])
-        runs.log_report(out)
-        register_best(runs, params, models)
+        _record(runs, params, models, evaluation, figures, ladder, out)
     print(f"report: {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
+def _record(
+    runs: tracking.RunPublisher, params: Params, models: Path, evaluation: Path, figures: Path, ladder: Path, out: Path
+) -> None:
+    for name in params.models:
+        runs.complete_model(models / name)
+        record_results(runs, name, models, evaluation, figures)
+    for rung in RUNGS:
+        runs.log_rung(rung_result(ladder / rung, figure_file(figures, rung)))
+    runs.name_models([models / name for name in params.models])
+    runs.log_report(out)
+    register_best(runs, params, models)
+
+
 def _read(read: Any, folder: Path, info: DatasetInfo) -> dict[str, Any]:
-    """Read what describes a model or a rung, and see that it is of the data set that the page is about."""
-    described: dict[str, Any] = read(folder)
-    if described["dataset"]["content_hash"] != info.content_hash:
+    """Read the record of a model or a rung, and check that it is of the data set of the page."""
+    record: dict[str, Any] = read(folder)
+    if record["dataset"]["content_hash"] != info.content_hash:
         raise UserError(f"{folder} is of other data than {info.title}, as it is prepared now. Run `dvc repro`.")
-    return described
+    return record
 
 
 def _measured(path: Path, params: Params) -> pd.DataFrame:
-    """Return the comparison, a row a model."""
-    measured = read_comparison(path, MEASURED)
+    """Return the comparison, a row for each model."""
+    measured = read_comparison(path, ALWAYS_MEASURED)
     if list(measured.index) != list(params.models):
         raise UserError(f"{path} compares other models than params.yaml names. Run the `compare` stage.")
     return measured
 
 
 def _durations(
-    descriptions: Described, models: Path, measured: pd.DataFrame, rungs: Described
+    descriptions: Records, models: Path, measured: pd.DataFrame, rungs: Records
 ) -> list[tuple[str, list[RunDuration]]]:
     seconds = measured.get("train_seconds", pd.Series(dtype=float))
     trainings = [
         run_duration(name, seconds.get(name), model["hardware"], read_reference(models / name).get("tags", {}))
         for name, model in descriptions.items()
     ]
-    climbed = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
-    return [("Trainings", trainings), ("Rungs of the ladder", climbed)]
+    rung_times = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
+    return [("Trainings", trainings), ("Rungs of the ladder", rung_times)]
 
 
 def _incomparable(params: Params) -> list[str]:
-    """Densities and probabilities are not of one kind."""
+    """Return the measures that compare densities with probabilities."""
     likelihoods = {
         entry.model_dump()["likelihood"] for entry in params.models.values() if KINDS[entry.kind].has_posterior
     }
     return ["neg_elbo", "nll"] if len(likelihoods) > 1 else []
 
 
-def _rung(described: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
-    story = tell(described, folder)
-    return rung_section(described, story, picture(figure, story.alt) if described["metrics"] else None)
+def _rung(record: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
+    story = render_story(record, folder)
+    return rung_section(record, story, picture(figure, story.alt) if record["metrics"] else None)
 
 
-def _usage(params: Params, descriptions: Described) -> Usage:
+def _usage(params: Params, descriptions: Records) -> Usage:
     """Return one of the models, one that draws from a posterior if there is one."""
     with_posterior = [name for name, entry in params.models.items() if KINDS[entry.kind].has_posterior]
     name = next(iter([*with_posterior, *params.models]))

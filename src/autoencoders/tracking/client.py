@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import requests
     from mlflow import MlflowClient
 
-PAGES = "AUTOENCODERS_MLFLOW_PAGES"
+PAGES_VARIABLE = "AUTOENCODERS_MLFLOW_PAGES"
 """Environment variable: MLflow's address for browsers, where it is not MLFLOW_TRACKING_URI."""
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,12 +32,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's 7 would stall a training for minutes
     "GIT_PYTHON_REFRESH": "quiet",  # where there is no git, in an image
 }
-"""Variables for MLflow that are set where they are not."""
+"""Defaults of MLflow's environment variables."""
 HEALTH_TIMEOUT = 5.0
-MAX_OUTAGE = 300.0
-"""Seconds for which a task in a pod waits for a server before it fails."""
-POLL_INTERVAL = 5.0
-"""Seconds between requests to a server that is waited for."""
+MAX_OUTAGE = 300.0  # seconds for which a task in a pod waits for a server before it fails
+POLL_INTERVAL = 5.0  # seconds between requests while waiting for a server
 HEALTH_PATHS = ("/health", "/api/2.0/mlflow/experiments/search?max_results=1")
 """Hosted servers may have the API alone."""
 
@@ -51,7 +49,7 @@ class Unavailable(UserError):
 
 
 def repository_root() -> Path:
-    """Return the folder of `dvc.yaml` that runs belong to; for a DVC experiment in a copy, the original's."""
+    """Return the folder with `dvc.yaml`; for a DVC experiment that runs in a copy, the original repository."""
     if root := os.environ.get("DVC_ROOT"):
         return Path(root)
     here = Path.cwd()
@@ -61,7 +59,7 @@ def repository_root() -> Path:
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, by default the database `mlflow.db` in the repository root; files as absolute.
 
-    Raises `UserError` where MLflow could not name such a file.
+    Raise `UserError` where MLflow could not name such a file.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not uri:
@@ -76,7 +74,7 @@ def local_database() -> Path | None:
 
 
 def artifact_root() -> Path | None:
-    """Return the folder beside a local database in which its artifacts go; a server has its own."""
+    """Return the artifact folder beside a local database, or None where a server has its own."""
     file = local_database()
     return file.parent / "mlartifacts" if file else None
 
@@ -90,7 +88,7 @@ def configure() -> None:
 
     for name in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for name in ("mlflow.system_metrics", "mlflow.store"):  # they complain of outages in their own way
+    for name in ("mlflow.system_metrics", "mlflow.store"):  # they report outages themselves
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
@@ -116,7 +114,7 @@ def connect() -> "MlflowClient":
 
 @contextmanager
 def _making_tables(file: Path | None) -> Iterator[None]:
-    """Let only one process at a time make a local database's tables, with an absolute path of its files."""
+    """Let one process at a time create a local database's tables, with an absolute artifact path."""
     root = artifact_root()
     if file is None or root is None:
         yield
@@ -136,11 +134,11 @@ def _making_tables(file: Path | None) -> Iterator[None]:
 def server_address() -> str | None:
     """Return MLflow's address for a browser, or None where the runs are on no server.
 
-    AUTOENCODERS_MLFLOW_PAGES names it, where browsers use another address than processes.
+    AUTOENCODERS_MLFLOW_PAGES overrides it, where browsers use another address than processes.
     """
     if not tracking_uri().startswith(("http://", "https://")):
         return None
-    return without_password(os.environ.get(PAGES) or tracking_uri()).rstrip("/")
+    return without_password(os.environ.get(PAGES_VARIABLE) or tracking_uri()).rstrip("/")
 
 
 def run_url(experiment_id: str, run_id: str) -> str | None:
@@ -156,8 +154,8 @@ def run_url(experiment_id: str, run_id: str) -> str | None:
 def require_server(writes: bool = False) -> None:
     """Raise `UserError` within seconds where MLflow does not answer, or its database cannot be opened.
 
-    With `writes`, the database must be writable too. In a pod, whose task Kubeflow does not try again when it fails,
-    the server has `MAX_OUTAGE` seconds to come back.
+    With `writes`, the database must be writable, too. In a pod, wait up to `MAX_OUTAGE` seconds for the server:
+    Kubeflow does not retry a task that fails.
     """
     until, announced = time.monotonic() + MAX_OUTAGE, False
     while True:
@@ -173,9 +171,9 @@ def require_server(writes: bool = False) -> None:
 
 
 def ask_server(writes: bool = False) -> None:
-    """Do the same, once: raise `Unavailable` where the server does not answer, `UserError` where waiting is no use."""
+    """Check once: raise `Unavailable` where the server does not answer, `UserError` where waiting cannot help."""
     uri, file = tracking_uri(), local_database()
-    if file and kfp_run() is None:  # a task in a pod may wait for an equal one, and opens it later
+    if file and kfp_run() is None:  # a task in a pod may wait for an equal one and open it later
         database.require(file, writes)
     if not uri.startswith(("http://", "https://")):
         return
@@ -205,9 +203,10 @@ def ask_server(writes: bool = False) -> None:
 
 
 def get(path: str) -> "requests.Response":
-    """Return the server's answer to a GET of `path`, asked as MLflow's own client would; raise what `requests` raises.
+    """Send a GET of `path` to the server as MLflow's own client would, and return the response.
 
-    The deadline is for the whole answer: the timeout of `requests` begins anew with each byte.
+    Raise what `requests` raises. The deadline is for the whole response: the timeout of `requests` restarts with each
+    byte.
     """
     import requests
 

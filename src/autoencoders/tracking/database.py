@@ -1,6 +1,6 @@
-"""The local database: what file it is, whether it can be opened, which of its experiments are deleted, where files are.
+"""The local database: its file, whether it can be opened, which experiments are deleted, and where artifacts are.
 
-Looked at with sqlite3 alone, before MLflow is imported: MLflow tries for minutes to open what cannot be opened.
+All with sqlite3 alone, before MLflow is imported: MLflow retries for minutes to open a database that cannot be opened.
 """
 
 import glob
@@ -19,10 +19,8 @@ from urllib.parse import quote, unquote, urlsplit
 from autoencoders.errors import UserError
 
 SQLITE = "sqlite:///"
-LOCK_TIMEOUT = 20.0
-"""Seconds for which a lock of another program is waited for."""
-MIGRATION_TIMEOUT = 300.0
-"""Seconds for which another process that makes the tables is waited for."""
+LOCK_TIMEOUT = 20.0  # seconds to wait for a lock that another program holds
+MIGRATION_TIMEOUT = 300.0  # seconds to wait for another process that creates the tables
 MOVE_IT = "Move it away, or name another store in MLFLOW_TRACKING_URI."
 FILE_COLUMNS = (
     ("runs", "artifact_uri"),
@@ -30,7 +28,7 @@ FILE_COLUMNS = (
     ("model_versions", "source"),
     ("model_versions", "storage_location"),
 )
-"""Tables and columns that hold paths of files, beside that of each experiment."""
+"""Tables and columns that hold artifact paths, beside those of experiments."""
 
 
 def split_uri(uri: str) -> tuple[Path, str]:
@@ -40,10 +38,9 @@ def split_uri(uri: str) -> tuple[Path, str]:
 
 
 def uri_of(file: Path, query: str = "") -> str:
-    """Return the URI of the database `file`; raise `UserError` where no URI of MLflow's can name it.
+    """Return the URI of the database `file`; raise `UserError` where MLflow could not read such a URI.
 
-    Quoted, such a path would reach SQLite, but not the code of MLflow that makes the folder of a new database: that
-    does not unquote. A path that needs no quotes is read alike by both.
+    SQLite would unquote a quoted path, but the code of MLflow that creates the folder of a new database would not.
     """
     text = str(file)
     if "?" in text or unquote(text) != text or text.encode(errors="ignore").decode() != text:
@@ -56,9 +53,9 @@ def uri_of(file: Path, query: str = "") -> str:
 
 
 def require(file: Path, writes: bool) -> None:
-    """Raise `UserError` where the database cannot be opened, with `writes` not be written, or is of another program.
+    """Raise `UserError` where the database cannot be opened or, with `writes`, written, or belongs to another program.
 
-    One that does not exist yet will be made. A lock of another program is waited for, `LOCK_TIMEOUT` seconds at most.
+    It need not exist yet. Wait for another program's lock, `LOCK_TIMEOUT` seconds at most.
     """
     if not file.exists() and not file.is_symlink():
         if writes:
@@ -97,7 +94,7 @@ def open_database(file: Path) -> sqlite3.Connection:
 
 
 def _try_writing(connection: sqlite3.Connection) -> None:
-    """Write what is there already, and take it back: a lock alone needs neither the right to write nor room."""
+    """Write a value that is already there, and roll back: a lock alone needs neither permission to write nor space."""
     [(number,)] = connection.execute("PRAGMA user_version")
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA user_version = {number:d}")
@@ -115,7 +112,7 @@ def _describe_error(file: Path, error: sqlite3.Error) -> str:
 
 
 def is_known(number: str) -> bool:
-    """Tell whether the installed MLflow knows a version of its tables; found without importing it."""
+    """Return whether the installed MLflow knows a version of its tables, without importing MLflow."""
     found = importlib.util.find_spec("mlflow")
     folders = found.submodule_search_locations if found else None
     scripts = Path(folders[0]) / "store" / "db_migrations" / "versions" if folders else Path()
@@ -152,7 +149,7 @@ def _select_experiments(file: Path, columns: str, where: str, values: Sequence[s
 
 @contextmanager
 def file_lock(lock: Path) -> Iterator[None]:
-    """Hold a lock that processes hold while they make tables; where there can be none, nothing is made either."""
+    """Hold the lock that processes hold while they create tables; none where the folder is not writable."""
     try:
         handle = lock.open("a")
     except OSError:
@@ -173,11 +170,11 @@ def file_lock(lock: Path) -> Iterator[None]:
 
 
 def follow_move(file: Path, root: Path) -> None:
-    """Have the database in `file` name the folder `root`, beside it, as the place of its files.
+    """Replace artifact paths in the database `file` so that they name the folder `root` beside it.
 
-    MLflow keeps absolute paths: in a project that was moved, renamed, copied or restored they name a folder that no
-    longer exists, or another project's. Files that are only there stay there, since then the database alone was copied.
-    Paths that somebody chose, of another name than the folder's, are left alone.
+    MLflow stores absolute paths. In a project that was moved, renamed, copied or restored they name a folder that no
+    longer exists, or another project's. The paths of files that exist only there are kept: then the database alone was
+    copied. Paths that end in another name than `root` were chosen by somebody, and are kept.
     """
     with suppress(sqlite3.Error), closing(open_database(file)) as connection:  # a read-only store is only read
         paths = [path for (path,) in connection.execute("SELECT DISTINCT artifact_location FROM experiments")]
@@ -190,14 +187,14 @@ def follow_move(file: Path, root: Path) -> None:
         columns = [(table, column, old) for table, column in FILE_COLUMNS for old in moved.values()]
         n_left = sum(_move_column(connection, table, column, old, root) for table, column, old in columns)
         connection.execute("COMMIT")
-        former = [str(_local_path(old)) for path, old in moved.items() if path == old]  # not those that MLflow made up
+        former = [str(_local_path(old)) for path, old in moved.items() if path == old]  # not MLflow's own default
         if former:
             earlier = "; those of earlier ones stay there" if n_left else ""
             print(f"MLflow's files are in {root} from now on, not in {former[0]}{earlier}", flush=True)
 
 
 def _former_root(path: str, root: Path) -> str | None:
-    """Return the beginning of an experiment's `path` that ends as `root` does, but is another folder."""
+    """Return the part of an experiment's `path` that ends in the name of `root`, if it is another folder."""
     if urlsplit(path).scheme not in ("", "file"):
         return None
     found = re.fullmatch(rf"(.*/{re.escape(root.name)})(/\d+)?", path)
@@ -209,7 +206,7 @@ def _local_path(path: str) -> Path:
 
 
 def _move_column(connection: sqlite3.Connection, table: str, column: str, old: str, root: Path) -> int:
-    """Put `root` in place of `old` in the paths of a column, and return how many stay, whose files are only there."""
+    """Replace `old` by `root` in the paths of a column; return how many are kept, as their files exist only there."""
     begins, stays = f"substr({column}, 1, {len(old) + 1}) = ?", 0
     for (path,) in connection.execute(f"SELECT DISTINCT {column} FROM {table} WHERE {begins}", [f"{old}/"]).fetchall():
         if _local_path(_moved(path, old, root)).exists() or not _local_path(path).exists():

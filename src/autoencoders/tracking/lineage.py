@@ -1,4 +1,4 @@
-"""What a run came from: the tags that tie it to commit, stage and inputs, what they tell of a model, and its page."""
+"""Where a run and its model come from: tags with commit, stage and inputs, and the URLs of runs."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 REWRITTEN = (":(exclude,top,glob)**/dvc.lock", ":(exclude,top,glob)evaluation/*/metrics.json")
-"""What the pipeline itself rewrites: that leaves the commit's code and parameters as they are."""
+"""Files that the pipeline itself rewrites; such a change does not make the commit dirty."""
 VARIABLES = {
     "dvc_stage": "DVC_STAGE",
     "dvc_experiment": "DVC_EXP_NAME",
@@ -30,13 +30,11 @@ VARIABLES = {
     "image": "AUTOENCODERS_IMAGE",
 }
 """Tag → environment variable, set by what started the process."""
-MODEL = "kfp_model."
-"""Beginning of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
-PIPELINE_RUN = "pipeline"
-"""Name of the pipeline's run among those of `run_urls`."""
+MODEL_PREFIX = "kfp_model."
+"""Prefix of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
+PIPELINE_RUN = "pipeline"  # key of the pipeline's run in the result of `run_urls`
 
-Origin = dict[str, str]
-"""What is known of a model, in the order in which it is shown."""
+Origin = dict[str, str]  # what is known of where a model comes from, in the order of display
 
 
 def model_tags(description: Mapping[str, Any]) -> dict[str, str]:
@@ -91,11 +89,10 @@ def _git(*arguments: str) -> str:
 
 
 def run_urls(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[str, str]:
-    """Return the page of each run (name → id), and as `pipeline` that of the Kubeflow run `pipeline`'s.
+    """Return the URL of each run (name → id) and, under the key `pipeline`, that of the Kubeflow run `pipeline`.
 
-    Without it, the Kubeflow run is the one that this process is a task of. A run that this store lacks has the page of
-    the one that was re-created for it. Where no server shows pages or it does not answer, there are none: nothing fails
-    for a missing link.
+    By default that is the Kubeflow run which this process is a task of. A run that this store lacks has the URL of the
+    run that was re-created for it. Return nothing where no server shows pages, or it does not answer.
     """
     if run_url("", "") is None:
         return {}
@@ -118,9 +115,9 @@ def run_urls(run_ids: Mapping[str, str], pipeline: str | None = None) -> dict[st
 
 
 def origins(what: str) -> list[Origin]:
-    """Return where the models come from that `what` names: a model's folder, an MLflow run, or a Kubeflow run.
+    """Return the origins of the models that `what` names: a model's folder, an MLflow run, or a Kubeflow run.
 
-    Raises `UserError` where it is none of these, or MLflow does not answer.
+    Raise `UserError` where it is none of these, or MLflow does not answer.
     """
     require_server()
     client = connect()
@@ -152,14 +149,14 @@ def _model_runs(client: "MlflowClient", what: str) -> list["Run"]:
         return []
     found = client.search_runs(experiment_ids(client), f"tags.kfp_run = '{what}'")
     models = {run.info.run_id: run for run in found if "model" in run.data.tags}
-    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(MODEL)):
+    for run_id in (value for run in found for tag, value in run.data.tags.items() if tag.startswith(MODEL_PREFIX)):
         if run_id not in models and existing(client, run_id):  # trained by an earlier pipeline
             models[run_id] = client.get_run(run_id)
     return sorted(models.values(), key=lambda run: run.info.start_time)
 
 
 def _of_folder(client: "MlflowClient", folder: Path) -> Origin:
-    """Return what the folder holds, and which run of this store has it."""
+    """Return what the folder says, and the run in this store."""
     description, reference = read_description(folder), read_reference(folder)
     run_id = find_run(client, reference["run_id"])
     params = {**description["model"], **(description["train"] or {})}

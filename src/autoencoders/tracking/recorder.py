@@ -19,24 +19,22 @@ from autoencoders.tracking.client import connect
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-EXIT_TIMEOUT = 15.0
-"""Seconds that a program which is interrupted, or has failed, waits for MLflow before it ends."""
-CALL_TIMEOUT = 1800.0
-"""Seconds for one call to MLflow, such as the upload of a model."""
+EXIT_TIMEOUT = 15.0  # seconds to wait for MLflow before a process that was interrupted, or has failed, ends
+CALL_TIMEOUT = 1800.0  # seconds for one call to MLflow, such as the upload of a model
 Action = Callable[["MlflowClient"], Any]
 
 
 class Answer(Future[Any]):
-    """What a call to MLflow returns, later; waiting for it has a deadline."""
+    """The future result of a call to MLflow; waiting for it has a deadline."""
 
     def result(self, timeout: float | None = None) -> Any:
-        """Return it, or raise what the call raised; raise `UserError` where it is not there in time."""
+        """Return the result, or raise what the call raised; raise `UserError` at the deadline."""
         try:
             return super().result(CALL_TIMEOUT if timeout is None else timeout)
         except TimeoutError:
             if self.done():  # the call's own
                 raise
-            raise UserError("MLflow did not answer in time. See that its server and its files' place do.") from None
+            raise UserError("MLflow did not answer in time. Check its server and its artifact store.") from None
 
 
 class Worker:
@@ -50,13 +48,13 @@ class Worker:
         self._thread.start()
 
     def submit(self, call: Callable[[], Any]) -> "Future[Any]":
-        """Run `call` after all that was submitted before."""
+        """Run `call` after all earlier ones."""
         future: Future[Any] = Answer()
         self._calls.put((future, call))
         return future
 
     def finish(self, timeout: float | None = None) -> bool:
-        """Wait until all is done, at most `timeout` seconds, or `CALL_TIMEOUT` for one call; return whether it is."""
+        """Wait for all calls, at most `timeout` seconds, or `CALL_TIMEOUT` for one; return whether they have ended."""
         self._calls.put(None)
         until = time.monotonic() + (inf if timeout is None else timeout)
         while self._thread.is_alive() and (now := time.monotonic()) < min(until, self._since + CALL_TIMEOUT):
@@ -75,18 +73,15 @@ class Worker:
 
 
 class Recorder:
-    """Calls MLflow in the background: importing it (4 s) and waiting for a server hold up no work.
+    """Calls MLflow in the background: neither importing it (4 s) nor waiting for a server delays the work.
 
-    The first failure of MLflow is reported once, and the rest is left to `autoencoders publish`; any other exception is
-    raised by `finish`, or at the end of the recorder's `with`.
+    The first failure of MLflow is reported once, and `autoencoders publish` records the rest later. `finish`, or the
+    end of the recorder's `with`, raises any other exception.
     """
 
-    warns = True
-    """Whether the first failure is reported on stderr."""
-    offline = False
-    """Whether MLflow failed."""
-    trouble = ""
-    """How it failed, in one line."""
+    warns = True  # whether the first failure is reported on stderr
+    offline = False  # whether MLflow failed
+    trouble = ""  # how it failed, in one line
 
     def __init__(self) -> None:
         self._worker = Worker()
@@ -100,9 +95,9 @@ class Recorder:
         self.finish(raises=kind is None, timeout=None if kind is None else EXIT_TIMEOUT)
 
     def attempt(self, action: Action, again: bool = False) -> "Future[Any]":
-        """Run `action` with a client later, in order, unless MLflow has failed; its failure raises nothing.
+        """Queue `action`, to be called with a client unless MLflow has failed; such a failure raises nothing.
 
-        `again` tries even where it has failed: for what makes up for all that was left out.
+        With `again`, call it even then: for an action that records everything that is missing.
         """
         self._attempts.append(self._worker.submit(lambda: self._attempt(action, again)))
         return self._attempts[-1]
@@ -133,9 +128,9 @@ class Recorder:
             )
 
     def finish(self, raises: bool = True, timeout: float | None = None) -> None:
-        """Wait until all is recorded; with `raises`, raise what failed for another reason than MLflow."""
+        """Wait until all is recorded; with `raises`, raise the first error that is no failure of MLflow."""
         if not self._worker.finish(timeout):
-            warn("warning: MLflow did not answer in time and is left behind")
+            warn("warning: MLflow did not answer in time; not everything is recorded")
         elif raises:
             for attempt in self._attempts:
                 attempt.result()
@@ -147,7 +142,7 @@ def warn(message: str) -> None:
 
 
 def is_failure_of_mlflow(error: BaseException) -> bool:
-    """Tell an outage, a refusal or a full disk from a mistake in this program."""
+    """Return whether `error` is an outage, a refusal or a full disk, and not a mistake in this program."""
     import requests
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError

@@ -1,4 +1,4 @@
-"""The model as MLflow stores it, registers it, loads it (`mlflow.pyfunc.load_model`) and gives it back."""
+"""The model as MLflow stores, registers, loads (`mlflow.pyfunc.load_model`) and downloads it."""
 
 import hashlib
 import re
@@ -17,31 +17,28 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
-WEIGHTS = "autoencoders.weights_sha256"
-"""Tag of a logged model: the hash of the weights."""
-SELECTED_BY = "selected_by"
-"""Tag of a model version that has an alias: the metric that chose it."""
-NAME = "model"
-"""Name of the logged model in its run: `runs:/<run id>/model`."""
+WEIGHTS = "autoencoders.weights_sha256"  # tag of a logged model: the hash of the weights
+SELECTED_BY = "selected_by"  # tag of a model version that has an alias: the metric that chose it
+NAME = "model"  # name of the logged model in its run: `runs:/<run id>/model`
 CODE = (
     "errors.py", "files/reading.py", "model_folder/*.py", "models/*.py", "params/base.py",
     "params/models.py", "params/sections.py", "pyfunc.py", "runtime/memory.py",
 )  # fmt: skip
-"""What of this package a logged model needs and takes along."""
+"""The modules of this package that a logged model contains."""
 PACKAGE = Path(__file__).parents[1]
 IMPORT = re.compile(rf"^( *(?:from|import) ){PACKAGE.name}\b", re.MULTILINE)
-"""The part of a line that takes something from this package."""
+"""The part of a line that imports from this package."""
 
 
 def registered_name(description: Mapping[str, Any]) -> str:
-    """Return the name under which all models of a data set are registered, so that an alias is the best of them."""
+    """Return the name under which all models of a data set are registered, so that an alias names the best of them."""
     return f"{description['dataset']['name']}-autoencoders"
 
 
 def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> str:
     """Log and register the model in `folder`, unless the run has it with these weights; return its version.
 
-    An upload that was broken off is taken up.
+    An interrupted upload is resumed.
     """
     sha256 = description["weights_sha256"]
     run = client.get_run(run_id)
@@ -86,8 +83,8 @@ def _version(client: "MlflowClient", name: str, run_id: str, model_id: str, desc
 def point_alias(client: "MlflowClient", name: str, alias: str, version: str, metric: str) -> str:
     """Point `alias` of the registered model `name` to `version`, unless the model that has it is better.
 
-    Better is by the validation `metric` (`val/elbo`: higher, others: lower), among models of the same data and
-    likelihood: an experiment that came out worse takes no alias away. Return the version that has the alias now.
+    Models of the same data and likelihood are compared by the validation `metric` (higher `val/elbo` is better, lower
+    values of others). Return the version that has the alias now.
     """
     holder = _holder(client, name, alias)
     if holder is not None and holder.version != version:
@@ -115,7 +112,7 @@ def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | No
 
 
 def _is_better(run: "Run", other: "Run", metric: str) -> bool:
-    """Tell whether `run` is better than `other` by a metric that both have, where that compares."""
+    """Return whether `run` is better than `other` by a metric that both have and that is comparable."""
     by_elbo, key = metric == "val/elbo", f"best/{metric}"
     same_data = run.data.tags.get("data_hash") == other.data.tags.get("data_hash")
     same_likelihood = run.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
@@ -138,7 +135,7 @@ def save_pyfunc(
     from mlflow.pyfunc import save_model
     from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
-    package = write_code(scratch)
+    package, torch_pin = write_code(scratch), f"torch=={torch.__version__.split('+')[0]}"
     output = ParamSpec("output", "string", "reconstructions")
     spec = TensorSpec(np.dtype(np.float32), (-1, *description["shape"]))
     save_model(
@@ -147,27 +144,19 @@ def save_pyfunc(
         data_path=str(folder),
         code_paths=[str(package)],
         mlflow_model=Model(
-            artifact_path=logged.artifact_location,
-            model_uuid=logged.model_id,
-            run_id=run_id,
-            model_id=logged.model_id,
+            artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
         ),
         signature=ModelSignature(Schema([spec]), Schema([spec]), ParamSchema([output])),
         input_example=np.random.default_rng(0).random((2, *description["shape"]), dtype=np.float32),
-        pip_requirements=[
-            f"torch=={torch.__version__.split('+')[0]}",
-            f"numpy=={np.__version__}",
-            "pydantic>=2.10",
-            "safetensors",
-        ],
+        pip_requirements=[torch_pin, f"numpy=={np.__version__}", "pydantic>=2.10", "safetensors"],
     )
 
 
 def write_code(folder: Path) -> Path:
-    """Write what a logged model needs of this package to `folder`, as a package of another name; return its place.
+    """Write the modules that a logged model needs to `folder`, as a package of another name; return its path.
 
-    The name holds a hash of the code: MLflow puts the package first in `sys.path` of whoever loads the model, where it
-    must hide neither this package nor what another version logged.
+    The name holds a hash of the code. MLflow puts the package first in `sys.path` of the process that loads the model,
+    where it must hide neither this package nor one that another version logged.
     """
     texts = {
         path.relative_to(PACKAGE): path.read_text(encoding="utf-8")
@@ -187,9 +176,9 @@ def write_code(folder: Path) -> Path:
 
 @contextmanager
 def downloaded(uri: str) -> Iterator[Path]:
-    """Give the folder of the trained model at `uri` (`models:/name@alias`, `runs:/run/model`), removed at the end.
+    """Download the trained model at `uri` (`models:/name@alias`, `runs:/run/model`), and yield its temporary folder.
 
-    Raises `UserError` where MLflow has no such thing, or does not answer, or what it has is no model of this package.
+    Raise `UserError` where MLflow does not answer, has no such model, or has one that this package did not log.
     """
     require_server()
     file = local_database()
@@ -220,13 +209,13 @@ def _download(uri: str, target: str) -> None:
     except Exception as error:  # MLflow's readers of the many kinds of address raise what they like
         where = without_password(tracking_uri())
         raise UserError(
-            f"{without_password(uri)} cannot be had from MLflow at {where}: {first_line(error).rstrip('.')}. "
+            f"{without_password(uri)} cannot be downloaded from MLflow at {where}: {first_line(error).rstrip('.')}. "
             "Name a folder, models:/name@alias, models:/name/version or runs:/run/model."
         ) from None
 
 
 def _missing_folder(uri: str) -> Path | None:
-    """Return the folder of this machine in which MLflow keeps the model at `uri`, where no file of it is there."""
+    """Return the local folder in which MLflow stores the model at `uri`, if it is empty or missing."""
     from mlflow.exceptions import MlflowException
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

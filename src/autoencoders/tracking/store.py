@@ -1,4 +1,4 @@
-"""Experiments and runs in MLflow's store: found, made, and looked at before a stage works for hours."""
+"""Experiments and runs in MLflow's store: found, created, and checked before a stage works for hours."""
 
 import getpass
 import json
@@ -14,16 +14,14 @@ from autoencoders.tracking.database import deleted_experiments, experiment_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PARENT = "mlflow.parentRunId"
-"""MLflow's tag of a run that belongs below another."""
+PARENT = "mlflow.parentRunId"  # MLflow's tag of a run that belongs below another
 SOURCE_RUN = "autoencoders.source_run_id"
 """Tag of a re-created run: the id of the run that first recorded the training."""
 PIPELINE = "kfp_pipeline"
-"""Tag of the run of a whole Kubeflow pipeline: the pipeline run's id, as `kfp_run` is of each of its tasks' runs."""
-PLUGIN = "KFP_MLFLOW_CONFIG"
-"""Environment variable: JSON, what Kubeflow's plugin for MLflow knows, in all pods of a run for which it is on."""
-LADDER = "-ladder"
-"""Ending of the experiment of the ladder's rungs and the report."""
+"""Tag of the run of a Kubeflow pipeline: the Kubeflow run's id, which the runs of its tasks have in `kfp_run`."""
+PLUGIN_VARIABLE = "KFP_MLFLOW_CONFIG"
+"""Environment variable: the settings of Kubeflow's plugin for MLflow as JSON, in all pods where it is enabled."""
+LADDER_SUFFIX = "-ladder"  # ending of the experiment of the ladder's rungs and the report
 
 
 def injected_run() -> str | None:
@@ -32,17 +30,17 @@ def injected_run() -> str | None:
 
 
 def is_of_pipeline() -> bool:
-    """Tell whether an injected run is that of the pipeline as a whole: DVC, which runs this stage, inherited it."""
+    """Return whether an injected run is the whole pipeline's: DVC, which runs this stage, has inherited it."""
     return "DVC_STAGE" in os.environ
 
 
 def launched_alone() -> bool:
-    """Tell whether a launcher made a run for just this stage."""
+    """Return whether a launcher made a run for just this stage."""
     return injected_run() is not None and not is_of_pipeline()
 
 
 def is_missing(error: Exception) -> bool:
-    """Tell whether MLflow raised `error` because the thing does not exist, or its name cannot be one."""
+    """Return whether MLflow raised `error` because the thing does not exist, or its name cannot be one."""
     return getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
@@ -74,10 +72,10 @@ def tagged(client: "MlflowClient", tag: str, value: str) -> str | None:
 def plugin_run(client: "MlflowClient") -> str | None:
     """Return the run that Kubeflow's plugin for MLflow made for this pipeline, if the plugin records in this store.
 
-    It is named in each pod of the pipeline, though the plugin sets no variables of MLflow's there by default.
+    Each pod of the pipeline has its id, though by default the plugin sets none of MLflow's own variables there.
     """
     try:
-        settings = json.loads(os.environ.get(PLUGIN) or "{}")
+        settings = json.loads(os.environ.get(PLUGIN_VARIABLE) or "{}")
     except ValueError:
         return None
     values = {key.lower(): value for key, value in settings.items()} if isinstance(settings, dict) else {}
@@ -107,16 +105,16 @@ def create_run(
     start: int | None = None,
     ladder: bool = False,
 ) -> str:
-    """Create a run, below `parent` and in its experiment where there is one; `start` is in milliseconds since 1970.
+    """Create a run, as a child of `parent` and in its experiment where given; `start` is in milliseconds since 1970.
 
-    Runs of the `ladder` have an experiment of their own: the other one holds models only, which compare.
+    Runs of the `ladder` have an experiment of their own, so that the other one holds comparable models only.
     """
     tags = {**tags, "mlflow.source.name": "autoencoders", "mlflow.source.type": "LOCAL", "mlflow.user": _user()}
     if parent:
         tags[PARENT] = parent
         number = client.get_run(parent).info.experiment_id
     else:
-        number = experiment_id(client, experiment, LADDER if ladder else "")
+        number = experiment_id(client, experiment, LADDER_SUFFIX if ladder else "")
     return client.create_run(number, start, tags, run_name=name).info.run_id
 
 
@@ -135,7 +133,7 @@ def experiment_ids(client: "MlflowClient") -> list[str]:
 def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
     """Return the id of the experiment `name` with `ending`, created if need be.
 
-    MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME go before `name`.
+    MLFLOW_EXPERIMENT_ID and MLFLOW_EXPERIMENT_NAME override `name`.
     """
     from mlflow.exceptions import MlflowException
 
@@ -147,7 +145,7 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
     name += ending
     found = client.get_experiment_by_name(name)
     if found is None:
-        # Beside a local database the artifacts need an absolute place: MLflow's default depends on the current folder.
+        # Artifacts beside a local database need an absolute path: MLflow's default depends on the current folder.
         root = artifact_root()
         try:
             return client.create_experiment(name, artifact_location=root.as_uri() if root else None)
@@ -165,8 +163,7 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
 def require_store(experiment: str) -> None:
     """Raise `UserError` where MLflow does not answer, its database cannot be written, or an experiment is deleted.
 
-    `experiment` is the one of the models. The ladder's is checked as well: its runs come last of all. MLflow is not
-    imported for this.
+    `experiment` is that of the models; the ladder's, whose runs come last, is checked as well. MLflow is not imported.
     """
     require_server(writes=True)
     for name, number in _deleted(_experiment_names(experiment)):
@@ -174,14 +171,14 @@ def require_store(experiment: str) -> None:
 
 
 def _experiment_names(experiment: str) -> list[str]:
-    """Return the names of the experiments that runs will be in; below a launcher's run they are in its experiment."""
+    """Return the names of the experiments that runs will be in; none below a launcher's run, whose own exists."""
     if injected_run():
         return []
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or experiment
     if number := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         file = local_database()
         name = (experiment_name(file, number) if file else _ask("get", experiment_id=number).get("name")) or name
-    return [name] if os.environ.get("KFP_RUN_ID") else [name, name + LADDER]
+    return [name] if os.environ.get("KFP_RUN_ID") else [name, name + LADDER_SUFFIX]
 
 
 def _deleted(names: list[str]) -> list[tuple[str, str]]:

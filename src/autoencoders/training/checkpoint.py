@@ -1,4 +1,4 @@
-"""Checkpoints: everything needed to go on as though nothing had happened, replaced atomically after each epoch."""
+"""Checkpoints: everything that a training needs to resume bit for bit, replaced atomically after each epoch."""
 
 import hashlib
 import io
@@ -17,23 +17,21 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
 from autoencoders.training.handover import Handover, RunMarks
 from autoencoders.training.object_store import ObjectStore
-from autoencoders.training.other_checkpoints import FORMER, Damaged, read, remove_old, warn_of_others
+from autoencoders.training.other_checkpoints import LEGACY_NAME, Damaged, read, remove_old, warn_of_others
 
-POLL_INTERVAL = 10.0
-"""Seconds between two checks whether another training has ended."""
-WARN_INTERVAL = 300.0
-"""Seconds between two warnings that this one waits."""
+POLL_INTERVAL = 10.0  # seconds between two checks whether an equal training has ended
+WARN_INTERVAL = 300.0  # seconds between two warnings that this training waits
 
 
 class Checkpoint:
-    """The state of a training, kept in the folder, or beneath the URL of an object store, `where`.
+    """The state of a training, kept in a folder or under the URL of an object store, `where`.
 
-    `identity`, a text, names all that the weights depend on; each has a checkpoint of its own, and resumes no other.
+    `identity`, a text, names all that the weights depend on; a training resumes only a checkpoint of its own identity.
     `owner` is the Kubeflow run of the training: equal trainings of several runs wait for each other.
     `limit`: no checkpoint of this training has more bytes.
-    `run_id` returns the MLflow run that the training reports to, so that a resumed training goes on reporting there.
-    `warn` takes warnings: of an unreachable store, which stops no training that has begun, of waiting, and of other
-    checkpoints. `while_waiting` is called again and again meanwhile.
+    `run_id` returns the MLflow run of the training, which a resumed training joins.
+    `warn` is called with warnings: of an unreachable store, which stops no training that has begun, of waiting, and of
+    other checkpoints. `while_waiting` is called repeatedly while this training waits.
     """
 
     def __init__(self, where: Path | str, identity: str, owner: str | None = None, limit: int | None = None) -> None:
@@ -50,15 +48,15 @@ class Checkpoint:
         self._handover = Handover(self.store, self.fingerprint, owner) if owner else None
         self._own = [self.name]
         self._away = False
-        self._next_try = self._next_word = 0.0
+        self._next_try = self._next_warning = 0.0
 
     def __str__(self) -> str:
         return f"{self.store}/{self.name}"
 
     def acquire(self) -> AbstractContextManager[None]:
-        """Hold the store for this process: while another one trains the same model, wait.
+        """Lock the store for this process; wait while another one trains the same model.
 
-        Without an owner, raise `UserError` instead; an object store is not held then.
+        Without an owner, raise `UserError` instead of waiting, and lock no object store.
         Raise `Unreachable` where an object store cannot be written to.
         """
         return self.store.acquire(self._wait, self.owner) if self.owner else self.store.acquire()
@@ -66,31 +64,31 @@ class Checkpoint:
     def _wait(self, holder: str) -> None:
         assert self._handover
         self._handover.announce()
-        if time.monotonic() >= self._next_word:
+        if time.monotonic() >= self._next_warning:
             self.warn(f"{holder} is training the same model: waiting for it ({self.store})")
-            self._next_word = time.monotonic() + WARN_INTERVAL
+            self._next_warning = time.monotonic() + WARN_INTERVAL
         self.while_waiting()
         time.sleep(POLL_INTERVAL)
 
     def take_model(self, out: Path) -> bool:
-        """Write the model that an equal training, which this one waited for, has trained to `out`, if it has."""
+        """Write the model of an equal training that this one waited for to `out`; return whether there is one."""
         return self._handover is not None and self._handover.take(out)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the checkpoint; a kill at any moment leaves the old one or the new one, never half of one.
+        """Replace the checkpoint atomically: a kill leaves the old one or the new one.
 
-        Raise `UserError` where the disk is full. An unreachable store costs one warning, and is tried again: the next
-        time or, where it took long to fail, so much later that an outage makes a training at most a tenth longer.
+        Raise `UserError` where the disk is full. Warn once of an unreachable store, and retry after the next epoch;
+        after a slow failure retry later, so that an outage makes a training at most a tenth longer.
         """
         if time.monotonic() < self._next_try:
             return
-        content = io.BytesIO()  # torch's own writing to a full disk ends in an error that does not say so
+        content = io.BytesIO()  # torch's own error on a full disk does not say so
         about = {"fingerprint": self.fingerprint, "identity": self.identity, "saved": time.time()}
         torch.save({**state, **about, "run_id": self.run_id()}, content)
         begun = time.monotonic()
         try:
             self.store.write(content.getvalue(), self.name)
-            while len(self._own) > 1:  # it went on from an earlier version's, whose name others may need
+            while len(self._own) > 1:  # an earlier version's checkpoint, which was resumed
                 self.store.remove(self._own.pop())
         except Unreachable as error:  # hours of training are worth more than a checkpoint
             if not self._away:
@@ -102,12 +100,12 @@ class Checkpoint:
             self._away = False
 
     def load(self) -> dict[str, Any] | None:
-        """Return the saved state, its tensors in the CPU's memory, or None where there is none of this training.
+        """Return the saved state, its tensors on the CPU, or None where this training has no checkpoint.
 
-        In the latter case, warn of those of other parameters, which stay for who goes back to them.
+        In the latter case, warn of checkpoints of other parameters; they are kept.
         Raise `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
-        for name in (self.name, FORMER):
+        for name in (self.name, LEGACY_NAME):
             try:
                 state = read(self.store, name, self.limit)
             except Damaged as error:
@@ -119,17 +117,13 @@ class Checkpoint:
         return None
 
     def finish(self, model: Path) -> None:
-        """Remove the checkpoint: the training is complete, and stored in `model`, which those get who wait for it."""
+        """Remove the checkpoint of a complete training; pass its folder `model` to equal trainings that wait."""
         try:
             if self._handover and self._handover.is_awaited():
                 self._handover.leave(model)
         except (UserError, OSError) as error:
-            self.warn(f"warning: whoever waits for this training goes on from its checkpoint: {error}")
-        else:
-            self.discard()
-
-    def discard(self) -> None:
-        """Remove the checkpoint: the training that it belonged to is complete and stored."""
+            self.warn(f"warning: equal trainings that wait will resume from this one's checkpoint: {error}")
+            return
         try:
             for name in self._own:
                 self.store.remove(name)
@@ -140,20 +134,19 @@ class Checkpoint:
 
 
 def open_store(where: Path | str) -> CheckpointStore:
-    """Return the store at a folder or a URL; raises `UserError` for a URL that nothing here can read."""
+    """Return the store at a folder or a URL; raise `UserError` for a URL that nothing here can read."""
     return ObjectStore(where) if is_url(where) else LocalStore(Path(where))
 
 
 def size_limit(model: nn.Module) -> int:
-    """Return how many bytes no checkpoint of a training of `model` exceeds.
+    """Return an upper bound of a checkpoint's bytes.
 
-    Weights, the best ones and two moments of each are 4 times a model, and twice that is allowed; 1 GiB holds any
-    history beside them.
+    Weights, the best weights and two moments are 4 times the model. Twice that is allowed, and 1 GiB for the history.
     """
     return 8 * sum(value.nbytes for value in model.state_dict().values()) + 2**30
 
 
 def identity_of(description: Mapping[str, Any]) -> str:
-    """Return all that the weights of a training depend on, from what `model.json` says before it."""
+    """Return all that the weights of a training depend on, from the `description` that begins `model.json`."""
     relevant = {key: description[key] for key in ("model", "shape", "dataset", "train", "hardware")}
     return json.dumps([relevant, torch.__version__, sys.platform], sort_keys=True)

@@ -1,4 +1,4 @@
-"""Where checkpoints are kept: what a store does, and the store that is a folder."""
+"""Where checkpoints are kept: the interface of a store, and the store in a folder."""
 
 import fcntl
 import os
@@ -13,8 +13,7 @@ from autoencoders.errors import UserError, without_password
 from autoencoders.files.results import disk_errors
 
 Wait = Callable[[str], object]
-PARTIAL = ".partial"
-"""Suffix of a file that is being written."""
+PARTIAL = ".partial"  # suffix of a file that is being written
 
 
 class Unreachable(UserError):
@@ -22,7 +21,7 @@ class Unreachable(UserError):
 
 
 class TooLarge(Exception):
-    """A stored file is larger than what is expected under its name."""
+    """A stored file is larger than its limit."""
 
     def __init__(self, size: int, limit: int) -> None:
         super().__init__(f"it has {size / 1e6:,.0f} MB, where {limit / 1e6:,.0f} MB are the most")
@@ -31,17 +30,16 @@ class TooLarge(Exception):
 class CheckpointStore(Protocol):
     """A few files by their names; `str` of a store returns its path or URL."""
 
-    name: str
-    """The last part of the path or URL: a model's name."""
+    name: str  # the last part of the path or URL: a model's name
 
     def acquire(self, wait: Wait | None = None, owner: str = "") -> AbstractContextManager[None]:
-        """Prepare the store, and hold it for `owner` while a model is trained.
+        """Prepare the store, and lock it for `owner` while a model is trained.
 
-        While another process holds it, call `wait` with that process's description, again and again.
+        While another process holds it, call `wait` repeatedly with that process's description.
         """
 
     def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
-        """Return a file, or None where there is none; raises `TooLarge`, unread, above `limit` bytes."""
+        """Return a file, or None where there is none; raise `TooLarge`, unread, above `limit` bytes."""
 
     def write(self, content: bytes, name: str) -> None:
         """Replace a file; a kill at any moment leaves the old content or the new, never half of it."""
@@ -54,17 +52,17 @@ class CheckpointStore(Protocol):
 
 
 def is_url(path: Path | str) -> TypeGuard[str]:
-    """Tell the URL of an object store from the path of a folder."""
+    """Return whether `path` is the URL of an object store, and not the path of a folder."""
     return isinstance(path, str) and "://" in path
 
 
 def join_path(root: Path | str, name: str) -> Path | str:
-    """Return the path, or the URL, of `name` in `root`; raises `UserError` for a URL without a bucket."""
+    """Return the path, or the URL, of `name` in `root`; raise `UserError` for a URL without a bucket."""
     return f"{checked_url(root)}/{name}" if is_url(root) else Path(root) / name
 
 
 def checked_url(text: str) -> str:
-    """Return a URL without a slash at its end; raises `UserError` where it names no object store."""
+    """Return a URL without a slash at its end; raise `UserError` where it names no object store."""
     if re.match(r"(?!file:|local:)[a-z][a-z0-9+.-]*://[^/]", text):
         return text.rstrip("/")
     raise UserError(
@@ -73,7 +71,7 @@ def checked_url(text: str) -> str:
 
 
 class LocalStore:
-    """Files in a folder, on this machine or on a volume that several share; a lock file keeps a second process out."""
+    """Files in a folder, on this machine or on a shared volume, with a lock file against a second process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,9 +83,9 @@ class LocalStore:
 
     @contextmanager
     def acquire(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
-        """Hold the folder for this process, and remove it afterwards if nothing but the lock is left in it.
+        """Lock the folder for this process, and remove it afterwards if nothing but the lock is left in it.
 
-        Raises `UserError` where another process trains the same model and there is no `wait`.
+        Raise `UserError` where another process trains the same model and there is no `wait`.
         """
         with self._locked(wait):
             try:
@@ -98,7 +96,7 @@ class LocalStore:
     def _tidy_up(self) -> None:
         names = [name for name in self.names() if not name.endswith(PARTIAL)]
         if names == [self._lock.name]:
-            with suppress(OSError):  # another process has just opened a lock in it, or left word that it waits
+            with suppress(OSError):  # another process has just opened the lock, or announced that it waits
                 for path in self.folder.iterdir():
                     path.unlink()
                 self.folder.rmdir()
@@ -113,7 +111,7 @@ class LocalStore:
                     handle.write(f"{os.getpid()}\n{socket.gethostname()}" if wait else str(os.getpid()))
                     handle.flush()
                     return handle
-                handle.close()  # whoever held it has removed it: it keeps nobody out
+                handle.close()  # its holder has removed it: it locks nothing
             except BlockingIOError:
                 handle.seek(0)
                 process, _, host = handle.read().partition("\n")
@@ -137,7 +135,7 @@ class LocalStore:
                     ) from None
 
     def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
-        """Return a file, opened, or None where there is none; raises `OSError` where it is something else."""
+        """Return a file, opened, or None where there is none; raise `OSError` where it is something else."""
         path = self.folder / name
         if not path.exists():
             return None
@@ -148,7 +146,7 @@ class LocalStore:
         return path.open("rb")
 
     def write(self, content: bytes, name: str) -> None:
-        """Replace a file; raises `UserError` where the disk is full."""
+        """Replace a file; raise `UserError` where the disk is full."""
         partial = self.folder / f"{name}{PARTIAL}"
         try:
             with disk_errors(self.folder):
@@ -158,7 +156,7 @@ class LocalStore:
             partial.unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove a file, and what a kill may have left of writing it."""
+        """Remove a file, and the partial file that a kill may have left."""
         for path in (self.folder / name, self.folder / f"{name}{PARTIAL}"):
             path.unlink(missing_ok=True)
 
@@ -168,8 +166,8 @@ class LocalStore:
 
 
 def _is_at(handle: IO[str], path: Path) -> bool:
-    """Tell whether an open file is still the one at `path`."""
+    """Return whether an open file is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(handle.fileno()), path.stat())
-    except OSError:  # it is gone; on a network's file system even what was open says so
+    except OSError:  # it is gone; on a network file system fstat of an open file fails, too
         return False

@@ -8,12 +8,11 @@ import torch
 
 from autoencoders.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of mallopt(3)'s parameters, from glibc's malloc.h."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of mallopt(3)'s parameters, from glibc's malloc.h
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; raises `UserError` where it is not there."""
+    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; raise `UserError` where it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda"):
@@ -54,10 +53,10 @@ def make_deterministic(device: torch.device) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc's malloc to keep up to 1 GiB of what is freed, for the next step, instead of returning it to Linux.
+    """Make glibc's malloc keep up to 1 GiB of freed memory for the next step instead of returning it to Linux.
 
-    Every step allocates what the one before freed. Fetched anew, each page is cleared on its first touch: up to a sixth
-    of a training on a CPU, a quarter of an importance-weighted bound. Other C libraries stay as they are.
+    Every step allocates what the previous one freed. Linux clears each page that it hands out again: that is up to
+    a sixth of a training on a CPU, and a quarter of an importance-weighted bound. Other C libraries are left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:

@@ -1,4 +1,4 @@
-"""Training in several processes, one a device: each computes on its shard of every batch, all take the same step.
+"""Training in several processes, one for each device: each computes on its shard of every batch.
 
 `torchrun --nproc-per-node 2 -m autoencoders train …` starts them. The global batch, its order and its noise are those
 of one process, so that the weights are too, but for the order of floating-point sums.
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from autoencoders.models.base import Losses
 
-WAITING = "waiting"
-"""What the main process broadcasts now and then while it waits itself."""
+WAITING = "waiting"  # what the main process broadcasts repeatedly while it waits itself
 Loss = Callable[[Tensor, Tensor | None, Mapping[str, float]], Losses]
 
 
@@ -45,7 +44,7 @@ class World:
         return self.count(images) * self.size / images
 
     def broadcast(self, value: Any) -> Any:
-        """Return the main process's `value` in all: processes that differ in a last bit would diverge."""
+        """Return the main process's `value` in all processes: a difference in the last bit would make them diverge."""
         if self.size == 1:
             return value
         holder = [value]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from autoencoders.data.batches import Batches
+from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.models.base import Model
 from autoencoders.training.device import resolve_precision
 from autoencoders.training.loop import EpochMetrics, fit
@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
     Images = NDArray[np.uint8]
 
-VALIDATION_BATCH = 1000
-
 
 def fit_in_closed_form(model: Model, train: "Images", validation: "Images") -> dict[str, Any]:
     """Compute the weights of `model` from uint8 images (N, C, H, W); return what `model.json` says of the result."""
     model.fit(train)
-    batches = Batches(validation, VALIDATION_BATCH, torch.device("cpu")).in_order()
+    batches = Batches(validation, EVAL_BATCH, torch.device("cpu")).in_order()
     errors = [F.mse_loss(model(x), x, reduction="sum").item() for x in batches]
     return {"validation": {"val/mse": sum(errors) / validation.size}}
 
@@ -37,7 +35,7 @@ def fit_in_epochs(
     The images are uint8 (N, C, H, W). `options` are those of `loop.fit`.
     """
     model.init_output_bias(torch.from_numpy(train.mean(axis=0, dtype=np.float64) / 255).float())
-    batches = Batches(train, settings.batch_size, device), Batches(validation, VALIDATION_BATCH, device)
+    batches = Batches(train, settings.batch_size, device), Batches(validation, EVAL_BATCH, device)
     progress = fit(model, *batches, settings, **options)
     best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
     return progress.history, {

@@ -1,8 +1,7 @@
-"""What a training leaves to others beside its checkpoint: its model to equal ones that wait, and marks of its runs.
+"""Files that a training leaves beside its checkpoint: its model for equal trainings that wait, and marks of its runs.
 
-Of two equal trainings at once the second waits for the first, and then takes the model that the first has trained. It
-announces itself, in a file beside the checkpoint, before it waits. The first, once it is done, leaves its model there
-for those that wait; the last of them removes it.
+Of two equal trainings at once, the second waits for the first and takes over its model. It announces that in a file
+beside the checkpoint. The first, once complete, leaves its model there, and the last one to take it removes it.
 """
 
 import hashlib
@@ -19,11 +18,8 @@ from autoencoders.errors import UserError
 from autoencoders.files.results import atomic_folder, is_running
 from autoencoders.training.checkpoint_store import CheckpointStore, Unreachable
 
-WAITING = ".waiting"
-RUN = ".run"
-"""Suffixes of announcements, and of marks of MLflow runs."""
-MAX_AGE = 600.0
-"""Seconds for which an announcement holds: who waits renews it, and who was killed must not keep a model here."""
+WAITING, RUN = ".waiting", ".run"  # suffixes of announcements, and of marks of MLflow runs
+MAX_AGE = 600.0  # seconds for which an announcement holds; a waiting training renews it, a killed one cannot
 
 
 class Handover:
@@ -39,12 +35,12 @@ class Handover:
         self._own = f"{self._mark}.{hashlib.sha256(owner.encode()).hexdigest()[:16]}{WAITING}"
 
     def announce(self) -> None:
-        """Note that this training waits."""
+        """Announce that this training waits."""
         with suppress(FileNotFoundError, Unreachable):  # the first has just ended, and its folder is gone
             self._store.write(str(time.time()).encode(), self._own)
 
     def is_awaited(self) -> bool:
-        """Tell whether other trainings wait for the model; announcements that nobody renews are removed."""
+        """Return whether other trainings wait for the model; announcements that nobody renews are removed."""
         awaited = False
         for name in self._store.names():
             if name.startswith(self._mark) and name.endswith(WAITING) and name != self._own:
@@ -55,7 +51,7 @@ class Handover:
         return awaited
 
     def leave(self, folder: Path) -> None:
-        """Leave the trained model in `folder` to those that wait for it."""
+        """Leave the trained model in `folder` for those that wait for it."""
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w") as archive:
             for path in folder.iterdir():
@@ -63,9 +59,9 @@ class Handover:
         self._store.write(content.getvalue(), self._model)
 
     def take(self, out: Path) -> bool:
-        """Write the model that an equal training has left to `out`, if it has left one; this one waits no longer.
+        """Write the model that an equal training has left to `out`, and stop waiting; return whether there was one.
 
-        A model that nobody waits for any more does not count: trainings of long ago are the matter of Kubeflow's cache.
+        Ignore a model for which nobody waits: reusing earlier trainings is the job of Kubeflow's cache.
         """
         waited = self._own in self._store.names() or self.is_awaited()
         content = self._store.open(self._model) if waited else None
@@ -73,7 +69,7 @@ class Handover:
             with content, zipfile.ZipFile(content) as archive, atomic_folder(out) as draft:
                 archive.extractall(draft)
         self._store.remove(self._own)
-        if not self.is_awaited():  # asked after, since two may take it at once: then each has seen the other before
+        if not self.is_awaited():  # checked last: of two that take it at once, each has seen the other's announcement
             self._store.remove(self._model)
         return content is not None
 
@@ -89,9 +85,9 @@ class Handover:
 class RunMarks:
     """Marks beside a checkpoint: one for each MLflow run that a training reports to, until the run ends.
 
-    `training`, a hash, tells equal trainings from others.
-    `alone`: this process holds the store, so that whoever made another mark has ended. Without that, as in an object
-    store without a lease, only a process of this machine is known to have ended.
+    `training` is a hash that equal trainings share.
+    `alone`: this process has locked the store, so that processes of other marks have ended. Without a lock, as in an
+    object store without a lease, that is known only of processes of this machine.
     """
 
     def __init__(self, store: CheckpointStore, training: str, alone: bool) -> None:
@@ -102,8 +98,8 @@ class RunMarks:
     def mark(self, run_id: str) -> None:
         """Note that this training reports to a run; a mark that cannot be written stops no training."""
         with suppress(UserError, OSError):
-            who = {"host": socket.gethostname(), "process": os.getpid()}
-            self._store.write(json.dumps(who).encode(), f"{self._training}.{run_id}{RUN}")
+            holder = {"host": socket.gethostname(), "process": os.getpid()}
+            self._store.write(json.dumps(holder).encode(), f"{self._training}.{run_id}{RUN}")
 
     def unmark(self, run_id: str) -> None:
         """Note that a run has ended."""
@@ -112,14 +108,14 @@ class RunMarks:
                 self._store.remove(name)
 
     def forget(self) -> None:
-        """Remove all marks that nobody needs: the model is stored, and `publish` adds what MLflow lacks."""
+        """Remove all marks: the model is stored, and `publish` records what MLflow lacks."""
         with suppress(UserError, OSError):
             for name in self._names():
                 if self._alone or name.startswith(self._training):
                     self._store.remove(name)
 
     def abandoned(self) -> list[str]:
-        """Return the runs whose trainings were killed: who trains next ends them in MLflow."""
+        """Return the runs whose trainings were killed: the next training ends them in MLflow."""
         with suppress(UserError, OSError):
             gone = [name for name in self._names() if self._alone or self._is_gone(name)]
             return [name.removesuffix(RUN).rpartition(".")[2] for name in gone]
@@ -131,9 +127,7 @@ class RunMarks:
     def _is_gone(self, name: str) -> bool:
         try:
             content = self._store.open(name, limit=10_000)
-            who = json.loads(content.read()) if content else {}
-            if not isinstance(who, dict) or who.get("host") != socket.gethostname():
-                return False
-            return not is_running(int(who["process"]))
+            holder = json.loads(content.read()) if content else {}
+            return holder.get("host") == socket.gethostname() and not is_running(int(holder["process"]))
         except Exception:  # a damaged mark
             return False

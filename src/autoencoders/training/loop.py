@@ -13,11 +13,10 @@ from torch.nn import functional as F
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError, first_line
 from autoencoders.models.base import Losses, Model
-from autoencoders.training.adam import Adam
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import autocast, keep_freed_memory, resolve_precision
 from autoencoders.training.distributed import SINGLE_PROCESS, Loss, World
-from autoencoders.training.schedule import learning_rate
+from autoencoders.training.optimiser import Adam, learning_rate
 
 if TYPE_CHECKING:
     from autoencoders.params import Train
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 EpochMetrics = dict[str, float]
 
 CHECK_EVERY = 100
-"""Steps between looks at whether a loss was finite; the step that was not has been skipped on the device meanwhile."""
+"""Steps between checks that all losses were finite; the device has skipped the step of one that was not."""
 NON_FINITE_HINT = (
     "The last good checkpoint is kept. Try a lower train.learning_rate, a train.grad_clip (1.0, say), train.warmup, or "
     "train.precision: fp32."
@@ -54,7 +53,7 @@ class _State:
         self.progress = Progress()
 
     def add(self, row: EpochMetrics) -> None:
-        """Take note of an epoch, and of its weights if they are the best so far."""
+        """Record an epoch, and keep its weights if they are the best so far."""
         progress, epoch = self.progress, int(row["epoch"])
         if row["val/loss"] < progress.best:
             progress.best, progress.best_epoch = row["val/loss"], epoch
@@ -93,11 +92,11 @@ def fit(
     on_epoch: Callable[[EpochMetrics], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
-    """Train `model` in place, leave it with the weights of the best validation loss, and return how it went.
+    """Train `model` in place, load the weights of the best validation loss, and return the progress with its history.
 
     Save to `checkpoint` after each epoch, and go on from `resume`, the state that a checkpoint loaded. In a `world` of
     several processes, this one computes on its shard of every batch; all go on from the main one's `resume` and end
-    with the same weights, and the main one alone has a `checkpoint`.
+    with the same weights, and only the main one has a `checkpoint`.
     Raise `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     keep_freed_memory()
@@ -190,7 +189,7 @@ def validate(model: Model, batches: Batches, settings: "Train") -> EpochMetrics:
 
 
 class MetricSums:
-    """MetricSums over images, kept on the device: means of unequal batches weigh every image the same."""
+    """Sums over images, kept on the device: means over unequal batches weigh every image the same."""
 
     def __init__(self) -> None:
         self._names: list[str] = []
@@ -212,7 +211,7 @@ class MetricSums:
 
 
 class FiniteGuard:
-    """Remembers on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
+    """Records on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
 
     def __init__(self, device: torch.device, world: World = SINGLE_PROCESS) -> None:
         self._world = world

@@ -1,4 +1,4 @@
-"""The checkpoint store that is a prefix in an object store, and its lease."""
+"""The checkpoint store under a prefix of an object store, and its lease."""
 
 import io
 import json
@@ -18,24 +18,18 @@ if TYPE_CHECKING:
 
 PROBE = "probe"
 S3 = ("s3", "s3a")
-REQUEST_TIMEOUT = 30.0
-"""Seconds within which a store must have answered."""
-MIN_UPLOAD_RATE = 1e6
-"""Bytes a second: a slower upload is given up."""
-DOWNLOAD_TIMEOUT = 1800.0
-"""Seconds."""
+REQUEST_TIMEOUT = 30.0  # seconds within which a store must answer
+MIN_UPLOAD_RATE = 1e6  # bytes per second; a slower upload is cancelled
+DOWNLOAD_TIMEOUT = 1800.0  # seconds
 LEASE = "lease.json"
-RENEW_INTERVAL = 30.0
-"""Seconds between two renewals of a lease."""
-LEASE_TIMEOUT = 180.0
-"""Seconds without a renewal after which a lease is no longer its holder's."""
+RENEW_INTERVAL = 30.0  # seconds between two renewals of a lease
+LEASE_TIMEOUT = 180.0  # seconds without a renewal after which a lease has expired
 
 
 class ObjectStore:
-    """Objects beneath a URL such as s3://bucket/prefix, in S3 or any store whose fsspec package is installed.
+    """Objects under a URL such as s3://bucket/prefix, in S3 or any store whose fsspec package is installed.
 
-    A store replaces an object as a whole or not at all. Raises `Unreachable` where it does not answer or refuses, in
-    one line without a password.
+    Stores replace objects atomically. All methods raise `Unreachable` where the store does not answer or refuses.
     """
 
     def __init__(self, url: str) -> None:
@@ -51,13 +45,13 @@ class ObjectStore:
     def acquire(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
         """Check that objects can be written and removed, before hours are spent, and hold a lease.
 
-        Without `wait` there is no lease: that of a killed process would make the next one wait. Two trainings with one
-        URL write the same if they are the same; if not, each has a checkpoint of its own.
+        Without `wait` there is no lease: the lease of a killed process would block the next one. Two equal trainings
+        with one URL write the same checkpoint; others write checkpoints of other names.
         """
         with self._asked(_what_helps(self.url)):
             probe = self._prefix + PROBE
             self._call(REQUEST_TIMEOUT, "pipe_file", probe, b"probe")
-            with suppress(FileNotFoundError):  # another training, which looks at the same time, removed it
+            with suppress(FileNotFoundError):  # another training, which checks at the same time, removed it
                 self._call(REQUEST_TIMEOUT, "rm_file", probe)
         with Lease(self, owner).held(wait) if wait else nullcontext():
             yield
@@ -104,7 +98,7 @@ class ObjectStore:
             raise Unreachable(f"{self}: {reason}.{what_helps}") from None
 
     def _call(self, seconds: float, method: str, *arguments: Any) -> Any:
-        """Call the client, and give up after `seconds`: S3's waits forever for a store that only takes connections."""
+        """Call the client, for at most `seconds`: S3's waits forever for a store that accepts connections only."""
         if not self._store.async_impl:
             return getattr(self._store, method)(*arguments)
         from fsspec.asyn import sync
@@ -126,9 +120,9 @@ def _store(url: str) -> "tuple[AbstractFileSystem, str]":
 
 
 def _options_of_s3() -> dict[str, Any]:
-    """Return the address of S3, and how to read: MLflow's variable wins over AWS', which the client reads itself."""
+    """Return options for S3; MLflow's variable overrides that of AWS, which the client reads itself."""
     endpoint = os.environ.get("MLFLOW_S3_ENDPOINT_URL")
-    once = {"max_concurrency": 1}  # one GET: parts that are fetched one by one could be of two checkpoints
+    once = {"max_concurrency": 1}  # one GET: parts fetched separately could belong to two checkpoints
     return {**once, "endpoint_url": endpoint} if endpoint else once
 
 
@@ -141,8 +135,8 @@ def _what_helps(url: str) -> str:
 class Lease:
     """A lease on a store, which has no locks: an object that the training of the Kubeflow run `owner` renews.
 
-    Two that take it at the same moment may both have it: they train the same, and a store never mixes what they write.
-    An earlier attempt of the same run is not waited for: its pod was lost, or there would be no further attempt.
+    Two that take it at the same moment may both have it: they train the same model, and a store replaces objects
+    atomically. An earlier attempt of the same run is not waited for: its pod has ended.
     """
 
     def __init__(self, store: CheckpointStore, owner: str) -> None:
@@ -151,7 +145,7 @@ class Lease:
 
     @contextmanager
     def held(self, wait: Wait) -> Iterator[None]:
-        """Take the lease, call `wait` with its holder until that is possible, and renew it in the background."""
+        """Take the lease, calling `wait` with its holder until that is possible, and renew it in the background."""
         self._acquire(wait)
         ended = threading.Event()
         renewing = threading.Thread(target=self._renew, args=(ended,), daemon=True)
@@ -166,7 +160,7 @@ class Lease:
                     self._store.remove(LEASE)
 
     def _acquire(self, wait: Wait) -> None:
-        """Wait until there is no lease, or it was not renewed while we watched: clocks of two machines may differ."""
+        """Wait until there is no lease, or it is not renewed while this process looks: clocks of machines differ."""
         seen: dict[str, Any] | None = None
         since = time.monotonic()
         while not self._is_own(found := self._look(seen)):
@@ -178,7 +172,7 @@ class Lease:
             wait(f"a process on {found.get('host', '?')}")
 
     def _look(self, seen: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Return what there is, or what there was where the store has gone away since."""
+        """Return the lease; what was `seen` where the store does not answer any more."""
         try:
             return self._read()
         except Unreachable:
@@ -204,5 +198,5 @@ class Lease:
 
     def _renew(self, ended: threading.Event) -> None:
         while not ended.wait(RENEW_INTERVAL):
-            with suppress(Unreachable):  # the training goes on; at worst a second one does the same
+            with suppress(Unreachable):  # at worst a second training does the same
                 self._write()

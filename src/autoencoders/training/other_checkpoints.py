@@ -1,4 +1,4 @@
-"""Reading checkpoints. Those of other parameters than the training's are named in a warning, and cleaned up."""
+"""Reading checkpoints; warning of those of other parameters, and removing old ones."""
 
 import json
 import time
@@ -13,27 +13,24 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, TooLarge, Unreachable
 from autoencoders.training.handover import WAITING
 
-FORMER = "last.pt"
-"""Name under which earlier versions kept a model's only checkpoint."""
+LEGACY_NAME = "last.pt"  # name under which earlier versions kept a model's only checkpoint
 SUFFIX = ".pt"
 MAX_KEPT = 3
 MAX_DAYS = 30
-"""Of the checkpoints of other parameters, how many stay when a training is complete, and for how long."""
-MAX_BYTES = 2**32
-"""Size up to which one is read for a warning."""
-MAX_DIFFERENCES = 5
-"""Differences that a warning names."""
+"""How many checkpoints of other parameters are kept when a training is complete, and for how long."""
+MAX_BYTES = 2**32  # size up to which a checkpoint is read for a warning
+MAX_DIFFERENCES = 5  # differences that a warning names
 State = dict[str, Any]
 
 
 class Damaged(UserError):
-    """A checkpoint cannot be read, or is none."""
+    """A file is no checkpoint that can be read."""
 
 
 def read(store: CheckpointStore, name: str, limit: int | None = None) -> State | None:
-    """Return the checkpoint `name`, its tensors in the CPU's memory, or None where there is none.
+    """Return the checkpoint `name`, its tensors on the CPU, or None where there is none.
 
-    Raises `Damaged` where it is none, or has more than `limit` bytes; `Unreachable` where a store does not answer.
+    Raise `Damaged` where it is unreadable or has more than `limit` bytes; `Unreachable` where a store does not answer.
     """
     try:
         content = store.open(name, limit)
@@ -47,7 +44,7 @@ def read(store: CheckpointStore, name: str, limit: int | None = None) -> State |
         raise Damaged(f"{store}/{name} is too large ({error}).") from None
     except OSError as error:
         raise Damaged(f"{store}/{name} is damaged ({error}).") from None
-    except Exception:  # whatever torch raises: its own words are several lines, and advise to trust the file
+    except Exception:  # torch's own messages have several lines, and advise to trust the file
         raise Damaged(f"{store}/{name} is damaged.") from None
     if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), str) or _epoch(state) is None:
         raise Damaged(f"{store}/{name} is damaged (it holds no training's state).")
@@ -61,7 +58,7 @@ def _epoch(state: State) -> int | None:
 
 
 def warn_of_others(store: CheckpointStore, own: str, identity: str, warn: Callable[[str], object]) -> None:
-    """Warn of each checkpoint but `own`: its epoch, and how its identity differs from this training's `identity`."""
+    """Warn of each checkpoint except `own`, with its epoch and how its identity differs from `identity`."""
     for name, state in _others(store, own):
         if isinstance(state, Damaged):
             warn(f"{state} It is of other parameters, and not used.")
@@ -69,23 +66,22 @@ def warn_of_others(store: CheckpointStore, own: str, identity: str, warn: Callab
         differs = _differences(str(state.get("identity", "")), identity, store.name)
         warn(
             f"a checkpoint at epoch {_epoch(state)} is there ({store}/{name}), which {differs}, and is not used. "
-            "It is kept: with the values it was made with, training goes on from it."
+            "It is kept: set these values again to resume from it."
         )
 
 
 def remove_old(store: CheckpointStore, warn: Callable[[str], object], everything: bool = False) -> None:
-    """Remove checkpoints of other parameters but the newest `MAX_KEPT` of at most `MAX_DAYS` days; warn of each.
+    """Remove checkpoints of other parameters except the newest `MAX_KEPT` of at most `MAX_DAYS` days; warn of each.
 
-    `everything`: all but those of trainings that wait. In a cluster nobody goes back: results are in Kubeflow's cache.
+    With `everything`, as in a cluster where results are in Kubeflow's cache, keep only those of trainings that wait.
     """
     others = sorted(_others(store), key=lambda other: _saved(other[1]), reverse=True)
     waiting = [name for name in store.names() if name.endswith(WAITING)] if everything and others else []
     for number, (name, state) in enumerate(others):
         days = (time.time() - _saved(state)) / 86400
         if everything:
-            why = (
-                "" if any(waiter.startswith(PurePath(name).stem) for waiter in waiting) else "the training is complete"
-            )
+            awaited = any(waiter.startswith(PurePath(name).stem) for waiter in waiting)
+            why = "" if awaited else "the training is complete"
         else:
             old = f"it is older than {MAX_DAYS} days" if _saved(state) > 0 and days > MAX_DAYS else ""
             why = old or (f"the newest {MAX_KEPT} are kept" if number >= MAX_KEPT else "")
@@ -95,7 +91,7 @@ def remove_old(store: CheckpointStore, warn: Callable[[str], object], everything
 
 
 def _others(store: CheckpointStore, own: str = "") -> Iterator[tuple[str, State | Damaged]]:
-    """Yield the checkpoints but `own`; none of a store that does not list them, or does not answer."""
+    """Yield the checkpoints except `own`; none where the store does not answer."""
     try:
         names = sorted(name for name in store.names() if name.endswith(SUFFIX) and name != own)
     except Unreachable:
@@ -116,21 +112,21 @@ def _saved(state: State | Damaged) -> float:
 
 
 def _differences(other: str, own: str, model: str) -> str:
-    """Return how two identities differ: `differs in train.epochs (3000, now 4000)`."""
+    """Return how two identities differ, such as `differs in train.epochs (3000, now 4000)`."""
     try:
         then, now = (_flat(json.loads(text), model) for text in (other, own))
     except (ValueError, TypeError, KeyError):
         return "does not say with which parameters it was made"
     found = [key for key in {**then, **now} if then.get(key) != now.get(key)]
     if not found:
-        return "differs in what its parameters are written as"
+        return "differs in how its parameters are written"
     shown = [f"{key} ({_value(then.get(key))}, now {_value(now.get(key))})" for key in found[:MAX_DIFFERENCES]]
     more = [f"{len(found) - MAX_DIFFERENCES} more"] if len(found) > MAX_DIFFERENCES else []
     return f"differs in {', '.join([*shown, *more])}"
 
 
 def _flat(identity: Any, model: str) -> dict[str, Any]:
-    """Return an identity by the names under which a user knows its parts; `train` holds what a model's own one says."""
+    """Return an identity as a flat dictionary by the names that users know; `train` includes a model's overrides."""
     relevant, torch_version, platform = identity
     data = relevant["dataset"]
     return {

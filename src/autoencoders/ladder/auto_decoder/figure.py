@@ -14,7 +14,7 @@ from autoencoders.text import format_decimal, format_number
 
 VECTORS = ("random", "learned")
 PANEL, TILE = 2.9, 0.84  # inches, height of the curves and of a row of pictures
-MARKS = (("--", "//", PALETTE[1]), ("-", "", PALETTE[0]))
+LINE_STYLES = (("--", "//", PALETTE[1]), ("-", "", PALETTE[0]))
 
 
 @styled
@@ -41,7 +41,7 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
 
 def _learning(axes: Axes, curves: Mapping[str, Array]) -> None:
     ends, colours = {}, {}
-    for (kind, curve), (line, _, colour) in zip(curves.items(), MARKS, strict=True):
+    for (kind, curve), (line, _, colour) in zip(curves.items(), LINE_STYLES, strict=True):
         name, epochs = f"{kind} vectors", np.arange(1, len(curve) + 1)
         axes.plot(epochs, curve, line, color=colour, linewidth=1.6)
         ends[name], colours[name] = (float(epochs[-1]), float(curve[-1])), colour
@@ -53,7 +53,7 @@ def _learning(axes: Axes, curves: Mapping[str, Array]) -> None:
 
 def _likeness(axes: Axes, likeness: Mapping[str, float]) -> None:
     """Bars: how much an image differs from its nearest neighbour, 1 being the difference of any two images."""
-    for y, ((kind, value), (_, hatch, colour)) in enumerate(zip(likeness.items(), MARKS, strict=True)):
+    for y, ((kind, value), (_, hatch, colour)) in enumerate(zip(likeness.items(), LINE_STYLES, strict=True)):
         axes.barh(y, value, height=0.5, color=colour, hatch=hatch, edgecolor="white")
         axes.annotate(f"{kind} vectors", (0, y - 0.3), xytext=(2, 2), textcoords="offset points", fontsize=8)
         axes.annotate(

@@ -16,10 +16,9 @@ from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import AutoDecoderRung
+    from autoencoders.params.ladder import AutoDecoderRung
 
-BLOCK = 1024
-"""Vectors whose distances to all others are held at once."""
+DISTANCE_BATCH = 1024  # vectors whose distances to all others are held at once
 N_IMAGES_SHOWN = 12
 
 
@@ -68,8 +67,8 @@ class Vectors:
     nearest: NDArray[np.intp]
     """(N,): for each image the other one whose vector lies nearest."""
     likeness: float
-    """Squared pixel difference of an image and its `nearest`, mean, over that of all pairs: 1 where vectors say nothing
-    about what the images look like, 0 where neighbours are equal."""
+    """Mean squared pixel difference of an image and its `nearest`, divided by that of all pairs: 1 where vectors
+    hold no information about the images, 0 where neighbours are equal."""
 
 
 def store_images(
@@ -83,24 +82,19 @@ def store_images(
 ) -> Vectors:
     """Train a decoder to draw `images` (N ≥ 2, C, H, W) from vectors of `settings.latent` numbers drawn from N(0, I).
 
-    Where `learned`, the vectors are trained with the decoder, from the same start: vectors, weights, order of images.
+    With `learned`, the vectors are trained with the decoder. Initial vectors, weights and order of images are the same.
     """
     generator = torch.Generator().manual_seed(seed)
     decoder = new_decoder(images, settings.channels, settings.latent, generator)
     vectors = torch.randn(len(images), settings.latent, generator=generator)
     memory = Memory(vectors, decoder, learned=learned).to(device)
     size = min(settings.batch_size, len(images))
-    each = -(-len(images) // size)
-    losses = []
-    for loss in learn(
-        memory, images, steps=settings.epochs * each, batch_size=size, rate=settings.learning_rate, order=generator
-    ):
-        losses.append(loss)
-        on_step()
+    steps, rate = settings.epochs * -(-len(images) // size), settings.learning_rate
+    losses = learn(memory, images, steps=steps, batch_size=size, rate=rate, order=generator, on_step=on_step)
     recalled = recall(memory)
     nearest = nearest_vectors(memory.vectors.detach().cpu())
     return Vectors(
-        curve=_epoch_means(torch.stack(losses).double().cpu(), len(images), size),
+        curve=_epoch_means(losses, len(images), size),
         recalled=recalled.numpy(),
         nearest=nearest,
         likeness=likeness(images, nearest),
@@ -109,10 +103,10 @@ def store_images(
 
 
 def nearest_vectors(vectors: Tensor) -> NDArray[np.intp]:
-    """Return for each of the vectors (N, k) the number of the nearest other one (N,)."""
+    """Return for each of the vectors (N, k) the index of the nearest other one (N,)."""
     nearest = []
-    for start in range(0, len(vectors), BLOCK):
-        distances = torch.cdist(vectors[start : start + BLOCK], vectors)
+    for start in range(0, len(vectors), DISTANCE_BATCH):
+        distances = torch.cdist(vectors[start : start + DISTANCE_BATCH], vectors)
         own = torch.arange(len(distances))
         distances[own, start + own] = torch.inf
         nearest.append(distances.argmin(1))
@@ -120,10 +114,10 @@ def nearest_vectors(vectors: Tensor) -> NDArray[np.intp]:
 
 
 def likeness(images: NDArray[np.uint8], nearest: NDArray[np.intp]) -> float:
-    """Return the mean squared difference of `images` (N, C, H, W) and those numbered `nearest`, over all pairs' mean.
+    """Return the mean squared difference of `images` (N, C, H, W) and `images[nearest]`, divided by all pairs' mean.
 
-    All pairs' is twice the variance: E(x - y)² = 2 Var x for x and y drawn without repetition. Of images that are all
-    alike it is 1: no two are more alike than others.
+    The mean of all pairs is twice the variance: E(x - y)² = 2 Var x for x and y drawn without repetition. Where all
+    images are equal, return 1.
     """
     pixels = images.reshape(len(images), -1).astype(np.float32) / 255
     pairs = 2 * float(pixels.var(axis=0, ddof=1, dtype=np.float64).mean())
@@ -131,7 +125,7 @@ def likeness(images: NDArray[np.uint8], nearest: NDArray[np.intp]) -> float:
 
 
 def _epoch_means(losses: Tensor, count: int, size: int) -> NDArray[np.float64]:
-    """Turn the batches' means into means over the images of each epoch."""
+    """Return the means over the images of each epoch, from the means of batches."""
     sizes = torch.tensor([len(batch) for batch in torch.arange(count).split(size)])
     return (losses.reshape(-1, len(sizes)) @ sizes.double() / count).numpy()
 
@@ -149,11 +143,9 @@ def story_facts(images: int, stored: Mapping[str, Vectors]) -> dict[str, Any]:
 
 
 def _series(stored: Mapping[str, Vectors]) -> Series:
-    epochs = range(len(stored["random"].curve))
-    return [
-        {"epoch": epoch + 1, **{f"{name}/mse": vectors.curve[epoch] for name, vectors in stored.items()}}
-        for epoch in epochs
-    ]
+    curves = {f"{name}/mse": vectors.curve for name, vectors in stored.items()}
+    rows = zip(*curves.values(), strict=True)
+    return [{"epoch": epoch, **dict(zip(curves, row, strict=True))} for epoch, row in enumerate(rows, start=1)]
 
 
 def figure_arrays(images: NDArray[np.uint8], stored: Mapping[str, Vectors]) -> dict[str, NDArray[Any]]:

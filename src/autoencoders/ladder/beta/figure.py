@@ -13,10 +13,8 @@ from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.labels import spread
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
 
-MIN_KL = 1e-3
-"""Nats below which a dimension's KL is drawn as this much: the scale is logarithmic."""
-MIN_GAP = 0.1
-"""From one named β to the next, as a share of the axis."""
+MIN_KL = 1e-3  # nats below which a dimension's KL is drawn as this much: the scale is logarithmic
+MIN_GAP = 0.1  # from one named β to the next, as a share of the axis
 
 
 @styled
@@ -31,7 +29,7 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
     _, _, height, width = originals.shape
     row = min(0.42 * height / width, 1.2)  # inches
     table = (len(betas) + 1) * (row + 0.03) + 0.5
-    figure = new_figure(9, 6.4 + table, "The weight β of the KL: what is told, and what is forgotten")
+    figure = new_figure(9, 6.4 + table, "The weight β of the KL: information in the code, and error")
     (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[5.8, table])
     panels = above.subplots(2, 2)
     _rate_distortion(panels[0, 0], kl.sum(axis=1), arrays["recon"], names)
@@ -58,8 +56,8 @@ def _rows(names: Sequence[str], images: Array) -> list[tuple[str, str, Array]]:
 def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence[str]) -> None:
     axes.plot(rate, distortion, "-o", color=PALETTE[0], markersize=5, linewidth=1.2)
     axes.margins(x=0.06, y=0.1)
-    axes.set_xlim(right=axes.get_xlim()[1] + 0.2 * float(np.ptp(rate)) + 1e-9)  # room for the last name
-    axes.set_ylim(axes.get_ylim())  # what follows must not move it
+    axes.set_xlim(right=axes.get_xlim()[1] + 0.2 * float(np.ptp(rate)) + 1e-9)  # for the last label
+    axes.set_ylim(axes.get_ylim())  # the labels must not move it
     at: Array = (axes.transScale + axes.transLimits).transform(np.column_stack([rate, distortion]))
     levels = spread(at[:, 1] + 0.03, 0.055, 0.0, 1.0)
     for x, level, name in zip(rate, levels, names, strict=True):
@@ -68,8 +66,8 @@ def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence
             name, (x, level), xycoords=place, xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
         )
     axes.set(
-        title="Rate and distortion", xlabel="KL: what the code tells (nats per image)",
-        ylabel="reconstruction: what it misses\n(nats per image)",
+        title="Rate and distortion", xlabel="KL: information in the code (nats per image)",
+        ylabel="reconstruction error\n(nats per image)",
     )  # fmt: skip
     axes.grid()
 
@@ -92,7 +90,7 @@ def _kl_map(axes: Axes, names: Sequence[str], kl: Array) -> None:
 
 
 def _apart(betas: Array) -> list[float]:
-    """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be named."""
+    """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be labelled."""
     kept = [float(betas[0])]
     for beta in betas[1:]:
         if np.log(beta / kept[-1]) >= MIN_GAP * np.log(betas[-1] / betas[0]):

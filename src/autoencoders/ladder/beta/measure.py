@@ -1,4 +1,4 @@
-"""One VAE for each weight β of the KL: what the constraint on the codes costs, and what it takes away."""
+"""Rung 6: one VAE for each weight β of the KL, and what the constraint on the codes costs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from autoencoders.training.loop import fit
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import BetaRung
+    from autoencoders.params.ladder import BetaRung
 
 N_IMAGES_SHOWN = 8
 
 
 def measure(inputs: "Inputs") -> Result:
-    """Train a small VAE for each of `ladder.beta.betas`, and measure what they keep and what they lose."""
+    """Train a small VAE for each of `ladder.beta.betas`, and measure rate, distortion and active units."""
     ladder, device = inputs.params.ladder, inputs.device
     settings = ladder.beta
     images = np.array(inputs.data.split("train").images[: settings.images])
@@ -77,13 +77,18 @@ def measure(inputs: "Inputs") -> Result:
 class BetaResult:
     """A VAE on the test images; nats per image."""
 
-    recon: float
-    """−log p(x|z), Bernoulli, at one sample of z"""
-    kl: NDArray[np.float64]
-    """(latent,): KL to N(0, 1) of each dimension"""
-    mse: float
-    """Per pixel, of the decoded posterior means"""
+    recon: float  # −log p(x|z), Bernoulli, at one sample of z
+    kl: NDArray[np.float64]  # (latent,): KL to N(0, 1) of each dimension
+    mse: float  # per pixel, of the decoded posterior means
     active_units: int
+
+    def numbers(self) -> dict[str, float]:
+        """Return all of it by the names of MLflow's metrics, with the sum of the KL over dimensions."""
+        kl = float(self.kl.sum())
+        return {
+            "kl": kl, "recon": self.recon, "neg_elbo": self.recon + kl, "mse": self.mse,
+            "active_units": self.active_units,
+        }  # fmt: skip
 
 
 def train_vae(
@@ -97,9 +102,9 @@ def train_vae(
 ) -> VAE:
     """Return a VAE trained with the KL weighted by `beta`; `mean` (C, H, W) is the images' mean.
 
-    All else, the initial weights among it, depends on `settings.seed` alone. The weight rises over the first half of
-    the epochs: in full from the first step, it silences dimensions before they have learned anything (8,000 MNIST
-    images at β = 10: 1.9 nats of KL are left, instead of 2.6).
+    Everything else, such as the initial weights, depends on `settings.seed` alone. The weight rises over the first half
+    of the epochs: in full from the first step, it makes dimensions collapse before they have learned anything (8,000
+    MNIST images at β = 10: 1.9 nats of KL are left, instead of 2.6).
     """
     channels, height, width = mean.shape
     generator = torch.Generator().manual_seed(settings.seed)
@@ -133,32 +138,16 @@ def measure_vae(model: VAE, images: Batches, seed: int) -> BetaResult:
 
 
 def _metrics(results: Mapping[float, BetaResult]) -> dict[str, float]:
-    metrics: dict[str, float] = {}
-    for beta, result in results.items():
-        kl = float(result.kl.sum())
-        metrics |= {
-            f"beta-{beta:g}/kl": kl,
-            f"beta-{beta:g}/recon": result.recon,
-            f"beta-{beta:g}/neg_elbo": result.recon + kl,
-            f"beta-{beta:g}/mse": result.mse,
-            f"beta-{beta:g}/active_units": float(result.active_units),
-        }
-    return metrics
+    return {
+        f"beta-{beta:g}/{key}": float(value)
+        for beta, result in results.items()
+        for key, value in result.numbers().items()
+    }
 
 
 def story_facts(results: Mapping[float, BetaResult]) -> list[dict[str, Any]]:
     """Return what the story needs of each β, in ascending order."""
-    return [
-        {
-            "beta": beta,
-            "kl": float(result.kl.sum()),
-            "recon": result.recon,
-            "neg_elbo": result.recon + float(result.kl.sum()),
-            "mse": result.mse,
-            "active_units": result.active_units,
-        }
-        for beta, result in results.items()
-    ]
+    return [{"beta": beta, **result.numbers()} for beta, result in results.items()]
 
 
 def _series(results: Mapping[float, BetaResult]) -> Series:
@@ -166,10 +155,7 @@ def _series(results: Mapping[float, BetaResult]) -> Series:
     return [
         {
             "beta": beta,
-            "recon": result.recon,
-            "kl": result.kl.sum(),
-            "mse": result.mse,
-            "active_units": result.active_units,
+            **{key: result.numbers()[key] for key in ("recon", "kl", "mse", "active_units")},
             **{f"kl {j}": value for j, value in enumerate(result.kl, start=1)},
         }
         for beta, result in results.items()

@@ -21,17 +21,16 @@ from autoencoders.plots.style import (
     styled,
     subscripted,
     tiled,
-)
+)  # fmt: skip
 from autoencoders.text import format_number
 
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
-NORMAL_90 = 1.645
-"""N(0, 1) has its middle 90 % between − and + this."""
-NAMED = 20  # up to as many dimensions carry their names
+NORMAL_90 = 1.645  # N(0, 1) has its middle 90 % between − and + this
+MAX_NAMED_DIMENSIONS = 20  # up to as many dimensions carry their names
 
 
 def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
-    """Draw test images beside what the two models invent, and below them where their codes lie."""
+    """Draw test images beside those that the two models generate, and below them where their codes lie."""
     ae, vae, floor = facts["autoencoder"], facts["vae"], format_number(facts["frechet_floor"])
     drawn_from = (
         (ae["name"], "N(0, I)", ae["frechet_prior"], "autoencoder/prior"),
@@ -63,22 +62,13 @@ def panels_and_codes(panels: Sequence[tuple[str, str, Array]], codes: Mapping[st
             fontsize=DETAIL_SIZE + 0.5, color=MUTED, annotation_clip=False,
         )  # fmt: skip
     _codes(below.subplots(1, len(codes), sharey=True, squeeze=False)[0], codes)
-    below.legend(
-        handles=[
-            Patch(color=RULE, label="middle 90 % of N(0, 1)"),
-            Line2D(
-                [],
-                [],
-                color=PALETTE[0],
-                linewidth=4,
-                solid_capstyle="butt",
-                label="middle 90 % of the codes (VAE: draws from q(z|x))",
-            ),
-            Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
-        ],
-        loc="outside lower left",
-        ncols=3,
-    )
+    label = "middle 90 % of the codes (VAE: draws from q(z|x))"
+    handles = [
+        Patch(color=RULE, label="middle 90 % of N(0, 1)"),
+        Line2D([], [], color=PALETTE[0], linewidth=4, solid_capstyle="butt", label=label),
+        Line2D([], [], linestyle="", marker="o", color=PALETTE[2], markersize=4, label="mean of the codes"),
+    ]
+    below.legend(handles=handles, loc="outside lower left", ncols=3)
     return figure
 
 
@@ -91,7 +81,7 @@ def _codes(panels: Sequence[Axes], codes: Mapping[str, Array]) -> None:
         axes.set_xlim(0.3, len(mean) + 0.7)
         axes.set_title(f"Codes of the test images: {drawn(name)}")
         axes.set_xlabel("latent dimension")
-        if len(mean) <= NAMED:
+        if len(mean) <= MAX_NAMED_DIMENSIONS:
             axes.set_xticks(dimension, [subscripted("z", int(j)) for j in dimension])
             axes.tick_params(axis="x", length=0, labelsize=7)
     panels[0].set_ylabel("code")

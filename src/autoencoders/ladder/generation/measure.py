@@ -1,4 +1,4 @@
-"""Rung 5: the autoencoder cannot generate from N(0, I), the VAE can. Where codes lie, and what is drawn from others."""
+"""Rung 5: the autoencoder cannot generate from N(0, I), the VAE can; where their codes lie."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from autoencoders.errors import UserError
 from autoencoders.evaluation.generation import CodeDistribution, fit_mixture, standard_normal
-from autoencoders.evaluation.results import MEASURED, read_metrics
-from autoencoders.evaluation.sampling import Posterior, posterior_of
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_metrics
+from autoencoders.evaluation.sampling import posterior_of
 from autoencoders.ladder.record import Result, Series
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
@@ -20,10 +20,9 @@ from autoencoders.params import KINDS, Params
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
 
-COMPARED = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
+COMPARED_MEASURES = ("frechet/prior", "frechet/gaussian", "frechet/mixture", "mmd", "ks")
 """Measures of `evaluate` that both models are compared by."""
-MIDDLE = (0.05, 0.95)
-"""The quantiles between which the middle 90 % lie."""
+MIDDLE_90 = (0.05, 0.95)  # the quantiles between which the middle 90 % lie
 
 
 def measure(inputs: "Inputs") -> Result:
@@ -52,13 +51,12 @@ def measure(inputs: "Inputs") -> Result:
 
 @dataclass(frozen=True)
 class Spread:
-    """Where codes lie, each field (k,): one value a latent dimension."""
+    """Where codes lie, each field (k,): one value for each latent dimension."""
 
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
     low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    """`low` to `high`: the middle 90 %"""
+    high: NDArray[np.float64]  # `low` to `high`: the middle 90 %
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def comparable_pair(params: Params) -> tuple[str, str] | None:
 def spread_of(codes: NDArray[np.floating]) -> Spread:
     """Return where codes (N, k) lie, dimension by dimension."""
     values = np.asarray(codes, dtype=np.float64)
-    low, high = np.quantile(values, MIDDLE, axis=0)
+    low, high = np.quantile(values, MIDDLE_90, axis=0)
     return Spread(values.mean(axis=0), values.std(axis=0), low, high)
 
 
@@ -94,7 +92,7 @@ def generated(
 ) -> NDArray[np.float32]:
     """Return the first `shown` of the `count` images that `evaluate` decodes from `source`, (shown, C, H, W) in [0, 1].
 
-    All `count` codes are drawn, so that the images shown are among those that the Fréchet distance is of.
+    All `count` codes are drawn, so that the images shown are among those of the Fréchet distance.
     """
     codes = source.sample(count, np.random.default_rng(seed))[:shown]
     return model.decode(torch.from_numpy(codes).to(device)).clamp(0, 1).cpu().numpy()
@@ -105,20 +103,16 @@ def _read(name: str, inputs: "Inputs") -> EvaluatedModel:
     trained = load_trained(folder, inputs.device)
     if trained.description["dataset"]["content_hash"] != inputs.data.info.content_hash:
         raise UserError(f"{folder} was trained on other data than {inputs.data.root} holds. Train it again.")
-    metrics = read_metrics(inputs.evaluation / name, (*MEASURED, *COMPARED))
-    codes = _posterior(trained.model, "test", inputs).sample(inputs.params.evaluate.seed)
+    metrics = read_metrics(inputs.evaluation / name, (*ALWAYS_MEASURED, *COMPARED_MEASURES))
+    posterior = posterior_of(trained.model, inputs.data.split("test"), inputs.device)
+    codes = posterior.sample(inputs.params.evaluate.seed)
     return EvaluatedModel(name, trained.model, metrics, spread_of(codes))
-
-
-@torch.inference_mode()
-def _posterior(model: Model, split: str, inputs: "Inputs") -> Posterior:
-    return posterior_of(model, inputs.data.split(split), inputs.device)
 
 
 def _metrics(autoencoder: EvaluatedModel, vae: EvaluatedModel) -> dict[str, float]:
     metrics = {"frechet_floor": autoencoder.metrics["frechet/floor"]}
     for kind, model in (("autoencoder", autoencoder), ("vae", vae)):
-        metrics |= {f"{kind}/{key.replace('/', '_')}": model.metrics[key] for key in COMPARED}
+        metrics |= {f"{kind}/{key.replace('/', '_')}": model.metrics[key] for key in COMPARED_MEASURES}
         metrics |= {
             f"{kind}/smallest_std": float(model.spread.std.min()),
             f"{kind}/largest_std": float(model.spread.std.max()),
@@ -154,7 +148,7 @@ def _arrays(autoencoder: EvaluatedModel, vae: EvaluatedModel, inputs: "Inputs") 
     """Return test images, draws from N(0, I) and from a mixture fitted to the autoencoder's codes, and the spreads."""
     params, device = inputs.params, inputs.device
     shown, seed = params.ladder.generation.images, params.evaluate.seed
-    codes = _posterior(autoencoder.model, "train", inputs).mean.cpu().numpy()
+    codes = posterior_of(autoencoder.model, inputs.data.split("train"), device).mean.cpu().numpy()
     mixture = fit_mixture(codes, params.evaluate.mixture_components, seed)
     prior = standard_normal(autoencoder.model.latent)
 

@@ -14,12 +14,11 @@ from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, mark
 
 TITLES = {
     "alike": "Images that are all alike leave an autoencoder nothing to learn",
-    "same": "An autoencoder without bends is PCA",
-    "error": "An autoencoder without bends has PCA's error",
-    "apart": "An autoencoder without bends, and PCA",
+    "same": "A linear autoencoder is PCA",
+    "error": "A linear autoencoder has PCA's error",
+    "apart": "A linear autoencoder, and PCA",
 }
-MIN_ANGLE = 1e-3
-"""Degrees below which angles are drawn at this one: the scale is logarithmic."""
+MIN_ANGLE = 1e-3  # degrees below which angles are drawn at this one: the scale is logarithmic
 N_COMPONENTS_SHOWN = 8
 MARKERS = "osD^vP*X"
 

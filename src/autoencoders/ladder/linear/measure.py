@@ -1,4 +1,4 @@
-"""Rung 4: the linear autoencoder finds by training what PCA computes; how far apart the two are."""
+"""Rung 4: how close a trained linear autoencoder comes to PCA."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,34 +7,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.linear.autoencoder import mean_error, train_linear
+from autoencoders.ladder.linear.pca_curve import NO_ERROR, Floats, PcaCurve, pca_curve, principal_angles, turned_to
 from autoencoders.ladder.record import Result, Series
 from autoencoders.models.blocks import Shape
-from autoencoders.models.pca import PCA
-from autoencoders.params import KINDS, Ladder, Params, Pca, Train
+from autoencoders.params import KINDS, Ladder, Params, Train
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
 
-Floats = NDArray[np.float64]
 MIN_STEPS = 1200
-"""A set of a few hundred images takes as many epochs as these make, and no more than a quarter of it in a step."""
-NO_ERROR = 1e-8
-"""Squared error per pixel that counts as none, a fortieth of a grey level: shares of it mean nothing."""
+"""Steps of a training at least: a small data set gets more epochs, and batches of at most a quarter of it."""
 SAME_ERROR = 1e-3
-"""Share of PCA's error within which the linear autoencoder's counts as the same."""
-SAME_SPACE = 1.0
-"""Degrees within which its space counts as PCA's."""
+"""Relative difference from PCA's error up to which the linear autoencoder's counts as the same."""
+SAME_SPACE = 1.0  # degrees up to which its space counts as PCA's
 
 
 def measure(inputs: "Inputs") -> Result:
-    """Train linear autoencoders, compare them with PCA, and PCA with the nonlinear autoencoders that were evaluated."""
+    """Compare linear autoencoders, trained here, and the nonlinear autoencoders that were evaluated with PCA."""
     params, images = inputs.params, inputs.data.info.counts["train"]
     nonlinear = {
         name: (params.models[name].latent, read_metrics(inputs.evaluation / name)["mse"])
@@ -65,11 +60,6 @@ def nonlinear_autoencoders(params: Params) -> list[str]:
     ]
 
 
-def share_above(value: float, reference: float) -> float:
-    """Return by what share an error is above another; 0 where both are none."""
-    return 0.0 if max(value, reference) <= NO_ERROR else value / max(reference, NO_ERROR) - 1
-
-
 @dataclass(frozen=True)
 class Fit:
     """A linear autoencoder, measured."""
@@ -88,71 +78,8 @@ class Fit:
         return float(self.angles.max(initial=0))
 
 
-@dataclass(frozen=True)
-class PcaCurve:
-    """PCA of the training images for every number of dimensions up to K."""
-
-    components: Floats
-    """(C·H·W, K), orthonormal, largest variance first"""
-    mse: Floats
-    """(K + 1,): error per pixel on the test images with 0 … K components"""
-    train_mse: Floats
-    """(K + 1,): the same on the images that it was made from, where no linear code has less"""
-
-    def found(self, latent: int) -> int:
-        """Return how many of the first `latent` components lower the error: any others are arbitrary directions."""
-        return int((-np.diff(self.train_mse[: latent + 1]) > NO_ERROR).sum())
-
-
-@torch.inference_mode()
-def pca_curve(images: NDArray[np.uint8], train: Batches, test: Batches, largest: int) -> PcaCurve:
-    """Fit PCA to `images` (N, C, H, W) and measure, in float64, what each component up to `largest` adds.
-
-    `train` holds the same images, `test` others.
-    """
-    _, channels, height, width = images.shape
-    pca = PCA(Pca(latent=largest), (channels, height, width))
-    pca.fit(images)
-    components, mean = pca.components.double(), pca.mean.double()
-    return PcaCurve(components.T.numpy(), *(_left_by(components, mean, batches) for batches in (test, train)))
-
-
-def _left_by(components: Tensor, mean: Tensor, images: Batches) -> Floats:
-    """Return the error per pixel (K + 1,) that 0 … K of the `components` (K, C·H·W) leave."""
-    total, explained, count = 0.0, torch.zeros(len(components), dtype=torch.float64), 0
-    for x in images.in_order():
-        centred = x.cpu().flatten(1).double() - mean
-        total += centred.square().sum().item()
-        explained += (centred @ components.T).square().sum(0)
-        count += len(x)
-    explained_by = torch.cat([torch.zeros(1, dtype=torch.float64), explained.cumsum(0)])
-    return ((total - explained_by).clamp(min=0) / (count * len(mean))).numpy()
-
-
-def principal_angles(a: Floats, b: Floats) -> Floats:
-    """Return the angles, min(k, n), between the column spaces of `a` (D, k) and `b` (D, n), in degrees, smallest first.
-
-    0° throughout: one space; 90°: a direction of one that is orthogonal to all of the other (Björck & Golub 1973).
-    """
-    from scipy.linalg import subspace_angles
-
-    return np.degrees(subspace_angles(a, b))[::-1]
-
-
-def turned_to(target: Floats, basis: Floats) -> Floats:
-    """Return the orthonormal basis (D, k) of `basis`' column space that is nearest to the orthonormal `target` (D, k).
-
-    Orthogonal Procrustes (Schönemann 1966).
-    """
-    orthonormal = np.linalg.qr(basis)[0]
-    left, _, right = np.linalg.svd(orthonormal.T @ target)
-    return orthonormal @ (left @ right)
-
-
-Fits = Mapping[int, Fit]
-"""Latent dimensions → linear autoencoder."""
-Nonlinear = Mapping[str, tuple[int, float]]
-"""Name → latent dimensions, test MSE."""
+Fits = Mapping[int, Fit]  # latent dimensions → linear autoencoder
+Nonlinear = Mapping[str, tuple[int, float]]  # name → latent dimensions, test MSE
 
 
 def _training(ladder: Ladder, images: int) -> Train:
@@ -173,7 +100,7 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
     if not latents:
         raise UserError(
             f"ladder.linear.latents: none of {settings.latents} is below {limit + 1}, the lesser of training images "
-            f"({len(images)}) and values an image ({pixels}). Add a smaller one."
+            f"({len(images)}) and values in an image ({pixels}). Add a smaller one."
         )
     test = Batches(inputs.data.split("test").images, EVAL_BATCH, inputs.device)
     train = Batches(images, training.batch_size, inputs.device)
@@ -189,6 +116,11 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
             angles = principal_angles(model.basis(), curve.components[:, : curve.found(latent)])
             fits[latent] = Fit(mean_error(model, test), mean_error(model, train), angles, model.basis())
     return fits, curve
+
+
+def share_above(value: float, reference: float) -> float:
+    """Return the relative excess of an error over another; 0 where neither counts as an error."""
+    return 0.0 if max(value, reference) <= NO_ERROR else value / max(reference, NO_ERROR) - 1
 
 
 def _metrics(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear) -> dict[str, float]:
@@ -211,19 +143,19 @@ def _metrics(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear) -> dict[str, flo
 
 
 def _percent(key: str, value: float, reference: float) -> dict[str, float]:
-    """Return by how much an error is above another, in percent; nothing where it is above none."""
+    """Return the excess of an error over another in percent; nothing where the other is no error."""
     return {} if value > NO_ERROR >= reference else {key: 100 * share_above(value, reference)}
 
 
 def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) -> dict[str, Any]:
-    """Return what the story and the figure need: whether linear autoencoders have arrived at PCA, and by how much not.
+    """Return what the story and the figure need: how close linear autoencoders come to PCA.
 
-    `verdict`: "alike" where the mean image alone draws all of the images that PCA is made from; "apart" where the
-    error is another than PCA's; "error" where it is the same, and the space is not; "same" where both are.
+    `verdict`: "alike" where all training images equal their mean; "apart" where an error differs from PCA's; "error"
+    where the errors are the same, but not the spaces; "same" where both are.
     """
-    described = [_fit_facts(latent, linear, curve) for latent, linear in fits.items()]
-    apart = [linear for linear in described if linear["share_above"] > SAME_ERROR]
-    verdict = "error" if any(linear["largest_angle"] > SAME_SPACE for linear in described) else "same"
+    facts = [_fit_facts(latent, linear, curve) for latent, linear in fits.items()]
+    apart = [linear for linear in facts if linear["share_above"] > SAME_ERROR]
+    verdict = "error" if any(linear["largest_angle"] > SAME_SPACE for linear in facts) else "same"
     if curve.train_mse[0] <= NO_ERROR:
         verdict = "alike"
     elif apart:
@@ -231,7 +163,7 @@ def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) 
     return {
         "verdict": verdict,
         "images": images,
-        "fits": described,
+        "fits": facts,
         "nonlinear": [
             {"name": name, "latent": latent, "mse": error, "pca_mse": float(curve.mse[latent])}
             for name, (latent, error) in nonlinear.items()
@@ -260,7 +192,7 @@ def _fit_facts(latent: int, linear: Fit, curve: PcaCurve) -> dict[str, Any]:
 
 
 def _series(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear) -> Series:
-    """Return a row a measurement: test MSE by model and latent dimensions, and every principal angle."""
+    """Return a row for each measurement: test MSE by model and latent dimensions, and every principal angle."""
     rows: list[tuple[str, int, str, float]] = [("pca", k, "mse", error) for k, error in enumerate(curve.mse)]
     rows += [(name, latent, "mse", error) for name, (latent, error) in nonlinear.items()]
     for latent, linear in fits.items():

@@ -14,8 +14,7 @@ from autoencoders.plots.labels import name_ends
 from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
 from autoencoders.text import format_bytes, format_decimal
 
-Network = Mapping[str, Any]
-"""How many images it stores, and how well."""
+Network = Mapping[str, Any]  # how many images it stores, and how well
 PANEL, TILE = 2.9, 0.84  # inches, height of the curves and of a row of pictures
 LINES = ("-", "--", "-.", ":")
 COLOURS = tuple(PALETTE[i] for i in (0, 1, 2, 4, 5, 6, 10, 11))  # strong enough for thin lines

@@ -1,4 +1,4 @@
-"""Rung 2: several images in the same weights, told apart by one-hot inputs. How many fit?"""
+"""Rung 2: several images in the same weights, selected by one-hot inputs. How many fit?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoders.ladder.memory import WEIGHT_BYTES, Memory, errors, learn, new_decoder, recall
+from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
-    from autoencoders.params import OneHotRung
+    from autoencoders.params.ladder import OneHotRung
 
 N_IMAGES_SHOWN = 12
 
@@ -49,15 +49,11 @@ def measure(inputs: "Inputs") -> Result:
 class Capacity:
     """N images in one network."""
 
-    weights: int
-    """Of the decoder, which all images share."""
+    weights: int  # of the decoder, which all images share
     mse: float
-    psnr: float
-    """In dB."""
-    curve: NDArray[np.float64]
-    """(steps,): the MSE before each step."""
-    recalled: NDArray[np.float32]
-    """(N, C, H, W)."""
+    psnr: float  # in dB
+    curve: NDArray[np.float64]  # (steps,): the MSE before each step
+    recalled: NDArray[np.float32]  # (N, C, H, W)
 
 
 def counts_of(counts: Sequence[int], available: int) -> list[int]:
@@ -75,27 +71,22 @@ def store_images(
 ) -> Capacity:
     """Train one network to draw all of `images` (N, C, H, W), each from its one-hot vector of length N.
 
-    The first layer turns a one-hot vector into `settings.latent` numbers, its column for that image. The decoder
-    after it is the same for every N: equally large, with the same initial weights, trained for as many steps.
+    The first layer maps a one-hot vector to `settings.latent` numbers, its column for that image. The decoder after it
+    is the same for every N: its size, its initial weights and the number of steps.
     """
     generator = torch.Generator().manual_seed(seed)
     decoder = new_decoder(images, settings.channels, settings.latent, generator)
     columns = torch.randn(len(images), settings.latent, generator=generator)
     memory = Memory(columns, decoder, learned=True).to(device)
-    losses = []
-    for loss in learn(
-        memory, images, steps=settings.steps, batch_size=len(images), rate=settings.learning_rate, order=generator
-    ):
-        losses.append(loss)
-        on_step()
+    steps, rate = settings.steps, settings.learning_rate
+    curve = learn(memory, images, steps=steps, batch_size=len(images), rate=rate, order=generator, on_step=on_step)
     recalled = recall(memory)
-    curve = torch.stack(losses).double().cpu().numpy()
-    return Capacity(memory.weights, curve=curve, recalled=recalled.numpy(), **errors(images, recalled))
+    return Capacity(memory.weights, curve=curve.numpy(), recalled=recalled.numpy(), **errors(images, recalled))
 
 
 def _metrics(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, float]:
     weights = next(iter(stored.values())).weights
-    metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * WEIGHT_BYTES)}
+    metrics = {"decoder/weights": float(weights), "decoder/bytes": float(weights * FLOAT32_BYTES)}
     for count, capacity in stored.items():
         metrics |= {
             f"{count}/mse": capacity.mse,
@@ -106,12 +97,12 @@ def _metrics(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, floa
 
 
 def story_facts(image_bytes: int, stored: Mapping[int, Capacity]) -> dict[str, Any]:
-    """Return what the story and the figure need; `falling`: whether more images always left less of each."""
+    """Return what the story and the figure need; `falling`: whether more images always had a lower PSNR."""
     psnr = [capacity.psnr for capacity in stored.values()]
     return {
         "image_bytes": image_bytes,
         "weights": next(iter(stored.values())).weights,
-        "weight_bytes": WEIGHT_BYTES,
+        "weight_bytes": FLOAT32_BYTES,
         "networks": [
             {"images": count, "mse": capacity.mse, "psnr": capacity.psnr} for count, capacity in stored.items()
         ],

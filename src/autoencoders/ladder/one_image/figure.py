@@ -13,7 +13,7 @@ from autoencoders.plots.image_rows import strip
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
 from autoencoders.text import format_bytes
 
-MARKS: tuple[tuple[Literal["-", "--"], str, str], ...] = (("-", "o", PALETTE[0]), ("--", "s", PALETTE[2]))
+LINE_STYLES: tuple[tuple[Literal["-", "--"], str, str], ...] = (("-", "o", PALETTE[0]), ("--", "s", PALETTE[2]))
 PANEL, TILE = 3.1, 1.4  # inches, height of the curves and of a row of pictures
 
 
@@ -33,7 +33,7 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
     _sizes(right, targets, good)
     handles = [
         Line2D([], [], color=colour, linestyle=line, marker=marker, label=target["name"])
-        for target, (line, marker, colour) in zip(targets, MARKS, strict=True)
+        for target, (line, marker, colour) in zip(targets, LINE_STYLES, strict=True)
     ]
     handles.append(Line2D([], [], color=MUTED, linestyle=":", label="as many weights as the image has values"))
     handles.append(Line2D([], [], color=MUTED, linestyle="-.", linewidth=0.8, label=f"{good:.0f} dB"))
@@ -47,7 +47,7 @@ def draw(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> Figure:
 
 
 def _learning(axes: Axes, curves: Sequence[Array], good: float) -> None:
-    for mse, (line, _, colour) in zip(curves, MARKS, strict=True):
+    for mse, (line, _, colour) in zip(curves, LINE_STYLES, strict=True):
         axes.plot(np.arange(1, len(mse)), _psnr(mse[1:]), line, color=colour, linewidth=1.5)
     axes.set(title="The largest network while it learns", xlabel="steps (log scale)", ylabel="PSNR in dB")
     _frame(axes, good)
@@ -59,7 +59,7 @@ def _learning(axes: Axes, curves: Sequence[Array], good: float) -> None:
 
 
 def _sizes(axes: Axes, targets: Sequence[Mapping[str, Any]], good: float) -> None:
-    for target, (line, marker, colour) in zip(targets, MARKS, strict=True):
+    for target, (line, marker, colour) in zip(targets, LINE_STYLES, strict=True):
         weights, psnr = ([network[key] for network in target["networks"]] for key in ("weights", "psnr"))
         axes.plot(weights, psnr, line, marker=marker, color=colour, linewidth=1.2)
         axes.axvline(target["bytes"], color=colour, linestyle=":", linewidth=1.2)

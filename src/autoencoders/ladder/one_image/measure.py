@@ -1,8 +1,9 @@
-"""Rung 1: one image in the weights. The input is a vector of ones, always the same, so the image is in the weights."""
+"""Rung 1: one image in the weights. The input is always the same vector of ones, so the weights hold the image."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,21 +11,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from autoencoders.ladder.memory import WEIGHT_BYTES, Memory, errors, learn, new_decoder, recall
+from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
+    from autoencoders.params.ladder import OneImageRung
 
 NAMES = {"test-image": "first test image", "flower": "colour photograph"}
-GOOD_PSNR_DB = 40.0
-"""Errors of 1 % of the range of a pixel, which the eye does not see."""
-CURVE_POINTS = 200
-"""Steps of each network's curve that go into the table, evenly spread on a logarithmic scale."""
-
-ONES = 2
-"""Length of the input. It never changes, so a longer one adds weights and nothing that they could hold."""
+GOOD_PSNR_DB = 40.0  # errors of 1 % of a pixel's range, which the eye does not see
+N_CURVE_POINTS = 200  # steps of each network's curve in series.csv, evenly spaced on a logarithmic scale
+N_ONES = 2  # length of the input. It is constant, so a longer one adds weights but no capacity.
 COLOUR_SIDE = 64
 SNAPSHOTS = (10, 30, 100, 300)
 
@@ -34,14 +32,14 @@ def measure(inputs: "Inputs") -> Result:
     targets = {"test-image": np.array(inputs.data.split("test").images[0]), "flower": colour_image()}
     ladder = inputs.params.ladder
     settings = ladder.one_image
-    options: dict[str, Any] = {
-        "steps": settings.steps, "rate": settings.learning_rate, "seed": ladder.seed, "device": inputs.device,
-    }  # fmt: skip
     total = len(targets) * len(settings.networks) * settings.steps
     with progress(total=total, desc="one-image", unit="step", delay=1, mininterval=0.5) as bar:
         stored = {
             key: sorted(
-                (store_image(image, channels, **options, on_step=bar.update) for channels in settings.networks),
+                (
+                    store_image(image, channels, settings, seed=ladder.seed, device=inputs.device, on_step=bar.update)
+                    for channels in settings.networks
+                ),
                 key=lambda network: network.weights,
             )
             for key, image in targets.items()
@@ -72,9 +70,8 @@ class Stored:
 def store_image(
     image: NDArray[np.uint8],
     channels: Sequence[int],
+    settings: "OneImageRung",
     *,
-    steps: int,
-    rate: float,
     seed: int,
     device: torch.device,
     on_step: Callable[[], object] = lambda: None,
@@ -82,23 +79,23 @@ def store_image(
     """Train a deconvolution network of so many `channels` to draw `image` (C, H, W) from a vector of ones."""
     generator = torch.Generator().manual_seed(seed)
     images = image[None]
-    decoder = new_decoder(images, channels, ONES, generator)
-    memory = Memory(torch.ones(1, ONES), decoder, learned=False).to(device)
-    losses, snapshots = [], {}
-    shown = snapshot_steps(steps)
-    training = learn(memory, images, steps=steps, batch_size=1, rate=rate, order=generator)
-    for step, loss in enumerate(training, start=1):
-        losses.append(loss)
-        if step in shown:
+    decoder = new_decoder(images, channels, N_ONES, generator)
+    memory = Memory(torch.ones(1, N_ONES), decoder, learned=False).to(device)
+    snapshots, steps_taken = {}, count(1)
+
+    def after_step() -> None:
+        if (step := next(steps_taken)) in snapshot_steps(settings.steps):
             snapshots[step] = recall(memory)[0].numpy()
         on_step()
+
+    steps, rate = settings.steps, settings.learning_rate
+    curve = learn(memory, images, steps=steps, batch_size=1, rate=rate, order=generator, on_step=after_step)
     final = errors(images, recall(memory))
-    curve = torch.stack(losses).double().cpu().numpy()
-    return Stored(memory.weights, np.append(curve, final["mse"]), final["psnr"], snapshots)
+    return Stored(memory.weights, np.append(curve.numpy(), final["mse"]), final["psnr"], snapshots)
 
 
 def snapshot_steps(steps: int) -> list[int]:
-    """Return after how many steps pictures are taken: 10, 30, 100, 300 as far as there are so many, and the last."""
+    """Return the steps after which pictures are taken: those of 10, 30, 100 and 300 below `steps`, and the last."""
     return [*(step for step in SNAPSHOTS if step < steps), steps]
 
 
@@ -116,8 +113,7 @@ def colour_image(side: int = COLOUR_SIDE) -> NDArray[np.uint8]:
 
 
 Targets = Mapping[str, NDArray[np.uint8]]
-Networks = Mapping[str, Sequence[Stored]]
-"""For each target what the networks made of it, in ascending size."""
+Networks = Mapping[str, Sequence[Stored]]  # for each target what the networks made of it, in ascending size
 
 
 def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
@@ -128,7 +124,7 @@ def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
             f"{key}/psnr": largest.psnr,
             f"{key}/mse": float(largest.mse[-1]),
             f"{key}/weights": float(largest.weights),
-            f"{key}/weight_bytes": float(largest.weights * WEIGHT_BYTES),
+            f"{key}/weight_bytes": float(largest.weights * FLOAT32_BYTES),
             f"{key}/image_bytes": float(targets[key].nbytes),
         }
         for number, network in enumerate(networks, start=1):
@@ -142,10 +138,10 @@ def _metrics(targets: Targets, stored: Networks) -> dict[str, float]:
 
 def story_facts(targets: Targets, stored: Networks) -> dict[str, Any]:
     """Return what the story and the figure need; `reached`: steps after which the largest network was good, if ever."""
-    described = []
+    facts = []
     for key, networks in stored.items():
         good = np.flatnonzero(networks[-1].mse[1:] <= 10 ** (-GOOD_PSNR_DB / 10))
-        described.append({
+        facts.append({
             "key": key,
             "name": NAMES[key],
             "shape": list(targets[key].shape),
@@ -154,7 +150,7 @@ def story_facts(targets: Targets, stored: Networks) -> dict[str, Any]:
             "networks": [{"weights": network.weights, "psnr": network.psnr} for network in networks],
         })  # fmt: skip
     steps = list(next(iter(stored.values()))[-1].snapshots)
-    return {"targets": described, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": WEIGHT_BYTES}
+    return {"targets": facts, "steps": steps, "good_psnr": GOOD_PSNR_DB, "weight_bytes": FLOAT32_BYTES}
 
 
 def _series(stored: Networks) -> Series:
@@ -162,7 +158,7 @@ def _series(stored: Networks) -> Series:
     for key, networks in stored.items():
         for network in networks:
             last = len(network.mse) - 1
-            for step in [0, *sorted({round(float(at)) for at in np.geomspace(1, last, CURVE_POINTS)})]:
+            for step in [0, *sorted({round(float(at)) for at in np.geomspace(1, last, N_CURVE_POINTS)})]:
                 mse = float(network.mse[step])
                 psnr = -10 * float(np.log10(max(mse, 1e-10)))
                 rows.append({"target": key, "weights": network.weights, "step": step, "mse": mse, "psnr": psnr})

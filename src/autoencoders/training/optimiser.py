@@ -1,16 +1,20 @@
-"""Adam (Kingma & Ba 2015) with torch's fused kernel, which can skip a step on the device.
+"""The optimiser: Adam (Kingma & Ba 2015) with torch's fused kernel, which can skip a step, and its learning rate.
 
 `torch.optim.Adam` does the same sums, but imports torch's compiler for 3 s, and takes `found_inf` from gradient
 scalers only. Weights and moments equal its own, bit for bit.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from math import cos, pi
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 from torch.optim.adam import adam
+
+if TYPE_CHECKING:
+    from autoencoders.params import Train
 
 
 class Adam:
@@ -59,3 +63,18 @@ class Adam:
         for name, own in self.state_dict().items():
             for value, saved in zip(own, state[name], strict=True):
                 value.copy_(saved)
+
+
+def learning_rate(settings: "Train", step: int, steps: int) -> float:
+    """Return the rate at a step: rising over the first `warmup` share of `steps`, then constant or half a cosine."""
+    warmup = settings.warmup * steps
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return cosine_decay(settings.learning_rate, step - warmup, steps - warmup)
+
+
+def cosine_decay(peak: float, step: float, steps: float) -> float:
+    """Return the learning rate at a step of half a cosine from `peak` down to zero, which it reaches after `steps`."""
+    return peak * 0.5 * (1 + cos(pi * step / steps))

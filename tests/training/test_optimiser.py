@@ -4,7 +4,7 @@ import sys
 import torch
 from torch.nn import Parameter
 
-from autoencoders.training.adam import Adam
+from autoencoders.training.optimiser import Adam
 
 
 def parameters() -> list[Parameter]:
@@ -44,7 +44,7 @@ def test_a_step_with_found_inf_changes_nothing() -> None:
 
 def test_the_compiler_is_not_imported() -> None:
     code = (
-        "import sys, torch; from autoencoders.training.adam import Adam\n"
+        "import sys, torch; from autoencoders.training.optimiser import Adam\n"
         "p = torch.nn.Parameter(torch.ones(2)); a = Adam([p]); p.sum().backward(); a.step(0.1)\n"
         "assert 'torch._dynamo' not in sys.modules"
     )

@@ -1,0 +1,27 @@
+"""Which of the trained models are the best, by what `model.json` says of the validation split."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from autoencoders.params import KINDS, Params
+
+
+def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Return alias → (model, metric): the best autoencoder and the best VAE by the validation split.
+
+    Autoencoders by val/mse; VAEs by val/elbo, or by val/mse where their ELBOs do not compare.
+    """
+    chosen = {}
+    for alias, has_posterior in (("best-autoencoder", False), ("best-vae", True)):
+        entries = {
+            name: entry
+            for name, entry in params.models.items()
+            if KINDS[entry.kind].can_sample and KINDS[entry.kind].has_posterior == has_posterior
+        }
+        if not entries:
+            continue
+        by_elbo = has_posterior and len({entry.comparable for entry in entries.values()}) == 1
+        metric, sign = ("val/elbo", -1) if by_elbo else ("val/mse", 1)
+        best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
+        chosen[alias] = (best, metric)
+    return chosen

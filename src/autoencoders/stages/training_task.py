@@ -1,0 +1,97 @@
+"""A training as each of its processes sees it: what to train, on what, and the fit itself."""
+
+import os
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import torch
+
+from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import Interrupted
+from autoencoders.model_folder import FLOAT32_BYTES
+from autoencoders.models import Model, count_numbers, parameter_shapes
+from autoencoders.params import ModelParams, Params, Train
+from autoencoders.runtime.progress import EpochProgress
+from autoencoders.tracking import ModelRun
+from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.device import describe
+from autoencoders.training.distributed import World
+from autoencoders.training.fitting import fit_in_closed_form, fit_in_epochs
+from autoencoders.training.loop import EpochMetrics
+
+N_WEIGHT_COPIES = 5
+"""In memory while a network is trained: weights, gradients, Adam's two averages, and the best weights so far."""
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The training of the entry `name` of `params.models`."""
+
+    params: Params
+    name: str
+    data: PreparedData
+    device: torch.device
+    world: World
+
+    @property
+    def entry(self) -> ModelParams:
+        """The model's entry in params.yaml."""
+        return self.params.model(self.name)
+
+    @property
+    def settings(self) -> Train:
+        """The training settings, with the model's own overrides."""
+        return self.params.training_of(self.name)
+
+    def least_memory(self) -> int:
+        """Return how many bytes of this machine's memory the training needs at least."""
+        size = FLOAT32_BYTES * count_numbers(parameter_shapes(self.entry, self.data.info.shape))
+        return size * (N_WEIGHT_COPIES if self.entry.trained_in_epochs and self.device.type == "cpu" else 1)
+
+    def description(self) -> dict[str, Any]:
+        """Return what `model.json` says before the training."""
+        return {
+            "name": self.name,
+            "model": self.entry.model_dump(),
+            "shape": self.data.info.shape,
+            "dataset": self.data.info.identity,
+            "train": self.settings.model_dump() if self.entry.trained_in_epochs else None,
+            "hardware": describe(self.device, self.world.size),
+        }
+
+    def fit(
+        self,
+        network: Model,
+        checkpoint: Checkpoint | None = None,
+        saved: dict[str, Any] | None = None,
+        run: ModelRun | None = None,
+    ) -> tuple[list[EpochMetrics], dict[str, Any]]:
+        """Find the weights of `network`; return the history, and what `model.json` says of the result.
+
+        Resume from the state `saved`. The main process alone has a `checkpoint` and a `run`, and shows progress.
+        """
+        images, validation = (self.data.split(split).images for split in ("train", "val"))
+        if not self.entry.trained_in_epochs:
+            return [], fit_in_closed_form(network, images, validation)
+        settings, parent = self.settings, os.getppid()
+        begun = saved["progress"]["epoch"] if saved else 0
+        steps = ceil(len(images) / settings.batch_size)
+        progress = EpochProgress(self.name, settings.epochs, steps, begun=begun, disable=run is None)
+
+        def on_epoch(row: EpochMetrics) -> None:
+            progress.on_epoch(row)
+            if run:
+                run.log_epoch(row)
+            if "DVC_STAGE" in os.environ and os.getppid() != parent:
+                stops = f"training {self.name} stops after epoch {row['epoch']:.0f}"
+                raise Interrupted(f"{stops}: the `dvc` that started it is gone. `dvc repro` resumes it.")
+
+        def on_batch() -> None:
+            progress.on_batch()
+            if run:
+                run.raise_if_not_open()
+
+        options = {"checkpoint": checkpoint, "resume": saved, "on_epoch": on_epoch, "on_batch": on_batch}
+        with progress:
+            return fit_in_epochs(network, images, validation, settings, self.device, world=self.world, **options)
