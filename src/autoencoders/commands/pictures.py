@@ -23,7 +23,7 @@ from autoencoders.errors import UserError, printable
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import write_csv
 from autoencoders.inference import BLOCK, TrainedModel
-from autoencoders.runtime.process import tell
+from autoencoders.runtime.process import print_to_stderr
 
 MAX_FILES_NAMED = 100
 """Files in one message."""
@@ -79,7 +79,7 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
     if unusable:
         raise UserError(_told(unusable, len(files)))
     for line in remarks.lines(model.full_scale):
-        tell(printable(line))
+        print_to_stderr(printable(line))
 
 
 def _told(unusable: Mapping[Path, _UnusableError], files: int) -> str:

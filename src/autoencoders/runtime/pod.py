@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from autoencoders.runtime.process import tell
+from autoencoders.runtime.process import print_to_stderr
 
 TRACKING_URI = "AUTOENCODERS_TRACKING_URI"
 """Environment variable: MLflow's address, for pods. Not MLFLOW_TRACKING_URI, which stands before it: Kubeflow's plugin
@@ -54,6 +54,6 @@ def wait_to_be_killed(code: int) -> NoReturn:
     is lost: a drained node costs a run, unless the container is still there when the pod goes.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    tell("stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again.")
+    print_to_stderr("stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again.")
     time.sleep(UNTIL_KILLED)
     sys.exit(code)

@@ -61,7 +61,7 @@ def exit_code(call: Callable[[], object]) -> int:
         if not _stop_code:
             raise
         if _stop_code == INTERRUPTED:
-            tell(RESUME_HINT)
+            print_to_stderr(RESUME_HINT)
         sys.exit(_stop_code)
     finally:
         _stop_code = 0
@@ -73,10 +73,10 @@ def _code(call: Callable[[], object]) -> int:
     except UserError as error:
         if _stop_code:
             raise
-        tell(f"error: {printable(str(error))}")
+        print_to_stderr(f"error: {printable(str(error))}")
         return 2
     except KeyboardInterrupt:
-        tell(RESUME_HINT)
+        print_to_stderr(RESUME_HINT)
         return INTERRUPTED
     except BrokenPipeError:
         if not drop_lost_outputs():
@@ -85,16 +85,16 @@ def _code(call: Callable[[], object]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        tell(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
+        print_to_stderr(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
         return 2
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
-            tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
+            print_to_stderr(f"error: {printable(str(error.filename))}: {error.strerror}.")
             return 2
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         place = f" ({printable(str(error.filename))})" if error.filename else ""
-        tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
+        print_to_stderr(f"error: no space left on the disk{place}. Free some, then run the same command again.")
         return 2
     return 0
 
@@ -116,7 +116,7 @@ def _flushed(call: Callable[[], object]) -> None:
     print(end="", flush=True)
 
 
-def tell(line: str) -> None:
+def print_to_stderr(line: str) -> None:
     """Print a line on stderr, if anybody reads that."""
     if "autoencoders.runtime.progress" in sys.modules:
         sys.modules["autoencoders.runtime.progress"].close_bars()
