@@ -97,8 +97,8 @@ def _submit(options: argparse.Namespace) -> int:
         return 0
     connection = _connect(options)
     from pipeline.cluster.follow import Follower
-    from pipeline.cluster.look import Watcher
     from pipeline.cluster.sending import check
+    from pipeline.cluster.snapshot import Watcher
 
     check(connection, profile)
     run_id = send(connection, submission)
@@ -113,7 +113,7 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     connection = _connect(options)
-    from pipeline.cluster.look import Watcher
+    from pipeline.cluster.snapshot import Watcher
     from pipeline.cluster.status import show
 
     return show(Watcher(connection, options.run))

@@ -17,13 +17,13 @@ from components import load_component
 NAME = "autoencoders"
 DESCRIPTION = "Train, evaluate and compare autoencoders and VAEs; climb the ladder; write the report."
 
-Place = Callable[[str, dsl.PipelineTask], None]
+PlaceTask = Callable[[str, dsl.PipelineTask], None]
 """Called with each stage's name and its task, which it says where and how to run."""
 
 
 def build(
     params: Params,
-    place: Place = lambda stage, task: None,
+    place: PlaceTask = lambda stage, task: None,
     root: str | None = None,
     devices: Mapping[str, str] | None = None,
 ) -> BaseComponent:

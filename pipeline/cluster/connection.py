@@ -56,7 +56,7 @@ class Connection:
         _require_address(server)
         self._server = server
         self.name = without_password(server.address or "the cluster's Kubeflow Pipelines server")
-        with self._telling():
+        with self._one_line_errors():
             self._client = _client(server)
         self._api = self._client._run_api.api_client
         self._token = server.token()
@@ -115,7 +115,7 @@ class Connection:
 
     def _ask(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
         kind = "multipart/form-data" if files else "application/json"
-        with self._telling():
+        with self._one_line_errors():
             answer = self._api.call_api(
                 f"{API}/{path}",
                 method,
@@ -151,7 +151,7 @@ class Connection:
         return None
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _one_line_errors(self) -> Iterator[None]:
         """Turn what the client raises into one line."""
         from kfp_server_api.exceptions import ApiException
         from urllib3.exceptions import HTTPError

@@ -9,9 +9,9 @@ from autoencoders.errors import UserError
 from autoencoders.text import join_words
 from pipeline.cluster import in_mlflow, times
 from pipeline.cluster.failures import Denied, Refused, Unreachable
-from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
+from pipeline.cluster.snapshot import LONG_LIST, OR_REUSED, Snapshot, Watcher
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.status import behind_line, doubt_line, frozen_line, summary, tell_end
+from pipeline.cluster.status import behind_line, doubt_line, frozen_line, print_end, summary
 from pipeline.cluster.times import clock, duration
 
 INTERVAL = 5.0
@@ -51,33 +51,33 @@ class Follower:
     def follow(self) -> int:
         """Print what changes until the run has ended; returns 0 where it succeeded, else 1."""
         while True:
-            look = self._look()
-            if look.blind and self.limit_line:
+            snapshot = self._take_snapshot()
+            if snapshot.no_workflow and self.limit_line:
                 self._once("limit", self.limit_line)
-            self._tell_tasks(look)
-            if _is_settled(look):
-                print(summary(look))
-                if look.is_behind and "frozen" not in self.notes:
-                    print(behind_line(look))
-                return tell_end(look, self.watcher)
-            if look.frozen:
-                self._tell_progress(look)
-            elif blocked := self._blocked(look):
+            self._print_tasks(snapshot)
+            if _is_settled(snapshot):
+                print(summary(snapshot))
+                if snapshot.is_behind and "frozen" not in self.notes:
+                    print(behind_line(snapshot))
+                return print_end(snapshot, self.watcher)
+            if snapshot.frozen_since:
+                self._print_progress(snapshot)
+            elif blocked := self._blocked(snapshot):
                 if self.give_up and blocked >= self.give_up:
-                    return self._stop(look, blocked)
-                self._tell_blocked(look, blocked)
-            elif look.doubtful:
-                self._once("doubtful", doubt_line(look))
+                    return self._stop(snapshot, blocked)
+                self._print_blocked(snapshot, blocked)
+            elif snapshot.quiet_since:
+                self._once("doubtful", doubt_line(snapshot))
             times.sleep(INTERVAL)
 
-    def _look(self) -> Look:
+    def _take_snapshot(self) -> Snapshot:
         """Return the run as it is now; waits for a server that is away, and reads a token anew that has expired."""
         away: datetime | None = None
         later = f"The run goes on: look at it later with `python -m pipeline status {self.watcher.run_id}`."
         name, renewed = self.watcher.connection.name, False
         while True:
             try:
-                look = self.watcher.look()
+                snapshot = self.watcher.snapshot()
             except Denied:
                 if renewed or not self.watcher.connection.renew_token():
                     raise UserError(
@@ -94,20 +94,20 @@ class Follower:
             else:
                 if away:
                     self._print(f"{name} answers again")
-                return look
+                return snapshot
 
-    def _tell_tasks(self, look: Look) -> None:
-        width = max([MIN_WIDTH, *(len(task.name) for task in look.tasks)])
+    def _print_tasks(self, snapshot: Snapshot) -> None:
+        width = max([MIN_WIDTH, *(len(task.name) for task in snapshot.tasks)])
         skipped = []
-        for task in look.tasks:
-            key = _key(task, look)
+        for task in snapshot.tasks:
+            key = _key(task, snapshot)
             if not key or self.said.get(task.name) == key:
                 continue
             self.said[task.name] = key
             if task.state == State.NOT_RUN:
                 skipped.append(task.name)
                 continue
-            self._print(f"{task.name:{width}}  {task.told(look.at if task.state == State.STARTING else None)}")
+            self._print(f"{task.name:{width}}  {task.describe(snapshot.at if task.state == State.STARTING else None)}")
             cure = task.reason.cure if task.state == State.WAITING and task.reason else ""
             if cure and cure not in self.notes:
                 self.notes.add(cure)
@@ -116,58 +116,58 @@ class Follower:
             more = [f"{len(skipped) - MAX_NAMES} more"] if len(skipped) > MAX_NAMES else []
             self._print(f"not run: {join_words([*skipped[:MAX_NAMES], *more])}")
 
-    def _tell_progress(self, look: Look) -> None:
+    def _print_progress(self, snapshot: Snapshot) -> None:
         """Tell what is known where KFP's list of tasks stands still."""
-        count, runs = len(look.listed.executions), in_mlflow.task_runs(self.watcher.run_id)
+        count, runs = len(snapshot.listed.executions), in_mlflow.task_runs(self.watcher.run_id)
         finished = [f"{count} tasks have finished"] if count else []
         if "frozen" not in self.notes:
-            self._once("frozen", frozen_line(look))
+            self._once("frozen", frozen_line(snapshot))
             self.said[""] = "".join(finished)
         text = "; ".join([*finished, *([f"MLflow has {', '.join(runs)}"] if runs else [])])
         if self.said[""] != text:
             self.said[""] = text
             self._print(text)
 
-    def _blocked(self, look: Look) -> timedelta | None:
+    def _blocked(self, snapshot: Snapshot) -> timedelta | None:
         """Return for how long nothing could run because pods do not start; None where something runs, or may run."""
-        waiting = _waiting(look)
-        if look.blind and len(look.listed.nodes) >= LONG_LIST:
+        waiting = _waiting(snapshot)
+        if snapshot.no_workflow and len(snapshot.listed.nodes) >= LONG_LIST:
             return None  # the list may have stood still since before the pods started
-        if not waiting or any(task.is_active for task in look.tasks):
-            self.active_at, self.next_reminder = look.at, BLOCKED
+        if not waiting or any(task.is_active for task in snapshot.tasks):
+            self.active_at, self.next_reminder = snapshot.at, BLOCKED
             return None
-        since = min(task.since or look.at for task in waiting)
-        return look.at - max(since, self.active_at or since)
+        since = min(task.since or snapshot.at for task in waiting)
+        return snapshot.at - max(since, self.active_at or since)
 
-    def _tell_blocked(self, look: Look, blocked: timedelta) -> None:
+    def _print_blocked(self, snapshot: Snapshot, blocked: timedelta) -> None:
         if blocked < self.next_reminder:
             return
         if self.next_reminder == BLOCKED:
-            if look.blind:
-                self._once("blind", look.blind_line)
+            if snapshot.no_workflow:
+                self._once("blind", snapshot.no_workflow_line)
             then = "with --give-up 10m it would be stopped"
             if self.give_up:
                 then = f"it is stopped if that lasts {duration(self.give_up)}"
             self._print(f"Nothing else can run meanwhile. The run goes on waiting; {then}.")
             self.next_reminder = REMIND
         else:
-            self._print(f"Nothing has run for {duration(blocked)} ({_why(_waiting(look))}).")
+            self._print(f"Nothing has run for {duration(blocked)} ({_why(_waiting(snapshot))}).")
             self.next_reminder *= 2
 
-    def _stop(self, look: Look, blocked: timedelta) -> int:
+    def _stop(self, snapshot: Snapshot, blocked: timedelta) -> int:
         """Stop a run in which nothing can run, and see it end; returns 1."""
-        why = f"nothing could run for {duration(blocked)} ({_why(_waiting(look))})"
+        why = f"nothing could run for {duration(blocked)} ({_why(_waiting(snapshot))})"
         self._print(f"Given up: {why}. The run is being stopped.")
-        cures = {task.reason.cure for task in _waiting(look) if task.reason and task.reason.cure}
+        cures = {task.reason.cure for task in _waiting(snapshot) if task.reason and task.reason.cure}
         with contextlib.suppress(Refused):  # it may just have ended
             self.watcher.connection.post(f"runs/{self.watcher.run_id}:terminate")
-        until = look.at + STOPPING
-        while not _is_settled(look) and look.at < until:
+        until = snapshot.at + STOPPING
+        while not _is_settled(snapshot) and snapshot.at < until:
             times.sleep(INTERVAL)
-            look = self._look()
-        print(summary(look))
-        tell_end(look, self.watcher, why)
-        blind = [look.blind_line] if look.blind else []
+            snapshot = self._take_snapshot()
+        print(summary(snapshot))
+        print_end(snapshot, self.watcher, why)
+        blind = [snapshot.no_workflow_line] if snapshot.no_workflow else []
         print(" ".join([f"error: given up: {why}.", *sorted(cures), *blind]), file=sys.stderr)
         return 1
 
@@ -180,34 +180,38 @@ class Follower:
         print(f"{clock(times.now())}  {text}", flush=True)
 
 
-def _is_settled(look: Look) -> bool:
+def _is_settled(snapshot: Snapshot) -> bool:
     """Tell whether a run has ended, and so has KFP's list of tasks, which may follow a moment later."""
-    return look.is_over and (not look.is_behind or bool(look.frozen) or look.at > (look.ended or look.at) + SETTLING)
+    return snapshot.is_over and (
+        not snapshot.is_behind
+        or bool(snapshot.frozen_since)
+        or snapshot.at > (snapshot.ended or snapshot.at) + SETTLING
+    )
 
 
-def _key(task: TaskView, look: Look) -> str:
+def _key(task: TaskView, snapshot: Snapshot) -> str:
     """Return what is new of a task when it changes; empty where there is nothing to say."""
     if task.state in (State.NOT_STARTED, State.UNKNOWN) or task.note == OR_REUSED:
         return ""
-    if task.state == State.STARTING and (look.blind or not _is_slow(task, look)):
+    if task.state == State.STARTING and (snapshot.no_workflow or not _is_slow(task, snapshot)):
         return ""
     note = "" if task.state == State.FAILED else task.note
     return f"{task.state} {note} {task.reason.text.partition(' (')[0] if task.reason else ''}"
 
 
-def _waiting(look: Look) -> list[TaskView]:
+def _waiting(snapshot: Snapshot) -> list[TaskView]:
     """Return the tasks whose pods should have started by now."""
     return [
         task
-        for task in look.tasks
-        if task.state == State.WAITING or (task.state == State.STARTING and _is_slow(task, look))
+        for task in snapshot.tasks
+        if task.state == State.WAITING or (task.state == State.STARTING and _is_slow(task, snapshot))
     ]
 
 
-def _is_slow(task: TaskView, look: Look) -> bool:
+def _is_slow(task: TaskView, snapshot: Snapshot) -> bool:
     """Tell whether a pod has been about to start for long."""
     is_pending = task.pod is not None and task.pod.phase == "Pending"
-    return is_pending and task.since is not None and look.at - task.since >= SLOW_START
+    return is_pending and task.since is not None and snapshot.at - task.since >= SLOW_START
 
 
 def _why(tasks: list[TaskView]) -> str:

@@ -46,7 +46,7 @@ class Kube:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self.blind = ""
+        self.no_workflow = ""
         """Why Workflows cannot be read; empty where they can, or nobody asked yet."""
         self.cluster = "the cluster"
         self._who = "the kube config"
@@ -55,17 +55,17 @@ class Kube:
 
     def workflow(self, run_id: str) -> dict[str, Any] | None:
         """Return Argo's Workflow of a run, or None where it cannot be read."""
-        if self.blind and self._asked and times.now() - self._asked < AGAIN:
+        if self.no_workflow and self._asked and times.now() - self._asked < AGAIN:
             return None
-        self._asked, self.blind = times.now(), ""
+        self._asked, self.no_workflow = times.now(), ""
         try:
             path = f"/apis/argoproj.io/v1alpha1/namespaces/{self.namespace}/workflows"
             items = self._json(path, labelSelector=f"pipeline/runid={run_id}").get("items") or []
         except Unseen as error:
-            self.blind = self._why(error)
+            self.no_workflow = self._why(error)
             return None
         if not items:
-            self.blind = (
+            self.no_workflow = (
                 f"{self.cluster} has no Workflow of this run in namespace {self.namespace} (another cluster, another "
                 "--namespace, or it was cleaned up)"
             )

@@ -28,7 +28,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Place:
+class PodContext:
     """What a message is about."""
 
     stage: str
@@ -36,22 +36,22 @@ class Place:
     limits: Limits = field(default_factory=Limits)
 
 
-def explain(message: str, place: Place) -> Reason:
+def explain(message: str, pod: PodContext) -> Reason:
     """Return what a message means; one that is not known is shown as it is, in one line."""
     for pattern, meaning in MEANINGS:
         if found := re.search(pattern, message, re.S | re.I):
             if not isinstance(meaning, Reason):
-                return meaning(found, place)
+                return meaning(found, pod)
             words = {name: " ".join(word.split()) for name, word in found.groupdict().items()}
             words["kind"] = words.get("kind", "").lower()
-            words |= {"stage": place.stage, "namespace": place.namespace}
+            words |= {"stage": pod.stage, "namespace": pod.namespace}
             return Reason(meaning.text.format(**words), meaning.cure.format(**words))
     return Reason(" ".join(message.split()))
 
 
-def _image(found: re.Match[str], place: Place) -> Reason:
+def _image(found: re.Match[str], pod: PodContext) -> Reason:
     image = re.search(r'image "([^"]+)"', found.string)
-    name = image[1] if image else place.limits.image
+    name = image[1] if image else pod.limits.image
     denied = re.search(r"unauthorized|authentication required|access denied|denied|forbidden", found.string, re.I)
     if denied:
         return Reason(
@@ -64,7 +64,7 @@ def _image(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _no_node(found: re.Match[str], place: Place) -> Reason:
+def _no_node(found: re.Match[str], pod: PodContext) -> Reason:
     parts = [part.strip(" .") for part in re.sub(r"(preemption|no new claims).*", "", found[1], flags=re.S).split(",")]
     why = ", ".join(part for part in parts if part)
     if "Insufficient" in why:
@@ -79,29 +79,29 @@ def _no_node(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _memory(found: re.Match[str], place: Place) -> Reason:
-    limit = f" (limit {place.limits.memory})" if place.limits.memory else ""
-    smaller = ", or make `train.batch_size` or the model smaller" if place.stage == "train" else ""
-    return Reason(f"out of memory{limit}", f"Give `{place.stage}` more `memory` in the profile{smaller}.")
+def _memory(found: re.Match[str], pod: PodContext) -> Reason:
+    limit = f" (limit {pod.limits.memory})" if pod.limits.memory else ""
+    smaller = ", or make `train.batch_size` or the model smaller" if pod.stage == "train" else ""
+    return Reason(f"out of memory{limit}", f"Give `{pod.stage}` more `memory` in the profile{smaller}.")
 
 
-def _timeout(found: re.Match[str], place: Place) -> Reason:
-    limit = f" of {duration(place.limits.timeout)}" if place.limits.timeout else ""
-    return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{place.stage}` in the profile.")
+def _timeout(found: re.Match[str], pod: PodContext) -> Reason:
+    limit = f" of {duration(pod.limits.timeout)}" if pod.limits.timeout else ""
+    return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{pod.stage}` in the profile.")
 
 
-def _exit(found: re.Match[str], place: Place) -> Reason:
+def _exit(found: re.Match[str], pod: PodContext) -> Reason:
     code = int(found[1])
     if code == 143:
         return Reason("stopped by a signal (exit code 143): its pod was deleted, or its node drained", SEND_AGAIN)
     if code == 137:
-        cure = f"If it was for want of memory, give `{place.stage}` more `memory` in the profile."
+        cure = f"If it was for want of memory, give `{pod.stage}` more `memory` in the profile."
         return Reason("killed (exit code 137)", cure)
     return Reason(f"exit code {code}")
 
 
 SEND_AGAIN = "Send the same run again: what is done is reused, trainings go on."
-MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], Place], Reason]]] = [
+MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], PodContext], Reason]]] = [
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", _image),
     (
         r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)",

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from autoencoders.errors import UserError
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing, Refused
-from pipeline.cluster.look import WORDS, stopped_at
 from pipeline.cluster.sending import equals, find_or_create
+from pipeline.cluster.snapshot import WORDS, stopped_at
 from pipeline.cluster.times import clock, moment
 
 RECENT = 100

@@ -51,7 +51,7 @@ class TaskView:
     is_active: bool = False
     """Whether some pod of it runs."""
 
-    def told(self, now: datetime | None = None) -> str:
+    def describe(self, now: datetime | None = None) -> str:
         """Return the state in a line; of what goes on, with its duration until `now` if that is given."""
         note = f" ({self.note})" if self.note else ""
         why = f": {self.reason.text}" if self.reason else ""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from autoencoders.text import join_words
 from pipeline.cluster import reasons
 from pipeline.cluster.nodes import Node, Parts, Path, gather
-from pipeline.cluster.reasons import Place, Reason, explain
+from pipeline.cluster.reasons import PodContext, Reason, explain
 from pipeline.cluster.spec import Limits, Spec, stage_number
 from pipeline.cluster.states import State, TaskView
 
@@ -25,7 +25,7 @@ MAY_GO_ON = "may be tried again"
 
 
 @dataclass(frozen=True)
-class Scene:
+class Context:
     """What the nodes of a run are seen in."""
 
     spec: Spec
@@ -44,19 +44,19 @@ class Scene:
         """Return for how many seconds there has been a node."""
         return (self.now - node.started).total_seconds() if node.started else 0.0
 
-    def place(self, stage: str) -> Place:
+    def of_pod(self, stage: str) -> PodContext:
         """Return what messages about a stage's pods are about."""
-        return Place(stage, self.namespace, self.spec.limits.get(stage, Limits()))
+        return PodContext(stage, self.namespace, self.spec.limits.get(stage, Limits()))
 
 
-def view(nodes: Collection[Node], scene: Scene) -> list[TaskView]:
+def view(nodes: Collection[Node], context: Context) -> list[TaskView]:
     """Return the tasks of a run in the order in which they can run, model by model."""
     parts = gather(nodes)
-    known = list(scene.spec.paths())
+    known = list(context.spec.paths())
     groups = {path[:depth] for path in (*known, *parts) for depth in range(len(path))}
     others = [path for path in parts if path not in known]  # in the order in which they began
-    order = {path: _order(path, scene.spec, parts) for path in (*known, *others)}
-    tasks = {path: _task(path, parts.get(path, Parts()), scene) for path in sorted(order, key=order.__getitem__)}
+    order = {path: _order(path, context.spec, parts) for path in (*known, *others)}
+    tasks = {path: _task(path, parts.get(path, Parts()), context) for path in sorted(order, key=order.__getitem__)}
     # A loop or a nested pipeline says nothing of itself, but where KFP's driver of it has failed or cannot start.
     tasks = {
         path: task
@@ -64,7 +64,7 @@ def view(nodes: Collection[Node], scene: Scene) -> list[TaskView]:
         if not _is_group(path, groups) or (task.is_driver and task.state in (State.FAILED, State.WAITING))
     }
     return [
-        replace(task, note=_after(path, scene.spec, tasks)) if task.state == State.NOT_STARTED else task
+        replace(task, note=_after(path, context.spec, tasks)) if task.state == State.NOT_STARTED else task
         for path, task in tasks.items()
     ]
 
@@ -116,15 +116,15 @@ def _order(path: Path, spec: Spec, parts: Collection[Path]) -> tuple[tuple[int, 
     return tuple(key)
 
 
-def _task(path: Path, parts: Parts, scene: Scene) -> TaskView:
-    name, stage = _name(path, scene.spec), path[-1][0] if path else ""
+def _task(path: Path, parts: Parts, context: Context) -> TaskView:
+    name, stage = _name(path, context.spec), path[-1][0] if path else ""
     if not (parts.task or parts.drivers or parts.executors):
         return TaskView(name, stage, State.NOT_STARTED)
     driver = parts.drivers[-1] if parts.drivers else None
     if parts.executors:
-        return _executed(TaskView(name, stage, State.STARTING, pod=parts.executors[-1]), parts, scene)
+        return _executed(TaskView(name, stage, State.STARTING, pod=parts.executors[-1]), parts, context)
     if driver and driver.phase != "Omitted":
-        return _prepared(TaskView(name, stage, State.STARTING, pod=driver, is_driver=True), driver, parts, scene)
+        return _prepared(TaskView(name, stage, State.STARTING, pod=driver, is_driver=True), driver, parts, context)
     omitted = any(node.phase == "Omitted" for node in (*parts.task, *parts.drivers))
     return TaskView(name, stage, State.NOT_RUN if omitted else State.STARTING)
 
@@ -141,15 +141,15 @@ def _name(path: Path, spec: Spec) -> str:
     return " ".join([last.shown if last else path[-1][0] if path else "the pipeline", *items])
 
 
-def _prepared(task: TaskView, driver: Node, parts: Parts, scene: Scene) -> TaskView:
+def _prepared(task: TaskView, driver: Node, parts: Parts, context: Context) -> TaskView:
     """Return a task whose own pod there is not yet: what KFP's driver does for it."""
     task = replace(task, since=driver.started, is_active=driver.phase == "Running" or "Running" in driver.maybe)
     if driver.phase in ("Failed", "Error"):
-        return _ended_badly(task, driver, parts.drivers, parts, scene)
-    return _pending(task, driver, scene) if driver.phase == "Pending" and not driver.maybe else task
+        return _ended_badly(task, driver, parts.drivers, parts, context)
+    return _pending(task, driver, context) if driver.phase == "Pending" and not driver.maybe else task
 
 
-def _executed(task: TaskView, parts: Parts, scene: Scene) -> TaskView:
+def _executed(task: TaskView, parts: Parts, context: Context) -> TaskView:
     first, last = parts.executors[0], parts.executors[-1]
     earlier = _earlier(parts.executors[:-1])
     if last.phase == "Skipped":
@@ -162,13 +162,13 @@ def _executed(task: TaskView, parts: Parts, scene: Scene) -> TaskView:
     task = replace(task, since=last.started, note=earlier)
     phases = {last.phase} | last.maybe
     if phases == {"Pending"}:
-        return _pending(task, last, scene)
+        return _pending(task, last, context)
     task = replace(task, is_active=True)
     if "Pending" in phases:
         return replace(task, note="or running: KFP does not say which of the pods run")
     if phases & {"Failed", "Error"} and not last.maybe:
         task = replace(task, since=first.started, is_active=False)
-        return _ended_badly(task, last, parts.executors, parts, scene)
+        return _ended_badly(task, last, parts.executors, parts, context)
     return replace(task, state=State.RUNNING)
 
 
@@ -181,29 +181,29 @@ def _earlier(attempts: list[Node]) -> str:
     if not message:
         return which
     before = "the first pod" if len(attempts) == 1 else "the pod before"
-    why = "was lost" if reasons.LOST.match(message) else f"failed, {explain(message, Place('', '')).text}"
+    why = "was lost" if reasons.LOST.match(message) else f"failed, {explain(message, PodContext('', '')).text}"
     return f"{which}: {before} {why}"
 
 
-def _pending(task: TaskView, pod: Node, scene: Scene) -> TaskView:
-    message = scene.mounts.get(pod.pod) or pod.message
-    if scene.has_reasons and not reasons.STARTING.fullmatch(message) and scene.age(pod) >= GRACE:
-        return replace(task, state=State.WAITING, reason=explain(message, scene.place(task.stage)))
-    if not scene.has_reasons and scene.is_live and scene.age(pod) >= UNSEEN:
+def _pending(task: TaskView, pod: Node, context: Context) -> TaskView:
+    message = context.mounts.get(pod.pod) or pod.message
+    if context.has_reasons and not reasons.STARTING.fullmatch(message) and context.age(pod) >= GRACE:
+        return replace(task, state=State.WAITING, reason=explain(message, context.of_pod(task.stage)))
+    if not context.has_reasons and context.is_live and context.age(pod) >= UNSEEN:
         return replace(task, state=State.WAITING, reason=Reason("its pod is not reported as running"))
     return task
 
 
-def _ended_badly(task: TaskView, pod: Node, attempts: list[Node], parts: Parts, scene: Scene) -> TaskView:
+def _ended_badly(task: TaskView, pod: Node, attempts: list[Node], parts: Parts, context: Context) -> TaskView:
     whole = parts.whole[-1] if parts.whole else pod
     message = whole.message if "Max duration" in whole.message or not pod.message else pod.message
-    was_stopped = scene.stopped is not None and (pod.ended is None or pod.ended >= scene.stopped - SKEW)
+    was_stopped = context.stopped is not None and (pod.ended is None or pod.ended >= context.stopped - SKEW)
     if reasons.STOPPED.match(message) or (was_stopped and not message):
         return replace(task, state=State.STOPPED, ended=pod.ended, note="")
     if task.is_driver:
         reason: Reason | None = Reason("KFP could not prepare it")
     else:
-        reason = explain(message, scene.place(task.stage)) if message else None
+        reason = explain(message, context.of_pod(task.stage)) if message else None
     note = f"{len(attempts)} attempts" if len(attempts) > 1 else ""
     if whole.ended is None:
         note = MAY_GO_ON

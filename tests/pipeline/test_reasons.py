@@ -4,12 +4,12 @@ import pytest
 
 from pipeline.cluster import reasons
 from pipeline.cluster.nodes import workflow_nodes
-from pipeline.cluster.reasons import Place, Reason, error_line, explain, last_lines
+from pipeline.cluster.reasons import PodContext, Reason, error_line, explain, last_lines
 from pipeline.cluster.spec import Limits
 
 from replay import recording  # isort: skip
 
-PLACE = Place("train", "kubeflow", Limits("registry/image:1", "8Gi", 7200))
+PLACE = PodContext("train", "kubeflow", Limits("registry/image:1", "8Gi", 7200))
 PUSH = "Push it, or correct the profile's `image` or --image; a private registry needs `image_pull_secrets`."
 ROOM = "It starts when one has. If none is large enough, ask for less in the profile or add a node."
 ALLOWED = "Compare `node_selector`, `tolerations` and `affinity` in the profile with the nodes' labels and taints."

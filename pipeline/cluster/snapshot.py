@@ -16,7 +16,7 @@ from pipeline.cluster.nodes import Node, workflow_nodes
 from pipeline.cluster.spec import Spec, read_spec
 from pipeline.cluster.states import OVER, State, TaskView
 from pipeline.cluster.times import moment
-from pipeline.cluster.view import Scene, view
+from pipeline.cluster.view import Context, view
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 LAG = timedelta(seconds=90)
@@ -39,7 +39,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """A run at one moment."""
 
     run: dict[str, Any]
@@ -47,7 +47,7 @@ class Look:
     spec: Spec
     tasks: Sequence[TaskView]
     at: datetime
-    blind: str
+    no_workflow: str
     """Why Argo's Workflow cannot be read; empty where it is what `tasks` were read from."""
     listed: TaskList
     """KFP's own list of tasks."""
@@ -85,35 +85,35 @@ class Look:
         return moment(self.run.get("finished_at")) if self.is_over else None
 
     @property
-    def blind_line(self) -> str:
+    def no_workflow_line(self) -> str:
         """What cannot be seen, and why."""
-        return f"Why a pod waits or failed cannot be seen: {self.blind}."
+        return f"Why a pod waits or failed cannot be seen: {self.no_workflow}."
 
     @property
     def is_behind(self) -> bool:
         """Whether the run has ended, and KFP's list of tasks, which is all there is, has not."""
-        return self.is_over and bool(self.blind) and not self.listed.is_whole
+        return self.is_over and bool(self.no_workflow) and not self.listed.is_whole
 
     @property
-    def frozen(self) -> datetime | None:
+    def frozen_since(self) -> datetime | None:
         """Since when KFP's list of tasks stands still, where that is all there is, and the run went on without it.
 
         Argo packs its nodes when they are more than 1 MiB; KFP's server does not unpack them. Executions, which it has
         from elsewhere, go on.
         """
         changed = self.listed.changed
-        if not self.blind or changed is None:
+        if not self.no_workflow or changed is None:
             return None
         went_on = self.listed.executions and self.listed.executions[-1] > changed + LAG
         left_behind = self.is_behind and self.ended and self.at > self.ended + LAG
         return changed if went_on or left_behind else None
 
     @property
-    def doubtful(self) -> datetime | None:
+    def quiet_since(self) -> datetime | None:
         """Since when a long list of KFP's, which is all there is, has not changed: nobody can tell whether it lives."""
         changed = self.listed.changed
         is_quiet = changed and not self.is_over and self.at - changed > QUIET
-        return changed if self.blind and is_quiet and len(self.listed.nodes) >= LONG_LIST else None
+        return changed if self.no_workflow and is_quiet and len(self.listed.nodes) >= LONG_LIST else None
 
 
 def stopped_at(run: dict[str, Any]) -> datetime | None:
@@ -130,7 +130,7 @@ class Watcher:
         self.kube = Kube(connection.pods_namespace)
         self._spec: Spec | None = None
 
-    def look(self) -> Look:
+    def snapshot(self) -> Snapshot:
         """Return the run as it is now; raises `UserError` where KFP does not say."""
         try:
             run = self.connection.get(f"runs/{quote(self.run_id, safe='')}")
@@ -141,14 +141,14 @@ class Watcher:
         now, workflow = times.now(), self.kube.workflow(self.run_id)
         listed = read_tasks(run)
         nodes = workflow_nodes(workflow) if workflow else listed.nodes
-        scene = Scene(
+        context = Context(
             self._spec, self.kube.namespace, now, has_reasons=workflow is not None, stopped=stopped_at(run),
             is_live=workflow is not None or len(nodes) < LONG_LIST,
             mounts=self._mounts(nodes, now) if workflow else {},
         )  # fmt: skip
         said = (workflow or {}).get("status", {}).get("message") or ""
-        look = Look(run, self._spec, view(nodes, scene), now, self.kube.blind, listed, said)
-        return replace(look, tasks=[_settled(task, look) for task in look.tasks])
+        snapshot = Snapshot(run, self._spec, view(nodes, context), now, self.kube.no_workflow, listed, said)
+        return replace(snapshot, tasks=[_settled(task, snapshot) for task in snapshot.tasks])
 
     def _pipeline_spec(self, run: dict[str, Any]) -> dict[str, Any] | None:
         """Return the run's pipeline spec: its own, or that of the version of a pipeline from which it was started."""
@@ -172,14 +172,14 @@ class Watcher:
         return {pod: trouble for pod in slow[:MAX_PODS] if (trouble := self.kube.mount_trouble(pod))}
 
 
-def _settled(task: TaskView, look: Look) -> TaskView:
+def _settled(task: TaskView, snapshot: Snapshot) -> TaskView:
     """Return what is known of a task once its run is over, or where KFP's list of tasks stands still."""
-    if task.state in OVER or not (look.is_over or look.frozen):
+    if task.state in OVER or not (snapshot.is_over or snapshot.frozen_since):
         return task
-    if look.is_behind and look.word == "succeeded":
+    if snapshot.is_behind and snapshot.word == "succeeded":
         return replace(task, state=State.DONE, note=OR_REUSED, since=None, ended=None, reason=None)
-    if look.is_behind or look.frozen:
+    if snapshot.is_behind or snapshot.frozen_since:
         return replace(task, state=State.UNKNOWN, note="", since=None, reason=None)
     if task.state == State.NOT_STARTED:
         return replace(task, state=State.NOT_RUN, note="")
-    return replace(task, state=State.STOPPED if look.word == "terminated" else State.UNKNOWN, note="", reason=None)
+    return replace(task, state=State.STOPPED if snapshot.word == "terminated" else State.UNKNOWN, note="", reason=None)
