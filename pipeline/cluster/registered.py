@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from autoencoders.errors import UserError
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing, Refused
 from pipeline.cluster.sending import equals, find_or_create
-from pipeline.cluster.snapshot import WORDS, stopped_at
+from pipeline.cluster.snapshot import state_word
 from pipeline.cluster.times import clock, moment
 
 RECENT = 100
@@ -25,33 +27,30 @@ def list_recurring(connection: Connection) -> int:
         print("There are no recurring runs. `python -m pipeline submit --cron …` makes one.")
         return 0
     last = _last_runs(connection)
-    rows = [("ID", "SCHEDULE", "STATE", "LAST RUN", "NAME")]
-    for recurring in found:
-        ident = recurring["recurring_run_id"]
-        rows.append(
-            (ident, _schedule(recurring), _state(recurring), last.get(ident, ""), recurring.get("display_name", ""))
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    table = pd.DataFrame({"ID": [run["recurring_run_id"] for run in found]})
+    table["SCHEDULE"] = [_schedule(run) for run in found]
+    table["STATE"] = [_state(run) for run in found]
+    table["LAST RUN"] = [last.get(ident, "") for ident in table["ID"]]
+    table["NAME"] = [run.get("display_name", "") for run in found]
+    print(table.to_markdown(tablefmt="plain", index=False, disable_numparse=True))
     return 0
 
 
 def stop_recurring(connection: Connection, ident: str) -> int:
-    """Have a recurring run start nothing more; what it is stays."""
-    _with(connection, ident, lambda path: connection.post(f"{path}:disable"))
+    """Have a recurring run start nothing more; it stays in the list."""
+    _change(connection, ident, lambda path: connection.post(f"{path}:disable"))
     print(f"Recurring run {ident} is stopped. Runs that it has started go on.")
     return 0
 
 
 def delete_recurring(connection: Connection, ident: str) -> int:
     """Delete a recurring run."""
-    _with(connection, ident, connection.delete)
+    _change(connection, ident, connection.delete)
     print(f"Recurring run {ident} is deleted. Runs that it has started stay.")
     return 0
 
 
-def _with(connection: Connection, ident: str, action: Any) -> None:
+def _change(connection: Connection, ident: str, action: Any) -> None:
     try:
         action(f"recurringruns/{quote(ident, safe='')}")
     except Missing:
@@ -64,19 +63,18 @@ def _all(connection: Connection) -> Iterator[dict[str, Any]]:
     token = None
     while token != "":
         answer = connection.get("recurringruns", namespace=connection.namespace, page_size=50, page_token=token)
-        yield from answer.get("recurringRuns") or answer.get("recurring_runs") or ()
+        yield from answer.get("recurringRuns") or ()
         token = answer.get("next_page_token") or ""
 
 
 def _last_runs(connection: Connection) -> dict[str, str]:
-    """Return when the last run of each recurring run began, and how it is."""
+    """Return when the last run of each recurring run began, and its state."""
     runs = connection.get("runs", namespace=connection.namespace, page_size=RECENT, sort_by="created_at desc")
     found: dict[str, str] = {}
     for run in runs.get("runs") or ():
         began, ident = moment(run.get("created_at")), run.get("recurring_run_id")
         if ident and began and ident not in found:
-            word = "terminated" if stopped_at(run) else WORDS.get(run.get("state"), "")
-            found[ident] = f"{clock(began)} {word}".strip()
+            found[ident] = f"{clock(began)} {state_word(run)}"
     return found
 
 

@@ -85,7 +85,9 @@ def _code(call: Callable[[], object]) -> int:
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
-        print_to_stderr(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
+        print_to_stderr(
+            f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it."
+        )
         return 2
     except OSError as error:
         if isinstance(error, PermissionError) and error.filename:
