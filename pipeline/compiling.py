@@ -17,8 +17,9 @@ from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
 from components import component_names, load_component
+from pipeline.cluster.times import parse_duration
 from pipeline.graph import build
-from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
+from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 from pipeline.spec_check import check
 from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
 
@@ -202,7 +203,7 @@ def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
         # KFP's longest backoff is no longest wait: it is the deadline of all attempts together, from the first's start.
         task.set_retry(retry.attempts, retry.backoff, retry.factor, f"{placement.deadline()}s")
     if placement.timeout:
-        kubernetes.set_timeout(task, seconds(placement.timeout))
+        kubernetes.set_timeout(task, parse_duration(placement.timeout))
 
 
 def _checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
