@@ -78,7 +78,7 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
 
 
 def _devices(profile: Profile) -> dict[str, str]:
-    """Return where each stage computes that takes `device`; the report takes it to tell of it."""
+    """Return where each stage computes that takes `device`; the report only names it."""
     stages = [stage for stage in component_names() if stage not in NEVER_CACHED]
     computing = [stage for stage in stages if "device" in (load_component(stage).component_spec.inputs or {})]
     return {stage: "cuda" if profile.of(stage).accelerator else "cpu" for stage in computing}
@@ -86,17 +86,17 @@ def _devices(profile: Profile) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A compiled pipeline, of which a cluster refuses nothing that is known."""
+    """A compiled pipeline that has passed all checks."""
 
     text: str
     """YAML of two documents, the same bytes for the same input and version of KFP."""
     size: WorkflowSize
     fitting: int
-    """Up to how many models KFP's task list lives to the end of a run."""
+    """Number of models up to which KFP's task list stays complete."""
 
     @property
     def limit_line(self) -> str:
-        """What who sees KFP's task list alone should know of a run that is too large for it; else empty."""
+        """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
         if self.size.total <= LIMIT:
             return ""
         return (
@@ -118,7 +118,7 @@ def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pi
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Remove what a cluster carries in every pod's description and nobody reads (see `workflow_size`).
+    """Remove what every pod's description would carry and nobody reads (see `workflow_size`).
 
     Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
     which KFP's SDK names a secret.
@@ -173,7 +173,7 @@ def _toleration(taint: Toleration) -> dict[str, Any]:
 
 
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
-    """Tell whether what KFP's cache key sees says all: the code by the image's digest, the data by theirs."""
+    """Return whether KFP's cache key covers all: the code by the image's digest, the data by their digests."""
     reads_a_folder = stage == "download" and params.data.name == FOLDER
     return "@sha256:" in profile.image and stage not in NEVER_CACHED and not reads_a_folder
 

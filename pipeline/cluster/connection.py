@@ -1,4 +1,4 @@
-"""A connection to a Kubeflow Pipelines server: every answer as it is, every failure one line."""
+"""A connection to a Kubeflow Pipelines server: every answer as JSON, every failure in one line."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ API = "/apis/v2beta1"
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server is, and who asks."""
+    """Where the server is, and as which user to ask it."""
 
     host: str | None = None
     """None: in a cluster the one of that cluster, else the one that the kube config leads to."""
@@ -50,7 +50,7 @@ class Server:
 
 
 class Connection:
-    """Asks a server; raises `UserError` within seconds where it does not answer or refuses."""
+    """Asks a server; raises `UserError` within seconds if it refuses or does not answer."""
 
     def __init__(self, server: Server) -> None:
         _require_address(server)
@@ -74,7 +74,7 @@ class Connection:
 
     @property
     def version(self) -> str:
-        """KFP's version, as far as the server tells it."""
+        """KFP's version; empty if the server does not give it."""
         found = self.health.get("tag_name") or self.health.get("apiServerTagName") or ""
         return "" if found == "unknown" else str(found)
 
@@ -100,7 +100,7 @@ class Connection:
         return self._ask("POST", path, query=query, files={"uploadfile": str(file)})
 
     def renew_token(self) -> bool:
-        """Read the token anew, and tell whether it is another one now."""
+        """Read the token again; return whether it is another one now."""
         token = self._server.token()
         if token == self._token or token is None:
             return False
@@ -169,7 +169,7 @@ class Connection:
 
 
 def _require_address(server: Server) -> None:
-    """Raise `UserError` where nothing says which server is meant."""
+    """Raise `UserError` if no server is named anywhere."""
     if server.address or "KUBERNETES_SERVICE_HOST" in os.environ:
         return
     files = kube_config()
@@ -189,7 +189,7 @@ def _require_address(server: Server) -> None:
 
 
 def _client(server: Server) -> Any:
-    """Return kfp's client, which knows all ways to find a server and to log in."""
+    """Return kfp's client, which finds the server and logs in."""
     import kfp
     import kfp_server_api
     import urllib3

@@ -28,7 +28,7 @@ REMIND = timedelta(minutes=10)
 MAX_NAMES = 6
 MIN_WIDTH = 15
 STOPPING = timedelta(minutes=2)
-"""For so long a run that was told to stop is waited for."""
+"""For so long a run that is being stopped is waited for."""
 
 
 @dataclass

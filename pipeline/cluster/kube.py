@@ -1,6 +1,6 @@
 """The Kubernetes API, where this user may ask it: Argo's Workflows, logs and events of pods, and what exists.
 
-What cannot be seen fails nothing: the reason is kept or raised, to be told.
+What cannot be read fails nothing: the reason is kept or raised, to be shown.
 """
 
 import json
@@ -29,12 +29,12 @@ def kube_config() -> str | None:
 
 
 def failure_kind(error: Exception) -> str:
-    """Return what is behind an error of the network: the refusal or the timeout, not that it was tried once."""
+    """Return the name of the cause of a network error: the refusal or the timeout."""
     return type(getattr(error, "reason", None) or error).__name__
 
 
 class Unseen(Exception):
-    """Something cannot be read, because of `status` (HTTP; 0: there was no answer)."""
+    """Something cannot be read; `status` is that of HTTP, or 0 if there was no answer."""
 
     def __init__(self, why: str, status: int = 0) -> None:
         super().__init__(why)
@@ -47,7 +47,7 @@ class Kube:
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
         self.no_workflow = ""
-        """Why Workflows cannot be read; empty where they can, or nobody asked yet."""
+        """Why Workflows cannot be read; empty if they can, or were not read yet."""
         self.cluster = "the cluster"
         self._who = "the kube config"
         self._api: Any = None
@@ -85,7 +85,7 @@ class Kube:
         return text.decode("utf-8", "replace").splitlines()
 
     def mount_trouble(self, pod: str) -> str:
-        """Return what the events of a pod say of a volume that cannot be mounted; empty where they say nothing."""
+        """Return the message of a pod's last event if that is of a volume that cannot be mounted, else nothing."""
         try:
             answer = self._json(
                 f"/api/v1/namespaces/{self.namespace}/events", fieldSelector=f"involvedObject.name={pod}"
@@ -93,11 +93,11 @@ class Kube:
         except Unseen:
             return ""
         events = sorted(answer.get("items") or (), key=lambda event: event.get("lastTimestamp") or "")
-        told = [f"{event.get('reason')}: {event.get('message')}" for event in events]
-        return told[-1] if told and told[-1].startswith(MOUNT_TROUBLE) else ""
+        last = f"{events[-1].get('reason')}: {events[-1].get('message')}" if events else ""
+        return last if last.startswith(MOUNT_TROUBLE) else ""
 
     def lacks(self, kind: str, name: str) -> bool:
-        """Tell whether the namespace certainly has no `secrets`, `services`, … of that name."""
+        """Return whether the namespace certainly has no `secrets`, `services`, … of that name."""
         try:
             self._get(f"/api/v1/namespaces/{self.namespace}/{kind}/{name}")
         except Unseen as error:

@@ -32,7 +32,7 @@ Role = Literal["task", "driver", "executor"]
 
 @dataclass(frozen=True)
 class Node:
-    """One node of Argo's, as somebody tells of it."""
+    """One node of Argo's."""
 
     name: str
     phase: str
@@ -45,7 +45,7 @@ class Node:
     log: str = ""
     """Where Argo has put the pod's log, in the artifact store."""
     maybe: frozenset[str] = frozenset()
-    """Other phases that it may be in: nodes that began in one moment cannot always be told apart."""
+    """Other phases that it may be in: nodes that began in one moment cannot always be distinguished."""
 
 
 @dataclass
@@ -56,11 +56,11 @@ class Parts:
     drivers: list[Node] = field(default_factory=list)
     executors: list[Node] = field(default_factory=list)
     whole: list[Node] = field(default_factory=list)
-    """Of a driver or executor with several attempts: what stands for all of them."""
+    """Of a driver or executor with several attempts: the node of all of them."""
 
 
 def locate(name: str) -> tuple[Path, Role, int | None]:
-    """Return what a node is of, as what, and which attempt it is (None: it stands for all attempts)."""
+    """Return a node's task, its role, and the number of the attempt (None: the node is of all attempts)."""
     path: list[Step] = []
     role: Role = "task"
     attempt: int | None = None

@@ -1,4 +1,4 @@
-"""What Argo, Kubernetes and a pod's log say of a pod, in a reader's words, and what to do about it."""
+"""What messages of Argo, Kubernetes and a pod's log mean, and what to do about them."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -100,69 +100,41 @@ def _exit(found: re.Match[str], pod: PodContext) -> Reason:
     return Reason(f"exit code {code}")
 
 
-SEND_AGAIN = "Send the same run again: what is done is reused, trainings go on."
-MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], PodContext], Reason]]] = [
+SEND_AGAIN = "Send the same run again: what is done is reused, trainings resume."
+Meaning = Reason | Callable[[re.Match[str], PodContext], Reason]
+MEANINGS: list[tuple[str, Meaning]] = [
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", _image),
-    (
-        r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)",
-        Reason("the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile."),
-    ),
-    (
-        r'secret "(?P<name>[^"]+)" not found',
-        Reason(
-            "the secret {name} is missing",
-            "Create it in namespace {namespace} (docs/kubernetes.md, step 3), or correct the profile.",
-        ),
-    ),
-    (
-        r'(?P<kind>configmap|serviceaccount) "(?P<name>[^"]+)" not found',
-        Reason("the {kind} {name} is missing", "Create it in namespace {namespace}, or correct the profile."),
-    ),
-    (
-        r'persistentvolumeclaim "(?P<name>[^"]+)" not found',
-        Reason(
-            "the claim {name} is missing",
-            "Create it in namespace {namespace} (docs/kubernetes.md, step 4), or correct `checkpoints` or `volumes` in "
-            "the profile.",
-        ),
-    ),
-    (
-        r"unbound immediate PersistentVolumeClaims",
-        Reason(
-            "a claim has no volume yet",
-            "See `kubectl get pvc -n {namespace}`: the storage class must offer the claim's access mode and size.",
-        ),
-    ),
+    (r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)", Reason(
+        "the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile.")),
+    (r'secret "(?P<name>[^"]+)" not found', Reason(
+        "the secret {name} is missing",
+        "Create it in namespace {namespace} (docs/kubernetes.md, step 3), or correct the profile.")),
+    (r'(?P<kind>configmap|serviceaccount) "(?P<name>[^"]+)" not found', Reason(
+        "the {kind} {name} is missing", "Create it in namespace {namespace}, or correct the profile.")),
+    (r'persistentvolumeclaim "(?P<name>[^"]+)" not found', Reason(
+        "the claim {name} is missing", "Create it in namespace {namespace} (docs/kubernetes.md, step 4), or correct "
+        "`checkpoints` or `volumes` in the profile.")),
+    (r"unbound immediate PersistentVolumeClaims", Reason(
+        "a claim has no volume yet", "See `kubectl get pvc -n {namespace}`: the storage class must offer the claim's "
+        "access mode and size.")),
     (r"nodes are available: (.+)", _no_node),
-    (
-        r"(?:FailedMount|FailedAttachVolume): (?P<why>.+)",
-        Reason("a volume cannot be mounted ({why})", "See the volume's driver and its claim."),
-    ),
-    (
-        r"exceeded quota: (?P<why>.+)",
-        Reason("the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota."),
-    ),
+    (r"(?:FailedMount|FailedAttachVolume): (?P<why>.+)", Reason(
+        "a volume cannot be mounted ({why})", "See the volume's driver and its claim.")),
+    (r"exceeded quota: (?P<why>.+)", Reason(
+        "the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota.")),
     (r"OOMKilled", _memory),
     (r"active on the node longer than the specified deadline", _timeout),
-    (
-        r"Max duration limit exceeded",
-        Reason(
-            "the time for all its attempts together was over",
-            "Raise `timeout` of `{stage}` in the profile, and compile the pipeline anew.",
-        ),
-    ),
-    (
-        r"may not be specified when `value` is not empty",
-        Reason(
-            "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
-            "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile.",
-        ),
-    ),
+    (r"Max duration limit exceeded", Reason(
+        "the time for all its attempts together was over",
+        "Raise `timeout` of `{stage}` in the profile, and compile the pipeline again.")),
+    (r"may not be specified when `value` is not empty", Reason(
+        "the pod is invalid: KFP's MLflow plugin and the profile set the same variable", "Compile the pipeline again. "
+        "If that does not help, leave out `keys` under `secret_env` in the profile.")),
     (r'Pod "[^"]+" is invalid: (?P<why>.+)', Reason("the pod is invalid ({why})", "Correct the profile.")),
     (LOST.pattern, Reason("its pod was lost, or deleted", SEND_AGAIN)),
     (r"exit code (\d+)", _exit),
-]
-"""What is looked for in a message, and what it means, with its named groups put in; the first that is found holds."""
+]  # fmt: skip
+"""Patterns of messages, and what they mean, with their named groups put in; the first that is found holds."""
 
 
 N_LINES_SHOWN = 15

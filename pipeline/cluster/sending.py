@@ -1,4 +1,4 @@
-"""Before and at the start of a run: what the cluster must have, what is sent, and what the run says of itself."""
+"""Before and at the start of a run: what the cluster must have, what is sent, and how the run is described."""
 
 import json
 import re
@@ -40,14 +40,14 @@ class Submission:
 
 
 def run_name(settings: Sequence[str]) -> str:
-    """Return a name for a run that tells it from others: by what was set, else by the time."""
+    """Return a name for a run: what was set, else the time."""
     if not settings:
         return f"autoencoders {times.now().astimezone():%Y-%m-%d %H:%M:%S}"
     return f"autoencoders {_shortened(settings, MAX_NAME - len('autoencoders '), ' ')}"
 
 
 def describe(settings: Sequence[str], profile: str, image: str, cache: bool = True) -> str:
-    """Return what a run or a version of the pipeline is of: settings, profile, image and commit."""
+    """Return the description of a run or a version of the pipeline: settings, profile, image and commit."""
     rest = [f"profile {profile}", f"image {image}", *([f"commit {commit}"] if (commit := code_version()) else [])]
     rest += [] if cache else ["nothing reused"]
     text = "; ".join(rest)
@@ -57,7 +57,7 @@ def describe(settings: Sequence[str], profile: str, image: str, cache: bool = Tr
 
 
 def code_version() -> str:
-    """Return the commit that the code here is of, with ``-dirty`` where it differs; empty where there is no git."""
+    """Return the commit of this code, with ``-dirty`` if the code differs from it; empty if there is no git."""
     from autoencoders.tracking import run_context
 
     tags = run_context()
@@ -103,7 +103,7 @@ def _post(connection: Connection, path: str, body: dict[str, Any]) -> dict[str, 
 
 
 def _experiment(connection: Connection, name: str) -> str:
-    """Return the id of KFP's experiment of that name, which is made where there is none."""
+    """Return the id of KFP's experiment of that name; make it if there is none."""
     try:
         return str(find_or_create(connection, "experiments", name)["experiment_id"])
     except Denied as error:
@@ -116,7 +116,7 @@ def _experiment(connection: Connection, name: str) -> str:
 
 
 def find_or_create(connection: Connection, kind: str, name: str, **created: str) -> dict[str, Any]:
-    """Return what KFP has of a kind, such as `experiments`, under a name; make it where there is none."""
+    """Return what KFP has of a kind, such as `experiments`, under a name; make it if there is none."""
     query = {"namespace": connection.namespace, "filter": equals("display_name", name)}
     if found := connection.get(kind, **query).get(kind):
         return dict(found[0])
@@ -157,7 +157,7 @@ KFP_NAMESPACE = "kubeflow"
 
 
 def check(connection: Connection, profile: Profile) -> None:
-    """Raise `UserError`, a line for each reason, where the run could not start; warn of what may not work."""
+    """Raise `UserError`, with a line for each reason, if the run could not start; warn of what may not work."""
     connection.require_namespace()
     in_mlflow.require_server()
     kube = Kube(connection.pods_namespace)
@@ -168,7 +168,7 @@ def check(connection: Connection, profile: Profile) -> None:
 
 
 def old_version(connection: Connection) -> str:
-    """Return what a server that is older than this project's KFP does not do; empty where it does not say its age."""
+    """Return what a server that is older than this project's KFP does not do; empty if its version is not known."""
     found = re.match(r"v?(\d+)\.(\d+)", connection.version)
     if not found or (int(found[1]), int(found[2])) >= MADE_FOR:
         return ""

@@ -1,4 +1,4 @@
-"""What a run's pipeline spec says: its tasks in the order in which they can run, the models, the limits of the pods."""
+"""A run's pipeline spec: its tasks in the order in which they can run, the models, the limits of the pods."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Spec:
-    """A pipeline, as far as it is known here."""
+    """A pipeline, as far as it is known."""
 
     tasks: tuple[Task, ...] = ()
     limits: Mapping[str, Limits] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Spec:
     """The run's, where they are known without its spec."""
 
     def at(self, path: Path) -> Task | None:
-        """Return what is at `path`, whichever iteration of the loops on it."""
+        """Return what is at `path`, in any iteration of the loops on it."""
         within, found = self.tasks, None
         for name, _ in path:
             found = next((task for task in within if task.name == name), None)
@@ -63,7 +63,7 @@ class Spec:
 
 
 def read_spec(run: Mapping[str, Any], spec: Mapping[str, Any] | None) -> Spec:
-    """Return what `spec` says of a run that KFP's API answers with; a None is of a run whose spec cannot be had."""
+    """Return the pipeline of a run, which KFP's API describes as `run`; `spec` is None if it cannot be had."""
     given = (run.get("runtime_config") or {}).get("parameters") or {}
     if not spec:
         return Spec(models=_names(given.get("models_params")))
@@ -95,14 +95,14 @@ def _in_order(tasks: dict[str, Task]) -> Iterator[Task]:
     """Yield the tasks so that each comes after what it depends on, else in the order of the stages."""
     left = dict(tasks)
     while left:
-        ready = [task for task in left.values() if not left.keys() & set(task.after)] or list(left.values())
-        first = min(ready, key=lambda task: (stage_order(task), task.name))
+        ready = [task for task in left.values() if not left.keys() & set(task.after)]
+        first = min(ready, key=lambda task: (_stage_order(task), task.name))
         yield left.pop(first.name)
 
 
-def stage_order(task: Task) -> int:
+def _stage_order(task: Task) -> int:
     """Return the place of a task among the stages; a loop or nested pipeline has that of the first stage in it."""
-    return min((stage_order(inner) for inner in task.tasks), default=stage_number(task.name))
+    return min((_stage_order(inner) for inner in task.tasks), default=stage_number(task.name))
 
 
 def stage_number(name: str) -> int:

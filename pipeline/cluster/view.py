@@ -1,4 +1,4 @@
-"""A run as people see it: one line a task and model, drivers and attempts folded into their task."""
+"""A run's tasks, one for each model, with drivers and attempts folded into their task."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -21,22 +21,22 @@ SKEW = timedelta(seconds=5)
 MAX_NAMES = 3
 """Names that are listed before "and more"."""
 MAY_GO_ON = "may be tried again"
-"""Said of a task whose last attempt failed, until Argo says whether there is another."""
+"""The note of a task whose last attempt failed, until Argo says whether there is another."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What the nodes of a run are seen in."""
+    """What else is known when the nodes of a run are read."""
 
     spec: Spec
     namespace: str
     now: datetime
     has_reasons: bool
-    """Whether the nodes have messages: they are of Argo's Workflow, not of KFP's API."""
+    """Whether the nodes have messages: Argo's Workflow does, KFP's API does not."""
     is_live: bool = True
-    """Whether the nodes are certainly as they are now."""
+    """Whether the nodes are certainly up to date."""
     stopped: datetime | None = None
-    """When the run was told to stop."""
+    """When somebody had the run stopped."""
     mounts: Mapping[str, str] = field(default_factory=dict)
     """What the events of a pod say of its volumes, by its name."""
 
@@ -70,7 +70,7 @@ def view(nodes: Collection[Node], context: Context) -> list[TaskView]:
 
 
 def _after(path: Path, spec: Spec, tasks: Mapping[Path, TaskView]) -> str:
-    """Return what a task that has not started comes after, of what is not done."""
+    """Return what has to be done before a task that has not started."""
     for depth in range(len(path), 0, -1):
         above, task = path[: depth - 1], spec.at(path[:depth])
         left = [
@@ -86,7 +86,7 @@ def _after(path: Path, spec: Spec, tasks: Mapping[Path, TaskView]) -> str:
 
 
 def _is_done(path: Path, tasks: Mapping[Path, TaskView]) -> bool:
-    """Tell whether all that is at `path` is done, in whichever iteration of the loop that may be there."""
+    """Return whether all that is at `path` is done, in all iterations of a loop there."""
     *above, (name, _) = path
     return all(
         task.state in (State.DONE, State.REUSED)
@@ -96,7 +96,7 @@ def _is_done(path: Path, tasks: Mapping[Path, TaskView]) -> bool:
 
 
 def _is_group(path: Path, groups: Collection[Path]) -> bool:
-    """Tell whether a loop or a nested pipeline is at `path`, or the pipeline itself."""
+    """Return whether a loop or a nested pipeline is at `path`, or the pipeline itself."""
     return path in groups or not path or bool(re.fullmatch(r"(for-loop|condition|exit-handler)\b.*-\d+", path[-1][0]))
 
 
@@ -142,7 +142,7 @@ def _name(path: Path, spec: Spec) -> str:
 
 
 def _prepared(task: TaskView, driver: Node, parts: Parts, context: Context) -> TaskView:
-    """Return a task whose own pod there is not yet: what KFP's driver does for it."""
+    """Return a task that has no pod of its own yet: KFP's driver prepares it."""
     task = replace(task, since=driver.started, is_active=driver.phase == "Running" or "Running" in driver.maybe)
     if driver.phase in ("Failed", "Error"):
         return _ended_badly(task, driver, parts.drivers, parts, context)
@@ -173,7 +173,7 @@ def _executed(task: TaskView, parts: Parts, context: Context) -> TaskView:
 
 
 def _earlier(attempts: list[Node]) -> str:
-    """Return which attempt a pod is, and what became of the one before."""
+    """Return which attempt follows these, and how the last of them ended."""
     if not attempts:
         return ""
     which = f"attempt {len(attempts) + 1}"

@@ -1,4 +1,4 @@
-"""What DVC records of a stage: it looks at parameters and dependencies when the stage has ended, not when it began."""
+"""What DVC records of a stage: the parameters and dependencies at the stage's end, not those at its beginning."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from autoencoders.params.file import YamlError, read_yaml
 DVC_YAML, PARAMS_YAML = Path("dvc.yaml"), Path("params.yaml")
 ASIDE = Path(".cache/unlisted")
 RESULTS = ("model.json", "metrics.json", "codes")
-"""What tells a folder of results of one model, by the stages `train` and `evaluate`."""
+"""Files by which a folder of results of one model, of `train` or `evaluate`, is recognised."""
 
 
 class Recorded:
@@ -37,7 +37,7 @@ class Recorded:
         if changed := [name for name, value in self._before.items() if now.get(name) != value]:
             raise UserError(
                 f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
-                "DVC records nothing. `dvc repro` makes it anew; to keep it instead, put back what was there before "
+                "DVC records nothing. `dvc repro` makes it again; to keep it instead, put back what was there before "
                 f"and `dvc commit -f {self.stage}`."
             )
 

@@ -167,7 +167,7 @@ def climb(parts: Mapping[str, Any], *, data: Artifact, results: Artifact, out: A
 
 
 def checkpoints(*identity: Any) -> Path | str:
-    """Return the folder, or the URL, for the checkpoints of the training that `identity` tells from others.
+    """Return the folder, or the URL, for the checkpoints of the training that `identity` identifies.
 
     It is in what AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary folder.
     """

@@ -27,7 +27,7 @@ STYLE = (
     "padding:0 1rem}h1{font-size:1.5rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}figcaption{color:#555}"
 )
 CURVE_DPI = 80
-"""KFP's panel is narrow, and its copy of the picture stands in the Markdown itself."""
+"""KFP's panel is narrow, and the picture is part of the Markdown."""
 
 
 def show_training(summary: Artifact, model: Artifact) -> None:
@@ -37,7 +37,7 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     folder = single_subfolder(model)
     description, run_id = _description(folder), _run_of(folder)
     name = description["name"]
-    # Each task that reads the model carries this in its pod's description: no more than tells which it is.
+    # Each task that reads the model carries this in its pod's description: only what identifies it.
     model.metadata.update(display_name=f"model: {name}", mlflow_run=run_id)
     lines = [
         f"# {name}",

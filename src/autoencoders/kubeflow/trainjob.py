@@ -96,7 +96,7 @@ def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], opt
     from kubeflow.trainer import CustomTrainerContainer
     from kubeflow.trainer import options as patch
 
-    # The runtime tells torchrun, by its variables PET_…, of the other nodes.
+    # The runtime sets the variables PET_…, by which torchrun finds the other nodes.
     command = ["python3", "-m", "torch.distributed.run", f"--nproc-per-node={settings['processes']}"]
     volumes: list[dict[str, Any]] = [
         {"name": "shared", "persistentVolumeClaim": {"claimName": settings["claim"]}},

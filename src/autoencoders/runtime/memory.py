@@ -1,4 +1,4 @@
-"""Work that is larger than the memory: told in one line, before it begins where that can be known."""
+"""Work that needs more memory than there is: one line, before the work begins if that can be known."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _WORDS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an allocation failed, of Python, NumPy or torch."""
+    """Return whether an allocation failed, of Python, NumPy or torch."""
     said = isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
     return said or isinstance(error, MemoryError)
 
