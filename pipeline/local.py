@@ -6,11 +6,10 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-
-from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.sources import MIRROR_VARIABLE, chosen_mirror
@@ -64,13 +63,14 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     before = set(root.glob("*/report/report"))
     local.init(runner=runner, pipeline_root=str(root))
-    _run(build(params, place_task), {**run, "MLFLOW_TRACKING_URI": _tracking_uri(root) if image else tracking_uri()})
+    uri = _tracking_uri(root) if image else tracking_uri()
+    _run(lambda: build(params, place_task)(), {**run, "MLFLOW_TRACKING_URI": uri})
     [report] = set(root.glob("*/report/report")) - before
     return Path(shutil.copy(report, root / "index.html"))
 
 
-def _run(pipeline: BaseComponent, environment: dict[str, str]) -> None:
-    """Run the pipeline, and end its run in MLflow where no task could: it was killed, or all were interrupted."""
+def _run(call: Callable[[], object], environment: dict[str, str]) -> None:
+    """Run the pipeline by `call`, and end its run in MLflow where no task could: it was killed, or all were interrupted."""
 
     def end_run(call: str) -> None:
         program = f"from autoencoders.tracking import kfp_status; kfp_status.{call}"
@@ -78,7 +78,7 @@ def _run(pipeline: BaseComponent, environment: dict[str, str]) -> None:
 
     experiment = environment["MLFLOW_EXPERIMENT_NAME"]
     try:
-        pipeline()
+        call()
     except Exception as error:
         plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
         task = re.search(r"Inner task failed: '([\w-]+)'", plain)
