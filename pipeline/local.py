@@ -70,10 +70,10 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
 
 def _run(call: Callable[[], object], environment: dict[str, str]) -> None:
-    """Run the pipeline by `call`, and end its run in MLflow where no task could: it was killed, or all were interrupted."""
+    """Run the pipeline by `call`; end its run in MLflow if no task could, killed or interrupted."""
 
-    def end_run(call: str) -> None:
-        program = f"from autoencoders.tracking import kfp_status; kfp_status.{call}"
+    def end_run(statement: str) -> None:
+        program = f"from autoencoders.tracking import kfp_status; kfp_status.{statement}"
         subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
 
     experiment = environment["MLFLOW_EXPERIMENT_NAME"]
