@@ -17,7 +17,6 @@ from pipeline.options import make_parser
 from pipeline.overrides import overridden
 
 if TYPE_CHECKING:
-    from autoencoders.params import Params
     from pipeline.cluster.connection import Connection
     from pipeline.compiling import Pipeline
     from pipeline.profiles import Profile
@@ -53,7 +52,7 @@ def _compile(options: argparse.Namespace) -> int:
 
     if options.out:
         replaceable_file(options.out, HEADING.encode())
-    compiled, _, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     if options.out is None:
         print(compiled.text, end="")
         return 0
@@ -63,14 +62,12 @@ def _compile(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Params, Profile]":
-    """Return the compiled pipeline, the parameters that it was compiled with, and the profile."""
-    from pipeline.compiling import compile_pipeline, on_devices
+def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Profile]":
+    from pipeline.compiling import compile_pipeline
     from pipeline.profiles import load_profile
 
     profile = load_profile(options.profile, options.image)
-    params = on_devices(profile, overridden(options.params, options.settings))
-    return compile_pipeline(profile, params, not options.no_cache), params, profile
+    return compile_pipeline(profile, overridden(options.params, options.settings), not options.no_cache), profile
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -78,11 +75,11 @@ def _submit(options: argparse.Namespace) -> int:
 
     if options.cron and len(options.cron.split()) != CRON_FIELDS:
         raise UserError(f"--cron {options.cron!r}: write six fields, seconds first: '0 0 3 * * *' is daily at 3:00.")
-    compiled, params, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     submission = Submission(
         pipeline=compiled.text,
-        arguments=to_kfp_inputs(params),
-        experiment=options.experiment or params.tracking.experiment,
+        arguments=to_kfp_inputs(compiled.params),
+        experiment=options.experiment or compiled.params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
         description=describe(options.settings, options.profile, profile.image, not options.no_cache),
         service_account=profile.service_account,
@@ -125,7 +122,7 @@ def _upload(options: argparse.Namespace) -> int:
     version = options.version or code_version()
     if not version:
         raise UserError("there is no git here to name the version by: name it with --version.")
-    compiled, _, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     description = describe(options.settings, options.profile, profile.image, not options.no_cache)
     return upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
 

@@ -31,11 +31,11 @@ NEVER_CACHED = ("report",)
 
 
 def on_devices(profile: Profile, params: Params) -> Params:
-    """Return `params` with the device named where it is `auto`: cuda where `profile` gives GPUs, else cpu.
+    """Return `params` with a device in place of `auto`: cuda if `profile` gives GPUs, else cpu.
 
-    A task then stops where its GPU is missing, instead of training on the processor; and KFP, which sees names alone,
-    does not take for a GPU's result what a processor computed.
-    Raises `UserError` where `device` and the profile contradict each other.
+    A task whose GPU is missing then stops, instead of training on the processor. And KFP's cache, which sees names
+    alone, does not mistake a processor's result for a GPU's.
+    Raise `UserError` if `device` and the profile contradict each other.
     """
     found = _devices(profile)
     if params.device == "auto":
@@ -50,9 +50,8 @@ def on_devices(profile: Profile, params: Params) -> Params:
     return params
 
 
-def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent:
+def _placed(profile: Profile, params: Params, cache: bool) -> BaseComponent:
     """Return the pipeline whose tasks run as `profile` says; without `cache`, KFP takes no result of an earlier run."""
-    params = on_devices(profile, params)
 
     def place_task(stage: str, task: dsl.PipelineTask) -> None:
         task.set_container_image(profile.image)
@@ -90,6 +89,8 @@ class Pipeline:
 
     text: str
     """YAML of two documents, the same bytes for the same input and version of KFP."""
+    params: Params
+    """What it was compiled with, its device named."""
     size: WorkflowSize
     fitting: int
     """Number of models up to which KFP's task list stays complete."""
@@ -106,15 +107,16 @@ class Pipeline:
 
 
 def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
-    """Return the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
+    """Return the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
+    params = on_devices(profile, params)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(place(profile, params, cache), str(file))
+        compiler.Compiler().compile(_placed(profile, params, cache), str(file))
         spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     _make_lean(spec, platform)
     size = check(spec, platform, {})
     text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, size, models_within_limit(spec, platform))
+    return Pipeline(text, params, size, models_within_limit(spec, platform))
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:

@@ -145,19 +145,17 @@ class Kube:
         import urllib3
 
         logging.getLogger("urllib3").setLevel(logging.ERROR)
-        configuration = kubernetes.client.Configuration()
+        configuration, files = kubernetes.client.Configuration(), kube_config()
         try:
             if "KUBERNETES_SERVICE_HOST" in os.environ:
                 self._who = "this pod's service account"
                 kubernetes.config.load_incluster_config(client_configuration=configuration)
-            elif files := kube_config():
+            elif files:
                 kubernetes.config.load_kube_config(files, client_configuration=configuration)
-            else:
-                raise Unseen("there is no kube config here (which rights show it: docs/kubernetes.md)")
-        except Unseen:
-            raise
         except Exception as error:  # of whatever reads the file, or runs the program that it names for a login
             raise Unseen(f"{self._who} cannot be used ({first_line(error)})") from None
+        if "KUBERNETES_SERVICE_HOST" not in os.environ and not files:
+            raise Unseen("there is no kube config here (which rights show it: docs/kubernetes.md)")
         configuration.retries = urllib3.Retry(connect=0, read=0, redirect=2)
         self.cluster = f"the cluster of {self._who} ({without_password(configuration.host)})"
         self._api = kubernetes.client.ApiClient(configuration)

@@ -180,6 +180,9 @@ def test_a_pipe_that_is_closed_ends_status_quietly(server: Double) -> None:
 
 
 def test_help_imports_neither_kfp_nor_kubernetes() -> None:
-    code = "import sys; from pipeline.options import make_parser; make_parser(); print({'kfp', 'kubernetes'} & set(sys.modules))"
+    code = (
+        "import sys; import pipeline.__main__; from pipeline.options import make_parser; make_parser(); "
+        "print({'kfp', 'kubernetes'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

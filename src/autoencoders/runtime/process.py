@@ -70,11 +70,6 @@ def exit_code(call: Callable[[], object]) -> int:
 def _code(call: Callable[[], object]) -> int:
     try:
         _flushed(call)
-    except UserError as error:
-        if _stop_code:
-            raise
-        print_to_stderr(f"error: {printable(str(error))}")
-        return 2
     except KeyboardInterrupt:
         print_to_stderr(RESUME_HINT)
         return INTERRUPTED
@@ -82,23 +77,28 @@ def _code(call: Callable[[], object]) -> int:
         if not drop_lost_outputs():
             raise
         return BROKEN_PIPE
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        message = _message(error)
+        if _stop_code or not message:
             raise
-        print_to_stderr(
-            f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it."
-        )
-        return 2
-    except OSError as error:
-        if isinstance(error, PermissionError) and error.filename:
-            print_to_stderr(f"error: {printable(str(error.filename))}: {error.strerror}.")
-            return 2
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = f" ({printable(str(error.filename))})" if error.filename else ""
-        print_to_stderr(f"error: no space left on the disk{place}. Free some, then run the same command again.")
+        print_to_stderr(f"error: {message}")
         return 2
     return 0
+
+
+def _message(error: Exception) -> str:
+    """Return the line for a mistake of the user's, or for want of memory, room or rights; else nothing."""
+    if isinstance(error, UserError):
+        return printable(str(error))
+    if is_out_of_memory(error):
+        return f"not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it."
+    file = printable(str(error.filename)) if isinstance(error, OSError) and error.filename else ""
+    if isinstance(error, PermissionError) and file:
+        return f"{file}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" ({file})" if file else ""
+        return f"no space left on the disk{place}. Free some, then run the same command again."
+    return ""
 
 
 def show_any_name() -> None:
