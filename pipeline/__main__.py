@@ -150,9 +150,9 @@ def _local(options: argparse.Namespace) -> int:
 
 
 def _connect(options: argparse.Namespace) -> "Connection":
-    from pipeline.cluster.connection import Connection, Server
+    from pipeline.cluster.connection import Connection
 
-    return Connection(Server(options.host, options.token_file, options.namespace))
+    return Connection(options.host, options.token_file, options.namespace)
 
 
 COMMANDS = {

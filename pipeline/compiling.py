@@ -21,7 +21,7 @@ from pipeline.cluster.times import parse_duration
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 from pipeline.spec_check import check
-from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
+from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 RECORDING = ("train", "ladder", "report")
@@ -91,19 +91,8 @@ class Pipeline:
     """YAML of two documents, the same bytes for the same input and version of KFP."""
     params: Params
     """What it was compiled with, its device named."""
-    size: WorkflowSize
-    fitting: int
-    """Number of models up to which KFP's task list stays complete."""
-
-    @property
-    def limit_line(self) -> str:
-        """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
-        if self.size.total <= LIMIT:
-            return ""
-        return (
-            f"KFP's list of tasks will stand still before the run ends: with more than {self.fitting} models, its "
-            "record is larger than KFP's server can read."
-        )
+    limit_line: str
+    """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
 
 
 def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
@@ -116,7 +105,14 @@ def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pi
     _make_lean(spec, platform)
     size = check(spec, platform, {})
     text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, params, size, models_within_limit(spec, platform))
+    return Pipeline(text, params, _limit_line(models_within_limit(spec, platform)) if size.total > LIMIT else "")
+
+
+def _limit_line(models: int) -> str:
+    return (
+        f"KFP's list of tasks will stand still before the run ends: with more than {models} models, its record is "
+        "larger than KFP's server can read."
+    )
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:

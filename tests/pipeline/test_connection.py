@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.cluster import connection, failures
-from pipeline.cluster.connection import Connection, Server
+from pipeline.cluster.connection import Connection
 
 from cluster_fixtures import Call  # isort: skip
 from kfp_double import Double  # isort: skip
@@ -118,9 +118,9 @@ def test_a_token_reaches_the_server_from_file_or_environment(
 )
 def test_the_version_is_known_where_the_server_tells_it(server: Double, health: dict[str, Any], version: str) -> None:
     server.health = health
-    found = Connection(Server(server.host))
+    found = Connection(server.host)
     assert (found.version, found.has_users, found.namespace) == (version, False, None)
-    elsewhere = Connection(Server(server.host, namespace="kfp"))  # where all that is KFP's is, and the pods
+    elsewhere = Connection(server.host, namespace="kfp")  # where all that is KFP's is, and the pods
     assert (found.pods_namespace, elsewhere.namespace, elsewhere.pods_namespace) == ("kubeflow", None, "kfp")
 
 
@@ -129,10 +129,10 @@ def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Cal
     said = f"error: {server.host} has several users: name your namespace with --namespace.\n"
     for command in (["submit"], ["upload", "--version", "1"], ["recurring", "list"]):
         assert call(*command, "--host", server.host)[::2] == (2, said)
-    mine = Connection(Server(server.host, namespace="mine"))
+    mine = Connection(server.host, namespace="mine")
     assert (mine.namespace, mine.pods_namespace) == ("mine", "mine")
     (tmp_path / "context.json").write_text(json.dumps({"namespace": "kept"}))  # of kfp's own client
-    assert Connection(Server(server.host)).namespace == "kept"
+    assert Connection(server.host).namespace == "kept"
 
 
 def test_a_namespace_without_rights_is_named(server: Double, call: Call, quick_compile: None) -> None:
