@@ -216,7 +216,7 @@ class Profile(_Strict):
 def load_profile(name: str, image: str | None = None) -> Profile:
     """Read the profile `name` of the folder `placement`, or the file of that name; `image` takes the place of its own.
 
-    Raises `UserError` that lists every problem with its key's path.
+    Raise `UserError` that lists every problem with its key's path.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     try:

@@ -72,7 +72,7 @@ class Kube:
         return items[0] if items else None
 
     def log(self, pod: str) -> list[str]:
-        """Return the last lines of a pod's log; raises `Unseen` where it cannot be read."""
+        """Return the last lines of a pod's log; raise `Unseen` if it cannot be read."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         try:
             text = self._get(path, container="main", tailLines=LOG_LINES)

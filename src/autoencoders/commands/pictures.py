@@ -43,7 +43,7 @@ class _UnusableError(Exception):
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
     """Return files as they are given, and in place of a folder the images beneath it, by name, as `prepare` finds them.
 
-    Raises `UserError` where a folder holds no image.
+    Raise `UserError` if a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
@@ -60,7 +60,7 @@ def list_pictures(paths: Iterable[Path]) -> list[Path]:
 def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor]:
     """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `BLOCK`.
 
-    They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
+    They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raise `UserError`
     where files cannot be read or, for other models, have another size or number of channels: once all files were
     looked at, so that it names all of those. What comes after the first of them is not yielded.
     """

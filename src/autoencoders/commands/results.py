@@ -12,7 +12,7 @@ from autoencoders.files.results import atomic_file, atomic_folder, replaceable_f
 def new_folder(out: Path) -> Iterator[Path]:
     """Give an empty folder to write to, which becomes `out` on success.
 
-    Raises `UserError` where `out` is a file, or a folder that holds something.
+    Raise `UserError` if `out` is a file, or a folder that holds something.
     """
     with _writing(out), atomic_folder(out.absolute()) as draft:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):

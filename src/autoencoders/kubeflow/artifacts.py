@@ -23,7 +23,7 @@ class Artifact(Protocol):
 
 
 def single_subfolder(artifact: Artifact) -> Path:
-    """Return the one named folder in an artifact; raises `UserError` where it holds anything else."""
+    """Return the one named folder in an artifact; raise `UserError` if it holds anything else."""
     found = sorted(Path(artifact.path).iterdir()) if Path(artifact.path).is_dir() else []
     if len(found) != 1:
         raise UserError(

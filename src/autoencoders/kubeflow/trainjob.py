@@ -47,7 +47,7 @@ def train_on_nodes(
 
     `settings` are what `pipeline.compiling` makes of a profile's `trainjob`.
 
-    Raises `UserError` where the cluster refuses the job, or it fails.
+    Raise `UserError` if the cluster refuses the job, or it fails.
     """
     shared = Path(settings["path"])
     with tempfile.TemporaryDirectory(prefix="trainjob-", dir=shared) as scratch:
