@@ -17,10 +17,10 @@ from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
 from components import component_names, load_component
-from pipeline.cluster.times import parse_duration
 from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 from pipeline.spec_check import check
+from pipeline.times import parse_duration
 from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pipeline.cluster.times import parse_duration
+from pipeline.times import parse_duration
 
 DESCRIPTION = "Compile the pipeline, send it to a cluster, show a run, or run all of it on this machine."
 

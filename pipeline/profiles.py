@@ -23,7 +23,7 @@ from autoencoders.errors import UserError, suggestion
 from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.problems import format_errors
 from components import component_names
-from pipeline.cluster.times import parse_duration
+from pipeline.times import parse_duration
 
 FOLDER = Path(__file__).parent / "placement"
 

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 from autoencoders.errors import UserError
 from autoencoders.text import join_words
-from pipeline.cluster import in_mlflow, times
+from pipeline import times
+from pipeline.cluster import in_mlflow
 from pipeline.cluster.failures import Denied, Refused, Unreachable
 from pipeline.cluster.snapshot import LONG_LIST, OR_REUSED, Snapshot, Watcher
 from pipeline.cluster.states import State, TaskView
 from pipeline.cluster.status import print_end, summary, task_list_line
-from pipeline.cluster.times import clock, duration
+from pipeline.times import clock, duration
 
 INTERVAL = 5.0
 PATIENCE = timedelta(minutes=5)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.cluster.nodes import Node
-from pipeline.cluster.times import moment
+from pipeline.times import moment
 
 PHASES = {
     "PENDING": "Pending", "RUNNING": "Running", "SUCCEEDED": "Succeeded", "SKIPPED": "Skipped", "FAILED": "Failed",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.errors import first_line, without_password
-from pipeline.cluster import times
+from pipeline import times
 
 TIMEOUT = (3, 15)
 """Seconds to connect, and to wait for an answer."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.cluster.times import moment
+from pipeline.times import moment
 
 LOOP = "iteration-iterations"
 ITEM = "iteration-item"

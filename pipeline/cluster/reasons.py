@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.cluster.spec import Limits
-from pipeline.cluster.times import duration
+from pipeline.times import duration
 
 STARTING = re.compile(r"(ContainerCreating|PodInitializing)?")
 """Of a pod that is on its way: it has a node, and its container is being made."""

@@ -13,7 +13,7 @@ from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing, Refused
 from pipeline.cluster.sending import equals, find_or_create
 from pipeline.cluster.snapshot import state_word
-from pipeline.cluster.times import clock, moment
+from pipeline.times import clock, moment
 
 RECENT = 100
 """Runs among which the last one of each recurring run is looked for."""

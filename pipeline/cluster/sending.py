@@ -11,7 +11,8 @@ import yaml
 
 from autoencoders.errors import UserError
 from components import component_names
-from pipeline.cluster import in_mlflow, times
+from pipeline import times
+from pipeline.cluster import in_mlflow
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Denied, Refused
 from pipeline.cluster.kube import Kube
@@ -186,17 +187,13 @@ def _missing(kube: Kube, kfp: Kube, profile: Profile) -> Iterator[str]:
     here = f"is not in namespace {kube.namespace}"
     if kfp.lacks("services", "ml-pipeline"):
         return
-    for claim, used in _claims(profile).items():
-        if kube.lacks("persistentvolumeclaims", claim):
+    needed = [("claim", "persistentvolumeclaims", name, key, 4) for name, key in _claims(profile).items()]
+    needed += [("secret", "secrets", name, "secret_env", 3) for name in sorted(_secrets(profile))]
+    for word, kind, name, key, step in needed:
+        if kube.lacks(kind, name):
             yield (
-                f"the claim {claim} {here}: pods could not start. Create it (docs/kubernetes.md, step 4), or correct "
-                f"`{used}` in the profile."
-            )
-    for secret in sorted(_secrets(profile)):
-        if kube.lacks("secrets", secret):
-            yield (
-                f"the secret {secret} {here}: pods could not start. Create it (docs/kubernetes.md, step 3), or correct "
-                "`secret_env` in the profile."
+                f"the {word} {name} {here}: pods could not start. Create it (docs/kubernetes.md, step {step}), or "
+                f"correct `{key}` in the profile."
             )
     if profile.service_account and kube.lacks("serviceaccounts", profile.service_account):
         yield f"the service account {profile.service_account} {here}. Correct `service_account` in the profile."

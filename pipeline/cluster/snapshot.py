@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from autoencoders.errors import UserError
-from pipeline.cluster import times
+from pipeline import times
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing
 from pipeline.cluster.kfp_tasks import TaskList, read_tasks
@@ -15,8 +15,8 @@ from pipeline.cluster.kube import Kube
 from pipeline.cluster.nodes import Node, workflow_nodes
 from pipeline.cluster.spec import Spec, read_spec
 from pipeline.cluster.states import OVER, State, TaskView
-from pipeline.cluster.times import moment
 from pipeline.cluster.view import Context, view
+from pipeline.times import moment
 
 ENDED = ("SUCCEEDED", "FAILED", "CANCELED", "SKIPPED")
 LAG = timedelta(seconds=90)

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pipeline.cluster.nodes import Node
 from pipeline.cluster.reasons import Reason
-from pipeline.cluster.times import duration
+from pipeline.times import duration
 
 
 class State(StrEnum):

@@ -11,7 +11,7 @@ from pipeline.cluster.kube import Unseen
 from pipeline.cluster.reasons import error_line, last_lines
 from pipeline.cluster.snapshot import OR_REUSED, Snapshot, Watcher, stopped_at
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.times import clock, duration
+from pipeline.times import clock, duration
 
 MAX_LOGS = 3
 """Failures whose logs are read."""
