@@ -24,7 +24,7 @@ from pipeline.graph import build
 COMPONENTS = Path(__file__).parents[1] / "components"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
              "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES)  # fmt: skip
-"""Variables that a container gets where they are set."""
+"""Variables that a container gets if they are set."""
 
 
 def run_locally(params: Params, root: Path, image: str | None = None) -> Path:

@@ -54,7 +54,7 @@ class Kube:
         self._asked: datetime | None = None
 
     def workflow(self, run_id: str) -> dict[str, Any] | None:
-        """Return Argo's Workflow of a run, or None where it cannot be read."""
+        """Return Argo's Workflow of a run, or None if it cannot be read."""
         if self.no_workflow and self._asked and times.now() - self._asked < AGAIN:
             return None
         self._asked, self.no_workflow = times.now(), ""

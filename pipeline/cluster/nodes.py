@@ -41,7 +41,7 @@ class Node:
     started: datetime | None = None
     ended: datetime | None = None
     pod: str = ""
-    """The name of its pod, where it has one and the name is known."""
+    """The name of its pod, if it has one and the name is known."""
     log: str = ""
     """Where Argo has put the pod's log, in the artifact store."""
     maybe: frozenset[str] = frozenset()

@@ -148,7 +148,7 @@ DRIVER = re.compile(r"(KFP driver: )?driver\.\w+\([^)]*\) failed: ")
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """Return what a task, or the program that KFP runs around it, gives as its error; empty where it gives none."""
+    """Return what a task, or the program that KFP runs around it, gives as its error; empty if it gives none."""
     own = [found[1] for line in lines if (found := OWN_ERROR.match(line))]
     if own:
         return own[-1].strip()
@@ -157,6 +157,6 @@ def error_line(lines: Sequence[str]) -> str:
 
 
 def last_lines(lines: Sequence[str]) -> list[str]:
-    """Return the last lines that the task itself wrote, or, where it wrote none, the last of all."""
+    """Return the last lines that the task itself wrote, or, if it wrote none, the last of all."""
     own = [line for line in lines if line.strip() and not LAUNCHER.match(line)]
     return [line.rstrip() for line in (own or [line for line in lines if line.strip()])[-N_LINES_SHOWN:]]

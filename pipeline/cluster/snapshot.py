@@ -48,7 +48,7 @@ class Snapshot:
     tasks: Sequence[TaskView]
     at: datetime
     no_workflow: str
-    """Why Argo's Workflow cannot be read; empty where it is what `tasks` were read from."""
+    """Why Argo's Workflow cannot be read; empty if it is what `tasks` were read from."""
     listed: TaskList
     """KFP's own list of tasks."""
     message: str = ""

@@ -23,7 +23,7 @@ class Task:
     tasks: tuple["Task", ...] = ()
     """What is in it, in the order in which it can run."""
     items: tuple[str, ...] | None = None
-    """Of a loop: the names of what it goes over, where they are known."""
+    """Of a loop: the names of what it goes over, if they are known."""
     is_loop: bool = False
 
 
@@ -45,7 +45,7 @@ class Spec:
     limits: Mapping[str, Limits] = field(default_factory=dict)
     """By the tasks' names."""
     models: tuple[str, ...] | None = None
-    """The run's, where they are known without its spec."""
+    """The run's, if they are known without its spec."""
 
     def at(self, path: Path) -> Task | None:
         """Return what is at `path`, in any iteration of the loops on it."""

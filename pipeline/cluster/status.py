@@ -75,7 +75,7 @@ def _remarks(run: Snapshot) -> list[str]:
 
 
 def task_list_line(run: Snapshot) -> str:
-    """Return why KFP's list of tasks is not up to date, where it is all there is; empty where it is up to date."""
+    """Return why KFP's list of tasks is not up to date although it is all there is; empty if it is up to date."""
     reason = "KFP's server cannot read records of more than 1 MiB."
     if run.frozen_since:
         text = f"has stood still since {clock(run.frozen_since)}: {reason}"

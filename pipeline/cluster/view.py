@@ -1,6 +1,5 @@
 """A run's tasks, one for each model, with drivers and attempts folded into their task."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,9 +12,9 @@ from pipeline.cluster.spec import Limits, Spec, stage_number
 from pipeline.cluster.states import State, TaskView
 
 GRACE = 15.0
-"""Seconds for which what keeps a pod from starting is not called a fault: an image may be pulled at the second try."""
+"""Seconds for which what keeps a pod from starting is no fault: an image may be pulled at the second try."""
 UNSEEN = 45.0
-"""Seconds after which a pod that KFP's API does not report as running is said to wait."""
+"""Seconds after which a pod that KFP's API does not report as running counts as waiting."""
 SKEW = timedelta(seconds=5)
 """By so much the clocks of a cluster's parts may differ."""
 MAX_NAMES = 3
@@ -97,11 +96,11 @@ def _is_done(path: Path, tasks: Mapping[Path, TaskView]) -> bool:
 
 def _is_group(path: Path, groups: Collection[Path]) -> bool:
     """Return whether a loop or a nested pipeline is at `path`, or the pipeline itself."""
-    return path in groups or not path or bool(re.fullmatch(r"(for-loop|condition|exit-handler)\b.*-\d+", path[-1][0]))
+    return path in groups or not path or path[-1][0].startswith("for-loop-")
 
 
 def _order(path: Path, spec: Spec, parts: Collection[Path]) -> tuple[tuple[int, int], ...]:
-    """Return what sorts a path: by the pipeline spec, or, where that does not have it, by the stages' order."""
+    """Return what sorts a path: by the pipeline spec, or, if that does not have it, by the stages' order."""
     key, tasks = [], spec.tasks
     for depth, (name, item) in enumerate(path):
         names = [task.name for task in tasks]

@@ -18,7 +18,7 @@ RESULTS = ("model.json", "metrics.json", "codes")
 
 
 class Recorded:
-    """The parameters and dependencies of the stage that DVC has this process run, as they are now.
+    """The parameters and dependencies, at this moment, of the stage that DVC has this process run.
 
     Source files count by their content, all others, which may be large, by size and time.
     """
@@ -32,12 +32,12 @@ class Recorded:
         self._before = self._state(raw)
 
     def check(self) -> None:
-        """Raise `UserError` where something is no longer what it was: DVC would record what was not used."""
+        """Raise `UserError` if something has changed meanwhile: DVC would record what was not used."""
         now = self._state(_read(PARAMS_YAML))
         if changed := [name for name, value in self._before.items() if now.get(name) != value]:
             raise UserError(
-                f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
-                "DVC records nothing. `dvc repro` makes it again; to keep it instead, put back what was there before "
+                f"{', '.join(changed)} changed while {self.stage} ran. Its results are of what was there before, so "
+                "DVC records nothing. `dvc repro` makes them again; to keep them, put back what was there before "
                 f"and `dvc commit -f {self.stage}`."
             )
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> Any:
     try:
         return read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, YamlError, UnicodeDecodeError):
-        return None  # it is in order when a stage begins; later on, it has changed
+        return None  # it is valid when a stage begins; later, it has changed
 
 
 def _value(raw: Any, key: str) -> Any:

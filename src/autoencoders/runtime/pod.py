@@ -23,7 +23,7 @@ filled: set[str] = set()
 
 
 def kfp_run() -> str | None:
-    """Return the id of the Kubeflow run in whose pod this process is; None where it is in no pod of Kubeflow's."""
+    """Return the id of the Kubeflow run in whose pod this process is; None if it is in no pod of Kubeflow's."""
     return os.environ.get("KFP_RUN_ID") or None if os.environ.get("KUBERNETES_SERVICE_HOST") else None
 
 
@@ -48,7 +48,7 @@ def wait_when_stopped() -> None:
 
 
 def wait_to_be_killed(code: int) -> NoReturn:
-    """Wait for SIGKILL, and exit with `code` where that does not come.
+    """Wait for SIGKILL, and exit with `code` if that does not come.
 
     Kubeflow Pipelines counts a task whose container exits as failed, with any code, and tries it again where its pod
     is lost: a drained node costs a run, unless the container is still there when the pod goes.

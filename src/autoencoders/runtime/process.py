@@ -173,7 +173,7 @@ def _is_lost(descriptor: int) -> bool:
 
 
 def run_child(command: Sequence[str]) -> None:
-    """Run a process that does the work of this one, and leave with its exit code where that is not 0.
+    """Run a process that does the work of this one, and leave with its exit code if that is not 0.
 
     What stops this process stops the child first, so that the child saves and prints what there is.
     """
