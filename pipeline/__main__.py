@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import yaml
@@ -32,7 +32,7 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
     try:
         code = COMMANDS[options.command](options)
         sys.stdout.flush()
-        sys.exit(code)
+        sys.exit(code or 0)
     except UserError as error:
         for line in f"error: {error}".split("\n"):  # each thing that a cluster lacks has a line
             print(printable(line), file=sys.stderr)
@@ -46,7 +46,7 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
         sys.exit(CLOSED_PIPE)
 
 
-def _compile(options: argparse.Namespace) -> int:
+def _compile(options: argparse.Namespace) -> None:
     from autoencoders.files.results import atomic_file, replaceable_file
     from pipeline.compiling import HEADING
 
@@ -55,11 +55,10 @@ def _compile(options: argparse.Namespace) -> int:
     compiled, profile = _compiled(options)
     if options.out is None:
         print(compiled.text, end="")
-        return 0
+        return
     with atomic_file(options.out) as draft:
         draft.write_text(compiled.text, encoding="utf-8")
     print(f"{options.out}: profile {options.profile}, image {profile.image}")
-    return 0
 
 
 def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Profile]":
@@ -114,7 +113,7 @@ def _status(options: argparse.Namespace) -> int:
     return show(Watcher(connection, options.run))
 
 
-def _upload(options: argparse.Namespace) -> int:
+def _upload(options: argparse.Namespace) -> None:
     from pipeline.cluster.registered import upload
     from pipeline.cluster.sending import code_version, describe
     from pipeline.graph import DESCRIPTION
@@ -124,21 +123,22 @@ def _upload(options: argparse.Namespace) -> int:
         raise UserError("there is no git here to name the version by: name it with --version.")
     compiled, profile = _compiled(options)
     description = describe(options.settings, options.profile, profile.image, not options.no_cache)
-    return upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
+    upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
 
 
-def _recurring(options: argparse.Namespace) -> int:
+def _recurring(options: argparse.Namespace) -> None:
     connection = _connect(options)
     from pipeline.cluster import registered
 
     if options.action == "list":
-        return registered.list_recurring(connection)
-    return {"stop": registered.stop_recurring, "delete": registered.delete_recurring}[options.action](
-        connection, options.run
-    )
+        registered.list_recurring(connection)
+    elif options.action == "stop":
+        registered.stop_recurring(connection, options.run)
+    else:
+        registered.delete_recurring(connection, options.run)
 
 
-def _local(options: argparse.Namespace) -> int:
+def _local(options: argparse.Namespace) -> None:
     from pipeline.local import run_locally
     from pipeline.profiles import load_profile
 
@@ -146,7 +146,6 @@ def _local(options: argparse.Namespace) -> int:
     image = options.image or load_profile("cpu").image
     report = run_locally(params, options.root, image if options.runner == "docker" else None)
     print(f"report: {report}")
-    return 0
 
 
 def _connect(options: argparse.Namespace) -> "Connection":
@@ -155,7 +154,7 @@ def _connect(options: argparse.Namespace) -> "Connection":
     return Connection(options.host, options.token_file, options.namespace)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "compile": _compile,
     "submit": _submit,
     "status": _status,

@@ -57,19 +57,11 @@ class Connection:
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the answer to a GET request below the API's root."""
-        return self._ask("GET", path, query=query)
+        return self.request("GET", path, query=query)
 
-    def post(self, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+    def post(self, path: str, body: Any = None) -> dict[str, Any]:
         """Return the answer to a POST request below the API's root."""
-        return self._ask("POST", path, body, query)
-
-    def delete(self, path: str) -> dict[str, Any]:
-        """Return the answer to a DELETE request below the API's root."""
-        return self._ask("DELETE", path)
-
-    def upload(self, path: str, file: Path, **query: Any) -> dict[str, Any]:
-        """Send a file, and return the answer."""
-        return self._ask("POST", path, query=query, files={"uploadfile": str(file)})
+        return self.request("POST", path, body)
 
     def renew_token(self) -> bool:
         """Read the token again; return whether it is another one now."""
@@ -93,7 +85,8 @@ class Connection:
         prefix = without_password(self._client._get_url_prefix())
         return f"{prefix if '://' in prefix else '<the page of KFP>'}/#/{kind}/details/{ident}"
 
-    def _ask(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
+    def request(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
+        """Return the answer to a request below the API's root; `files`: paths by the names of their fields."""
         kind = "multipart/form-data" if files else "application/json"
         with self._one_line_errors():
             answer = self._api.call_api(

@@ -19,13 +19,13 @@ RECENT = 100
 """Runs among which the last one of each recurring run is looked for."""
 
 
-def list_recurring(connection: Connection) -> int:
+def list_recurring(connection: Connection) -> None:
     """Print all recurring runs, with the last run of each."""
     connection.require_namespace()
     found = list(_all(connection))
     if not found:
         print("There are no recurring runs. `python -m pipeline submit --cron …` makes one.")
-        return 0
+        return
     last = _last_runs(connection)
     table = pd.DataFrame({"ID": [run["recurring_run_id"] for run in found]})
     table["SCHEDULE"] = [_schedule(run) for run in found]
@@ -33,26 +33,23 @@ def list_recurring(connection: Connection) -> int:
     table["LAST RUN"] = [last.get(ident, "") for ident in table["ID"]]
     table["NAME"] = [run.get("display_name", "") for run in found]
     print(table.to_markdown(tablefmt="plain", index=False, disable_numparse=True))
-    return 0
 
 
-def stop_recurring(connection: Connection, ident: str) -> int:
+def stop_recurring(connection: Connection, ident: str) -> None:
     """Have a recurring run start nothing more; it stays in the list."""
-    _change(connection, ident, lambda path: connection.post(f"{path}:disable"))
+    _change(connection, "POST", ident, ":disable")
     print(f"Recurring run {ident} is stopped. Runs that it has started go on.")
-    return 0
 
 
-def delete_recurring(connection: Connection, ident: str) -> int:
+def delete_recurring(connection: Connection, ident: str) -> None:
     """Delete a recurring run."""
-    _change(connection, ident, connection.delete)
+    _change(connection, "DELETE", ident)
     print(f"Recurring run {ident} is deleted. Runs that it has started stay.")
-    return 0
 
 
-def _change(connection: Connection, ident: str, action: Any) -> None:
+def _change(connection: Connection, method: str, ident: str, action: str = "") -> None:
     try:
-        action(f"recurringruns/{quote(ident, safe='')}")
+        connection.request(method, f"recurringruns/{quote(ident, safe='')}{action}")
     except Missing:
         raise UserError(
             f"{connection.name}: there is no recurring run {ident!r}. `python -m pipeline recurring list` shows them."
@@ -87,10 +84,10 @@ def _schedule(recurring: dict[str, Any]) -> str:
 
 
 def _state(recurring: dict[str, Any]) -> str:
-    return "stopped" if recurring.get("status") == "DISABLED" or recurring.get("mode") == "DISABLE" else "goes on"
+    return "stopped" if recurring.get("status") == "DISABLED" else "goes on"
 
 
-def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> int:
+def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> None:
     """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page."""
     connection.require_namespace()
     pipeline = find_or_create(connection, "pipelines", name, description=about)["pipeline_id"]
@@ -100,16 +97,14 @@ def upload(connection: Connection, compiled: str, name: str, version: str, descr
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         file.write_text(compiled, encoding="utf-8")
+        query = {"name": version, "pipelineid": pipeline, "description": description}
         try:
-            made = connection.upload(
-                "pipelines/upload_version", file, name=version, pipelineid=pipeline, description=description
-            )
+            made = connection.request("POST", "pipelines/upload_version", query=query, files={"uploadfile": str(file)})
         except Refused as error:
             raise (_exists(name, version) if error.status == CONFLICT else error) from None
     print(f"Pipeline {name}, version {version}\n{description}")
     page = f"{pipeline}/version/{made['pipeline_version_id']}"
     print(f"KFP:    {connection.page('pipelines', page)}")
-    return 0
 
 
 CONFLICT = 409
