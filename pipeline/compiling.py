@@ -63,11 +63,11 @@ def _placed(profile: Profile, params: Params, cache: bool) -> BaseComponent:
         kubernetes.set_security_context(task, run_as_non_root=True)
         # KFP can ask for no read-only root; where a cluster's policy does, this is all that a task needs besides.
         kubernetes.empty_dir_mount(task, "tmp", "/tmp")
-        _resources(task, placement)
-        _nodes(task, placement)
-        _environment(task, placement, _own_variables(stage, profile, params, placement))
+        _set_resources(task, placement)
+        _set_nodes(task, placement)
+        _set_environment(task, placement, _task_variables(stage, profile, params, placement))
         if stage == "train" and profile.checkpoints:
-            _checkpoints(task, profile.checkpoints)
+            _set_checkpoints(task, profile.checkpoints)
         if elsewhere:
             task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
@@ -139,14 +139,14 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     resources: dict[str, Any] = {"cpu": placement.cpu, "memory": placement.memory}
     if placement.accelerator:
         resources[placement.accelerator.type] = gpus
-    plain = {**_own_variables("train", profile, params, placement), **placement.env}
+    plain = {**_task_variables("train", profile, params, placement), **placement.env}
     return {
         **profile.trainjob.model_dump(),
         "image": profile.image,
         **profile.checkpoints.model_dump(include={"claim", "path"}),
         "processes": max(1, gpus),
         "resources": {name: value for name, value in resources.items() if value},
-        "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
+        "env": [{"name": name, "value": value} for name, value in plain.items()] + _secret_variables(placement),
         "secrets": [env.secret for env in placement.secret_env if not env.keys],
         "node_selector": placement.node_selector or None,
         "tolerations": [_toleration(taint) for taint in placement.tolerations] or None,
@@ -154,7 +154,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     }
 
 
-def _from_secrets(placement: Placement) -> list[dict[str, Any]]:
+def _secret_variables(placement: Placement) -> list[dict[str, Any]]:
     return [
         {
             "name": variable,
@@ -176,7 +176,7 @@ def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
     return "@sha256:" in profile.image and stage not in NEVER_CACHED and not reads_a_folder
 
 
-def _own_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
+def _task_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
     image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
     threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
@@ -185,7 +185,7 @@ def _own_variables(stage: str, profile: Profile, params: Params, placement: Plac
     return {**chosen, **image, **threads}
 
 
-def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
+def _set_resources(task: dsl.PipelineTask, placement: Placement) -> None:
     if placement.cpu:
         task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
     if placement.memory:
@@ -204,7 +204,7 @@ def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
         kubernetes.set_timeout(task, parse_duration(placement.timeout))
 
 
-def _checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
+def _set_checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
     if kept.claim:
         kubernetes.mount_pvc(task, kept.claim, kept.path)
     task.set_env_variable(CHECKPOINTS, kept.url or kept.path)
@@ -214,7 +214,7 @@ def _threads(cpu: str) -> int:
     return max(1, int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(float(cpu)))
 
 
-def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
+def _set_nodes(task: dsl.PipelineTask, placement: Placement) -> None:
     for label, value in placement.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for taint in placement.tolerations:
@@ -224,13 +224,13 @@ def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
         kubernetes.add_node_affinity(task, match_expressions=expressions, weight=affinity.weight)
 
 
-def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
+def _set_environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     for name, value in {**own, **placement.env}.items():
-        task.set_env_variable(_in_a_pod(name), value)
+        task.set_env_variable(_pod_variable(name), value)
     for env in placement.secret_env:
         if env.keys:
-            named = {key: _in_a_pod(variable) for key, variable in env.keys.items()}
+            named = {key: _pod_variable(variable) for key, variable in env.keys.items()}
             kubernetes.use_secret_as_env(task, env.secret, named, env.optional)
         else:
             kubernetes.use_secret_as_volume(task, env.secret, str(SECRETS / env.secret), env.optional)
@@ -238,7 +238,7 @@ def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, st
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
 
 
-def _in_a_pod(variable: str) -> str:
+def _pod_variable(variable: str) -> str:
     """Return the name of a variable in a pod's description, in which KFP's MLflow plugin sets MLFLOW_TRACKING_URI.
 
     Kubernetes refuses a pod in which one variable has both a value and a secret.

@@ -29,19 +29,19 @@ def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowS
     """Return the size of a run of the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
     values, problems = _resolved(spec["root"], "the pipeline", arguments)
     if not problems:  # the tasks would only repeat what the arguments spoil
-        problems = _tasks(spec, spec["root"], values, "")
+        problems = _check_tasks(spec, spec["root"], values, "")
     for label, config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         container = spec["deploymentSpec"]["executors"][label]["container"]
-        problems += [f"{label.removeprefix('exec-')}: {problem}" for problem in _pod(container, config)]
-    problems += _deadlines(spec, platform)
+        problems += [f"{label.removeprefix('exec-')}: {problem}" for problem in _check_pod(container, config)]
+    problems += _check_deadlines(spec, platform)
     if problems:
         raise UserError(f"a cluster would not run this pipeline. {'; '.join(problems)}.")
     size = estimate(spec, platform, values)
-    _fits(size)
+    _check_size(size)
     return size
 
 
-def _fits(size: WorkflowSize) -> None:
+def _check_size(size: WorkflowSize) -> None:
     """Raise `UserError` if the run is larger than Argo and Linux allow."""
     stage, largest = max(size.inputs.items(), key=lambda stage: stage[1])
     if largest > ARGUMENT:
@@ -53,7 +53,7 @@ def _fits(size: WorkflowSize) -> None:
         raise UserError(f"the pipeline is about {size.spec // 1024} KiB, of which Argo takes {LIMIT // 1024}.")
 
 
-def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) -> list[str]:
+def _check_tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) -> list[str]:
     """Return what is wrong with the tasks of a graph whose inputs have `values`."""
     tasks, problems = component["dag"]["tasks"], []
     outputs: dict[tuple[str, str], Any] = {}
@@ -73,8 +73,8 @@ def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) 
             resolved, wrong = _resolved(inner, where, item)
             problems += wrong
             if "dag" in inner:
-                problems += _tasks(spec, inner, resolved, f"{where} › ")
-        problems += _lists(inner, where)
+                problems += _check_tasks(spec, inner, resolved, f"{where} › ")
+        problems += _check_lists(inner, where)
         for key, value in _outputs(spec, inner).items():
             outputs[name, key] = [value] if iterator else value
     return list(dict.fromkeys(problems))
@@ -152,7 +152,7 @@ def _kind(value: Any) -> str:
     return WORDS[float if isinstance(value, int) and not isinstance(value, bool) else type(value)]
 
 
-def _lists(component: Json, where: str) -> list[str]:
+def _check_lists(component: Json, where: str) -> list[str]:
     """Return what is wrong with a task whose only inputs are lists of artifacts.
 
     KFP's launcher opens the store of an earlier run by the first artifact of each input. If the others of a list come
@@ -165,7 +165,7 @@ def _lists(component: Json, where: str) -> list[str]:
     return [f"{where} has only lists of artifacts as inputs: give it one that is no list"]
 
 
-def _pod(container: Json, config: Json) -> list[str]:
+def _check_pod(container: Json, config: Json) -> list[str]:
     """Return what Kubernetes would refuse in the pod of a task."""
     variables = Counter(variable["name"] for variable in container.get("env", ()))
     variables.update(variable["name"] for variable in config.get("fieldPathAsEnv", ()))
@@ -186,7 +186,7 @@ def _pod(container: Json, config: Json) -> list[str]:
     return problems + [f"{count} volumes are mounted at {path}" for path, count in paths.items() if count > 1]
 
 
-def _deadlines(spec: Json, platform: Json) -> list[str]:
+def _check_deadlines(spec: Json, platform: Json) -> list[str]:
     """Return the tasks whose attempts do not fit into KFP's longest backoff, the deadline of all of them together."""
     configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     problems = []
