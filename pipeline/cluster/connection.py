@@ -114,7 +114,7 @@ class Connection:
             return self.get("healthz")
         except Missing:
             raise UserError(
-                f"{self.name} is no Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."
+                f"{self.name} is not a Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."
             ) from None
 
     def _own_namespace(self) -> str | None:

@@ -99,7 +99,7 @@ def _post(connection: Connection, path: str, body: dict[str, Any]) -> dict[str, 
     except Refused as error:
         if "plugins_input" not in str(error):
             raise
-        print(f"{connection.name} has no plugins to turn off: sent without that.")
+        print(f"{connection.name} has no plugins to switch off: sent without that setting.")
         return connection.post(path, {name: value for name, value in body.items() if name != "plugins_input"})
 
 

@@ -30,14 +30,14 @@ AWAY = {
     [
         ({"healthz": (401, {})}, DENIED.format(401)),
         ({"healthz": (403, {})}, DENIED.format(403)),
-        ({"healthz": (404, {})}, "is no Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."),
+        ({"healthz": (404, {})}, "is not a Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."),
         ({"healthz": (200, "<!doctype html>")},
          "answers with a page, not as Kubeflow Pipelines does. Is the address right? If there is a login before it, "
          "give a token with --token-file or KFP_TOKEN."),
-        ({"healthz": (503, "upstream connect error")}, "is in trouble (HTTP 503: Service Unavailable)."),
+        ({"healthz": (503, "upstream connect error")}, "answers with an error (HTTP 503: Service Unavailable)."),
         ({"/runs": (403, {"message": "no"})}, DENIED.format(403)),
         ({"/runs": (400, {"message": "invalid\npipeline"})}, "refuses: invalid pipeline"),
-        ({"/experiments": (500, AWAY)}, "is in trouble (HTTP 500: Failed to get a run: connection refused)."),
+        ({"/experiments": (500, AWAY)}, "answers with an error (HTTP 500: Failed to get a run: connection refused)."),
         ({"/runs": (400, {"message": 'failed to unmarshal kubernetes config: proto: (line 1:2): unknown field '
                                      '"securityContext"'})},
          "does not know `securityContext`, which was sent: it is older than the KFP that this project is for. "
