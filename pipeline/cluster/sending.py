@@ -69,11 +69,12 @@ def code_version() -> str:
 def send(connection: Connection, submission: Submission) -> str:
     """Send a run, or with `cron` a recurring one, print its pages, and return its id."""
     experiment = _experiment(connection, submission.experiment)
+    spec, platform = yaml.safe_load_all(submission.pipeline)
     body: dict[str, Any] = {
         "display_name": submission.name,
         "description": submission.description,
         "experiment_id": experiment,
-        "pipeline_spec": _documents(submission.pipeline),
+        "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform},
         "runtime_config": {"parameters": submission.arguments},
         "plugins_input": NO_PLUGIN,
     }
@@ -128,18 +129,6 @@ def find_or_create(connection: Connection, kind: str, name: str, **created: str)
 def equals(key: str, value: str) -> str:
     """Return KFP's filter for what has this value."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
-
-
-def _documents(compiled: str) -> dict[str, Any]:
-    """Return a compiled pipeline, a YAML file of two documents, as KFP's API takes it."""
-    from google.protobuf import json_format
-    from kfp.pipeline_spec import pipeline_spec_pb2
-
-    kinds = {"pipeline_spec": pipeline_spec_pb2.PipelineSpec, "platform_spec": pipeline_spec_pb2.PlatformSpec}
-    return {
-        name: json_format.MessageToDict(json_format.ParseDict(document, kind()))
-        for (name, kind), document in zip(kinds.items(), yaml.safe_load_all(compiled), strict=True)
-    }
 
 
 def _shortened(settings: Sequence[str], room: int, between: str) -> str:
