@@ -67,23 +67,22 @@ def read_spec(run: Mapping[str, Any], spec: Mapping[str, Any] | None) -> Spec:
     given = (run.get("runtime_config") or {}).get("parameters") or {}
     if not spec:
         return Spec(models=_names(given.get("models_params")))
-    pipeline, platform = spec.get("pipeline_spec") or spec, spec.get("platform_spec") or {}
-    root, components = pipeline.get("root") or {}, pipeline.get("components") or {}
-    declared = (root.get("inputDefinitions") or {}).get("parameters") or {}
+    pipeline, platform = spec.get("pipeline_spec", spec), spec.get("platform_spec", {})
+    root = pipeline["root"]
+    declared = root.get("inputDefinitions", {}).get("parameters", {})
     values = {name: given.get(name, declaration.get("defaultValue")) for name, declaration in declared.items()}
-    return Spec(_tasks(root.get("dag") or {}, components, values), _limits(pipeline, platform))
+    return Spec(_tasks(root["dag"], pipeline["components"], values), _limits(pipeline, platform))
 
 
 def _tasks(dag: Mapping[str, Any], components: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Task, ...]:
     tasks = {}
-    for name, raw in (dag.get("tasks") or {}).items():
-        component = (raw.get("componentRef") or {}).get("name", "")
-        inner = components.get(component, {}).get("dag") or {}
-        items = ((raw.get("parameterIterator") or {}).get("items") or {}).get("inputParameter", "")
+    for name, raw in dag.get("tasks", {}).items():
+        inner = components[raw["componentRef"]["name"]].get("dag", {})
+        items = raw.get("parameterIterator", {}).get("items", {}).get("inputParameter", "")
         tasks[name] = Task(
             name=name,
-            shown=(raw.get("taskInfo") or {}).get("name") or name,
-            after=tuple(raw.get("dependentTasks") or ()),
+            shown=raw.get("taskInfo", {}).get("name", name),
+            after=tuple(raw.get("dependentTasks", ())),
             tasks=_tasks(inner, components, values),
             items=_names(values.get(items.removeprefix(CHANNEL))),
             is_loop="parameterIterator" in raw or "artifactIterator" in raw,
@@ -127,14 +126,13 @@ def _names(items: Any) -> tuple[str, ...] | None:
 
 
 def _limits(pipeline: Mapping[str, Any], platform: Mapping[str, Any]) -> dict[str, Limits]:
-    pods = ((platform.get("platforms") or {}).get("kubernetes") or {}).get("deploymentSpec", {}).get("executors") or {}
-    executors = (pipeline.get("deploymentSpec") or {}).get("executors") or {}
+    pods = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found = {}
-    for label, executor in executors.items():
-        container = executor.get("container") or {}
+    for label, executor in pipeline["deploymentSpec"]["executors"].items():
+        container = executor.get("container", {})
         found[label.removeprefix("exec-")] = Limits(
             image=container.get("image", ""),
-            memory=(container.get("resources") or {}).get("resourceMemoryLimit", ""),
-            timeout=float((pods.get(label) or {}).get("activeDeadlineSeconds") or 0),
+            memory=container.get("resources", {}).get("resourceMemoryLimit", ""),
+            timeout=float(pods.get(label, {}).get("activeDeadlineSeconds", 0)),
         )
     return found
