@@ -1,6 +1,6 @@
 """What all components share.
 
-A component's body runs in the image, where this folder stands beside the package: KFP's executor loads the file there.
+A component's body runs in the image, which has this folder beside the package: KFP's executor loads the file there.
 It imports what it needs itself. (A lightweight component would carry its source in every pod's description, which Argo
 keeps six times for each task; KFP's task list stops working above 1 MiB of that.)
 """

@@ -1,13 +1,11 @@
-"""`python -m pipeline`: compile the pipeline, send it to a cluster, look at a run, or run all of it here."""
+"""The commands of `python -m pipeline`."""
 
 import argparse
 import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import yaml
@@ -15,11 +13,10 @@ import yaml
 from autoencoders.errors import UserError, printable
 from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.runtime.process import show_any_name
-from pipeline.cluster.times import parse_duration
+from pipeline.options import make_parser
 from pipeline.overrides import overridden
 
 if TYPE_CHECKING:
-    from autoencoders.params import Params
     from pipeline.cluster.connection import Connection
     from pipeline.compiling import Pipeline
     from pipeline.profiles import Profile
@@ -29,50 +26,47 @@ CLOSED_PIPE = 128 + signal.SIGPIPE
 
 
 def main(given: Sequence[str] | None = None) -> NoReturn:
-    """Run a command; a user's mistake ends in one line on stderr and exit code 2, a failed run in 1."""
+    """Run a command. Exit with 2 after a user's mistake, with one line on stderr, and with 1 after a failed run."""
     show_any_name()
-    options = _parser().parse_args(given)
+    options = make_parser().parse_args(given)
     try:
         code = COMMANDS[options.command](options)
         sys.stdout.flush()
-        sys.exit(code)
+        sys.exit(code or 0)
     except UserError as error:
-        for line in f"error: {error}".split("\n"):  # what a cluster lacks is a line each
+        for line in f"error: {error}".split("\n"):  # each thing that a cluster lacks has a line
             print(printable(line), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Whoever read the output has seen enough. What Python would still flush at its end goes nowhere.
+        # The reader of the output has gone. What Python would still flush at its end goes nowhere.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)
 
 
-def _compile(options: argparse.Namespace) -> int:
+def _compile(options: argparse.Namespace) -> None:
     from autoencoders.files.results import atomic_file, replaceable_file
     from pipeline.compiling import HEADING
 
     if options.out:
         replaceable_file(options.out, HEADING.encode())
-    compiled, _, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     if options.out is None:
         print(compiled.text, end="")
-        return 0
+        return
     with atomic_file(options.out) as draft:
         draft.write_text(compiled.text, encoding="utf-8")
     print(f"{options.out}: profile {options.profile}, image {profile.image}")
-    return 0
 
 
-def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Params, Profile]":
-    """Return the compiled pipeline, the parameters that it was compiled with, and the profile."""
-    from pipeline.compiling import compile_pipeline, on_devices
+def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Profile]":
+    from pipeline.compiling import compile_pipeline
     from pipeline.profiles import load_profile
 
     profile = load_profile(options.profile, options.image)
-    params = on_devices(profile, overridden(options.params, options.settings))
-    return compile_pipeline(profile, params, not options.no_cache), params, profile
+    return compile_pipeline(profile, overridden(options.params, options.settings), not options.no_cache), profile
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -80,11 +74,11 @@ def _submit(options: argparse.Namespace) -> int:
 
     if options.cron and len(options.cron.split()) != CRON_FIELDS:
         raise UserError(f"--cron {options.cron!r}: write six fields, seconds first: '0 0 3 * * *' is daily at 3:00.")
-    compiled, params, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     submission = Submission(
         pipeline=compiled.text,
-        arguments=to_kfp_inputs(params),
-        experiment=options.experiment or params.tracking.experiment,
+        arguments=to_kfp_inputs(compiled.params),
+        experiment=options.experiment or compiled.params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
         description=describe(options.settings, options.profile, profile.image, not options.no_cache),
         service_account=profile.service_account,
@@ -97,8 +91,8 @@ def _submit(options: argparse.Namespace) -> int:
         return 0
     connection = _connect(options)
     from pipeline.cluster.follow import Follower
-    from pipeline.cluster.look import Watcher
     from pipeline.cluster.sending import check
+    from pipeline.cluster.snapshot import Watcher
 
     check(connection, profile)
     run_id = send(connection, submission)
@@ -113,13 +107,13 @@ def _submit(options: argparse.Namespace) -> int:
 
 def _status(options: argparse.Namespace) -> int:
     connection = _connect(options)
-    from pipeline.cluster.look import Watcher
+    from pipeline.cluster.snapshot import Watcher
     from pipeline.cluster.status import show
 
     return show(Watcher(connection, options.run))
 
 
-def _upload(options: argparse.Namespace) -> int:
+def _upload(options: argparse.Namespace) -> None:
     from pipeline.cluster.registered import upload
     from pipeline.cluster.sending import code_version, describe
     from pipeline.graph import DESCRIPTION
@@ -127,23 +121,24 @@ def _upload(options: argparse.Namespace) -> int:
     version = options.version or code_version()
     if not version:
         raise UserError("there is no git here to name the version by: name it with --version.")
-    compiled, _, profile = _compiled(options)
+    compiled, profile = _compiled(options)
     description = describe(options.settings, options.profile, profile.image, not options.no_cache)
-    return upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
+    upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
 
 
-def _recurring(options: argparse.Namespace) -> int:
+def _recurring(options: argparse.Namespace) -> None:
     connection = _connect(options)
     from pipeline.cluster import registered
 
     if options.action == "list":
-        return registered.list_recurring(connection)
-    return {"stop": registered.stop_recurring, "delete": registered.delete_recurring}[options.action](
-        connection, options.run
-    )
+        registered.list_recurring(connection)
+    elif options.action == "stop":
+        registered.stop_recurring(connection, options.run)
+    else:
+        registered.delete_recurring(connection, options.run)
 
 
-def _local(options: argparse.Namespace) -> int:
+def _local(options: argparse.Namespace) -> None:
     from pipeline.local import run_locally
     from pipeline.profiles import load_profile
 
@@ -151,16 +146,15 @@ def _local(options: argparse.Namespace) -> int:
     image = options.image or load_profile("cpu").image
     report = run_locally(params, options.root, image if options.runner == "docker" else None)
     print(f"report: {report}")
-    return 0
 
 
 def _connect(options: argparse.Namespace) -> "Connection":
-    from pipeline.cluster.connection import Connection, Server
+    from pipeline.cluster.connection import Connection
 
-    return Connection(Server(options.host, options.token_file, options.namespace))
+    return Connection(options.host, options.token_file, options.namespace)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[[argparse.Namespace], int | None]] = {
     "compile": _compile,
     "submit": _submit,
     "status": _status,
@@ -168,76 +162,6 @@ COMMANDS = {
     "recurring": _recurring,
     "local": _local,
 }
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        return timedelta(seconds=parse_duration(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-
-    values = argparse.ArgumentParser(add_help=False)
-    values.add_argument("--params", type=Path, default=Path("params.yaml"), metavar="PATH", help="default: %(default)s")
-    values.add_argument(
-        "-S",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a value in place of params.yaml's",
-    )
-    values.add_argument(
-        "--image", metavar="NAME", help="in place of the profile's; with its digest, KFP reuses results"
-    )
-
-    placed = argparse.ArgumentParser(add_help=False)
-    placed.add_argument(
-        "--profile", default="cpu", metavar="NAME", help="in pipeline/placement, or a file; default: cpu"
-    )
-    placed.add_argument("--no-cache", action="store_true", help="run every task, whatever was run before")
-
-    server = argparse.ArgumentParser(add_help=False)
-    server.add_argument("--host", metavar="URL", help="default: KF_PIPELINES_ENDPOINT, the cluster around, kube config")
-    server.add_argument("--token-file", type=Path, metavar="PATH", help="a bearer token; default: KFP_TOKEN")
-    server.add_argument("--namespace", metavar="NAME", help="yours, if the server has several users; of the pods")
-
-    compiled = commands.add_parser("compile", parents=[values, placed], help="write the file that KFP takes")
-    compiled.add_argument(
-        "--out", type=Path, metavar="PATH", help="in place of an earlier one; default: standard output"
-    )
-
-    submit = commands.add_parser("submit", parents=[values, placed, server], help="run it on a cluster and follow it")
-    submit.add_argument("--experiment", metavar="NAME", help="KFP's; default: tracking.experiment")
-    submit.add_argument("--run-name", metavar="NAME", help="default: autoencoders and what -S sets, or the time")
-    submit.add_argument("--cron", metavar="FIELDS", help="a recurring run: six fields, seconds first")
-    submit.add_argument("--give-up", type=_duration, metavar="TIME", help="stop it if nothing can run for so long: 10m")
-    submit.add_argument("--no-wait", action="store_true", help="send it and leave")
-    submit.add_argument("--dry-run", action="store_true", help="print what would be sent")
-
-    status = commands.add_parser("status", parents=[server], help="show a run and its tasks")
-    status.add_argument("run", metavar="RUN", help="its id")
-
-    upload = commands.add_parser("upload", parents=[values, placed, server], help="register it with KFP, by its commit")
-    upload.add_argument("--name", default="autoencoders", metavar="NAME", help="default: %(default)s")
-    upload.add_argument("--version", metavar="NAME", help="default: the commit")
-
-    recurring = commands.add_parser("recurring", help="show recurring runs, or stop one")
-    actions = recurring.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", parents=[server], help="show all, with their schedules")
-    for action, does in {"stop": "have one start nothing more", "delete": "delete one"}.items():
-        actions.add_parser(action, parents=[server], help=does).add_argument("run", metavar="ID", help="its id")
-
-    local = commands.add_parser("local", parents=[values], help="run all of it on this machine, without a cluster")
-    local.add_argument("--runner", choices=("subprocess", "docker"), default="subprocess", help="default: %(default)s")
-    local.add_argument(
-        "--root", type=Path, default=Path(".cache/kubeflow"), metavar="PATH", help="for artifacts; default: %(default)s"
-    )
-    return parser
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
 from components import component_names, load_component
 from pipeline.graph import build
-from pipeline.profiles import Checkpoints, Placement, Profile, Toleration, seconds
+from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 from pipeline.spec_check import check
-from pipeline.workflow_size import LIMIT, WorkflowSize, models_within_limit
+from pipeline.times import parse_duration
+from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 RECORDING = ("train", "ladder", "report")
@@ -30,11 +31,11 @@ NEVER_CACHED = ("report",)
 
 
 def on_devices(profile: Profile, params: Params) -> Params:
-    """Return `params` with the device named where it is `auto`: cuda where `profile` gives GPUs, else cpu.
+    """Return `params` with a device in place of `auto`: cuda if `profile` gives GPUs, else cpu.
 
-    A task then stops where its GPU is missing, instead of training on the processor; and KFP, which sees names alone,
-    does not take for a GPU's result what a processor computed.
-    Raises `UserError` where `device` and the profile contradict each other.
+    A task whose GPU is missing then stops, instead of training on the processor. And KFP's cache, which sees names
+    alone, does not mistake a processor's result for a GPU's.
+    Raise `UserError` if `device` and the profile contradict each other.
     """
     found = _devices(profile)
     if params.device == "auto":
@@ -49,9 +50,8 @@ def on_devices(profile: Profile, params: Params) -> Params:
     return params
 
 
-def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent:
+def _placed(profile: Profile, params: Params, cache: bool) -> BaseComponent:
     """Return the pipeline whose tasks run as `profile` says; without `cache`, KFP takes no result of an earlier run."""
-    params = on_devices(profile, params)
 
     def place_task(stage: str, task: dsl.PipelineTask) -> None:
         task.set_container_image(profile.image)
@@ -63,11 +63,11 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
         kubernetes.set_security_context(task, run_as_non_root=True)
         # KFP can ask for no read-only root; where a cluster's policy does, this is all that a task needs besides.
         kubernetes.empty_dir_mount(task, "tmp", "/tmp")
-        _resources(task, placement)
-        _nodes(task, placement)
-        _environment(task, placement, _own_variables(stage, profile, params, placement))
+        _set_resources(task, placement)
+        _set_nodes(task, placement)
+        _set_environment(task, placement, _task_variables(stage, profile, params, placement))
         if stage == "train" and profile.checkpoints:
-            _checkpoints(task, profile.checkpoints)
+            _set_checkpoints(task, profile.checkpoints)
         if elsewhere:
             task.set_env_variable(TRAINJOB, json.dumps(trainjob(profile, params), sort_keys=True))
 
@@ -77,7 +77,7 @@ def place(profile: Profile, params: Params, cache: bool = True) -> BaseComponent
 
 
 def _devices(profile: Profile) -> dict[str, str]:
-    """Return where each stage computes that takes `device`; the report takes it to tell of it."""
+    """Return where each stage computes that takes `device`; the report only names it."""
     stages = [stage for stage in component_names() if stage not in NEVER_CACHED]
     computing = [stage for stage in stages if "device" in (load_component(stage).component_spec.inputs or {})]
     return {stage: "cuda" if profile.of(stage).accelerator else "cpu" for stage in computing}
@@ -85,39 +85,38 @@ def _devices(profile: Profile) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A compiled pipeline, of which a cluster refuses nothing that is known."""
+    """A compiled pipeline that has passed all checks."""
 
     text: str
     """YAML of two documents, the same bytes for the same input and version of KFP."""
-    size: WorkflowSize
-    fitting: int
-    """Up to how many models KFP's task list lives to the end of a run."""
-
-    @property
-    def limit_line(self) -> str:
-        """What who sees KFP's task list alone should know of a run that is too large for it; else empty."""
-        if self.size.total <= LIMIT:
-            return ""
-        return (
-            f"KFP's list of tasks will stand still before the run ends: with more than {self.fitting} models, its "
-            "record is larger than KFP's server can read."
-        )
+    params: Params
+    """What it was compiled with, its device named."""
+    limit_line: str
+    """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
 
 
 def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
-    """Return the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
+    """Return the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
+    params = on_devices(profile, params)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(place(profile, params, cache), str(file))
+        compiler.Compiler().compile(_placed(profile, params, cache), str(file))
         spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     _make_lean(spec, platform)
     size = check(spec, platform, {})
     text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, size, models_within_limit(spec, platform))
+    return Pipeline(text, params, _limit_line(models_within_limit(spec, platform)) if size.total > LIMIT else "")
+
+
+def _limit_line(models: int) -> str:
+    return (
+        f"KFP's list of tasks will stand still before the run ends: with more than {models} models, its record is "
+        "larger than KFP's server can read."
+    )
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Remove what a cluster carries in every pod's description and nobody reads (see `workflow_size`).
+    """Remove what every pod's description would carry and nobody reads (see `workflow_size`).
 
     Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
     which KFP's SDK names a secret.
@@ -140,14 +139,14 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     resources: dict[str, Any] = {"cpu": placement.cpu, "memory": placement.memory}
     if placement.accelerator:
         resources[placement.accelerator.type] = gpus
-    plain = {**_own_variables("train", profile, params, placement), **placement.env}
+    plain = {**_task_variables("train", profile, params, placement), **placement.env}
     return {
         **profile.trainjob.model_dump(),
         "image": profile.image,
         **profile.checkpoints.model_dump(include={"claim", "path"}),
         "processes": max(1, gpus),
         "resources": {name: value for name, value in resources.items() if value},
-        "env": [{"name": name, "value": value} for name, value in plain.items()] + _from_secrets(placement),
+        "env": [{"name": name, "value": value} for name, value in plain.items()] + _secret_variables(placement),
         "secrets": [env.secret for env in placement.secret_env if not env.keys],
         "node_selector": placement.node_selector or None,
         "tolerations": [_toleration(taint) for taint in placement.tolerations] or None,
@@ -155,7 +154,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
     }
 
 
-def _from_secrets(placement: Placement) -> list[dict[str, Any]]:
+def _secret_variables(placement: Placement) -> list[dict[str, Any]]:
     return [
         {
             "name": variable,
@@ -172,12 +171,12 @@ def _toleration(taint: Toleration) -> dict[str, Any]:
 
 
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
-    """Tell whether what KFP's cache key sees says all: the code by the image's digest, the data by theirs."""
+    """Return whether KFP's cache key covers all: the code by the image's digest, the data by their digests."""
     reads_a_folder = stage == "download" and params.data.name == FOLDER
     return "@sha256:" in profile.image and stage not in NEVER_CACHED and not reads_a_folder
 
 
-def _own_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
+def _task_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
     image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
     threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
@@ -186,7 +185,7 @@ def _own_variables(stage: str, profile: Profile, params: Params, placement: Plac
     return {**chosen, **image, **threads}
 
 
-def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
+def _set_resources(task: dsl.PipelineTask, placement: Placement) -> None:
     if placement.cpu:
         task.set_cpu_request(placement.cpu).set_cpu_limit(placement.cpu)
     if placement.memory:
@@ -202,10 +201,10 @@ def _resources(task: dsl.PipelineTask, placement: Placement) -> None:
         # KFP's longest backoff is no longest wait: it is the deadline of all attempts together, from the first's start.
         task.set_retry(retry.attempts, retry.backoff, retry.factor, f"{placement.deadline()}s")
     if placement.timeout:
-        kubernetes.set_timeout(task, seconds(placement.timeout))
+        kubernetes.set_timeout(task, parse_duration(placement.timeout))
 
 
-def _checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
+def _set_checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
     if kept.claim:
         kubernetes.mount_pvc(task, kept.claim, kept.path)
     task.set_env_variable(CHECKPOINTS, kept.url or kept.path)
@@ -215,7 +214,7 @@ def _threads(cpu: str) -> int:
     return max(1, int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(float(cpu)))
 
 
-def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
+def _set_nodes(task: dsl.PipelineTask, placement: Placement) -> None:
     for label, value in placement.node_selector.items():
         kubernetes.add_node_selector(task, label, value)
     for taint in placement.tolerations:
@@ -225,13 +224,13 @@ def _nodes(task: dsl.PipelineTask, placement: Placement) -> None:
         kubernetes.add_node_affinity(task, match_expressions=expressions, weight=affinity.weight)
 
 
-def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
+def _set_environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, str]) -> None:
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     for name, value in {**own, **placement.env}.items():
-        task.set_env_variable(_in_a_pod(name), value)
+        task.set_env_variable(_pod_variable(name), value)
     for env in placement.secret_env:
         if env.keys:
-            named = {key: _in_a_pod(variable) for key, variable in env.keys.items()}
+            named = {key: _pod_variable(variable) for key, variable in env.keys.items()}
             kubernetes.use_secret_as_env(task, env.secret, named, env.optional)
         else:
             kubernetes.use_secret_as_volume(task, env.secret, str(SECRETS / env.secret), env.optional)
@@ -239,7 +238,7 @@ def _environment(task: dsl.PipelineTask, placement: Placement, own: dict[str, st
         kubernetes.set_image_pull_secrets(task, placement.image_pull_secrets)
 
 
-def _in_a_pod(variable: str) -> str:
+def _pod_variable(variable: str) -> str:
     """Return the name of a variable in a pod's description, in which KFP's MLflow plugin sets MLFLOW_TRACKING_URI.
 
     Kubernetes refuses a pod in which one variable has both a value and a secret.

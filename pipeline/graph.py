@@ -17,13 +17,13 @@ from components import load_component
 NAME = "autoencoders"
 DESCRIPTION = "Train, evaluate and compare autoencoders and VAEs; climb the ladder; write the report."
 
-Place = Callable[[str, dsl.PipelineTask], None]
+PlaceTask = Callable[[str, dsl.PipelineTask], None]
 """Called with each stage's name and its task, which it says where and how to run."""
 
 
 def build(
     params: Params,
-    place: Place = lambda stage, task: None,
+    place: PlaceTask = lambda stage, task: None,
     root: str | None = None,
     devices: Mapping[str, str] | None = None,
 ) -> BaseComponent:
@@ -67,50 +67,54 @@ def build(
             ladder_params: The experiments from a stored picture to the VAE. Section `ladder`.
         """
         here = locals()
-        given = {name: here[name] for name in default}
-
-        def sections(*names: str) -> dict[str, Any]:
-            return {name: given[name] for name in names}
-
-        download = add("download", data_params=data_params)
-        prepare = add("prepare", **sections("data_params", "prepare_params"), **_output("raw", download, "raw"))
-        data = _output("data", prepare, "data")
-        features = add("features", **sections("features_params", "device"), **data)
-        with dsl.ParallelFor(models_params, name="models") as model_params:
-            train = add("train", model_params=model_params, **sections("train_params", "device"), **data)
-            evaluate = add(
-                "evaluate",
-                **sections("evaluate_params", "device"),
-                **_output("model", train, "model"),
-                **data,
-                **_output("features", features, "extractor"),
-            )
-        compare = add(
-            "compare",
-            models_params=models_params,
-            data=prepare.outputs["data"],
-            measured=dsl.Collected(evaluate.outputs["result"]),
-            digests=dsl.Collected(evaluate.outputs["digest"]),
-        )
-        results = _output("results", compare, "results")
-        ladder = add(
-            "ladder",
-            **sections("ladder_params", "evaluate_params", "features_params", "device"),
-            **data,
-            **results,
-        )
-        plots = add("plots", plots_params=plots_params, **data, **results, **_output("rungs", ladder, "rungs"))
-        add(
-            "report",
-            **{name: value for name, value in given.items() if name != "models_params"},
-            data=prepare.outputs["data"],
-            card=prepare.outputs["card"],
-            results=compare.outputs["results"],
-            figures=plots.outputs["figures"],
-            rungs=ladder.outputs["rungs"],
-        )
+        _connect({name: here[name] for name in default}, add)
 
     return autoencoders
+
+
+def _connect(given: dict[str, Any], add: Callable[..., dsl.PipelineTask]) -> None:
+    """Add the task of each stage, with the sections `given` and what earlier tasks left."""
+
+    def sections(*names: str) -> dict[str, Any]:
+        return {name: given[name] for name in names}
+
+    download = add("download", **sections("data_params"))
+    prepare = add("prepare", **sections("data_params", "prepare_params"), **_output("raw", download, "raw"))
+    data = _output("data", prepare, "data")
+    features = add("features", **sections("features_params", "device"), **data)
+    with dsl.ParallelFor(given["models_params"], name="models") as model_params:
+        train = add("train", model_params=model_params, **sections("train_params", "device"), **data)
+        evaluate = add(
+            "evaluate",
+            **sections("evaluate_params", "device"),
+            **_output("model", train, "model"),
+            **data,
+            **_output("features", features, "extractor"),
+        )
+    compare = add(
+        "compare",
+        **sections("models_params"),
+        data=prepare.outputs["data"],
+        measured=dsl.Collected(evaluate.outputs["result"]),
+        digests=dsl.Collected(evaluate.outputs["digest"]),
+    )
+    results = _output("results", compare, "results")
+    ladder = add(
+        "ladder",
+        **sections("ladder_params", "evaluate_params", "features_params", "device"),
+        **data,
+        **results,
+    )
+    plots = add("plots", **sections("plots_params"), **data, **results, **_output("rungs", ladder, "rungs"))
+    add(
+        "report",
+        **{name: value for name, value in given.items() if name != "models_params"},
+        data=prepare.outputs["data"],
+        card=prepare.outputs["card"],
+        results=compare.outputs["results"],
+        figures=plots.outputs["figures"],
+        rungs=ladder.outputs["rungs"],
+    )
 
 
 def _output(name: str, task: dsl.PipelineTask, output: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,13 +24,13 @@ from pipeline.graph import build
 COMPONENTS = Path(__file__).parents[1] / "components"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
              "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_S3_ENDPOINT_URL", PAGES_VARIABLE)  # fmt: skip
-"""Variables that a container gets where they are set."""
+"""Variables that a container gets if they are set."""
 
 
 def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
-    """Run the pipeline, its artifacts below `root`, in containers of `image` or, without one, in subprocesses.
+    """Run the pipeline in containers of `image` or, without one, in subprocesses, and return the report's path.
 
-    Returns the report. Raises `UserError` where a task failed.
+    Artifacts go below `root`. Raise `UserError` if a task failed.
     """
     from kfp import local
 
@@ -48,11 +49,11 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     run_id = str(uuid.uuid4())
     print(f"run {run_id}", flush=True)
+    run = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
 
-    def place(stage: str, task: Any) -> None:
-        own = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment, RUNTIME: "true"}
-        own["KUBERNETES_SERVICE_HOST"] = ""  # in a notebook of a cluster, a task is no pod all the same
-        for name, value in own.items():
+    def place_task(stage: str, task: Any) -> None:
+        # In a notebook of a cluster, a task is no pod all the same.
+        for name, value in {**run, RUNTIME: "true", "KUBERNETES_SERVICE_HOST": ""}.items():
             task.set_env_variable(name, value)
         if image:
             task.set_container_image(image)
@@ -62,33 +63,36 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
 
     before = set(root.glob("*/report/report"))
     local.init(runner=runner, pipeline_root=str(root))
-    named = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
-    named["MLFLOW_TRACKING_URI"] = _tracking_uri(root) if image else tracking_uri()
-    try:
-        build(params, place)()
-    except Exception as error:
-        plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
-        found = re.search(r"Inner task failed: '([\w-]+)'", plain)
-        task = found[1] if found else ""
-        _end_run(named, f"failed({task!r}, {plain!r})")  # a task that was killed has not said so
-        if isinstance(error, RuntimeError):
-            raise UserError(f"{plain}. Its output is above.") from None
-        raise
-    except (KeyboardInterrupt, SystemExit):
-        _end_run(named, "interrupted()")
-        raise
+    uri = _tracking_uri(root) if image else tracking_uri()
+    _run(lambda: build(params, place_task)(), {**run, "MLFLOW_TRACKING_URI": uri})
     [report] = set(root.glob("*/report/report")) - before
     return Path(shutil.copy(report, root / "index.html"))
 
 
-def _end_run(environment: dict[str, str], call: str) -> None:
-    """End the pipeline's run in MLflow after what no task tells it of, by a call of a function for that."""
-    program = f"from autoencoders.kubeflow.launch import failed, interrupted; {call}"
-    subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
+def _run(call: Callable[[], object], environment: dict[str, str]) -> None:
+    """Run the pipeline by `call`; end its run in MLflow if no task could, killed or interrupted."""
+
+    def end_run(statement: str) -> None:
+        program = f"from autoencoders.tracking import kfp_status; kfp_status.{statement}"
+        subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
+
+    experiment = environment["MLFLOW_EXPERIMENT_NAME"]
+    try:
+        call()
+    except Exception as error:
+        plain = re.sub(r"\x1b\[\d+m", "", " ".join(str(error).split())).rstrip(".")
+        task = re.search(r"Inner task failed: '([\w-]+)'", plain)
+        end_run(f"fail_pipeline({experiment!r}, {task[1] if task else ''!r}, {plain!r})")
+        if isinstance(error, RuntimeError):
+            raise UserError(f"{plain}. Its output is above.") from None
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        end_run(f"interrupt_pipeline({experiment!r})")
+        raise
 
 
 def _with_absolute_folder(params: Params) -> Params:
-    """A container has no current folder of ours: own images are mounted under their absolute path."""
+    """Return `params` with the absolute path of a folder of images, under which containers see it."""
     if params.data.name != FOLDER:
         return params
     folder = str(Path(params.data.folder).absolute())

@@ -10,7 +10,7 @@ from autoencoders.params.file import YamlError, read_yaml
 
 
 def overridden(path: Path, settings: Sequence[str]) -> Params:
-    """Read `path` with `key=value` settings applied, the values YAML; raises `UserError` where one is not valid."""
+    """Read `path` with `key=value` settings applied, the values YAML; raise `UserError` if one is not valid."""
     raw = read_params(path)
     params = parse_params(raw, str(path))
     if not settings:

@@ -23,6 +23,7 @@ from autoencoders.errors import UserError, suggestion
 from autoencoders.params.file import YamlError, read_yaml
 from autoencoders.params.problems import format_errors
 from components import component_names
+from pipeline.times import parse_duration
 
 FOLDER = Path(__file__).parent / "placement"
 
@@ -38,16 +39,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])
 """Of a Kubernetes object."""
 Folder = Annotated[str, StringConstraints(pattern=r"^/")]
 
-
 PENDING_SECONDS = 24 * 3600
 """Seconds for which an attempt may wait for a node, of which its `timeout` knows nothing."""
 MAX_ATTEMPT_SECONDS = 30 * 24 * 3600
 """Seconds that an attempt without `timeout` is taken to last at most."""
-
-
-def seconds(duration: str) -> int:
-    """Return a duration such as 90s, 15m or 2h in seconds."""
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 class _Strict(BaseModel):
@@ -149,8 +144,8 @@ class Placement(_Strict):
         """
         if self.retry is None:
             return None
-        waits = sum(seconds(self.retry.backoff) * self.retry.factor**n for n in range(self.retry.attempts))
-        attempt = seconds(self.timeout) if self.timeout else MAX_ATTEMPT_SECONDS
+        waits = sum(parse_duration(self.retry.backoff) * self.retry.factor**n for n in range(self.retry.attempts))
+        attempt = parse_duration(self.timeout) if self.timeout else MAX_ATTEMPT_SECONDS
         return int((self.retry.attempts + 1) * (attempt + PENDING_SECONDS) + waits)
 
 
@@ -221,7 +216,7 @@ class Profile(_Strict):
 def load_profile(name: str, image: str | None = None) -> Profile:
     """Read the profile `name` of the folder `placement`, or the file of that name; `image` takes the place of its own.
 
-    Raises `UserError` that lists every problem with its key's path.
+    Raise `UserError` that lists every problem with its key's path.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     try:

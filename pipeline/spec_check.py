@@ -1,13 +1,14 @@
-"""A strict look at the compiled pipeline: whether a cluster runs it, which KFP's SDK and `kfp.local` do not ask.
+"""Checks of the compiled pipeline that KFP's SDK and `kfp.local` do not make: whether a cluster would run it.
 
-KFP's driver resolves the inputs of a task when it is about to start, and then fails where their types do not match;
-its launcher, Argo and Kubernetes have rules of their own. What breaks one of them is found here, before it is sent.
+KFP's driver resolves the inputs of a task when it is about to start, and then fails if their types do not match; its
+launcher, Argo and Kubernetes have rules of their own. What breaks one of them is found here, before it is sent.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
 from typing import Any
 
 from autoencoders.errors import UserError
@@ -25,23 +26,23 @@ KFPS_OWN = re.compile(r"KFP_POD_.*|METADATA_GRPC_.*|MLFLOW_TRACKING_URI|MLFLOW_R
 
 
 def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowSize:
-    """Return the size of a run of the compiled pipeline; raises `UserError` where a cluster would refuse or fail it."""
+    """Return the size of a run of the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
     values, problems = _resolved(spec["root"], "the pipeline", arguments)
-    if not problems:  # of what the arguments spoil, the tasks would only tell again
-        problems = _tasks(spec, spec["root"], values, "")
+    if not problems:  # the tasks would only repeat what the arguments spoil
+        problems = _check_tasks(spec, spec["root"], values, "")
     for label, config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         container = spec["deploymentSpec"]["executors"][label]["container"]
-        problems += [f"{label.removeprefix('exec-')}: {problem}" for problem in _pod(container, config)]
-    problems += _deadlines(spec, platform)
+        problems += [f"{label.removeprefix('exec-')}: {problem}" for problem in _check_pod(container, config)]
+    problems += _check_deadlines(spec, platform)
     if problems:
         raise UserError(f"a cluster would not run this pipeline. {'; '.join(problems)}.")
     size = estimate(spec, platform, values)
-    _fits(size)
+    _check_size(size)
     return size
 
 
-def _fits(size: WorkflowSize) -> None:
-    """Raise `UserError` where what Kubernetes and Linux carry is too little."""
+def _check_size(size: WorkflowSize) -> None:
+    """Raise `UserError` if the run is larger than Argo and Linux allow."""
     stage, largest = max(size.inputs.items(), key=lambda stage: stage[1])
     if largest > ARGUMENT:
         raise UserError(
@@ -52,11 +53,12 @@ def _fits(size: WorkflowSize) -> None:
         raise UserError(f"the pipeline is about {size.spec // 1024} KiB, of which Argo takes {LIMIT // 1024}.")
 
 
-def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) -> list[str]:
+def _check_tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) -> list[str]:
     """Return what is wrong with the tasks of a graph whose inputs have `values`."""
     tasks, problems = component["dag"]["tasks"], []
     outputs: dict[tuple[str, str], Any] = {}
-    for name in _in_order(tasks):
+    order = TopologicalSorter({name: task.get("dependentTasks", ()) for name, task in tasks.items()})
+    for name in order.static_order():
         task, inner = tasks[name], spec["components"][tasks[name]["componentRef"]["name"]]
         where = f"{within}{name}"
         if not LABEL.fullmatch(name):
@@ -71,26 +73,15 @@ def _tasks(spec: Json, component: Json, values: Mapping[str, Any], within: str) 
             resolved, wrong = _resolved(inner, where, item)
             problems += wrong
             if "dag" in inner:
-                problems += _tasks(spec, inner, resolved, f"{where} › ")
-        problems += _lists(inner, where)
+                problems += _check_tasks(spec, inner, resolved, f"{where} › ")
+        problems += _check_lists(inner, where)
         for key, value in _outputs(spec, inner).items():
             outputs[name, key] = [value] if iterator else value
     return list(dict.fromkeys(problems))
 
 
-def _in_order(tasks: Json) -> Iterator[str]:
-    """Give the names of tasks, each after those that it depends on."""
-    done: set[str] = set()
-    while len(done) < len(tasks):
-        ready = [name for name in tasks if name not in done and done.issuperset(tasks[name].get("dependentTasks", ()))]
-        if not ready:
-            raise UserError("the pipeline's tasks depend on each other in a circle.")
-        yield from ready
-        done.update(ready)
-
-
 def _given(task: Json, values: Mapping[str, Any], outputs: Mapping[tuple[str, str], Any]) -> tuple[Json, list[str]]:
-    """Return the values that a task is handed, by its inputs' names, and where there are none."""
+    """Return the values of a task's inputs by their names, and a line for each that has none."""
     given, problems = {}, []
     for target, source in task.get("inputs", {}).get("parameters", {}).items():
         if "componentInputParameter" in source:
@@ -161,22 +152,20 @@ def _kind(value: Any) -> str:
     return WORDS[float if isinstance(value, int) and not isinstance(value, bool) else type(value)]
 
 
-def _lists(component: Json, where: str) -> list[str]:
-    """KFP's launcher opens the store of an earlier run by the first artifact of each input.
+def _check_lists(component: Json, where: str) -> list[str]:
+    """Return what is wrong with a task whose only inputs are lists of artifacts.
 
-    Of a list it never sees the others: where those come from the cache and the first does not, it fails.
+    KFP's launcher opens the store of an earlier run by the first artifact of each input. If the others of a list come
+    from the cache and the first does not, it fails.
     """
     artifacts = component.get("inputDefinitions", {}).get("artifacts", {})
-    if (
-        "dag" in component
-        or not artifacts
-        or not all(artifact.get("isArtifactList") for artifact in artifacts.values())
-    ):
+    only_lists = artifacts and all(artifact.get("isArtifactList") for artifact in artifacts.values())
+    if "dag" in component or not only_lists:
         return []
     return [f"{where} has only lists of artifacts as inputs: give it one that is no list"]
 
 
-def _pod(container: Json, config: Json) -> list[str]:
+def _check_pod(container: Json, config: Json) -> list[str]:
     """Return what Kubernetes would refuse in the pod of a task."""
     variables = Counter(variable["name"] for variable in container.get("env", ()))
     variables.update(variable["name"] for variable in config.get("fieldPathAsEnv", ()))
@@ -190,31 +179,24 @@ def _pod(container: Json, config: Json) -> list[str]:
         if count > 1:
             problems.append(f"{name} is mounted {count} times, which KFP cannot do")
         if not LABEL.fullmatch(name):
-            problems.append(
-                f"{name} cannot be mounted: its name must be lower-case letters, digits and hyphens, at most 63"
-            )
+            rule = "lower-case letters, digits and hyphens, at most 63"
+            problems.append(f"{name} cannot be mounted: its name must be {rule}")
     paths = Counter(volume["mountPath"].rstrip("/") for mounts in ("pvcMount", "secretAsVolume", "emptyDirMounts")
                     for volume in config.get(mounts, ()))  # fmt: skip
     return problems + [f"{count} volumes are mounted at {path}" for path, count in paths.items() if count > 1]
 
 
-def _deadlines(spec: Json, platform: Json) -> list[str]:
-    """KFP's longest backoff is the deadline of all attempts of a task, from the first one's start."""
+def _check_deadlines(spec: Json, platform: Json) -> list[str]:
+    """Return the tasks whose attempts do not fit into KFP's longest backoff, the deadline of all of them together."""
     configs = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    graphs = [
-        component["dag"]["tasks"] for component in (spec["root"], *spec["components"].values()) if "dag" in component
-    ]
     problems = []
-    for tasks in graphs:
-        for name, task in tasks.items():
-            retry = task.get("retryPolicy")
+    for component in (spec["root"], *spec["components"].values()):
+        for name, task in component.get("dag", {}).get("tasks", {}).items():
             label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
-            if not retry or label is None:
+            if label is None or not (retry := task.get("retryPolicy")):
                 continue
             timeout = int(configs.get(label, {}).get("activeDeadlineSeconds", 0))
-            allowed = int(retry["backoffMaxDuration"].removesuffix("s"))
-            if allowed <= (retry["maxRetryCount"] + 1) * timeout:
-                problems.append(
-                    f"{name}: {retry['maxRetryCount']} further attempts of {timeout} s do not fit into {allowed} s"
-                )
+            allowed, count = int(retry["backoffMaxDuration"].removesuffix("s")), retry["maxRetryCount"]
+            if allowed <= (count + 1) * timeout:
+                problems.append(f"{name}: {count} further attempts of {timeout} s do not fit into {allowed} s")
     return problems

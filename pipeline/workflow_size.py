@@ -1,15 +1,14 @@
 """How much Argo keeps of a run: the size of its Workflow object, estimated from the compiled pipeline.
 
 Above `LIMIT` Argo packs the states of its nodes, and the task list of KFP's API stops changing: KFP's server does not
-unpack them. With KFP's manifests, which have everything tried again, each task is six nodes, and the description of its
-pod (`pod-spec-patch`) stands in each of them.
+unpack them. With KFP's manifests, which allow retries of everything, each task is six nodes, and each of them holds the
+description of the task's pod (`pod-spec-patch`). The numbers of bytes here are those of recorded Workflows.
 """
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
-
-from pipeline.pod_patch import executor_input, pod_patch, to_json
 
 Json = dict[str, Any]
 
@@ -17,10 +16,23 @@ LIMIT = 1024 * 1024
 """Bytes of a Workflow above which Argo packs its nodes (its MAX_WORKFLOW_SIZE)."""
 ARGUMENT = 128 * 1024
 """Bytes of one argument of a process in Linux (MAX_ARG_STRLEN): a task's inputs are one."""
-HASH = "0" * 10
-WORKFLOW = "autoencoders-00000"
 METADATA = {"system.Model": 80}
 """Characters that this project's tasks add to artifacts by type: a display name, the run in MLflow."""
+
+NODE, CHILD, PARAMETER = 600, 32, 24
+"""Bytes of a node without its name, of each of its children, and of each of its long parameters without the value."""
+POD_NODE = 200
+"""Bytes more of a node that has a pod, or stands for attempts that have: where its log is."""
+POD = 800
+"""Characters of a pod's description that are the same for all tasks: KFP's launcher and its options."""
+TEMPLATES, DAG_TASK = 16_000, 1_200
+"""Bytes of a Workflow's templates, and of the two tasks that Argo makes of each of ours."""
+UUID, DIGEST = "0" * 36, "0" * 16
+STORE = {
+    "Provider": "minio", "Params": {"accessKeyKey": "accesskey", "disableSSL": "true", "endpoint": "0" * 22,
+    "fromEnv": "false", "maxRetries": "5", "region": "minio", "secretKeyKey": "secretkey", "forcePathStyle": "true"},
+}  # fmt: skip
+"""What KFP notes with each artifact of the store that it is in."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,13 @@ def estimate(
     spec: Json, platform: Json, arguments: Mapping[str, Any], metadata: Mapping[str, int] = METADATA
 ) -> WorkflowSize:
     """Return the size of a run of the compiled pipeline with `arguments`, where no task is reused or tried again."""
-    return _Run(spec, platform, arguments, metadata).size()
+    run = _Run(spec, platform, arguments, metadata)
+    run.add_graph("root", spec["root"], arguments, {"runtime-config": _to_json(arguments)})
+    return WorkflowSize(run.nodes, _specification(spec, platform), run.patches, run.inputs)
 
 
 def models_within_limit(spec: Json, platform: Json) -> int:
-    """Return up to how many models, of the pipeline's default ones, KFP's task list lives to the end of a run."""
+    """Return the number of models, of the pipeline's default ones, up to which KFP's task list stays complete."""
     arguments = {
         name: definition["defaultValue"] for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
     }
@@ -59,154 +73,118 @@ def models_within_limit(spec: Json, platform: Json) -> int:
     return max(0, 1 + (LIMIT - one) // (two - one))
 
 
+@dataclass
 class _Run:
-    def __init__(self, spec: Json, platform: Json, arguments: Mapping[str, Any], metadata: Mapping[str, int]) -> None:
-        self._spec, self._metadata = spec, metadata
-        self._arguments = arguments
-        self._containers = {
-            name: executor["container"] for name, executor in spec["deploymentSpec"]["executors"].items()
-        }
-        self._platform = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-        self._many = max((len(value) for value in arguments.values() if isinstance(value, list)), default=1)
-        self._patches: dict[str, int] = {}
-        self._inputs: dict[str, int] = {}
+    """Adds up the nodes of a run."""
 
-    def size(self) -> WorkflowSize:
-        root = self._spec["root"]
-        driver = {
-            "component": to_json(root),
-            "runtime-config": to_json(self._arguments),
-            "task": "",
-            "driver-type": "ROOT_DAG",
-        }
-        top = _twins(WORKFLOW, "entrypoint", {}, 1)
-        top += _driver(f"{WORKFLOW}(0).root-driver", "system-dag-driver", driver)
-        top += self._dag(f"{WORKFLOW}(0).root", "root", root, self._arguments)
-        return WorkflowSize(sum(map(_size, top)), self._specification(), self._patches, self._inputs)
+    spec: Json
+    platform: Json
+    arguments: Mapping[str, Any]
+    metadata: Mapping[str, int]
+    nodes: int = 0
+    patches: dict[str, int] = field(default_factory=dict)
+    inputs: dict[str, int] = field(default_factory=dict)
 
-    def _dag(self, name: str, template: str, component: Json, values: Mapping[str, Any]) -> list[Json]:
-        tasks = component["dag"]["tasks"]
-        nodes = _twins(name, template, {"parent-dag-id": "000"}, len(tasks))
+    def add_graph(self, name: str, graph: Json, values: Mapping[str, Any], driver: Mapping[str, str]) -> None:
+        """Add the pipeline, or one iteration of its loop, and all that is in it."""
+        tasks = graph["dag"]["tasks"]
+        self._add_twins(f"{name}-driver", {"component": _to_json(graph), **driver}, POD_NODE)
+        self._add_twins(name, {}, CHILD * len(tasks))
         for task_name, task in tasks.items():
-            inner = self._spec["components"][task["componentRef"]["name"]]
-            given = {
-                target: values[source["componentInputParameter"]]
-                for target, source in task.get("inputs", {}).get("parameters", {}).items()
-                if source.get("componentInputParameter") in values
-            }
-            given |= {
-                target: source["runtimeValue"]["constant"]
-                for target, source in task.get("inputs", {}).get("parameters", {}).items()
-                if "runtimeValue" in source
-            }
-            nodes += self._task(f"{name}(0).{task_name}", task_name, task, inner, given)
-        return nodes
+            component = self.spec["components"][task["componentRef"]["name"]]
+            add = self._add_loop if "parameterIterator" in task else self._add_task
+            add(f"{name}(0).{task_name}", task_name, task, component, _given(task, values))
 
-    def _task(self, name: str, task_name: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
-        if "parameterIterator" in task:
-            return self._loop(name, task, component, given)
-        if "dag" not in component:
-            return self._container(name, task_name, task, component, given)
-        driver = {"component": to_json(component), "task": to_json(task), "driver-type": "DAG"}
-        nodes = _driver(f"{name}-driver", "system-dag-driver", driver)
-        return nodes + self._dag(name, task["componentRef"]["name"], component, given)
-
-    def _loop(self, name: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
-        iterator = task["parameterIterator"]
+    def _add_loop(self, name: str, _: str, task: Json, component: Json, given: Mapping[str, Any]) -> None:
+        iterator, driver = task["parameterIterator"], {"task": _to_json(task)}
         items = given[iterator["items"]["inputParameter"]]
-        driver = {"component": to_json(component), "task": to_json(task), "driver-type": "DAG"}
-        nodes = _twins(name, "comp-for-loop-1-for-loop-1-iterator", {"parent-dag-id": "000"}, 6 + len(items))
-        nodes += _driver(f"{name}(0).iteration-driver", "system-dag-driver", driver)
-        nodes.append(_node(f"{name}(0).iteration-iterations", "TaskGroup", "comp-for-loop-1-iteration", {}, len(items)))
+        self._add_twins(f"{name}(0).iteration-driver", {"component": _to_json(component), **driver}, POD_NODE)
+        self._add_twins(name, {}, CHILD * len(items))
         for at, item in enumerate(items):
             iteration = f"{name}(0).iteration-iterations({at}:{at})"
-            nodes += _twins(
-                iteration, "comp-for-loop-1-iteration", {"parent-dag-id": "000", "iteration-index": str(at)}, 1
-            )
-            nodes += _driver(f"{iteration}(0).iteration-item-driver", "system-dag-driver", driver)
-            values = {**given, iterator["itemInput"]: item}
-            nodes += self._dag(f"{iteration}(0).iteration-item", "comp-for-loop-1", component, values)
-        return nodes
+            self._add_twins(iteration, {})
+            self.add_graph(f"{iteration}(0).iteration-item", component, {**given, iterator["itemInput"]: item}, driver)
 
-    def _container(self, name: str, stage: str, task: Json, component: Json, given: Mapping[str, Any]) -> list[Json]:
+    def _add_task(self, name: str, stage: str, task: Json, component: Json, given: Mapping[str, Any]) -> None:
         label = component["executorLabel"]
-        container, config = self._containers[label], self._platform.get(label, {})
-        inputs = executor_input(stage, component, given, self._many, self._metadata)
-        patch = pod_patch(container, config, component, inputs)
-        self._patches[stage] = max(len(patch), self._patches.get(stage, 0))
-        self._inputs[stage] = max(len(inputs.encode()), self._inputs.get(stage, 0))
-        driver = {"component": to_json(component), "task": to_json(task), "container": to_json(container),
-                  "task-name": stage, "iteration-index": "-1", "kubernetes-config": to_json(config)}  # fmt: skip
-        retry = {"retry-max-count": "0", "retry-backoff-duration": "00", "retry-backoff-factor": "0",
-                 "retry-backoff-max-duration": "000"}  # fmt: skip
-        whole = {"pod-spec-patch": patch, "cached-decision": "false", **retry}
-        nodes = _driver(f"{name}-driver", "system-container-driver", driver, patch)
-        nodes += _twins(name, "retry-system-container-executor", whole, 2)
-        executor = {"pod-spec-patch": patch, **retry}
-        pod = f"{name}(0).executor"
-        nodes.append(_node(pod, "Retry", "retry-system-container-impl", executor, 1, logs=True))
-        nodes.append(_node(f"{pod}(0)", "Pod", "retry-system-container-impl", executor, 0, logs=True))
-        return nodes
+        container = self.spec["deploymentSpec"]["executors"][label]["container"]
+        config = self.platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].get(label, {})
+        models = max((len(value) for value in self.arguments.values() if isinstance(value, list)), default=1)
+        inputs = _executor_input(stage, component, given, models, self.metadata)
+        patch = _to_json([inputs, _to_json(component), container, config, "0" * POD])
+        self.patches[stage] = max(len(patch), self.patches.get(stage, 0))
+        self.inputs[stage] = max(len(inputs.encode()), self.inputs.get(stage, 0))
+        driver = {
+            "component": _to_json(component),
+            "task": _to_json(task),
+            "container": _to_json(container),
+            "kubernetes-config": _to_json(config),
+        }
+        self._add_twins(f"{name}-driver", {**driver, "pod-spec-patch": patch}, POD_NODE)
+        self._add_twins(name, {"pod-spec-patch": patch})
+        self._add_twins(f"{name}(0).executor", {"pod-spec-patch": patch}, POD_NODE)
 
-    def _specification(self) -> int:
-        """Return the bytes of the Workflow's own description: components, containers, tasks and templates."""
-        parts = [*self._spec["components"].values(), self._spec["root"], *self._containers.values()]
-        values = [to_json(part) for part in (*parts, *self._platform.values())]
-        tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]
-        return (
-            _size({"arguments": values, "tasks": [to_json(task) for task in tasks]}) + TEMPLATES + len(tasks) * DAG_TASK
-        )
+    def _add_twins(self, name: str, parameters: Mapping[str, str], more: int = 0) -> None:
+        """Add what stands for all attempts at something, and its only attempt."""
+        for node in (name, f"{name}(0)"):
+            values = sum(PARAMETER + _size(key) + _size(value) for key, value in parameters.items())
+            self.nodes += NODE + len(node) + len(node.rpartition(".")[2]) + values + more
 
 
-TEMPLATES, DAG_TASK = 16_000, 1_200
-"""Bytes of a Workflow's templates, and of the two tasks that Argo makes of each of ours."""
+def _given(task: Json, values: Mapping[str, Any]) -> Json:
+    """Return the inputs of a task that have `values`, or are constants."""
+    given = {}
+    for target, source in task.get("inputs", {}).get("parameters", {}).items():
+        if source.get("componentInputParameter") in values:
+            given[target] = values[source["componentInputParameter"]]
+        elif "runtimeValue" in source:
+            given[target] = source["runtimeValue"]["constant"]
+    return given
 
 
-def _driver(name: str, template: str, inputs: Mapping[str, str], patch: str | None = None) -> list[Json]:
-    """Return the two nodes of the pod that prepares a task, or a group of tasks."""
-    return [
-        _node(name, "Retry", template, inputs, 1, logs=True, patch=patch),
-        _node(f"{name}(0)", "Pod", template, inputs, 1, logs=True, patch=patch),
-    ]
+def _executor_input(
+    stage: str, component: Json, given: Mapping[str, Any], models: int, metadata: Mapping[str, int]
+) -> str:
+    """Return what KFP's launcher gets of a task's inputs and outputs, as JSON, its lists of a value a model."""
+    inputs, outputs = component.get("inputDefinitions", {}), component.get("outputDefinitions", {})
+    values = {}
+    for name, definition in inputs.get("parameters", {}).items():
+        is_list = definition["parameterType"] == "LIST"
+        values[name] = given.get(name, [DIGEST] * models if is_list else DIGEST)
+    read = {}
+    for name, definition in inputs.get("artifacts", {}).items():
+        held = {"display_name": name, "store_session_info": _to_json(STORE)}
+        held[""] = "0" * metadata.get(definition["artifactType"]["schemaTitle"], 0)
+        artifact = _artifact(name, name, definition["artifactType"], held)
+        read[name] = {"artifacts": [artifact] * (models if definition.get("isArtifactList") else 1)}
+    types = {name: definition["artifactType"] for name, definition in outputs.get("artifacts", {}).items()}
+    types["executor-logs"] = {"schemaTitle": "system.Artifact"}
+    written = {name: {"artifacts": [_artifact(stage, name, kind, {})]} for name, kind in types.items()}
+    files = {name: {"outputFile": f"/tmp/kfp/outputs/{name}"} for name in outputs.get("parameters", {})}
+    result = {"artifacts": written, "parameters": files, "outputFile": "/tmp/kfp_outputs/output_metadata.json"}
+    return _to_json({"inputs": {"parameterValues": values, "artifacts": read}, "outputs": result})
 
 
-def _twins(name: str, template: str, inputs: Mapping[str, str], children: int) -> list[Json]:
-    return [_node(name, "Retry", template, inputs, 1), _node(f"{name}(0)", "DAG", template, inputs, children)]
+def _artifact(task: str, name: str, kind: Json, metadata: Json) -> Json:
+    uri = f"minio://mlpipeline/v2/artifacts/autoencoders/{UUID}/{task}/{UUID}/{name}"
+    return {"name": name, "type": kind, "uri": uri, "metadata": metadata}
 
 
-def _node(
-    name: str,
-    kind: str,
-    template: str,
-    inputs: Mapping[str, str],
-    children: int,
-    *,
-    logs: bool = False,
-    patch: str | None = None,
-) -> Json:
-    """Return a node as Argo keeps it, its values of about the length that they have."""
-    key = f"private-artifacts/kubeflow/{WORKFLOW}/0000/00/00/{WORKFLOW}-{template}-{HASH}/main.log"
-    node: Json = {
-        "id": f"{WORKFLOW}-{HASH}", "name": name, "displayName": name.rpartition(".")[2], "type": kind,
-        "templateName": template, "templateScope": f"local/{WORKFLOW}", "phase": "Succeeded",
-        "boundaryID": f"{WORKFLOW}-{HASH}", "startedAt": "0000-00-00T00:00:00Z", "finishedAt": "0000-00-00T00:00:00Z",
-        "progress": "0/0", "resourcesDuration": {"cpu": 0, "memory": 0},
-        "children": [f"{WORKFLOW}-{HASH}"] * children,
-    }  # fmt: skip
-    if inputs:
-        node["inputs"] = {"parameters": [{"name": key, "value": value} for key, value in inputs.items()]}
-    if logs:
-        node["outputs"] = {"artifacts": [{"name": "main-logs", "s3": {"key": key}}], "exitCode": "0"}
-        if kind == "Pod":
-            node |= {"nodeFlag": {"retried": True}, "hostNodeName": "node1", "taskResultSynced": True}
-    if patch is not None:
-        names = {"pod-spec-patch": patch, "cached-decision": "false", "condition": "nil"}
-        node["outputs"]["parameters"] = [
-            {"name": key, "value": value, "valueFrom": {"path": f"/tmp/outputs/{key}", "default": ""}}
-            for key, value in names.items()
-        ]
-    return node
+def _specification(spec: Json, platform: Json) -> int:
+    """Return the bytes of the Workflow's own description: components, containers, tasks and templates."""
+    containers = [executor["container"] for executor in spec["deploymentSpec"]["executors"].values()]
+    parts = [*spec["components"].values(), spec["root"], *containers]
+    parts += platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    tasks = [task for part in parts for task in part.get("dag", {}).get("tasks", {}).values()]
+    return sum(_size(_to_json(part)) for part in parts + tasks) + TEMPLATES + len(tasks) * DAG_TASK
 
 
-def _size(value: Any) -> int:
-    return len(to_json(value).encode()) + len(f'"{WORKFLOW}-{HASH}":,')
+def _to_json(value: Any) -> str:
+    """Return `value` as Go writes JSON, which escapes what HTML gives a meaning to."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _size(text: str) -> int:
+    """Return the bytes of a text as a value in JSON."""
+    return len(_to_json(text).encode())

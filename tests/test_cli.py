@@ -111,7 +111,7 @@ def test_a_function_s_signature_is_its_command_line(
     told = " ".join(capsys.readouterr().out.split())
     assert "encode [-h] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
     assert "Do this. And that." in told
-    assert "--n N how many images, 1 to 100,000 (default: 3)" in told
+    assert "--n N number of images, 1 to 100,000 (default: 3)" in told
     assert "--out PATH file for the codes, such as codes.npz, in place of an earlier one" in told
 
 

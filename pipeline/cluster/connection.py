@@ -1,4 +1,4 @@
-"""A connection to a Kubeflow Pipelines server: every answer as it is, every failure one line."""
+"""A connection to a Kubeflow Pipelines server: every answer as JSON, every failure in one line."""
 
 import contextlib
 import json
@@ -6,7 +6,6 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,49 +20,22 @@ TIMEOUT = (5, 30)
 API = "/apis/v2beta1"
 
 
-@dataclass(frozen=True)
-class Server:
-    """Where the server is, and who asks."""
-
-    host: str | None = None
-    """None: in a cluster the one of that cluster, else the one that the kube config leads to."""
-    token_file: Path | None = None
-    namespace: str | None = None
-    """Of the user, where the server has several."""
-
-    @property
-    def address(self) -> str | None:
-        """The host with its scheme."""
-        host = self.host or os.environ.get(ENDPOINT)
-        if not host:
-            return None
-        return (host if host.startswith(("http://", "https://")) else f"https://{host}").rstrip("/")
-
-    def token(self) -> str | None:
-        """Return the bearer token; raises `UserError` where its file cannot be read."""
-        if not self.token_file:
-            return os.environ.get(TOKEN) or None
-        try:
-            return self.token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--token-file {self.token_file} cannot be read ({error}).") from None
-
-
 class Connection:
-    """Asks a server; raises `UserError` within seconds where it does not answer or refuses."""
+    """Asks a server; raises `UserError` within seconds if it refuses or does not answer."""
 
-    def __init__(self, server: Server) -> None:
-        _require_address(server)
-        self._server = server
-        self.name = without_password(server.address or "the cluster's Kubeflow Pipelines server")
-        with self._telling():
-            self._client = _client(server)
+    def __init__(self, host: str | None = None, token_file: Path | None = None, namespace: str | None = None) -> None:
+        """Find the server and log in. `namespace` is the user's, if the server has several, else that of the pods."""
+        address = _address(host)
+        self._token_file = token_file
+        self.name = without_password(address or "the cluster's Kubeflow Pipelines server")
+        self._token = self._read_token()
+        with self._one_line_errors():
+            self._client = _client(address, self._token)
         self._api = self._client._run_api.api_client
-        self._token = server.token()
         self.health = self._require_kfp()
-        named = server.namespace or self._client.get_user_namespace() or self._own_namespace()
+        named = namespace or self._client.get_user_namespace() or self._own_namespace()
         self.namespace = named if self.has_users else None
-        """The user's; None where the server has no users of its own, or none is named."""
+        """The user's; None if the server has no users of its own, or none is named."""
         self.pods_namespace = named or "kubeflow"
         """The namespace in which the pods of a run are."""
 
@@ -74,7 +46,7 @@ class Connection:
 
     @property
     def version(self) -> str:
-        """KFP's version, as far as the server tells it."""
+        """KFP's version; empty if the server does not give it."""
         found = self.health.get("tag_name") or self.health.get("apiServerTagName") or ""
         return "" if found == "unknown" else str(found)
 
@@ -85,37 +57,38 @@ class Connection:
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         """Return the answer to a GET request below the API's root."""
-        return self._ask("GET", path, query=query)
+        return self.request("GET", path, query=query)
 
-    def post(self, path: str, body: Any = None, **query: Any) -> dict[str, Any]:
+    def post(self, path: str, body: Any = None) -> dict[str, Any]:
         """Return the answer to a POST request below the API's root."""
-        return self._ask("POST", path, body, query)
-
-    def delete(self, path: str) -> dict[str, Any]:
-        """Return the answer to a DELETE request below the API's root."""
-        return self._ask("DELETE", path)
-
-    def upload(self, path: str, file: Path, **query: Any) -> dict[str, Any]:
-        """Send a file, and return the answer."""
-        return self._ask("POST", path, query=query, files={"uploadfile": str(file)})
+        return self.request("POST", path, body)
 
     def renew_token(self) -> bool:
-        """Read the token anew, and tell whether it is another one now."""
-        token = self._server.token()
+        """Read the token again; return whether it is another one now."""
+        token = self._read_token()
         if token == self._token or token is None:
             return False
         self._token = token
         self._api.configuration.api_key["authorization"] = token
         return True
 
+    def _read_token(self) -> str | None:
+        if not self._token_file:
+            return os.environ.get(TOKEN) or None
+        try:
+            return self._token_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--token-file {self._token_file} cannot be read ({error}).") from None
+
     def page(self, kind: str, ident: str) -> str:
         """Return the address of a page of KFP's."""
         prefix = without_password(self._client._get_url_prefix())
         return f"{prefix if '://' in prefix else '<the page of KFP>'}/#/{kind}/details/{ident}"
 
-    def _ask(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
+    def request(self, method: str, path: str, body: Any = None, query: Any = None, files: Any = None) -> dict[str, Any]:
+        """Return the answer to a request below the API's root; `files`: paths by the names of their fields."""
         kind = "multipart/form-data" if files else "application/json"
-        with self._telling():
+        with self._one_line_errors():
             answer = self._api.call_api(
                 f"{API}/{path}",
                 method,
@@ -141,7 +114,7 @@ class Connection:
             return self.get("healthz")
         except Missing:
             raise UserError(
-                f"{self.name} is no Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."
+                f"{self.name} is not a Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."
             ) from None
 
     def _own_namespace(self) -> str | None:
@@ -151,7 +124,7 @@ class Connection:
         return None
 
     @contextlib.contextmanager
-    def _telling(self) -> Iterator[None]:
+    def _one_line_errors(self) -> Iterator[None]:
         """Turn what the client raises into one line."""
         from kfp_server_api.exceptions import ApiException
         from urllib3.exceptions import HTTPError
@@ -168,10 +141,15 @@ class Connection:
             ) from None
 
 
-def _require_address(server: Server) -> None:
-    """Raise `UserError` where nothing says which server is meant."""
-    if server.address or "KUBERNETES_SERVICE_HOST" in os.environ:
-        return
+def _address(host: str | None) -> str | None:
+    """Return the server's address, or None if the cluster around or the kube config has it; raise `UserError` if none.
+
+    `host` may lack its scheme; without `host`, the variable `ENDPOINT` holds.
+    """
+    if host := host or os.environ.get(ENDPOINT):
+        return (host if host.startswith(("http://", "https://")) else f"https://{host}").rstrip("/")
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return None
     files = kube_config()
     if files is None:
         raise UserError(
@@ -186,10 +164,11 @@ def _require_address(server: Server) -> None:
         raise UserError(
             f"the kube config cannot be used ({one_line(str(error))}). Name the server with --host."
         ) from None
+    return None
 
 
-def _client(server: Server) -> Any:
-    """Return kfp's client, which knows all ways to find a server and to log in."""
+def _client(address: str | None, token: str | None) -> Any:
+    """Return kfp's client, which finds the server and logs in."""
     import kfp
     import kfp_server_api
     import urllib3
@@ -201,7 +180,7 @@ def _client(server: Server) -> Any:
 
     warnings.filterwarnings("ignore", category=FutureWarning, module="kfp")
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    client = Client(host=server.address, existing_token=server.token())
+    client = Client(host=address, existing_token=token)
     pools = client._run_api.api_client.rest_client.pool_manager.connection_pool_kw
     pools["retries"] = urllib3.Retry(connect=0, read=0, redirect=2)
     return client

@@ -11,7 +11,7 @@ TOKEN = "KFP_TOKEN"
 
 
 class Unreachable(UserError):
-    """The server does not answer, or is in trouble itself: it may answer later."""
+    """The server does not answer, or has an error of its own: it may answer later."""
 
     def __init__(self, what: str, cure: str = "") -> None:
         super().__init__(f"{what}. {cure}".strip())
@@ -43,7 +43,7 @@ UNKNOWN_FIELD = re.compile(r'unknown field \\?"(\w+)')
 
 
 def failure(name: str, status: int, message: str) -> UserError:
-    """Return what a refusal of the server `name` means."""
+    """Return the error for an answer of the server `name` that is no success."""
     if status in (401, 403):
         return Denied(
             f"{name} refuses access (HTTP {status}). Give a token with --token-file or {TOKEN}; where the server has "
@@ -52,9 +52,9 @@ def failure(name: str, status: int, message: str) -> UserError:
     if space := NO_NAMESPACE.search(message):
         return Refused(f"{name} has no namespace {space[1]}. Name yours with --namespace.", status)
     if status == 404:
-        return Missing(f"{name} knows no such thing: {message}")
+        return Missing(f"{name} has no such thing: {message}")
     if status >= 500:
-        return Unreachable(f"{name} is in trouble (HTTP {status}: {message})")
+        return Unreachable(f"{name} answers with an error (HTTP {status}: {message})")
     if field := UNKNOWN_FIELD.search(message):
         return Refused(
             f"{name} does not know `{field[1]}`, which was sent: it is older than the KFP that this project is for. "
@@ -76,5 +76,5 @@ def message_of(error: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a message of somebody else's in one line that holds no password."""
+    """Return a message of another program in one line, without passwords."""
     return first_line(Exception(" ".join(text.split())))

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 
 from autoencoders.errors import UserError
 from autoencoders.text import join_words
-from pipeline.cluster import in_mlflow, times
+from pipeline import times
+from pipeline.cluster import in_mlflow
 from pipeline.cluster.failures import Denied, Refused, Unreachable
-from pipeline.cluster.look import LONG_LIST, OR_REUSED, Look, Watcher
+from pipeline.cluster.snapshot import LONG_LIST, OR_REUSED, Snapshot, Watcher
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.status import behind_line, doubt_line, frozen_line, summary, tell_end
-from pipeline.cluster.times import clock, duration
+from pipeline.cluster.status import print_end, summary, task_list_line
+from pipeline.times import clock, duration
 
 INTERVAL = 5.0
 PATIENCE = timedelta(minutes=5)
@@ -20,64 +21,64 @@ PATIENCE = timedelta(minutes=5)
 SETTLING = timedelta(seconds=30)
 """For so long after a run's end KFP's list of tasks may lag behind it."""
 SLOW_START = timedelta(seconds=30)
-"""A start that takes longer is told."""
+"""A start that takes longer is printed."""
 BLOCKED = timedelta(seconds=30)
-"""After this, that nothing can run is said."""
+"""After this, it is printed that nothing can run."""
 REMIND = timedelta(minutes=10)
-"""After this it is said again, then after twice as long, and so on."""
+"""After this it is printed again, then after twice as long, and so on."""
 MAX_NAMES = 6
 MIN_WIDTH = 15
 STOPPING = timedelta(minutes=2)
-"""For so long a run that was told to stop is waited for."""
+"""For so long a run that is being stopped is waited for."""
 
 
 @dataclass
 class Follower:
-    """Follows one run, and remembers what it has said."""
+    """Follows one run, and remembers what it has printed."""
 
     watcher: Watcher
     give_up: timedelta | None = None
     """After so long in which nothing could run, the run is stopped."""
     limit_line: str = ""
-    """What is said where KFP's list of tasks is all there is."""
-    said: dict[str, str] = field(default_factory=dict)
-    """Task → what was said of it last, without what changes all the time."""
+    """Printed if KFP's list of tasks is all that can be read."""
+    printed: dict[str, str] = field(default_factory=dict)
+    """Task → what was printed of it last, without what changes all the time."""
     notes: set[str] = field(default_factory=set)
-    """What is said once."""
+    """What is printed once."""
     active_at: datetime | None = None
     """When some pod of the run was last seen running."""
     next_reminder: timedelta = BLOCKED
 
     def follow(self) -> int:
-        """Print what changes until the run has ended; returns 0 where it succeeded, else 1."""
+        """Print what changes until the run has ended; return 0 if it succeeded, else 1."""
         while True:
-            look = self._look()
-            if look.blind and self.limit_line:
+            run = self._take_snapshot()
+            if run.no_workflow and self.limit_line:
                 self._once("limit", self.limit_line)
-            self._tell_tasks(look)
-            if _is_settled(look):
-                print(summary(look))
-                if look.is_behind and "frozen" not in self.notes:
-                    print(behind_line(look))
-                return tell_end(look, self.watcher)
-            if look.frozen:
-                self._tell_progress(look)
-            elif blocked := self._blocked(look):
+            self._print_tasks(run)
+            if _is_settled(run):
+                print(summary(run))
+                if run.is_behind and "frozen" not in self.notes:
+                    print(task_list_line(run))
+                return print_end(run, self.watcher)
+            if run.frozen_since:
+                self._print_progress(run)
+            elif blocked := self._blocked(run):
                 if self.give_up and blocked >= self.give_up:
-                    return self._stop(look, blocked)
-                self._tell_blocked(look, blocked)
-            elif look.doubtful:
-                self._once("doubtful", doubt_line(look))
+                    return self._stop(run, blocked)
+                self._print_blocked(run, blocked)
+            elif run.quiet_since:
+                self._once("quiet", task_list_line(run))
             times.sleep(INTERVAL)
 
-    def _look(self) -> Look:
-        """Return the run as it is now; waits for a server that is away, and reads a token anew that has expired."""
+    def _take_snapshot(self) -> Snapshot:
+        """Return the run's present state; wait for a server that is away, and read an expired token again."""
         away: datetime | None = None
         later = f"The run goes on: look at it later with `python -m pipeline status {self.watcher.run_id}`."
         name, renewed = self.watcher.connection.name, False
         while True:
             try:
-                look = self.watcher.look()
+                run = self.watcher.snapshot()
             except Denied:
                 if renewed or not self.watcher.connection.renew_token():
                     raise UserError(
@@ -94,20 +95,20 @@ class Follower:
             else:
                 if away:
                     self._print(f"{name} answers again")
-                return look
+                return run
 
-    def _tell_tasks(self, look: Look) -> None:
-        width = max([MIN_WIDTH, *(len(task.name) for task in look.tasks)])
+    def _print_tasks(self, run: Snapshot) -> None:
+        width = max([MIN_WIDTH, *(len(task.name) for task in run.tasks)])
         skipped = []
-        for task in look.tasks:
-            key = _key(task, look)
-            if not key or self.said.get(task.name) == key:
+        for task in run.tasks:
+            key = _key(task, run)
+            if not key or self.printed.get(task.name) == key:
                 continue
-            self.said[task.name] = key
+            self.printed[task.name] = key
             if task.state == State.NOT_RUN:
                 skipped.append(task.name)
                 continue
-            self._print(f"{task.name:{width}}  {task.told(look.at if task.state == State.STARTING else None)}")
+            self._print(f"{task.name:{width}}  {task.describe(run.at if task.state == State.STARTING else None)}")
             cure = task.reason.cure if task.state == State.WAITING and task.reason else ""
             if cure and cure not in self.notes:
                 self.notes.add(cure)
@@ -116,59 +117,59 @@ class Follower:
             more = [f"{len(skipped) - MAX_NAMES} more"] if len(skipped) > MAX_NAMES else []
             self._print(f"not run: {join_words([*skipped[:MAX_NAMES], *more])}")
 
-    def _tell_progress(self, look: Look) -> None:
-        """Tell what is known where KFP's list of tasks stands still."""
-        count, runs = len(look.listed.executions), in_mlflow.task_runs(self.watcher.run_id)
+    def _print_progress(self, run: Snapshot) -> None:
+        """Print what is known while KFP's list of tasks stands still."""
+        count, runs = len(run.listed.executions), in_mlflow.task_runs(self.watcher.run_id)
         finished = [f"{count} tasks have finished"] if count else []
         if "frozen" not in self.notes:
-            self._once("frozen", frozen_line(look))
-            self.said[""] = "".join(finished)
+            self._once("frozen", task_list_line(run))
+            self.printed[""] = "".join(finished)
         text = "; ".join([*finished, *([f"MLflow has {', '.join(runs)}"] if runs else [])])
-        if self.said[""] != text:
-            self.said[""] = text
+        if self.printed[""] != text:
+            self.printed[""] = text
             self._print(text)
 
-    def _blocked(self, look: Look) -> timedelta | None:
-        """Return for how long nothing could run because pods do not start; None where something runs, or may run."""
-        waiting = _waiting(look)
-        if look.blind and len(look.listed.nodes) >= LONG_LIST:
+    def _blocked(self, run: Snapshot) -> timedelta | None:
+        """Return for how long nothing could run because pods do not start; None if something runs, or may run."""
+        waiting = _waiting(run)
+        if run.no_workflow and len(run.listed.nodes) >= LONG_LIST:
             return None  # the list may have stood still since before the pods started
-        if not waiting or any(task.is_active for task in look.tasks):
-            self.active_at, self.next_reminder = look.at, BLOCKED
+        if not waiting or any(task.is_active for task in run.tasks):
+            self.active_at, self.next_reminder = run.at, BLOCKED
             return None
-        since = min(task.since or look.at for task in waiting)
-        return look.at - max(since, self.active_at or since)
+        since = min(task.since or run.at for task in waiting)
+        return run.at - max(since, self.active_at or since)
 
-    def _tell_blocked(self, look: Look, blocked: timedelta) -> None:
+    def _print_blocked(self, run: Snapshot, blocked: timedelta) -> None:
         if blocked < self.next_reminder:
             return
-        if self.next_reminder == BLOCKED:
-            if look.blind:
-                self._once("blind", look.blind_line)
-            then = "with --give-up 10m it would be stopped"
-            if self.give_up:
-                then = f"it is stopped if that lasts {duration(self.give_up)}"
-            self._print(f"Nothing else can run meanwhile. The run goes on waiting; {then}.")
-            self.next_reminder = REMIND
-        else:
-            self._print(f"Nothing has run for {duration(blocked)} ({_why(_waiting(look))}).")
+        if self.next_reminder > BLOCKED:
+            self._print(f"Nothing has run for {duration(blocked)} ({_why(_waiting(run))}).")
             self.next_reminder *= 2
+            return
+        if run.no_workflow:
+            self._once("no workflow", run.no_workflow_line)
+        then = "with --give-up 10m it would be stopped"
+        if self.give_up:
+            then = f"it is stopped if that lasts {duration(self.give_up)}"
+        self._print(f"Nothing else can run meanwhile. The run goes on waiting; {then}.")
+        self.next_reminder = REMIND
 
-    def _stop(self, look: Look, blocked: timedelta) -> int:
-        """Stop a run in which nothing can run, and see it end; returns 1."""
-        why = f"nothing could run for {duration(blocked)} ({_why(_waiting(look))})"
+    def _stop(self, run: Snapshot, blocked: timedelta) -> int:
+        """Stop a run in which nothing can run, and wait for its end; return 1."""
+        why = f"nothing could run for {duration(blocked)} ({_why(_waiting(run))})"
         self._print(f"Given up: {why}. The run is being stopped.")
-        cures = {task.reason.cure for task in _waiting(look) if task.reason and task.reason.cure}
+        cures = {task.reason.cure for task in _waiting(run) if task.reason and task.reason.cure}
         with contextlib.suppress(Refused):  # it may just have ended
             self.watcher.connection.post(f"runs/{self.watcher.run_id}:terminate")
-        until = look.at + STOPPING
-        while not _is_settled(look) and look.at < until:
+        until = run.at + STOPPING
+        while not _is_settled(run) and run.at < until:
             times.sleep(INTERVAL)
-            look = self._look()
-        print(summary(look))
-        tell_end(look, self.watcher, why)
-        blind = [look.blind_line] if look.blind else []
-        print(" ".join([f"error: given up: {why}.", *sorted(cures), *blind]), file=sys.stderr)
+            run = self._take_snapshot()
+        print(summary(run))
+        print_end(run, self.watcher, why)
+        unseen = [run.no_workflow_line] if run.no_workflow else []
+        print(" ".join([f"error: given up: {why}.", *sorted(cures), *unseen]), file=sys.stderr)
         return 1
 
     def _once(self, key: str, text: str) -> None:
@@ -180,34 +181,30 @@ class Follower:
         print(f"{clock(times.now())}  {text}", flush=True)
 
 
-def _is_settled(look: Look) -> bool:
-    """Tell whether a run has ended, and so has KFP's list of tasks, which may follow a moment later."""
-    return look.is_over and (not look.is_behind or bool(look.frozen) or look.at > (look.ended or look.at) + SETTLING)
+def _is_settled(run: Snapshot) -> bool:
+    """Return whether a run has ended, and so has KFP's list of tasks, which may follow a moment later."""
+    return run.is_over and (not run.is_behind or bool(run.frozen_since) or run.at > (run.ended or run.at) + SETTLING)
 
 
-def _key(task: TaskView, look: Look) -> str:
-    """Return what is new of a task when it changes; empty where there is nothing to say."""
+def _key(task: TaskView, run: Snapshot) -> str:
+    """Return what of a task is worth a line when it changes; empty if there is nothing to print."""
     if task.state in (State.NOT_STARTED, State.UNKNOWN) or task.note == OR_REUSED:
         return ""
-    if task.state == State.STARTING and (look.blind or not _is_slow(task, look)):
+    if task.state == State.STARTING and (run.no_workflow or not _is_slow(task, run)):
         return ""
     note = "" if task.state == State.FAILED else task.note
     return f"{task.state} {note} {task.reason.text.partition(' (')[0] if task.reason else ''}"
 
 
-def _waiting(look: Look) -> list[TaskView]:
+def _waiting(run: Snapshot) -> list[TaskView]:
     """Return the tasks whose pods should have started by now."""
-    return [
-        task
-        for task in look.tasks
-        if task.state == State.WAITING or (task.state == State.STARTING and _is_slow(task, look))
-    ]
+    return [task for task in run.tasks if task.state == State.WAITING or _is_slow(task, run)]
 
 
-def _is_slow(task: TaskView, look: Look) -> bool:
-    """Tell whether a pod has been about to start for long."""
-    is_pending = task.pod is not None and task.pod.phase == "Pending"
-    return is_pending and task.since is not None and look.at - task.since >= SLOW_START
+def _is_slow(task: TaskView, run: Snapshot) -> bool:
+    """Return whether a pod takes long to start."""
+    is_pending = task.state == State.STARTING and task.pod is not None and task.pod.phase == "Pending"
+    return is_pending and task.since is not None and run.at - task.since >= SLOW_START
 
 
 def _why(tasks: list[TaskView]) -> str:

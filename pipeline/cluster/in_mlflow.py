@@ -1,4 +1,4 @@
-"""What MLflow knows of a pipeline, where MLFLOW_TRACKING_URI says which MLflow: nothing fails for want of it."""
+"""What MLflow knows of a pipeline, if MLFLOW_TRACKING_URI is set. Nothing fails without it."""
 
 import os
 from collections.abc import Callable
@@ -15,7 +15,7 @@ WORDS = {"RUNNING": "running", "FINISHED": "done", "FAILED": "failed", "KILLED":
 
 
 def page(run: dict[str, Any]) -> str | None:
-    """Return the page of a run of KFP's in MLflow: of what KFP's plugin made for it, or of what its tasks made."""
+    """Return the page in MLflow of a run of KFP's: of the run that KFP's plugin made for it, or that its tasks made."""
     plugin = ((run.get("plugins_output") or {}).get("mlflow") or {}).get("entries") or {}
     if address := (plugin.get("run_url") or {}).get("value"):
         return str(address)
@@ -27,7 +27,7 @@ def page(run: dict[str, Any]) -> str | None:
 
 
 def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) -> None:
-    """Mark MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
+    """End MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
     if not _has_store():
         return
     from autoencoders.tracking.kfp_status import close_pipeline
@@ -37,7 +37,7 @@ def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) ->
 
 
 def failure(run_id: str) -> tuple[str, str]:
-    """Return which task failed and what it said, as MLflow's run of the pipeline has it."""
+    """Return which task failed and its error, as MLflow's run of the pipeline has them."""
     from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK
     from autoencoders.tracking.store import PIPELINE, tagged
 
@@ -50,7 +50,7 @@ def failure(run_id: str) -> tuple[str, str]:
 
 
 def task_runs(run_id: str) -> list[str]:
-    """Return the runs of a pipeline's tasks and how they are: ``train vae done``."""
+    """Return the runs of a pipeline's tasks with their states: ``train vae done``."""
 
     def ask(client: "MlflowClient") -> list[str]:
         experiments = [experiment.experiment_id for experiment in client.search_experiments()]
@@ -80,7 +80,7 @@ def require_server() -> None:
 
 
 def _has_store() -> bool:
-    """Tell whether MLflow is somewhere: asking for a database that does not exist would make one."""
+    """Return whether MLflow's store exists: to ask for a database that does not exist would make one."""
     if not os.environ.get(VARIABLE):
         return False
     from autoencoders.tracking.client import local_database

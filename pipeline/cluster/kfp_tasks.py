@@ -1,6 +1,6 @@
 """The tasks of a run as KFP's API lists them, as nodes.
 
-Its tasks are Argo's nodes without their full names: `train` says neither of which model it is nor what it stands in.
+Its tasks are Argo's nodes without their full names: `train` does not name its model or the loop around it.
 But each lists its children by their ids, and an id is a hash of a full name. So names are guessed, from the run's
 downwards, and a guess whose hash is among the ids is right.
 """
@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from pipeline.cluster.nodes import Node
-from pipeline.cluster.times import moment
+from pipeline.times import moment
 
 PHASES = {
     "PENDING": "Pending", "RUNNING": "Running", "SUCCEEDED": "Succeeded", "SKIPPED": "Skipped", "FAILED": "Failed",
@@ -54,7 +54,7 @@ def read_tasks(run: dict[str, Any]) -> TaskList:
 
 
 def fnv1a(text: str, start: int = FNV_BASIS) -> int:
-    """Return the 32 bit FNV-1a hash of `text`, going on from that of what stands before it."""
+    """Return the 32 bit FNV-1a hash of `text`; `start` is the hash of what comes before it."""
     value = start
     for byte in text.encode():
         value = ((value ^ byte) * FNV_PRIME) & 0xFFFFFFFF
@@ -136,7 +136,7 @@ def _by_time(
 
 
 def _misfit(node: Node, name: str, found: dict[str, Node], known: Collection[str]) -> float:
-    """Return how badly a node fits a name: seconds between its beginning and that of what the name stands in."""
+    """Return how badly a node fits a name: the seconds between its beginning and that of the parent of the name."""
     attempt = re.fullmatch(r"(.+)\((\d+)\)", name)
     parent = found.get(attempt[1] if attempt else name.rpartition(".")[0])
     if not (parent and parent.started and node.started):

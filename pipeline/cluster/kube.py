@@ -1,6 +1,6 @@
 """The Kubernetes API, where this user may ask it: Argo's Workflows, logs and events of pods, and what exists.
 
-What cannot be seen fails nothing: the reason is kept or raised, to be told.
+What cannot be read fails nothing: the reason is kept or raised, to be shown.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.errors import first_line, without_password
-from pipeline.cluster import times
+from pipeline import times
 
 TIMEOUT = (3, 15)
 """Seconds to connect, and to wait for an answer."""
@@ -29,12 +29,12 @@ def kube_config() -> str | None:
 
 
 def failure_kind(error: Exception) -> str:
-    """Return what is behind an error of the network: the refusal or the timeout, not that it was tried once."""
+    """Return the name of the cause of a network error: the refusal or the timeout."""
     return type(getattr(error, "reason", None) or error).__name__
 
 
 class Unseen(Exception):
-    """Something cannot be read, because of `status` (HTTP; 0: there was no answer)."""
+    """Something cannot be read; `status` is that of HTTP, or 0 if there was no answer."""
 
     def __init__(self, why: str, status: int = 0) -> None:
         super().__init__(why)
@@ -46,33 +46,33 @@ class Kube:
 
     def __init__(self, namespace: str) -> None:
         self.namespace = namespace
-        self.blind = ""
-        """Why Workflows cannot be read; empty where they can, or nobody asked yet."""
+        self.no_workflow = ""
+        """Why Workflows cannot be read; empty if they can, or were not read yet."""
         self.cluster = "the cluster"
         self._who = "the kube config"
         self._api: Any = None
         self._asked: datetime | None = None
 
     def workflow(self, run_id: str) -> dict[str, Any] | None:
-        """Return Argo's Workflow of a run, or None where it cannot be read."""
-        if self.blind and self._asked and times.now() - self._asked < AGAIN:
+        """Return Argo's Workflow of a run, or None if it cannot be read."""
+        if self.no_workflow and self._asked and times.now() - self._asked < AGAIN:
             return None
-        self._asked, self.blind = times.now(), ""
+        self._asked, self.no_workflow = times.now(), ""
         try:
             path = f"/apis/argoproj.io/v1alpha1/namespaces/{self.namespace}/workflows"
             items = self._json(path, labelSelector=f"pipeline/runid={run_id}").get("items") or []
         except Unseen as error:
-            self.blind = self._why(error)
+            self.no_workflow = self._why(error)
             return None
         if not items:
-            self.blind = (
+            self.no_workflow = (
                 f"{self.cluster} has no Workflow of this run in namespace {self.namespace} (another cluster, another "
                 "--namespace, or it was cleaned up)"
             )
         return items[0] if items else None
 
     def log(self, pod: str) -> list[str]:
-        """Return the last lines of a pod's log; raises `Unseen` where it cannot be read."""
+        """Return the last lines of a pod's log; raise `Unseen` if it cannot be read."""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log"
         try:
             text = self._get(path, container="main", tailLines=LOG_LINES)
@@ -85,7 +85,7 @@ class Kube:
         return text.decode("utf-8", "replace").splitlines()
 
     def mount_trouble(self, pod: str) -> str:
-        """Return what the events of a pod say of a volume that cannot be mounted; empty where they say nothing."""
+        """Return the message of a pod's last event if that is of a volume that cannot be mounted, else nothing."""
         try:
             answer = self._json(
                 f"/api/v1/namespaces/{self.namespace}/events", fieldSelector=f"involvedObject.name={pod}"
@@ -93,11 +93,11 @@ class Kube:
         except Unseen:
             return ""
         events = sorted(answer.get("items") or (), key=lambda event: event.get("lastTimestamp") or "")
-        told = [f"{event.get('reason')}: {event.get('message')}" for event in events]
-        return told[-1] if told and told[-1].startswith(MOUNT_TROUBLE) else ""
+        last = f"{events[-1].get('reason')}: {events[-1].get('message')}" if events else ""
+        return last if last.startswith(MOUNT_TROUBLE) else ""
 
     def lacks(self, kind: str, name: str) -> bool:
-        """Tell whether the namespace certainly has no `secrets`, `services`, … of that name."""
+        """Return whether the namespace certainly has no `secrets`, `services`, … of that name."""
         try:
             self._get(f"/api/v1/namespaces/{self.namespace}/{kind}/{name}")
         except Unseen as error:
@@ -145,19 +145,17 @@ class Kube:
         import urllib3
 
         logging.getLogger("urllib3").setLevel(logging.ERROR)
-        configuration = kubernetes.client.Configuration()
+        configuration, files = kubernetes.client.Configuration(), kube_config()
         try:
             if "KUBERNETES_SERVICE_HOST" in os.environ:
                 self._who = "this pod's service account"
                 kubernetes.config.load_incluster_config(client_configuration=configuration)
-            elif files := kube_config():
+            elif files:
                 kubernetes.config.load_kube_config(files, client_configuration=configuration)
-            else:
-                raise Unseen("there is no kube config here (which rights show it: docs/kubernetes.md)")
-        except Unseen:
-            raise
         except Exception as error:  # of whatever reads the file, or runs the program that it names for a login
             raise Unseen(f"{self._who} cannot be used ({first_line(error)})") from None
+        if "KUBERNETES_SERVICE_HOST" not in os.environ and not files:
+            raise Unseen("there is no kube config here (which rights show it: docs/kubernetes.md)")
         configuration.retries = urllib3.Retry(connect=0, read=0, redirect=2)
         self.cluster = f"the cluster of {self._who} ({without_password(configuration.host)})"
         self._api = kubernetes.client.ApiClient(configuration)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from pipeline.cluster.times import moment
+from pipeline.times import moment
 
 LOOP = "iteration-iterations"
 ITEM = "iteration-item"
@@ -32,7 +32,7 @@ Role = Literal["task", "driver", "executor"]
 
 @dataclass(frozen=True)
 class Node:
-    """One node of Argo's, as somebody tells of it."""
+    """One node of Argo's."""
 
     name: str
     phase: str
@@ -41,11 +41,11 @@ class Node:
     started: datetime | None = None
     ended: datetime | None = None
     pod: str = ""
-    """The name of its pod, where it has one and the name is known."""
+    """The name of its pod, if it has one and the name is known."""
     log: str = ""
     """Where Argo has put the pod's log, in the artifact store."""
     maybe: frozenset[str] = frozenset()
-    """Other phases that it may be in: nodes that began in one moment cannot always be told apart."""
+    """Other phases that it may be in: nodes that began in one moment cannot always be distinguished."""
 
 
 @dataclass
@@ -56,11 +56,11 @@ class Parts:
     drivers: list[Node] = field(default_factory=list)
     executors: list[Node] = field(default_factory=list)
     whole: list[Node] = field(default_factory=list)
-    """Of a driver or executor with several attempts: what stands for all of them."""
+    """Of a driver or executor with several attempts: the node of all of them."""
 
 
 def locate(name: str) -> tuple[Path, Role, int | None]:
-    """Return what a node is of, as what, and which attempt it is (None: it stands for all attempts)."""
+    """Return a node's task, its role, and the number of the attempt (None: the node is of all attempts)."""
     path: list[Step] = []
     role: Role = "task"
     attempt: int | None = None

@@ -1,11 +1,11 @@
-"""What Argo, Kubernetes and a pod's log say of a pod, in a reader's words, and what to do about it."""
+"""What messages of Argo, Kubernetes and a pod's log mean, and what to do about them."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.cluster.spec import Limits
-from pipeline.cluster.times import duration
+from pipeline.times import duration
 
 STARTING = re.compile(r"(ContainerCreating|PodInitializing)?")
 """Of a pod that is on its way: it has a node, and its container is being made."""
@@ -28,7 +28,7 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class Place:
+class PodContext:
     """What a message is about."""
 
     stage: str
@@ -36,22 +36,22 @@ class Place:
     limits: Limits = field(default_factory=Limits)
 
 
-def explain(message: str, place: Place) -> Reason:
+def explain(message: str, pod: PodContext) -> Reason:
     """Return what a message means; one that is not known is shown as it is, in one line."""
     for pattern, meaning in MEANINGS:
         if found := re.search(pattern, message, re.S | re.I):
             if not isinstance(meaning, Reason):
-                return meaning(found, place)
+                return meaning(found, pod)
             words = {name: " ".join(word.split()) for name, word in found.groupdict().items()}
             words["kind"] = words.get("kind", "").lower()
-            words |= {"stage": place.stage, "namespace": place.namespace}
+            words |= {"stage": pod.stage, "namespace": pod.namespace}
             return Reason(meaning.text.format(**words), meaning.cure.format(**words))
     return Reason(" ".join(message.split()))
 
 
-def _image(found: re.Match[str], place: Place) -> Reason:
+def _image(found: re.Match[str], pod: PodContext) -> Reason:
     image = re.search(r'image "([^"]+)"', found.string)
-    name = image[1] if image else place.limits.image
+    name = image[1] if image else pod.limits.image
     denied = re.search(r"unauthorized|authentication required|access denied|denied|forbidden", found.string, re.I)
     if denied:
         return Reason(
@@ -64,7 +64,7 @@ def _image(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _no_node(found: re.Match[str], place: Place) -> Reason:
+def _no_node(found: re.Match[str], pod: PodContext) -> Reason:
     parts = [part.strip(" .") for part in re.sub(r"(preemption|no new claims).*", "", found[1], flags=re.S).split(",")]
     why = ", ".join(part for part in parts if part)
     if "Insufficient" in why:
@@ -79,90 +79,62 @@ def _no_node(found: re.Match[str], place: Place) -> Reason:
     )
 
 
-def _memory(found: re.Match[str], place: Place) -> Reason:
-    limit = f" (limit {place.limits.memory})" if place.limits.memory else ""
-    smaller = ", or make `train.batch_size` or the model smaller" if place.stage == "train" else ""
-    return Reason(f"out of memory{limit}", f"Give `{place.stage}` more `memory` in the profile{smaller}.")
+def _memory(found: re.Match[str], pod: PodContext) -> Reason:
+    limit = f" (limit {pod.limits.memory})" if pod.limits.memory else ""
+    smaller = ", or make `train.batch_size` or the model smaller" if pod.stage == "train" else ""
+    return Reason(f"out of memory{limit}", f"Give `{pod.stage}` more `memory` in the profile{smaller}.")
 
 
-def _timeout(found: re.Match[str], place: Place) -> Reason:
-    limit = f" of {duration(place.limits.timeout)}" if place.limits.timeout else ""
-    return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{place.stage}` in the profile.")
+def _timeout(found: re.Match[str], pod: PodContext) -> Reason:
+    limit = f" of {duration(pod.limits.timeout)}" if pod.limits.timeout else ""
+    return Reason(f"over its time limit{limit}", f"Raise `timeout` of `{pod.stage}` in the profile.")
 
 
-def _exit(found: re.Match[str], place: Place) -> Reason:
+def _exit(found: re.Match[str], pod: PodContext) -> Reason:
     code = int(found[1])
     if code == 143:
         return Reason("stopped by a signal (exit code 143): its pod was deleted, or its node drained", SEND_AGAIN)
     if code == 137:
-        cure = f"If it was for want of memory, give `{place.stage}` more `memory` in the profile."
+        cure = f"If it was for want of memory, give `{pod.stage}` more `memory` in the profile."
         return Reason("killed (exit code 137)", cure)
     return Reason(f"exit code {code}")
 
 
-SEND_AGAIN = "Send the same run again: what is done is reused, trainings go on."
-MEANINGS: list[tuple[str, Reason | Callable[[re.Match[str], Place], Reason]]] = [
+SEND_AGAIN = "Send the same run again: what is done is reused, trainings resume."
+Meaning = Reason | Callable[[re.Match[str], PodContext], Reason]
+MEANINGS: list[tuple[str, Meaning]] = [
     (r"ErrImagePull|ImagePullBackOff|InvalidImageName|ErrImageNeverPull", _image),
-    (
-        r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)",
-        Reason("the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile."),
-    ),
-    (
-        r'secret "(?P<name>[^"]+)" not found',
-        Reason(
-            "the secret {name} is missing",
-            "Create it in namespace {namespace} (docs/kubernetes.md, step 3), or correct the profile.",
-        ),
-    ),
-    (
-        r'(?P<kind>configmap|serviceaccount) "(?P<name>[^"]+)" not found',
-        Reason("the {kind} {name} is missing", "Create it in namespace {namespace}, or correct the profile."),
-    ),
-    (
-        r'persistentvolumeclaim "(?P<name>[^"]+)" not found',
-        Reason(
-            "the claim {name} is missing",
-            "Create it in namespace {namespace} (docs/kubernetes.md, step 4), or correct `checkpoints` or `volumes` in "
-            "the profile.",
-        ),
-    ),
-    (
-        r"unbound immediate PersistentVolumeClaims",
-        Reason(
-            "a claim has no volume yet",
-            "See `kubectl get pvc -n {namespace}`: the storage class must offer the claim's access mode and size.",
-        ),
-    ),
+    (r"couldn't find key (?P<key>\S+) in (?P<kind>Secret|ConfigMap) (?:\S+/)?(?P<name>\S+)", Reason(
+        "the {kind} {name} has no key {key}", "Add the key, or correct `secret_env` in the profile.")),
+    (r'secret "(?P<name>[^"]+)" not found', Reason(
+        "the secret {name} is missing",
+        "Create it in namespace {namespace} (docs/kubernetes.md, step 3), or correct the profile.")),
+    (r'(?P<kind>configmap|serviceaccount) "(?P<name>[^"]+)" not found', Reason(
+        "the {kind} {name} is missing", "Create it in namespace {namespace}, or correct the profile.")),
+    (r'persistentvolumeclaim "(?P<name>[^"]+)" not found', Reason(
+        "the claim {name} is missing", "Create it in namespace {namespace} (docs/kubernetes.md, step 4), or correct "
+        "`checkpoints` or `volumes` in the profile.")),
+    (r"unbound immediate PersistentVolumeClaims", Reason(
+        "a claim has no volume yet", "See `kubectl get pvc -n {namespace}`: the storage class must offer the claim's "
+        "access mode and size.")),
     (r"nodes are available: (.+)", _no_node),
-    (
-        r"(?:FailedMount|FailedAttachVolume): (?P<why>.+)",
-        Reason("a volume cannot be mounted ({why})", "See the volume's driver and its claim."),
-    ),
-    (
-        r"exceeded quota: (?P<why>.+)",
-        Reason("the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota."),
-    ),
+    (r"(?:FailedMount|FailedAttachVolume): (?P<why>.+)", Reason(
+        "a volume cannot be mounted ({why})", "See the volume's driver and its claim.")),
+    (r"exceeded quota: (?P<why>.+)", Reason(
+        "the namespace's quota is used up ({why})", "Ask for less in the profile, or for a larger quota.")),
     (r"OOMKilled", _memory),
     (r"active on the node longer than the specified deadline", _timeout),
-    (
-        r"Max duration limit exceeded",
-        Reason(
-            "the time for all its attempts together was over",
-            "Raise `timeout` of `{stage}` in the profile, and compile the pipeline anew.",
-        ),
-    ),
-    (
-        r"may not be specified when `value` is not empty",
-        Reason(
-            "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
-            "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile.",
-        ),
-    ),
+    (r"Max duration limit exceeded", Reason(
+        "the time for all its attempts together was over",
+        "Raise `timeout` of `{stage}` in the profile, and compile the pipeline again.")),
+    (r"may not be specified when `value` is not empty", Reason(
+        "the pod is invalid: KFP's MLflow plugin and the profile set the same variable", "Compile the pipeline again. "
+        "If that does not help, leave out `keys` under `secret_env` in the profile.")),
     (r'Pod "[^"]+" is invalid: (?P<why>.+)', Reason("the pod is invalid ({why})", "Correct the profile.")),
     (LOST.pattern, Reason("its pod was lost, or deleted", SEND_AGAIN)),
     (r"exit code (\d+)", _exit),
-]
-"""What is looked for in a message, and what it means, with its named groups put in; the first that is found holds."""
+]  # fmt: skip
+"""Patterns of messages, and what they mean, with their named groups put in; the first that is found holds."""
 
 
 N_LINES_SHOWN = 15
@@ -176,7 +148,7 @@ DRIVER = re.compile(r"(KFP driver: )?driver\.\w+\([^)]*\) failed: ")
 
 
 def error_line(lines: Sequence[str]) -> str:
-    """Return what a task, or the program that KFP runs around it, gives as its error; empty where it gives none."""
+    """Return what a task, or the program that KFP runs around it, gives as its error; empty if it gives none."""
     own = [found[1] for line in lines if (found := OWN_ERROR.match(line))]
     if own:
         return own[-1].strip()
@@ -185,6 +157,6 @@ def error_line(lines: Sequence[str]) -> str:
 
 
 def last_lines(lines: Sequence[str]) -> list[str]:
-    """Return the last lines that the task itself wrote, or, where it wrote none, the last of all."""
+    """Return the last lines that the task itself wrote, or, if it wrote none, the last of all."""
     own = [line for line in lines if line.strip() and not LAUNCHER.match(line)]
     return [line.rstrip() for line in (own or [line for line in lines if line.strip()])[-N_LINES_SHOWN:]]

@@ -6,54 +6,50 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import pandas as pd
+
 from autoencoders.errors import UserError
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Missing, Refused
-from pipeline.cluster.look import WORDS, stopped_at
 from pipeline.cluster.sending import equals, find_or_create
-from pipeline.cluster.times import clock, moment
+from pipeline.cluster.snapshot import state_word
+from pipeline.times import clock, moment
 
 RECENT = 100
 """Runs among which the last one of each recurring run is looked for."""
 
 
-def list_recurring(connection: Connection) -> int:
+def list_recurring(connection: Connection) -> None:
     """Print all recurring runs, with the last run of each."""
     connection.require_namespace()
     found = list(_all(connection))
     if not found:
         print("There are no recurring runs. `python -m pipeline submit --cron …` makes one.")
-        return 0
+        return
     last = _last_runs(connection)
-    rows = [("ID", "SCHEDULE", "STATE", "LAST RUN", "NAME")]
-    for recurring in found:
-        ident = recurring["recurring_run_id"]
-        rows.append(
-            (ident, _schedule(recurring), _state(recurring), last.get(ident, ""), recurring.get("display_name", ""))
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
-    return 0
+    table = pd.DataFrame({"ID": [run["recurring_run_id"] for run in found]})
+    table["SCHEDULE"] = [_schedule(run) for run in found]
+    table["STATE"] = [_state(run) for run in found]
+    table["LAST RUN"] = [last.get(ident, "") for ident in table["ID"]]
+    table["NAME"] = [run.get("display_name", "") for run in found]
+    print(table.to_markdown(tablefmt="plain", index=False, disable_numparse=True))
 
 
-def stop_recurring(connection: Connection, ident: str) -> int:
-    """Have a recurring run start nothing more; what it is stays."""
-    _with(connection, ident, lambda path: connection.post(f"{path}:disable"))
+def stop_recurring(connection: Connection, ident: str) -> None:
+    """Have a recurring run start nothing more; it stays in the list."""
+    _change(connection, "POST", ident, ":disable")
     print(f"Recurring run {ident} is stopped. Runs that it has started go on.")
-    return 0
 
 
-def delete_recurring(connection: Connection, ident: str) -> int:
+def delete_recurring(connection: Connection, ident: str) -> None:
     """Delete a recurring run."""
-    _with(connection, ident, connection.delete)
+    _change(connection, "DELETE", ident)
     print(f"Recurring run {ident} is deleted. Runs that it has started stay.")
-    return 0
 
 
-def _with(connection: Connection, ident: str, action: Any) -> None:
+def _change(connection: Connection, method: str, ident: str, action: str = "") -> None:
     try:
-        action(f"recurringruns/{quote(ident, safe='')}")
+        connection.request(method, f"recurringruns/{quote(ident, safe='')}{action}")
     except Missing:
         raise UserError(
             f"{connection.name}: there is no recurring run {ident!r}. `python -m pipeline recurring list` shows them."
@@ -64,19 +60,18 @@ def _all(connection: Connection) -> Iterator[dict[str, Any]]:
     token = None
     while token != "":
         answer = connection.get("recurringruns", namespace=connection.namespace, page_size=50, page_token=token)
-        yield from answer.get("recurringRuns") or answer.get("recurring_runs") or ()
+        yield from answer.get("recurringRuns") or ()
         token = answer.get("next_page_token") or ""
 
 
 def _last_runs(connection: Connection) -> dict[str, str]:
-    """Return when the last run of each recurring run began, and how it is."""
+    """Return when the last run of each recurring run began, and its state."""
     runs = connection.get("runs", namespace=connection.namespace, page_size=RECENT, sort_by="created_at desc")
     found: dict[str, str] = {}
     for run in runs.get("runs") or ():
         began, ident = moment(run.get("created_at")), run.get("recurring_run_id")
         if ident and began and ident not in found:
-            word = "terminated" if stopped_at(run) else WORDS.get(run.get("state"), "")
-            found[ident] = f"{clock(began)} {word}".strip()
+            found[ident] = f"{clock(began)} {state_word(run)}"
     return found
 
 
@@ -89,10 +84,10 @@ def _schedule(recurring: dict[str, Any]) -> str:
 
 
 def _state(recurring: dict[str, Any]) -> str:
-    return "stopped" if recurring.get("status") == "DISABLED" or recurring.get("mode") == "DISABLE" else "goes on"
+    return "stopped" if recurring.get("status") == "DISABLED" else "goes on"
 
 
-def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> int:
+def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> None:
     """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page."""
     connection.require_namespace()
     pipeline = find_or_create(connection, "pipelines", name, description=about)["pipeline_id"]
@@ -102,16 +97,14 @@ def upload(connection: Connection, compiled: str, name: str, version: str, descr
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         file.write_text(compiled, encoding="utf-8")
+        query = {"name": version, "pipelineid": pipeline, "description": description}
         try:
-            made = connection.upload(
-                "pipelines/upload_version", file, name=version, pipelineid=pipeline, description=description
-            )
+            made = connection.request("POST", "pipelines/upload_version", query=query, files={"uploadfile": str(file)})
         except Refused as error:
             raise (_exists(name, version) if error.status == CONFLICT else error) from None
     print(f"Pipeline {name}, version {version}\n{description}")
     page = f"{pipeline}/version/{made['pipeline_version_id']}"
     print(f"KFP:    {connection.page('pipelines', page)}")
-    return 0
 
 
 CONFLICT = 409

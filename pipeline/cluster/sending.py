@@ -1,4 +1,4 @@
-"""Before and at the start of a run: what the cluster must have, what is sent, and what the run says of itself."""
+"""Before and at the start of a run: what the cluster must have, what is sent, and how the run is described."""
 
 import json
 import re
@@ -11,7 +11,8 @@ import yaml
 
 from autoencoders.errors import UserError
 from components import component_names
-from pipeline.cluster import in_mlflow, times
+from pipeline import times
+from pipeline.cluster import in_mlflow
 from pipeline.cluster.connection import Connection
 from pipeline.cluster.failures import Denied, Refused
 from pipeline.cluster.kube import Kube
@@ -40,14 +41,14 @@ class Submission:
 
 
 def run_name(settings: Sequence[str]) -> str:
-    """Return a name for a run that tells it from others: by what was set, else by the time."""
+    """Return a name for a run: what was set, else the time."""
     if not settings:
         return f"autoencoders {times.now().astimezone():%Y-%m-%d %H:%M:%S}"
     return f"autoencoders {_shortened(settings, MAX_NAME - len('autoencoders '), ' ')}"
 
 
 def describe(settings: Sequence[str], profile: str, image: str, cache: bool = True) -> str:
-    """Return what a run or a version of the pipeline is of: settings, profile, image and commit."""
+    """Return the description of a run or a version of the pipeline: settings, profile, image and commit."""
     rest = [f"profile {profile}", f"image {image}", *([f"commit {commit}"] if (commit := code_version()) else [])]
     rest += [] if cache else ["nothing reused"]
     text = "; ".join(rest)
@@ -57,7 +58,7 @@ def describe(settings: Sequence[str], profile: str, image: str, cache: bool = Tr
 
 
 def code_version() -> str:
-    """Return the commit that the code here is of, with ``-dirty`` where it differs; empty where there is no git."""
+    """Return the commit of this code, with ``-dirty`` if the code differs from it; empty if there is no git."""
     from autoencoders.tracking import run_context
 
     tags = run_context()
@@ -68,11 +69,12 @@ def code_version() -> str:
 def send(connection: Connection, submission: Submission) -> str:
     """Send a run, or with `cron` a recurring one, print its pages, and return its id."""
     experiment = _experiment(connection, submission.experiment)
+    spec, platform = yaml.safe_load_all(submission.pipeline)
     body: dict[str, Any] = {
         "display_name": submission.name,
         "description": submission.description,
         "experiment_id": experiment,
-        "pipeline_spec": _documents(submission.pipeline),
+        "pipeline_spec": {"pipeline_spec": spec, "platform_spec": platform},
         "runtime_config": {"parameters": submission.arguments},
         "plugins_input": NO_PLUGIN,
     }
@@ -98,12 +100,12 @@ def _post(connection: Connection, path: str, body: dict[str, Any]) -> dict[str, 
     except Refused as error:
         if "plugins_input" not in str(error):
             raise
-        print(f"{connection.name} has no plugins to turn off: sent without that.")
+        print(f"{connection.name} has no plugins to switch off: sent without that setting.")
         return connection.post(path, {name: value for name, value in body.items() if name != "plugins_input"})
 
 
 def _experiment(connection: Connection, name: str) -> str:
-    """Return the id of KFP's experiment of that name, which is made where there is none."""
+    """Return the id of KFP's experiment of that name; make it if there is none."""
     try:
         return str(find_or_create(connection, "experiments", name)["experiment_id"])
     except Denied as error:
@@ -116,7 +118,7 @@ def _experiment(connection: Connection, name: str) -> str:
 
 
 def find_or_create(connection: Connection, kind: str, name: str, **created: str) -> dict[str, Any]:
-    """Return what KFP has of a kind, such as `experiments`, under a name; make it where there is none."""
+    """Return what KFP has of a kind, such as `experiments`, under a name; make it if there is none."""
     query = {"namespace": connection.namespace, "filter": equals("display_name", name)}
     if found := connection.get(kind, **query).get(kind):
         return dict(found[0])
@@ -127,18 +129,6 @@ def find_or_create(connection: Connection, kind: str, name: str, **created: str)
 def equals(key: str, value: str) -> str:
     """Return KFP's filter for what has this value."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
-
-
-def _documents(compiled: str) -> dict[str, Any]:
-    """Return a compiled pipeline, a YAML file of two documents, as KFP's API takes it."""
-    from google.protobuf import json_format
-    from kfp.pipeline_spec import pipeline_spec_pb2
-
-    kinds = {"pipeline_spec": pipeline_spec_pb2.PipelineSpec, "platform_spec": pipeline_spec_pb2.PlatformSpec}
-    return {
-        name: json_format.MessageToDict(json_format.ParseDict(document, kind()))
-        for (name, kind), document in zip(kinds.items(), yaml.safe_load_all(compiled), strict=True)
-    }
 
 
 def _shortened(settings: Sequence[str], room: int, between: str) -> str:
@@ -157,7 +147,7 @@ KFP_NAMESPACE = "kubeflow"
 
 
 def check(connection: Connection, profile: Profile) -> None:
-    """Raise `UserError`, a line for each reason, where the run could not start; warn of what may not work."""
+    """Raise `UserError`, with a line for each reason, if the run could not start; warn of what may not work."""
     connection.require_namespace()
     in_mlflow.require_server()
     kube = Kube(connection.pods_namespace)
@@ -168,7 +158,7 @@ def check(connection: Connection, profile: Profile) -> None:
 
 
 def old_version(connection: Connection) -> str:
-    """Return what a server that is older than this project's KFP does not do; empty where it does not say its age."""
+    """Return what a server that is older than this project's KFP does not do; empty if its version is not known."""
     found = re.match(r"v?(\d+)\.(\d+)", connection.version)
     if not found or (int(found[1]), int(found[2])) >= MADE_FOR:
         return ""
@@ -186,17 +176,13 @@ def _missing(kube: Kube, kfp: Kube, profile: Profile) -> Iterator[str]:
     here = f"is not in namespace {kube.namespace}"
     if kfp.lacks("services", "ml-pipeline"):
         return
-    for claim, used in _claims(profile).items():
-        if kube.lacks("persistentvolumeclaims", claim):
+    needed = [("claim", "persistentvolumeclaims", name, key, 4) for name, key in _claims(profile).items()]
+    needed += [("secret", "secrets", name, "secret_env", 3) for name in sorted(_secrets(profile))]
+    for word, kind, name, key, step in needed:
+        if kube.lacks(kind, name):
             yield (
-                f"the claim {claim} {here}: pods could not start. Create it (docs/kubernetes.md, step 4), or correct "
-                f"`{used}` in the profile."
-            )
-    for secret in sorted(_secrets(profile)):
-        if kube.lacks("secrets", secret):
-            yield (
-                f"the secret {secret} {here}: pods could not start. Create it (docs/kubernetes.md, step 3), or correct "
-                "`secret_env` in the profile."
+                f"the {word} {name} {here}: pods could not start. Create it (docs/kubernetes.md, step {step}), or "
+                f"correct `{key}` in the profile."
             )
     if profile.service_account and kube.lacks("serviceaccounts", profile.service_account):
         yield f"the service account {profile.service_account} {here}. Correct `service_account` in the profile."

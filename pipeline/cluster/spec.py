@@ -1,4 +1,4 @@
-"""What a run's pipeline spec says: its tasks in the order in which they can run, the models, the limits of the pods."""
+"""A run's pipeline spec: its tasks in the order in which they can run, the models, the limits of the pods."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Task:
     tasks: tuple["Task", ...] = ()
     """What is in it, in the order in which it can run."""
     items: tuple[str, ...] | None = None
-    """Of a loop: the names of what it goes over, where they are known."""
+    """Of a loop: the names of what it goes over, if they are known."""
     is_loop: bool = False
 
 
@@ -39,16 +39,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Spec:
-    """A pipeline, as far as it is known here."""
+    """A pipeline, as far as it is known."""
 
     tasks: tuple[Task, ...] = ()
     limits: Mapping[str, Limits] = field(default_factory=dict)
     """By the tasks' names."""
     models: tuple[str, ...] | None = None
-    """The run's, where they are known without its spec."""
+    """The run's, if they are known without its spec."""
 
     def at(self, path: Path) -> Task | None:
-        """Return what is at `path`, whichever iteration of the loops on it."""
+        """Return what is at `path`, in any iteration of the loops on it."""
         within, found = self.tasks, None
         for name, _ in path:
             found = next((task for task in within if task.name == name), None)
@@ -63,27 +63,26 @@ class Spec:
 
 
 def read_spec(run: Mapping[str, Any], spec: Mapping[str, Any] | None) -> Spec:
-    """Return what `spec` says of a run that KFP's API answers with; a None is of a run whose spec cannot be had."""
+    """Return the pipeline of a run, which KFP's API describes as `run`; `spec` is None if it cannot be had."""
     given = (run.get("runtime_config") or {}).get("parameters") or {}
     if not spec:
         return Spec(models=_names(given.get("models_params")))
-    pipeline, platform = spec.get("pipeline_spec") or spec, spec.get("platform_spec") or {}
-    root, components = pipeline.get("root") or {}, pipeline.get("components") or {}
-    declared = (root.get("inputDefinitions") or {}).get("parameters") or {}
+    pipeline, platform = spec.get("pipeline_spec", spec), spec.get("platform_spec", {})
+    root = pipeline["root"]
+    declared = root.get("inputDefinitions", {}).get("parameters", {})
     values = {name: given.get(name, declaration.get("defaultValue")) for name, declaration in declared.items()}
-    return Spec(_tasks(root.get("dag") or {}, components, values), _limits(pipeline, platform))
+    return Spec(_tasks(root["dag"], pipeline["components"], values), _limits(pipeline, platform))
 
 
 def _tasks(dag: Mapping[str, Any], components: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Task, ...]:
     tasks = {}
-    for name, raw in (dag.get("tasks") or {}).items():
-        component = (raw.get("componentRef") or {}).get("name", "")
-        inner = components.get(component, {}).get("dag") or {}
-        items = ((raw.get("parameterIterator") or {}).get("items") or {}).get("inputParameter", "")
+    for name, raw in dag.get("tasks", {}).items():
+        inner = components[raw["componentRef"]["name"]].get("dag", {})
+        items = raw.get("parameterIterator", {}).get("items", {}).get("inputParameter", "")
         tasks[name] = Task(
             name=name,
-            shown=(raw.get("taskInfo") or {}).get("name") or name,
-            after=tuple(raw.get("dependentTasks") or ()),
+            shown=raw.get("taskInfo", {}).get("name", name),
+            after=tuple(raw.get("dependentTasks", ())),
             tasks=_tasks(inner, components, values),
             items=_names(values.get(items.removeprefix(CHANNEL))),
             is_loop="parameterIterator" in raw or "artifactIterator" in raw,
@@ -95,14 +94,14 @@ def _in_order(tasks: dict[str, Task]) -> Iterator[Task]:
     """Yield the tasks so that each comes after what it depends on, else in the order of the stages."""
     left = dict(tasks)
     while left:
-        ready = [task for task in left.values() if not left.keys() & set(task.after)] or list(left.values())
-        first = min(ready, key=lambda task: (stage_order(task), task.name))
+        ready = [task for task in left.values() if not left.keys() & set(task.after)]
+        first = min(ready, key=lambda task: (_stage_order(task), task.name))
         yield left.pop(first.name)
 
 
-def stage_order(task: Task) -> int:
+def _stage_order(task: Task) -> int:
     """Return the place of a task among the stages; a loop or nested pipeline has that of the first stage in it."""
-    return min((stage_order(inner) for inner in task.tasks), default=stage_number(task.name))
+    return min((_stage_order(inner) for inner in task.tasks), default=stage_number(task.name))
 
 
 def stage_number(name: str) -> int:
@@ -127,14 +126,13 @@ def _names(items: Any) -> tuple[str, ...] | None:
 
 
 def _limits(pipeline: Mapping[str, Any], platform: Mapping[str, Any]) -> dict[str, Limits]:
-    pods = ((platform.get("platforms") or {}).get("kubernetes") or {}).get("deploymentSpec", {}).get("executors") or {}
-    executors = (pipeline.get("deploymentSpec") or {}).get("executors") or {}
+    pods = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
     found = {}
-    for label, executor in executors.items():
-        container = executor.get("container") or {}
+    for label, executor in pipeline["deploymentSpec"]["executors"].items():
+        container = executor.get("container", {})
         found[label.removeprefix("exec-")] = Limits(
             image=container.get("image", ""),
-            memory=(container.get("resources") or {}).get("resourceMemoryLimit", ""),
-            timeout=float((pods.get(label) or {}).get("activeDeadlineSeconds") or 0),
+            memory=container.get("resources", {}).get("resourceMemoryLimit", ""),
+            timeout=float(pods.get(label, {}).get("activeDeadlineSeconds", 0)),
         )
     return found

@@ -1,4 +1,4 @@
-"""What can be said of a task of a run, and how it is said."""
+"""The states of a task, and a task in one line."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,11 +6,11 @@ from enum import StrEnum
 
 from pipeline.cluster.nodes import Node
 from pipeline.cluster.reasons import Reason
-from pipeline.cluster.times import duration
+from pipeline.times import duration
 
 
 class State(StrEnum):
-    """All that a task can be said to be."""
+    """The states of a task."""
 
     NOT_STARTED = "not started"
     WAITING = "waiting"
@@ -34,10 +34,10 @@ OVER = (State.DONE, State.REUSED, State.FAILED, State.STOPPED, State.NOT_RUN)
 
 @dataclass(frozen=True)
 class TaskView:
-    """What is said of one task."""
+    """One task, as it is shown."""
 
     name: str
-    """With the model's: ``train vae``."""
+    """The task's and the model's: ``train vae``."""
     stage: str
     state: State
     reason: Reason | None = None
@@ -51,8 +51,8 @@ class TaskView:
     is_active: bool = False
     """Whether some pod of it runs."""
 
-    def told(self, now: datetime | None = None) -> str:
-        """Return the state in a line; of what goes on, with its duration until `now` if that is given."""
+    def describe(self, now: datetime | None = None) -> str:
+        """Return the state in a line, with the duration until `now`, if given, of what has not ended."""
         note = f" ({self.note})" if self.note else ""
         why = f": {self.reason.text}" if self.reason else ""
         return f"{self.state}{note}{why}{self._duration(now)}"

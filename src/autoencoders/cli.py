@@ -1,7 +1,7 @@
 """The command line: `autoencoders <command> …`, one command for each stage and for each use of a trained model.
 
-A command's options are the keyword-only arguments of its function, what goes before them is its other arguments: there
-is nothing here to keep in step. One that has `params` reads params.yaml.
+A command's options are the keyword-only arguments of its function, its positional arguments are the others. A command
+that has `params` reads params.yaml.
 """
 
 import argparse
@@ -32,15 +32,15 @@ STAGE_OPTIONS = {
     "data": "folder of prepared data, which `prepare` wrote",
     "features": "folder that `features` wrote",
     "model": "name of the model, an entry of `models` in params.yaml",
-    "models": "folder of the trained models, one subfolder each",
-    "evaluation": "folder of what `evaluate` measured, one subfolder a model",
+    "models": "folder of the trained models, one subfolder for each",
+    "evaluation": "folder of what `evaluate` measured, one subfolder for each model",
     "figures": "folder of the figures that `plots` drew",
     "comparison": "folder that `compare` wrote",
-    "ladder": "folder of the rungs, one subfolder each",
+    "ladder": "folder of the rungs, one subfolder for each",
     "report": "page that `report` wrote",
     "rung": "one of one-image, one-hot, auto-decoder, linear, generation, beta",
     "cache": "folder that keeps verified downloads between runs",
-    "checkpoints": "folder of checkpoints, from which an interrupted training goes on, or a URL such as s3://bucket/prefix",
+    "checkpoints": "folder of checkpoints, from which an interrupted training resumes, or a URL such as s3://bucket/prefix",
     "card": "folder of the data card, in place of an earlier one",
     "curves": "folder for the numbers of the curves, in place of earlier ones",
     "out": "folder for the results, in place of earlier ones",
@@ -51,22 +51,24 @@ STAGE_OPTIONS = {
 }
 USE_OPTIONS = {
     "images": "image files, or folders of them",
-    "a": "image file to begin with",
-    "b": "image file to end with",
+    "a": "image file at which to begin",
+    "b": "image file at which to end",
     "codes": "file of codes, which `encode` wrote",
     "model": "folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae",
     "data": "folder of prepared data, which `prepare` wrote",
-    "n": "how many images, 1 to 100,000",
-    "seed": "of the draws: equal seeds give equal images",
-    "steps": "how many images, the ends included, 2 to 200",
-    "count": "how many neighbours of each image",
+    "n": "number of images, 1 to 100,000",
+    "seed": "seed of the draws; equal seeds give equal images",
+    "steps": "number of images, both ends included, 2 to 200",
+    "count": "number of neighbours of each image",
     "what": "folder of a trained model, id of an MLflow run, or id of a Kubeflow run",
-    "out": "folder for the results: a new or an empty one",
+    "out": "folder for the results, new or empty",
     "encode out": "file for the codes, such as codes.npz, in place of an earlier one",
-    "anomalies out": "CSV file for all images, in place of an earlier one; none is written without",
-    "neighbours out": "folder for a table and a picture: a new or an empty one; none is written without",
+    "anomalies out": "CSV file for all images, in place of an earlier one; without it, none is written",
+    "neighbours out": "folder for a table and a picture, new or empty; without it, none is written",
 }
-"""What an option means: of any command, or of `command option`."""
+"""Help for an option of any command, or for `command option`."""
+ERRORS = re.compile(r"\s*Raises? `UserError`[^.]*\.")
+"""The part of a docstring that is for programmers alone."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
 GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
@@ -74,9 +76,9 @@ GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command; a user's mistake ends in one line on stderr and exit code 2, an interruption in 129, 130 or 143.
+    """Run a command. Exit with 2 after a user's mistake, with one line on stderr; with 129, 130 or 143 if interrupted.
 
-    Where nobody reads what it prints any more, as in `autoencoders … | head`, it ends without a word in 141.
+    If the reader of the output is gone, as in `autoencoders … | head`, exit with 141 and print nothing.
     """
     configure_threads()
     # Torch and MLflow are a million objects that live to the end: looking through them for garbage, again and again
@@ -103,7 +105,7 @@ def _run(arguments: list[str]) -> None:
     for name in (*list_commands("stages"), *list_commands("commands")):
         command = commands.add_parser(name)
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
-            command.description = inspect.getdoc(find_command(name))
+            command.description = ERRORS.sub("", inspect.getdoc(find_command(name)) or "")
             _add_options(command, name)
     options = vars(parser.parse_args(arguments))
     function = find_command(options.pop("command"))
@@ -145,23 +147,23 @@ def _overview() -> str:
     lines = []
     for title, group in groups.items():
         lines += [f"{title}:", *(f"  {name:{width}}  {summary}" for name, summary in group.items()), ""]
-    return "\n".join([*lines, "`autoencoders command -h` says what a command takes."])
+    return "\n".join([*lines, "`autoencoders command -h` explains a command and its options."])
 
 
 def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
     explained = USE_OPTIONS if command in list_commands("commands") else STAGE_OPTIONS
     for name, parameter in inspect.signature(find_command(command)).parameters.items():
-        told = explained.get(f"{command} {name}") or explained.get(name, "")
+        text = explained.get(f"{command} {name}") or explained.get(name, "")
         if name == "params":
             default = Path("params.yaml")
             parser.add_argument(
-                "--params", type=Path, metavar="PATH", default=default, help=f"{told} (default: %(default)s)"
+                "--params", type=Path, metavar="PATH", default=default, help=f"{text} (default: %(default)s)"
             )
             continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
         metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which a Path would spoil
-        options: dict[str, Any] = {"type": kind, "metavar": metavar, "help": told}
+        options: dict[str, Any] = {"type": kind, "metavar": metavar, "help": text}
         if get_origin(parameter.annotation) is list:
             options["nargs"] = "+"
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY:
@@ -170,5 +172,5 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
         if parameter.default is inspect.Parameter.empty:
             options["required"] = True
         elif parameter.default is not None:
-            options |= {"default": parameter.default, "help": f"{told} (default: %(default)s)"}
+            options |= {"default": parameter.default, "help": f"{text} (default: %(default)s)"}
         parser.add_argument(f"--{name}", **options)

@@ -1,4 +1,4 @@
-"""What DVC records of a stage: it looks at parameters and dependencies when the stage has ended, not when it began."""
+"""What DVC records of a stage: the parameters and dependencies at the stage's end, not those at its beginning."""
 
 import hashlib
 import os
@@ -14,11 +14,11 @@ from autoencoders.params.file import YamlError, read_yaml
 DVC_YAML, PARAMS_YAML = Path("dvc.yaml"), Path("params.yaml")
 ASIDE = Path(".cache/unlisted")
 RESULTS = ("model.json", "metrics.json", "codes")
-"""What tells a folder of results of one model, by the stages `train` and `evaluate`."""
+"""Files by which a folder of results of one model, of `train` or `evaluate`, is recognised."""
 
 
 class Recorded:
-    """The parameters and dependencies of the stage that DVC has this process run, as they are now.
+    """The parameters and dependencies, at this moment, of the stage that DVC has this process run.
 
     Source files count by their content, all others, which may be large, by size and time.
     """
@@ -32,12 +32,12 @@ class Recorded:
         self._before = self._state(raw)
 
     def check(self) -> None:
-        """Raise `UserError` where something is no longer what it was: DVC would record what was not used."""
+        """Raise `UserError` if something has changed meanwhile: DVC would record what was not used."""
         now = self._state(_read(PARAMS_YAML))
         if changed := [name for name, value in self._before.items() if now.get(name) != value]:
             raise UserError(
-                f"{', '.join(changed)} changed while {self.stage} ran. What it made is of what was there before, so "
-                "DVC records nothing. `dvc repro` makes it anew; to keep it instead, put back what was there before "
+                f"{', '.join(changed)} changed while {self.stage} ran. Its results are of what was there before, so "
+                "DVC records nothing. `dvc repro` makes them again; to keep them, put back what was there before "
                 f"and `dvc commit -f {self.stage}`."
             )
 
@@ -80,7 +80,7 @@ def _read(path: Path) -> Any:
     try:
         return read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, YamlError, UnicodeDecodeError):
-        return None  # it is in order when a stage begins; later on, it has changed
+        return None  # it is valid when a stage begins; later, it has changed
 
 
 def _value(raw: Any, key: str) -> Any:

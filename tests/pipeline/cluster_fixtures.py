@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from autoencoders.params import Params
+from pipeline import times
 from pipeline.__main__ import main
-from pipeline.cluster import connection, times
+from pipeline.cluster import connection
 from pipeline.compiling import Pipeline, compile_pipeline
 from pipeline.profiles import Profile
 

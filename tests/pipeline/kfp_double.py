@@ -10,7 +10,7 @@ import yaml
 from compiled import Compiled, parse
 from json_server import json_server
 
-from pipeline.cluster import times
+from pipeline import times
 
 STOPPING = timedelta(seconds=12)
 """A recorded run that was stopped took so long to end."""

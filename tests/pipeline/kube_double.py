@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 from json_server import json_server
 
-from pipeline.cluster import times
+from pipeline import times
 
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows"
 

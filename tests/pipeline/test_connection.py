@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.cluster import connection, failures
-from pipeline.cluster.connection import Connection, Server
+from pipeline.cluster.connection import Connection
 
 from cluster_fixtures import Call  # isort: skip
 from kfp_double import Double  # isort: skip
@@ -30,14 +30,14 @@ AWAY = {
     [
         ({"healthz": (401, {})}, DENIED.format(401)),
         ({"healthz": (403, {})}, DENIED.format(403)),
-        ({"healthz": (404, {})}, "is no Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."),
+        ({"healthz": (404, {})}, "is not a Kubeflow Pipelines server of version 2 (HTTP 404 for its health)."),
         ({"healthz": (200, "<!doctype html>")},
          "answers with a page, not as Kubeflow Pipelines does. Is the address right? If there is a login before it, "
          "give a token with --token-file or KFP_TOKEN."),
-        ({"healthz": (503, "upstream connect error")}, "is in trouble (HTTP 503: Service Unavailable)."),
+        ({"healthz": (503, "upstream connect error")}, "answers with an error (HTTP 503: Service Unavailable)."),
         ({"/runs": (403, {"message": "no"})}, DENIED.format(403)),
         ({"/runs": (400, {"message": "invalid\npipeline"})}, "refuses: invalid pipeline"),
-        ({"/experiments": (500, AWAY)}, "is in trouble (HTTP 500: Failed to get a run: connection refused)."),
+        ({"/experiments": (500, AWAY)}, "answers with an error (HTTP 500: Failed to get a run: connection refused)."),
         ({"/runs": (400, {"message": 'failed to unmarshal kubernetes config: proto: (line 1:2): unknown field '
                                      '"securityContext"'})},
          "does not know `securityContext`, which was sent: it is older than the KFP that this project is for. "
@@ -118,9 +118,9 @@ def test_a_token_reaches_the_server_from_file_or_environment(
 )
 def test_the_version_is_known_where_the_server_tells_it(server: Double, health: dict[str, Any], version: str) -> None:
     server.health = health
-    found = Connection(Server(server.host))
+    found = Connection(server.host)
     assert (found.version, found.has_users, found.namespace) == (version, False, None)
-    elsewhere = Connection(Server(server.host, namespace="kfp"))  # where all that is KFP's is, and the pods
+    elsewhere = Connection(server.host, namespace="kfp")  # where all that is KFP's is, and the pods
     assert (found.pods_namespace, elsewhere.namespace, elsewhere.pods_namespace) == ("kubeflow", None, "kfp")
 
 
@@ -129,10 +129,10 @@ def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Cal
     said = f"error: {server.host} has several users: name your namespace with --namespace.\n"
     for command in (["submit"], ["upload", "--version", "1"], ["recurring", "list"]):
         assert call(*command, "--host", server.host)[::2] == (2, said)
-    mine = Connection(Server(server.host, namespace="mine"))
+    mine = Connection(server.host, namespace="mine")
     assert (mine.namespace, mine.pods_namespace) == ("mine", "mine")
     (tmp_path / "context.json").write_text(json.dumps({"namespace": "kept"}))  # of kfp's own client
-    assert Connection(Server(server.host)).namespace == "kept"
+    assert Connection(server.host).namespace == "kept"
 
 
 def test_a_namespace_without_rights_is_named(server: Double, call: Call, quick_compile: None) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.__main__ import _parser
 from pipeline.cluster.kube import Kube
 from pipeline.cluster.states import State
+from pipeline.options import make_parser
 from pipeline.profiles import FOLDER, Placement, Profile, load_profile
 
 from compiled import ROOT  # isort: skip
@@ -70,12 +70,12 @@ def test_its_commands_are_understood() -> None:
     commands = words("python -m pipeline")
     assert {command[3] for command in commands} == {"local", "submit", "status", "recurring", "upload"}
     for command in commands:
-        _parser().parse_args([word for word in command[3:] if word != "…"])
+        make_parser().parse_args([word for word in command[3:] if word != "…"])
 
 
 def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        _parser().parse_args(["submit", "--help"])
+        make_parser().parse_args(["submit", "--help"])
     known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
     told = {option.split()[0] for option in rows("alone; `status` shows it again") if option.startswith("-")}
     assert told | {"--help", "--params", "--host", "--profile", "--image"} == known

@@ -30,9 +30,9 @@ AWAY = 500, {"error": "Failed to get a run: connection refused", "code": 13}
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        (AWAY, "is in trouble (HTTP 500: Failed to get a run: connection refused)"),
-        ((502, "bad gateway"), "is in trouble (HTTP 502: Bad Gateway)"),
-        ((503, "no healthy upstream"), "is in trouble (HTTP 503: Service Unavailable)"),
+        (AWAY, "answers with an error (HTTP 500: Failed to get a run: connection refused)"),
+        ((502, "bad gateway"), "answers with an error (HTTP 502: Bad Gateway)"),
+        ((503, "no healthy upstream"), "answers with an error (HTTP 503: Service Unavailable)"),
     ],
 )
 def test_a_server_that_is_away_is_waited_for_and_that_is_said_once(
@@ -57,8 +57,8 @@ def test_a_server_that_stays_away_ends_the_following_not_the_run(server: Double,
     code, _, err = call("submit", "--host", server.host)
     assert (code, err) == (
         2,
-        f"error: {server.host} is in trouble (HTTP 500: Failed to get a run: connection refused). The run goes on: "
-        f"look at it later with `python -m pipeline status {recorded.run_id}`.\n",
+        f"error: {server.host} answers with an error (HTTP 500: Failed to get a run: connection refused). "
+        f"The run goes on: look at it later with `python -m pipeline status {recorded.run_id}`.\n",
     )
     assert 360 < (clock.now - began).total_seconds() < 372
     assert not server.stopped

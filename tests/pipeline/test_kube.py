@@ -23,9 +23,9 @@ def seen(kube: KubeDouble) -> KubeDouble:
 
 def test_the_workflow_of_a_run_is_found_by_its_label(seen: KubeDouble) -> None:
     kube = Kube("kubeflow")
-    assert (kube.workflow("run-1"), kube.blind) == (WORKFLOW, "")
+    assert (kube.workflow("run-1"), kube.no_workflow) == (WORKFLOW, "")
     assert kube.workflow("run-2") is None
-    assert kube.blind == (
+    assert kube.no_workflow == (
         f"the cluster of the kube config ({seen.host}) has no Workflow of this run in namespace kubeflow (another "
         "cluster, another --namespace, or it was cleaned up)"
     )
@@ -35,7 +35,7 @@ def test_a_right_that_is_missing_is_named(seen: KubeDouble) -> None:
     seen.forbidden = {"workflows", "pods/log"}
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
-    assert kube.blind == (
+    assert kube.no_workflow == (
         "the kube config may not list workflows.argoproj.io in namespace kubeflow (a Role with get and list on "
         "workflows, and get on pods/log, shows it: docs/kubernetes.md)"
     )
@@ -56,7 +56,7 @@ def test_other_answers_are_told(seen: KubeDouble, answer: tuple[int, Any], blind
     seen.always = answer
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
-    assert kube.blind == blind.format(cluster=f"the cluster of the kube config ({seen.host})")
+    assert kube.no_workflow == blind.format(cluster=f"the cluster of the kube config ({seen.host})")
 
 
 def test_a_cluster_that_is_not_there_is_asked_once_in_five_minutes_and_quietly(
@@ -70,7 +70,9 @@ def test_a_cluster_that_is_not_there_is_asked_once_in_five_minutes_and_quietly(
         clock.now += timedelta(seconds=seconds)
         assert kube.workflow("run-1") is None
     assert len(asked) == 3
-    assert kube.blind == "the cluster of the kube config (http://127.0.0.1:9) does not answer (NewConnectionError)"
+    assert (
+        kube.no_workflow == "the cluster of the kube config (http://127.0.0.1:9) does not answer (NewConnectionError)"
+    )
     assert capsys.readouterr() == ("", "")
 
 
@@ -82,14 +84,14 @@ def test_a_kube_config_that_cannot_be_used_is_told(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kube.yaml"))
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
-    assert kube.blind.startswith("the kube config cannot be used (")
-    assert "\n" not in kube.blind
+    assert kube.no_workflow.startswith("the kube config cannot be used (")
+    assert "\n" not in kube.no_workflow
 
 
 def test_without_a_kube_config_that_is_what_is_said(server: Double) -> None:
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
-    assert kube.blind == "there is no kube config here (which rights show it: docs/kubernetes.md)"
+    assert kube.no_workflow == "there is no kube config here (which rights show it: docs/kubernetes.md)"
 
 
 def test_the_log_is_the_container_s_and_a_pod_that_is_gone_has_none(seen: KubeDouble) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cluster.kfp_tasks import fnv1a, full_names, read_tasks
 from pipeline.cluster.nodes import locate, workflow_nodes
-from pipeline.cluster.view import Scene, view
+from pipeline.cluster.view import Context, view
 
 from replay import FOLDER, RecordedRun, RecordedWorkflow, recording  # isort: skip
 
@@ -125,9 +125,9 @@ def test_older_manifests_give_the_same_view(case: str) -> None:
     assert "(0)" not in "".join(node.name for node in nodes)
     spec = spec_of(recorded)
     stopped = recorded.ended if case == "terminated" else None
-    scene = Scene(spec, "kubeflow", recorded.newest, has_reasons=False, stopped=stopped)
-    now = view(workflow_nodes(recorded.workflow), scene)
-    assert [(task.name, task.state) for task in view(nodes, scene)] == [(task.name, task.state) for task in now]
+    context = Context(spec, "kubeflow", recorded.newest, has_reasons=False, stopped=stopped)
+    now = view(workflow_nodes(recorded.workflow), context)
+    assert [(task.name, task.state) for task in view(nodes, context)] == [(task.name, task.state) for task in now]
 
 
 def spec_of(recorded: RecordedWorkflow) -> Any:

@@ -4,16 +4,16 @@ import pytest
 
 from pipeline.cluster import reasons
 from pipeline.cluster.nodes import workflow_nodes
-from pipeline.cluster.reasons import Place, Reason, error_line, explain, last_lines
+from pipeline.cluster.reasons import PodContext, Reason, error_line, explain, last_lines
 from pipeline.cluster.spec import Limits
 
 from replay import recording  # isort: skip
 
-PLACE = Place("train", "kubeflow", Limits("registry/image:1", "8Gi", 7200))
+PLACE = PodContext("train", "kubeflow", Limits("registry/image:1", "8Gi", 7200))
 PUSH = "Push it, or correct the profile's `image` or --image; a private registry needs `image_pull_secrets`."
 ROOM = "It starts when one has. If none is large enough, ask for less in the profile or add a node."
 ALLOWED = "Compare `node_selector`, `tolerations` and `affinity` in the profile with the nodes' labels and taints."
-AGAIN = "Send the same run again: what is done is reused, trainings go on."
+AGAIN = "Send the same run again: what is done is reused, trainings resume."
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ AGAIN = "Send the same run again: what is done is reused, trainings go on."
         ("Pod was active on the node longer than the specified deadline", "over its time limit of 2 h",
          "Raise `timeout` of `train` in the profile."),
         ("Max duration limit exceeded", "the time for all its attempts together was over",
-         "Raise `timeout` of `train` in the profile, and compile the pipeline anew."),
+         "Raise `timeout` of `train` in the profile, and compile the pipeline again."),
         ("pod deleted", "its pod was lost, or deleted", AGAIN),
         ("The node was low on resource: memory. Container main was using 9Gi. Evicted", "its pod was lost, or deleted",
          AGAIN),
         ('Pod "wf-impl-510045693" is invalid: spec.containers[1].env[7].valueFrom: Invalid value: "": may not be '
          "specified when `value` is not empty",
          "the pod is invalid: KFP's MLflow plugin and the profile set the same variable",
-         "Compile the pipeline anew. If that does not help, leave out `keys` under `secret_env` in the profile."),
+         "Compile the pipeline again. If that does not help, leave out `keys` under `secret_env` in the profile."),
         ('Pod "wf-1" is invalid: spec.tolerations[0].operator: Invalid value: "Exist"',
          'the pod is invalid (spec.tolerations[0].operator: Invalid value: "Exist")', "Correct the profile."),
         ('pods "wf-1" is forbidden: exceeded quota: gpus, requested: requests.nvidia.com/gpu=1, used: 4, limited: 4',

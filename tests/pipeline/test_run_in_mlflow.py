@@ -77,7 +77,7 @@ def test_a_list_that_stands_still_is_replaced_by_what_is_known(
     assert code == 0
     told = [line[10:] for line in out.splitlines() if "stood still" in line or "tasks have finished" in line]
     assert told[0] == (
-        "KFP's list of tasks has stood still since 14:15:10: its server cannot read records of more than 1 MiB. 10 "
+        "KFP's list of tasks has stood still since 14:15:10: KFP's server cannot read records of more than 1 MiB. 10 "
         "tasks have finished, not counting reused ones. Argo's Workflow would show all, but there is no kube config "
         "here (which rights show it: docs/kubernetes.md)."
     )
@@ -98,4 +98,4 @@ def test_where_a_log_is_gone_mlflow_may_have_the_reason(
     client.set_tag(run, "kfp_error", "out of disk")
     clock.now = recorded.newest + timedelta(minutes=5)
     _, _, err = call("status", recorded.run_id, "--host", server.host)
-    assert err == "error: train pca failed: exit code 1; it told MLflow: out of disk.\n"
+    assert err == "error: train pca failed: exit code 1; MLflow has of it: out of disk.\n"

@@ -68,7 +68,7 @@ def test_an_older_server_gets_the_run_without_what_it_does_not_know(
         code, out, err = call("submit", "--host", server.host, "--no-wait", *options)
         assert code == 0
         assert "plugins_input" not in server.sent[-1]
-        assert f"{server.host} has no plugins to turn off: sent without that.\n" in out
+        assert f"{server.host} has no plugins to switch off: sent without that setting.\n" in out
         assert err == (
             f"warning: {server.host} is KFP 2.14.3. Before 2.17, a pod that is lost while KFP prepares a task is not "
             "tried again, and settings of pods that are newer are refused.\n"
@@ -181,7 +181,8 @@ def test_a_pipe_that_is_closed_ends_status_quietly(server: Double) -> None:
 
 def test_help_imports_neither_kfp_nor_kubernetes() -> None:
     code = (
-        "import sys; from pipeline.__main__ import _parser; _parser(); print({'kfp', 'kubernetes'} & set(sys.modules))"
+        "import sys; import pipeline.__main__; from pipeline.options import make_parser; make_parser(); "
+        "print({'kfp', 'kubernetes'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

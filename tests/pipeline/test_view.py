@@ -8,7 +8,7 @@ import pytest
 from pipeline.cluster.nodes import Node
 from pipeline.cluster.spec import Limits, Spec, Task, read_spec
 from pipeline.cluster.states import State, TaskView
-from pipeline.cluster.view import Scene, view
+from pipeline.cluster.view import Context, view
 
 from replay import pipeline_spec  # isort: skip
 
@@ -34,14 +34,14 @@ def pods(name: str, *attempts: tuple[str, str], end: float | None = None) -> lis
     return found
 
 
-def see(nodes: list[Node], at: float = 100, spec: Spec | None = None, **scene: Any) -> list[TaskView]:
+def see(nodes: list[Node], at: float = 100, spec: Spec | None = None, **context: Any) -> list[TaskView]:
     now = START + timedelta(seconds=at)
-    return view(nodes, Scene(spec or Spec(), "kubeflow", now, **{"has_reasons": True, **scene}))
+    return view(nodes, Context(spec or Spec(), "kubeflow", now, **{"has_reasons": True, **context}))
 
 
-def told(nodes: list[Node], at: float = 100, **scene: Any) -> str:
-    [task] = see(nodes, at, **scene)
-    return task.told(START + timedelta(seconds=at))
+def described(nodes: list[Node], at: float = 100, **context: Any) -> str:
+    [task] = see(nodes, at, **context)
+    return task.describe(START + timedelta(seconds=at))
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def told(nodes: list[Node], at: float = 100, **scene: Any) -> str:
     ],
 )  # fmt: skip
 def test_attempts_are_folded_into_their_task(attempts: list[tuple[str, str]], end: float | None, line: str) -> None:
-    assert told(pods(f"{ROOT}.train", *attempts, end=end)) == line
+    assert described(pods(f"{ROOT}.train", *attempts, end=end)) == line
 
 
 def test_a_pod_that_cannot_start_is_no_fault_for_some_seconds() -> None:
     nodes = pods(f"{ROOT}.train", ("Pending", "ErrImagePull: rpc error"))
-    assert told(nodes, at=14) == "starting, 14 s"
-    assert told(nodes, at=15).startswith("waiting: the image")
+    assert described(nodes, at=14) == "starting, 14 s"
+    assert described(nodes, at=15).startswith("waiting: the image")
 
 
 def test_a_pod_that_kfp_does_not_report_as_running_waits_after_45_s_where_the_list_is_live() -> None:
     nodes = pods(f"{ROOT}.train", ("Pending", ""))
-    assert told(nodes, at=44, has_reasons=False) == "starting, 44 s"
-    assert told(nodes, at=45, has_reasons=False) == "waiting: its pod is not reported as running, 45 s"
-    assert told(nodes, at=45, has_reasons=False, is_live=False) == "starting, 45 s"
+    assert described(nodes, at=44, has_reasons=False) == "starting, 44 s"
+    assert described(nodes, at=45, has_reasons=False) == "waiting: its pod is not reported as running, 45 s"
+    assert described(nodes, at=45, has_reasons=False, is_live=False) == "starting, 45 s"
 
 
 def test_what_pods_of_one_moment_may_be_is_not_told_as_certain() -> None:
@@ -83,15 +83,15 @@ def test_what_pods_of_one_moment_may_be_is_not_told_as_certain() -> None:
     either = node(f"{ROOT}.train(0).executor(0)", "Running", maybe=frozenset({"Pending"}))
     failed = node(f"{ROOT}.train(0).executor(0)", "Failed", maybe=frozenset({"Running"}), end=60)
     [task] = see([*train, either], has_reasons=False)
-    assert task.told() == "starting (or running: KFP does not say which of the pods run)"
+    assert task.describe() == "starting (or running: KFP does not say which of the pods run)"
     assert task.is_active
-    assert told([*train, failed], has_reasons=False) == "running, 1 min 40 s"
+    assert described([*train, failed], has_reasons=False) == "running, 1 min 40 s"
 
 
 def test_a_task_from_kfp_s_cache_is_reused_and_one_that_never_ran_is_not_run() -> None:
     reused = [node(f"{ROOT}.a", "Succeeded", end=0), node(f"{ROOT}.a(0).executor", "Skipped", end=0)]
     omitted = [node(f"{ROOT}.b", "Omitted", end=0), node(f"{ROOT}.b-driver", "Omitted", end=0)]
-    assert [task.told() for task in see(reused + omitted)] == ["reused from an earlier run", "not run"]
+    assert [task.describe() for task in see(reused + omitted)] == ["reused from an earlier run", "not run"]
 
 
 def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_before_has_failed() -> None:
@@ -100,7 +100,7 @@ def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_be
     by_kfp = pods(f"{ROOT}.b", ("Failed", ""), end=61)
     before = pods(f"{ROOT}.c", ("Failed", "main: Error (exit code 1)"), end=61)
     assert [task.state for task in see(by_argo + by_kfp + before, stopped=stopped)] == ["stopped", "stopped", "failed"]
-    assert told(by_kfp, has_reasons=False, stopped=START + timedelta(seconds=90)) == "failed, after 1 min"
+    assert described(by_kfp, has_reasons=False, stopped=START + timedelta(seconds=90)) == "failed, after 1 min"
 
 
 def test_drivers_are_not_told_but_where_they_fail_or_cannot_start() -> None:
@@ -108,12 +108,12 @@ def test_drivers_are_not_told_but_where_they_fail_or_cannot_start() -> None:
         name = f"{ROOT}.train-driver"
         return [node(name, "Running", end=end), node(f"{name}(0)", phase, message, end=end)]
 
-    assert told(driver("Running")) == "starting, 1 min 40 s"
+    assert described(driver("Running")) == "starting, 1 min 40 s"
     waits = "waiting: no node has room (1 Insufficient cpu), 1 min 40 s"
-    assert told(driver("Pending", "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.")) == waits
+    assert described(driver("Pending", "Unschedulable: 0/1 nodes are available: 1 Insufficient cpu.")) == waits
     omitted = [node(f"{ROOT}.train", "Omitted", end=6)]
     [task] = see([*driver("Failed", "main: Error (exit code 1)", end=6), *omitted])
-    assert task.told() == "failed: KFP could not prepare it, after 6 s"
+    assert task.describe() == "failed: KFP could not prepare it, after 6 s"
     assert (task.is_driver, task.state) == (True, State.FAILED)
 
 
@@ -124,7 +124,7 @@ def test_the_driver_of_a_loop_or_of_the_pipeline_is_told_where_it_fails() -> Non
         node(f"{ITEM.format(1).rpartition('.')[0]}.iteration-item-driver(0)", "Error", "pod deleted", end=5),
     ]
     spec = read_spec({}, pipeline_spec(""))
-    lines = {task.name: task.told() for task in see(failed, spec=spec)}
+    lines = {task.name: task.describe() for task in see(failed, spec=spec)}
     could_not = "failed: KFP could not prepare it, after 5 s"
     assert [lines[name] for name in ("the pipeline", "models", "models ae")] == [could_not] * 3
     assert len(lines) == 22 + 3
@@ -134,7 +134,7 @@ def test_the_driver_of_a_loop_or_of_the_pipeline_is_told_where_it_fails() -> Non
         ]
     quota = 'pods "wf-1" is forbidden: exceeded quota: cpu'
     [pipeline, *_] = see([node("wf(0).root-driver(0)", "Pending", quota)], spec=spec)
-    assert (pipeline.name, pipeline.told()) == ("the pipeline", "waiting: the namespace's quota is used up (cpu)")
+    assert (pipeline.name, pipeline.describe()) == ("the pipeline", "waiting: the namespace's quota is used up (cpu)")
 
 
 def test_the_order_is_that_of_the_pipeline_spec_model_by_model() -> None:
@@ -168,7 +168,7 @@ def test_tasks_in_a_nested_pipeline_are_told_by_their_own_names() -> None:
         node(f"{ROOT}.ladder", "Running"),
         *pods(f"{ROOT}.ladder(0).one-image", ("Running", "")),
     ]
-    lines = [(task.name, task.told()) for task in see(nodes, spec=spec)]
+    lines = [(task.name, task.describe()) for task in see(nodes, spec=spec)]
     assert lines == [
         ("prepare", "not started"),
         ("one-image", "running"),
@@ -179,7 +179,7 @@ def test_tasks_in_a_nested_pipeline_are_told_by_their_own_names() -> None:
 
 def test_what_a_task_comes_after_is_told_until_that_is_done() -> None:
     spec = read_spec({}, pipeline_spec(""))
-    lines = {task.name: task.told() for task in see(pods(f"{ROOT}.prepare", ("Succeeded", ""), end=60), spec=spec)}
+    lines = {task.name: task.describe() for task in see(pods(f"{ROOT}.prepare", ("Succeeded", ""), end=60), spec=spec)}
     assert lines["train vae"] == "not started (after features)"
     assert lines["evaluate vae"] == "not started (after train)"
     assert lines["report"] == "not started (after auto-decoder, beta, compare and 6 more)"
@@ -190,13 +190,13 @@ def test_limits_are_those_of_the_run_s_own_pipeline() -> None:
     limits = read_spec({}, pipeline_spec("")).limits
     assert limits["train"] == Limits(f"autoencoders@sha256:{'a' * 64}", "8Gi", 6 * 3600.0)
     nodes = pods(f"{ROOT}.train", ("Failed", "main: OOMKilled (exit code 137)"), end=61)
-    assert told(nodes, spec=Spec(limits=limits)) == "failed: out of memory (limit 8Gi), after 1 min"
+    assert described(nodes, spec=Spec(limits=limits)) == "failed: out of memory (limit 8Gi), after 1 min"
 
 
 def test_what_the_events_say_of_a_volume_is_why_a_container_is_not_made() -> None:
     train = pods(f"{ROOT}.train")
     pod = node(f"{ROOT}.train(0).executor(0)", "Pending", "ContainerCreating", pod="wf-impl-1")
     mounts = {"wf-impl-1": 'FailedMount: MountVolume.SetUp failed for volume "x":\n timed out'}
-    assert told([*train, pod], mounts=mounts) == (
+    assert described([*train, pod], mounts=mounts) == (
         'waiting: a volume cannot be mounted (MountVolume.SetUp failed for volume "x": timed out), 1 min 40 s'
     )

@@ -11,12 +11,11 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
-from autoencoders.kubeflow.launch import interrupted
 from autoencoders.kubeflow.launch import run as run_stage
 from autoencoders.params import Params
 from autoencoders.tracking import RunPublisher, run_context, store
 from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK, kubeflow_run
-from autoencoders.tracking.kfp_status import break_off_pipeline, close_pipeline
+from autoencoders.tracking.kfp_status import break_off_pipeline, close_pipeline, interrupt_pipeline
 from autoencoders.tracking.store import PARENT, create_run
 
 from tracked import everything, run_in  # isort: skip
@@ -99,7 +98,7 @@ def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(
     fail(end)
     above = pipeline_run(client)
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
 
 
@@ -122,7 +121,7 @@ def test_what_a_further_attempt_puts_right_is_forgotten(
 
 def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, task: Task, tmp_path: Path) -> None:
     report(tmp_path)
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert found(client, pipeline_run(client)) == ("FINISHED", {})
 
 
@@ -135,14 +134,14 @@ def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowCli
     done = create_run(client, "autoencoders", "pca", tags, parent=above)
     client.set_terminated(done, "FINISHED")
     of_others = create_run(client, "autoencoders", "vae", {"kfp_run": "other"})
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert found(client, above) == ("KILLED", {FAILED_TASK: "beta, train", ERROR: "interrupted"})
     ended = [found(client, run)[0] for run in (lost, elsewhere, rung, done, of_others)]
     assert ended == ["KILLED", "KILLED", "KILLED", "FINISHED", "RUNNING"]
 
 
 def test_a_pipeline_that_was_interrupted_before_mlflow_knew_of_it_has_a_run(client: MlflowClient, task: Task) -> None:
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert found(client, pipeline_run(client)) == ("KILLED", {ERROR: "interrupted"})
 
 
@@ -153,7 +152,7 @@ def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
     injected = create_run(client, "autoencoders", "of the plugin's task", {}, parent=above)
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     fail(UserError("no images"))
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert [found(client, run) for run in (above, injected)] == [("RUNNING", {})] * 2
     assert len(everything(client)) == 2
 
@@ -165,10 +164,10 @@ def test_without_mlflow_a_task_has_its_own_error_alone(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     fail(UserError("no images"))
     assert capsys.readouterr().err == "error: no images\n"
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert capsys.readouterr().err.startswith("warning: MLflow does not record any more")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    interrupted()
+    interrupt_pipeline("autoencoders")
     assert capsys.readouterr().err == ""
 
 
@@ -365,7 +364,7 @@ def test_a_run_that_the_plugin_made_is_the_pipeline_s_and_the_plugin_s_to_end(
     begin("pca")
     task("report")
     report(tmp_path)
-    interrupted()
+    interrupt_pipeline("autoencoders")
     runs = {run.info.run_id: run for run in everything(client)}
     [model] = [run for run in runs.values() if "model" in run.data.tags]
     assert runs.keys() == {plugins, model.info.run_id}

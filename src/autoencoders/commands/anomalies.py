@@ -1,4 +1,4 @@
-"""Images ranked by how unusual they are to a model."""
+"""Rank images by how unusual they are to a model."""
 
 from pathlib import Path
 
@@ -22,9 +22,9 @@ SCORES = {"mse": ("MSE", ".5f"), "neg_elbo": ("−ELBO", ".1f")}
 def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> None:
     """Rank images (files, or folders of them) by how unusual they are to the model, the most unusual first.
 
-    By the squared error of their reconstruction; a VAE's negative ELBO stands beside it. A score above the model's
-    threshold, the 99 % quantile of its validation images, is flagged. `model` is the folder of a trained model, or an
-    MLflow URI such as models:/mnist-autoencoders@best-vae. With `out`, all go to that CSV file.
+    The score is the squared error of the reconstruction; for a VAE the negative ELBO is shown, too. A score above the
+    model's threshold, the 99 % quantile of its validation images, is flagged. `model` is the folder of a trained model,
+    or an MLflow URI such as models:/mnist-autoencoders@best-vae. With `out`, all scores go to that CSV file.
     """
     if out:
         replaceable_file(out, MARK)

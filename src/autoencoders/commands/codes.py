@@ -18,7 +18,7 @@ from autoencoders.files.reading import open_file, reason
 
 FORMAT = 1
 MARK = b"codes.npy"
-"""What a file of codes has near its beginning, the name of the first of its arrays."""
+"""The name of the first array in a file of codes, which is near its beginning."""
 MAX_BYTES = 2**31
 """Of a file of codes: those of a few million images."""
 
@@ -39,9 +39,9 @@ def write_codes(path: Path, z: NDArray[np.float32], files: Sequence[str], model:
 
 
 def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
-    """Return the codes in `path`; raises `UserError` where it holds none, or those of other weights than `model`'s.
+    """Return the codes in `path`; raise `UserError` if it holds none, or those of other weights than `model`'s.
 
-    It takes no more memory than the file has bytes, whatever that says of itself.
+    A damaged or hostile file takes no more memory than it has bytes.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
@@ -68,7 +68,7 @@ def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
 
 
 def _read_array(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    """Return an array of the archive; raises `ValueError` where it is compressed, or has not the bytes of its shape."""
+    """Return an array of the archive; raise `ValueError` if it is compressed, or its bytes do not fit its shape."""
     entry = archive.getinfo(f"{name}.npy")
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError("it is compressed")  # a few bytes of it could be gigabytes

@@ -1,4 +1,4 @@
-"""Codes to image files."""
+"""Turn codes into image files."""
 
 from pathlib import Path
 

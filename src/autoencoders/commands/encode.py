@@ -1,4 +1,4 @@
-"""Image files to codes."""
+"""Turn image files into codes."""
 
 from pathlib import Path
 

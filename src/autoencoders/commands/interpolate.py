@@ -1,4 +1,4 @@
-"""From one image to another through the latent space."""
+"""Draw the way from one image to another through the latent space."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a trained model came from."""
+"""Show what a trained model came from."""
 
 from autoencoders.errors import printable
 from autoencoders.tracking.lineage import origins

@@ -1,4 +1,4 @@
-"""The images nearest to given ones in the latent space."""
+"""Find the test images nearest to given ones in the latent space."""
 
 from collections.abc import Sequence
 from pathlib import Path

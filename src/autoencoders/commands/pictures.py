@@ -1,4 +1,4 @@
-"""Image files that somebody gives to a trained model, and those that it draws."""
+"""Image files for a trained model, and those that it draws."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
@@ -24,7 +24,7 @@ from autoencoders.errors import UserError, printable
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import write_csv
 from autoencoders.inference import TrainedModel
-from autoencoders.runtime.process import tell
+from autoencoders.runtime.process import print_to_stderr
 
 MAX_FILES_NAMED = 100
 """Files in one message."""
@@ -34,7 +34,7 @@ REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
 
 
 class _UnusableError(Exception):
-    """Why a file is none that the model takes, and what to do about it."""
+    """Why the model cannot use a file, and what to do about it."""
 
     def __init__(self, reason: str, cure: str = "Name image files, or folders of them.") -> None:
         super().__init__(reason)
@@ -44,7 +44,7 @@ class _UnusableError(Exception):
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
     """Return files as they are given, and in place of a folder the images beneath it, by name, as `prepare` finds them.
 
-    Raises `UserError` where a folder holds no image.
+    Raise `UserError` if a folder holds no image.
     """
     found: list[Path] = []
     for path in paths:
@@ -61,9 +61,9 @@ def list_pictures(paths: Iterable[Path]) -> list[Path]:
 def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor]:
     """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `EVAL_BATCH`.
 
-    They are scaled and cropped as `prepare` did where the model was trained on a folder of images. Raises `UserError`
-    where files cannot be read or, for other models, have another size or number of channels: once all files were
-    looked at, so that it names all of those. What comes after the first of them is not yielded.
+    If the model was trained on a folder of images, they are scaled and cropped as `prepare` did. For other models,
+    they must have its size and number of channels. After the last file, raise `UserError` that names all files that
+    cannot be used; nothing is yielded after the first of them.
     """
     unusable: dict[Path, _UnusableError] = {}
     remarks = Remarks()
@@ -78,13 +78,13 @@ def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor
         if not unusable:
             yield torch.from_numpy(np.stack(pixels)).float() / 255
     if unusable:
-        raise UserError(_told(unusable, len(files)))
+        raise UserError(_unusable_message(unusable, len(files)))
     for line in remarks.lines(model.full_scale):
-        tell(printable(line))
+        print_to_stderr(printable(line))
 
 
-def _told(unusable: Mapping[Path, _UnusableError], files: int) -> str:
-    """Return one line about all files that cannot be used, of which there are `files` with the others."""
+def _unusable_message(unusable: Mapping[Path, _UnusableError], files: int) -> str:
+    """Return one line about the files that cannot be used; `files` is the number of all."""
     lines = [f"{file} {error}" for file, error in list(unusable.items())[:MAX_FILES_NAMED]]
     if len(unusable) == 1:
         return f"{lines[0]}. {next(iter(unusable.values())).cure}"
@@ -125,7 +125,7 @@ def _below_shared(names: Sequence[str]) -> list[str]:
 
 
 def _word(name: str) -> str:
-    """Return a path as part of a file's name, of any alphabet, but not longer than a file system takes."""
+    """Return a path as part of a file's name, in any alphabet, at most `MAX_NAME_BYTES` long."""
     parts = [part for part in name.split("/") if part not in ("", "..")]
     plain = "".join(letter if letter.isprintable() else "_" for letter in "-".join(parts))
     return plain.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Image files to what a model makes of them."""
+"""Encode image files and decode them again."""
 
 from pathlib import Path
 

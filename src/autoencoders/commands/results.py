@@ -1,4 +1,4 @@
-"""Where a command's results go: whole or not at all, and never over somebody's files."""
+"""Where a command's results go: whole or not at all, and never over the user's other files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from autoencoders.files.results import atomic_file, atomic_folder, replaceable_f
 def new_folder(out: Path) -> Iterator[Path]:
     """Give an empty folder to write to, which becomes `out` on success.
 
-    Raises `UserError` where `out` is a file, or a folder that holds something.
+    Raise `UserError` if `out` is a file, or a folder that is not empty.
     """
     with _writing(out), atomic_folder(out.absolute()) as draft:
         if out.exists() and not (out.is_dir() and not any(out.iterdir())):
@@ -31,7 +31,7 @@ def result_file(out: Path, mark: bytes) -> Iterator[Path]:
 
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
-    """Turn what the operating system says against `out` into a `UserError`."""
+    """Turn errors of the operating system about `out` into a `UserError`."""
     try:
         yield
     except (FileExistsError, NotADirectoryError):

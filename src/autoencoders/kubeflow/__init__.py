@@ -1,4 +1,4 @@
-"""What stands between a stage and its component of Kubeflow Pipelines; KFP itself is not imported.
+"""What connects a stage with its component of Kubeflow Pipelines; KFP itself is not imported.
 
 inputs      parts of params.yaml as a pipeline's inputs, and back
 artifacts   folders as artifacts, and their digests

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from autoencoders.errors import UserError
 
@@ -22,16 +22,8 @@ class Artifact(Protocol):
     metadata: dict[str, Any]
 
 
-class Gathered(NamedTuple):
-    """The folders in what `compare` gathers."""
-
-    models: Path
-    evaluation: Path
-    comparison: Path
-
-
 def single_subfolder(artifact: Artifact) -> Path:
-    """Return the one named folder in an artifact; raises `UserError` where it holds anything else."""
+    """Return the one named folder in an artifact; raise `UserError` if it holds anything else."""
     found = sorted(Path(artifact.path).iterdir()) if Path(artifact.path).is_dir() else []
     if len(found) != 1:
         raise UserError(
@@ -47,18 +39,20 @@ def add_model(result: Artifact, model: Artifact) -> tuple[Path, Path]:
     return root / "models" / trained.name, root / "evaluation" / trained.name
 
 
-def merge_folders(results: Artifact, measured: Iterable[Artifact], models_params: list[dict[str, Any]]) -> Gathered:
-    """Copy the results of `evaluate` of all models into one artifact, beside the models' parameters in their order."""
+def merge_folders(
+    results: Artifact, measured: Iterable[Artifact], models_params: list[dict[str, Any]]
+) -> tuple[Path, Path, Path]:
+    """Copy the results of all `evaluate` into one artifact, beside the models' parameters; return `gathered`."""
     for artifact in measured:
         shutil.copytree(artifact.path, results.path, dirs_exist_ok=True)
     (Path(results.path) / MODELS_FILE).write_text(json.dumps(models_params, sort_keys=True), encoding="utf-8")
     return gathered(results)
 
 
-def gathered(results: Artifact) -> Gathered:
-    """Return the folders of what `compare` gathered."""
+def gathered(results: Artifact) -> tuple[Path, Path, Path]:
+    """Return the folders of models, evaluations and comparison in what `compare` gathered."""
     root = Path(results.path)
-    return Gathered(root / "models", root / "evaluation", root / "comparison")
+    return root / "models", root / "evaluation", root / "comparison"
 
 
 def models_of(results: Artifact) -> list[dict[str, Any]]:

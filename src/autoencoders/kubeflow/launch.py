@@ -27,41 +27,6 @@ TRAINJOB = "AUTOENCODERS_TRAINJOB"
 """Environment variable: JSON, the nodes on which a task has its model trained; without it, in its own pod."""
 
 
-def run(stage: str | Callable[..., None], parts: Mapping[str, Any], **given: Any) -> None:
-    """Call a stage, by its name or as a function, with parts of `params.yaml` and with folders, as `given`.
-
-    An artifact is the folder at its path. A user's mistake ends the process as it ends the command `autoencoders`. A
-    failure is marked in MLflow's run of the whole pipeline, too. In a pod, a stopped task waits to be killed.
-    """
-    begin()
-    function = stages.find_stage(stage) if isinstance(stage, str) else stage
-    os.environ["KFP_TASK"] = function.__name__
-    raised: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            pod.complete_environment()
-            _require_store()
-            function(from_kfp_inputs(parts), **{name: _as_path(value) for name, value in given.items()})
-        except BaseException as error:
-            raised.append(error)
-            raise
-
-    try:
-        code: Any = exit_code(call)
-        message = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
-    except SystemExit as end:
-        code, message = end.code, f"exit code {end.code}"
-    except Exception as error:  # a mistake in this program, which has its traceback
-        _mark_pipeline(given.get("model", ""), "FAILED", first_line(error))
-        raise
-    if code:
-        stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
-        _end(code, given.get("model", ""), "KILLED" if stopped else "FAILED", message)
-    if pod.kfp_run():
-        pod.wait_when_stopped()  # what follows takes seconds, and is done again
-
-
 def begin() -> None:
     """Set up the process of a task: before torch is imported, and before a stage's imports or copies, which take time.
 
@@ -72,7 +37,55 @@ def begin() -> None:
         pod.wait_when_stopped()
 
 
-def _end(code: Any, model: Path | str, status: str, message: str) -> None:
+def run(stage: str | Callable[..., None], parts: Mapping[str, Any], **given: Any) -> None:
+    """Call a stage, by its name or as a function, with parts of `params.yaml` and with folders, as `given`.
+
+    An artifact is the folder at its path. A user's mistake ends the process as it ends the command `autoencoders`. A
+    failure is marked in MLflow's run of the whole pipeline, too. In a pod, a stopped task waits to be killed.
+    """
+    begin()
+    function = stages.find_stage(stage) if isinstance(stage, str) else stage
+    os.environ["KFP_TASK"] = function.__name__
+
+    def call() -> None:
+        pod.complete_environment()
+        _require_store()
+        function(from_kfp_inputs(parts), **{name: _as_path(value) for name, value in given.items()})
+
+    model = Path(given.get("model", "")).name
+    code, message, was_interrupted = _outcome(call, model)
+    if code:
+        _end(code, model, "KILLED" if code in STOPPED or was_interrupted else "FAILED", message)
+    if pod.kfp_run():
+        pod.wait_when_stopped()  # what follows takes seconds, and is done again
+
+
+def _outcome(call: Callable[[], None], model: str) -> tuple[Any, str, bool]:
+    """Return the exit code of `call`, its error in a line, and whether that says that the work was interrupted.
+
+    A mistake in this program is raised, after a mark in MLflow's run of the pipeline.
+    """
+    raised: list[BaseException] = []
+
+    def noting() -> None:
+        try:
+            call()
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    try:
+        code: Any = exit_code(noting)
+        message = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
+    except SystemExit as end:
+        code, message = end.code, f"exit code {end.code}"
+    except Exception as error:
+        _mark_pipeline(model, "FAILED", first_line(error))
+        raise
+    return code, message, any(isinstance(error, Interrupted) for error in raised)
+
+
+def _end(code: Any, model: str, status: str, message: str) -> None:
     """Leave with an exit code other than 0, after a mark in MLflow's run of the pipeline."""
     dies = pod.kfp_run() and code in (128 + signal.SIGTERM, BROKEN_PIPE)
     if dies:
@@ -83,26 +96,12 @@ def _end(code: Any, model: Path | str, status: str, message: str) -> None:
     sys.exit(code)
 
 
-def _mark_pipeline(model: Path | str, status: str, message: str) -> None:
+def _mark_pipeline(model: str, status: str, message: str) -> None:
     """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
     from autoencoders.tracking.kfp_run import task_name
     from autoencoders.tracking.kfp_status import break_off_pipeline
 
-    break_off_pipeline(Tracking().experiment, task_name(Path(model).name), status, message)
-
-
-def interrupted() -> None:
-    """End MLflow's run of the pipeline whose tasks were interrupted from outside, and the runs left running in it."""
-    from autoencoders.tracking.kfp_status import interrupt_pipeline
-
-    interrupt_pipeline(Tracking().experiment)
-
-
-def failed(task: str, message: str) -> None:
-    """End MLflow's run of the pipeline one of whose tasks failed: a task that was killed could not do so itself."""
-    from autoencoders.tracking.kfp_status import fail_pipeline
-
-    fail_pipeline(Tracking().experiment, task, message)
+    break_off_pipeline(Tracking().experiment, task_name(model), status, message)
 
 
 def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
@@ -169,7 +168,7 @@ def climb(parts: Mapping[str, Any], *, data: Artifact, results: Artifact, out: A
 
 
 def checkpoints(*identity: Any) -> Path | str:
-    """Return the folder, or the URL, for the checkpoints of the training that `identity` tells from others.
+    """Return the folder, or the URL, for the checkpoints of the training that `identity` identifies.
 
     It is in what AUTOENCODERS_CHECKPOINTS names, where the pod that goes on finds it, else in a temporary folder.
     """

@@ -27,7 +27,7 @@ STYLE = (
     "padding:0 1rem}h1{font-size:1.5rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}figcaption{color:#555}"
 )
 CURVE_DPI = 80
-"""KFP's panel is narrow, and its copy of the picture stands in the Markdown itself."""
+"""KFP's panel is narrow, and the picture is part of the Markdown."""
 
 
 def show_training(summary: Artifact, model: Artifact) -> None:
@@ -35,16 +35,18 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     from autoencoders.tracking.lineage import run_urls
 
     folder = single_subfolder(model)
-    description, run_id = _description(folder), _run_of(folder)
+    description, run_id = json.loads((folder / "model.json").read_text(encoding="utf-8")), _run_of(folder)
     name = description["name"]
-    # Each task that reads the model carries this in its pod's description: no more than tells which it is.
+    # Each task that reads the model carries this in its pod's description: only what identifies it.
     model.metadata.update(display_name=f"model: {name}", mlflow_run=run_id)
+    measured = description["validation"].items()
+    validation = [(key.removeprefix("val/"), format_number(value)) for key, value in measured]
     lines = [
         f"# {name}",
         "",
         keep_units_together(_training_paragraph(description, folder)),
         "",
-        *_validation(description),
+        *_markdown_table(["validation", "value"], validation),
     ]
     if (folder / "history.csv").exists():
         lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(description, folder)})"]
@@ -66,11 +68,6 @@ def _training_paragraph(description: Mapping[str, Any], folder: Path) -> str:
         f"{size}. {len(rows)} of {settings['epochs']} epochs in {format_number(seconds)} seconds on "
         f"{description['hardware']}; the weights kept are of epoch {description['best_epoch']}."
     )
-
-
-def _validation(description: Mapping[str, Any]) -> list[str]:
-    rows = [(key.removeprefix("val/"), format_number(value)) for key, value in description["validation"].items()]
-    return _markdown_table(["validation", "value"], rows)
 
 
 def _curve(description: Mapping[str, Any], folder: Path) -> str:
@@ -180,11 +177,6 @@ def show_ladder(page: Artifact, rungs: Artifact) -> None:
     _write_page(page, "The ladder", parts)
 
 
-def _description(folder: Path) -> dict[str, Any]:
-    description: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    return description
-
-
 def _run_of(folder: Path) -> str:
     return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["run_id"])
 
@@ -202,10 +194,9 @@ def _figure(shown: "Picture") -> str:
 
 def _write_page(page: Artifact, title: str, body: list[str]) -> None:
     name = html.escape(title)
-    head = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
-    )
-    _write(page, "\n".join([head, f"<body><h1>{name}</h1>", *body, "</body></html>", ""]))
+    head = f'<head><meta charset="utf-8"><title>{name}</title><style>{STYLE}</style></head>'
+    start = f'<!doctype html><html lang="en">{head}'
+    _write(page, "\n".join([start, f"<body><h1>{name}</h1>", *body, "</body></html>", ""]))
 
 
 def _write(artifact: Artifact, text: str) -> None:

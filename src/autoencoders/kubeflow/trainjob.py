@@ -47,7 +47,7 @@ def train_on_nodes(
 
     `settings` are what `pipeline.compiling` makes of a profile's `trainjob`.
 
-    Raises `UserError` where the cluster refuses the job, or it fails.
+    Raise `UserError` if the cluster refuses the job, or the job fails.
     """
     shared = Path(settings["path"])
     with tempfile.TemporaryDirectory(prefix="trainjob-", dir=shared) as scratch:
@@ -80,23 +80,23 @@ def _run(client: "TrainerClient", settings: Mapping[str, Any], options: list[str
 
 
 def _reason(error: Exception) -> str:
-    """Return what the Kubernetes API said, where it refused something, with what helps; else what became of the job."""
+    """Return the refusal of the Kubernetes API with the rights that are missing, else how the job ended."""
     cause = error.__cause__
     if cause is None:
         return f"{error}. Its pods' logs say more."
     try:
-        said = str(json.loads(getattr(cause, "body", ""))["message"])
+        message = str(json.loads(getattr(cause, "body", ""))["message"])
     except (TypeError, ValueError, KeyError):
-        said = " ".join(str(cause).split())[:500] or type(cause).__name__
+        message = " ".join(str(cause).split())[:500] or type(cause).__name__
     help_ = f" {RIGHTS}" if getattr(cause, "status", None) == 403 else ""
-    return f"{error}: {said.rstrip('.')}.{help_}"
+    return f"{error}: {message.rstrip('.')}.{help_}"
 
 
 def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], options: list[str]) -> None:
     from kubeflow.trainer import CustomTrainerContainer
     from kubeflow.trainer import options as patch
 
-    # The runtime tells torchrun, by its variables PET_…, of the other nodes.
+    # The runtime sets the variables PET_…, by which torchrun finds the other nodes.
     command = ["python3", "-m", "torch.distributed.run", f"--nproc-per-node={settings['processes']}"]
     volumes: list[dict[str, Any]] = [
         {"name": "shared", "persistentVolumeClaim": {"claimName": settings["claim"]}},
@@ -131,7 +131,7 @@ def _create(client: "TrainerClient", name: str, settings: Mapping[str, Any], opt
 
 
 def _environment(env: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add to the variables of the settings those that this very task has."""
+    """Return the variables of the settings and those of `OF_TASK` that this task has."""
     known = {variable["name"] for variable in env} | filled  # the latter from a secret, which the nodes have, too
     return env + [
         {"name": name, "value": os.environ[name]} for name in OF_TASK if name not in known and name in os.environ

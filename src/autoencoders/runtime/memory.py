@@ -1,4 +1,4 @@
-"""Work that is larger than the memory: told in one line, before it begins where that can be known."""
+"""Work that needs more memory than there is: one line, before the work begins if that can be known."""
 
 import os
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ _WORDS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an allocation failed, of Python, NumPy or torch."""
-    said = isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
-    return said or isinstance(error, MemoryError)
+    """Return whether an allocation failed, of Python, NumPy or torch."""
+    is_torchs = isinstance(error, RuntimeError) and any(words in str(error) for words in _WORDS)
+    return is_torchs or isinstance(error, MemoryError)
 
 
 @contextmanager
 def memory_for(what: str, size: int, cure: str) -> Iterator[None]:
-    """Raise `UserError` where `what`, which needs at least `size` bytes, has not the memory: at once or later."""
+    """Raise `UserError` if there is no memory for `what`, which needs at least `size` bytes: at once or later."""
     if size > machine_memory():
         raise UserError(f"{what} needs {size_text(size)} of memory, there are {size_text(machine_memory())}. {cure}")
     try:

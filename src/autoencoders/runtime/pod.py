@@ -1,4 +1,4 @@
-"""What a pod gives to the process that runs in it: an environment, an identity, and an end of its own."""
+"""What is special to a process in a pod: its environment, its run, and how it ends."""
 
 import os
 import re
@@ -8,22 +8,22 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from autoencoders.runtime.process import tell
+from autoencoders.runtime.process import print_to_stderr
 
 TRACKING_URI = "AUTOENCODERS_TRACKING_URI"
-"""Environment variable: MLflow's address, for pods. Not MLFLOW_TRACKING_URI, which stands before it: Kubeflow's plugin
-for MLflow adds that one to pods, and Kubernetes refuses a pod that has it from two sides."""
+"""Environment variable: MLflow's address, for pods. MLFLOW_TRACKING_URI goes before it: Kubeflow's plugin for MLflow
+adds that one to pods, and Kubernetes refuses a pod in which the profile sets it, too."""
 SECRETS = Path("/etc/autoencoders")
 """Folder below which secrets are mounted whose keys are environment variables: `<secret>/<variable>`."""
 UNTIL_KILLED = 3600.0
-"""Seconds for which a task that was told to stop waits to be killed; where nobody does that, it ends by itself."""
+"""Seconds for which a stopped task waits to be killed; then it ends by itself."""
 
 filled: set[str] = set()
 """Variables that `complete_environment` has set: what runs on other nodes takes them from where this process did."""
 
 
 def kfp_run() -> str | None:
-    """Return the id of the Kubeflow run in whose pod this process is; None where it is in no pod of Kubeflow's."""
+    """Return the id of the Kubeflow run in whose pod this process is; None if it is in no pod of Kubeflow's."""
     return os.environ.get("KFP_RUN_ID") or None if os.environ.get("KUBERNETES_SERVICE_HOST") else None
 
 
@@ -43,17 +43,17 @@ def _set(name: str, value: str) -> None:
 
 
 def wait_when_stopped() -> None:
-    """Have SIGTERM, from now on, make this process wait to be killed, whatever it is about."""
+    """From now on, have SIGTERM make this process wait to be killed, whatever it is doing."""
     signal.signal(signal.SIGTERM, lambda number, frame: wait_to_be_killed(128 + number))
 
 
 def wait_to_be_killed(code: int) -> NoReturn:
-    """Wait for SIGKILL, and exit with `code` where that does not come.
+    """Wait for SIGKILL, and exit with `code` if that does not come.
 
     Kubeflow Pipelines counts a task whose container exits as failed, with any code, and tries it again where its pod
     is lost: a drained node costs a run, unless the container is still there when the pod goes.
     """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    tell("stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again.")
+    print_to_stderr("stopped: what is done is kept. Waiting to be killed, so that Kubeflow tries again.")
     time.sleep(UNTIL_KILLED)
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""A process: how it ends, what stops it, readers of its output that are gone, and how its threads wait."""
+"""A process: exit codes, signals, readers of its output that are gone, and how its threads wait."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from autoencoders.errors import Interrupted, UserError, first_line, printable
 from autoencoders.runtime.memory import is_out_of_memory
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
-"""Exit code where nobody reads what is printed any more, as in `… | head`: a shell's for what SIGPIPE ends."""
+"""Exit code if the output has no reader any more, as in `… | head`: a shell's for what SIGPIPE ends."""
 INTERRUPTED = 128 + signal.SIGINT
 RESUME_HINT = "interrupted: run the same command again to go on"
 STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
@@ -42,11 +42,11 @@ def configure_threads() -> None:
 
 
 def exit_code(call: Callable[[], object]) -> int:
-    """Return the exit code of the process whose work is `call`: a user's mistake is one line on stderr, and 2.
+    """Do the work `call` and return the exit code: 2 after a user's mistake, with one line on stderr.
 
-    SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) raise `SystemExit` where the work is, and whatever else
-    comes out of it then, that is what ended it. So does SIGINT with `KeyboardInterrupt`: numpy, in its import, makes an
-    `ImportError` of that.
+    SIGTERM and SIGHUP (unless it is ignored, as under `nohup`) raise `SystemExit` in the work, SIGINT raises
+    `KeyboardInterrupt`. Whatever the work raises then, the signal ended it: numpy, in its import, turns a
+    `KeyboardInterrupt` into an `ImportError`.
     """
     global _stop_code
     show_any_name()
@@ -61,7 +61,7 @@ def exit_code(call: Callable[[], object]) -> int:
         if not _stop_code:
             raise
         if _stop_code == INTERRUPTED:
-            tell(RESUME_HINT)
+            print_to_stderr(RESUME_HINT)
         sys.exit(_stop_code)
     finally:
         _stop_code = 0
@@ -70,33 +70,35 @@ def exit_code(call: Callable[[], object]) -> int:
 def _code(call: Callable[[], object]) -> int:
     try:
         _flushed(call)
-    except UserError as error:
-        if _stop_code:
-            raise
-        tell(f"error: {printable(str(error))}")
-        return 2
     except KeyboardInterrupt:
-        tell(RESUME_HINT)
+        print_to_stderr(RESUME_HINT)
         return INTERRUPTED
     except BrokenPipeError:
         if not drop_lost_outputs():
             raise
         return BROKEN_PIPE
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+    except Exception as error:
+        message = _message(error)
+        if _stop_code or not message:
             raise
-        tell(f"error: not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it.")
-        return 2
-    except OSError as error:
-        if isinstance(error, PermissionError) and error.filename:
-            tell(f"error: {printable(str(error.filename))}: {error.strerror}.")
-            return 2
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        place = f" ({printable(str(error.filename))})" if error.filename else ""
-        tell(f"error: no space left on the disk{place}. Free some, then run the same command again.")
+        print_to_stderr(f"error: {message}")
         return 2
     return 0
+
+
+def _message(error: Exception) -> str:
+    """Return the line for a mistake of the user's, or for want of memory, room or rights; else nothing."""
+    if isinstance(error, UserError):
+        return printable(str(error))
+    if is_out_of_memory(error):
+        return f"not enough memory ({first_line(error)}). Use smaller sizes, or a machine with more of it."
+    file = printable(str(error.filename)) if isinstance(error, OSError) and error.filename else ""
+    if isinstance(error, PermissionError) and file:
+        return f"{file}: {error.strerror}."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" ({file})" if file else ""
+        return f"no space left on the disk{place}. Free some, then run the same command again."
+    return ""
 
 
 def show_any_name() -> None:
@@ -116,8 +118,8 @@ def _flushed(call: Callable[[], object]) -> None:
     print(end="", flush=True)
 
 
-def tell(line: str) -> None:
-    """Print a line on stderr, if anybody reads that."""
+def print_to_stderr(line: str) -> None:
+    """Print a line on stderr, if that has a reader."""
     if "autoencoders.runtime.progress" in sys.modules:
         sys.modules["autoencoders.runtime.progress"].close_bars()
     try:
@@ -136,13 +138,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
     global _stop_code
     _stop_code = 128 + number
     if number == signal.SIGTERM:
-        signal.signal(number, signal.SIG_IGN)  # told twice, as a pod may be, it would leave what it has to tidy up
+        signal.signal(number, signal.SIG_IGN)  # a second signal, as a pod may get, would interrupt the tidying up
     drop_lost_outputs()
     sys.exit(_stop_code)
 
 
 def was_stopped(end: BaseException) -> bool:
-    """Tell whether what ended the work came from outside, rather than that the work failed.
+    """Return whether the work was ended from outside, rather than failed.
 
     After a signal that is what ended it, though something else may come out: that another process has gone, say.
     """
@@ -150,7 +152,7 @@ def was_stopped(end: BaseException) -> bool:
 
 
 def drop_lost_outputs() -> bool:
-    """Point stdout and stderr at nothing where nobody reads them any more; tells whether one was lost, now or before.
+    """Point stdout and stderr at nothing if they have no reader any more; return whether one was lost, now or before.
 
     What is printed later then raises nothing: after a training's last words, its run in MLflow has to be ended.
     """
@@ -164,16 +166,16 @@ def drop_lost_outputs() -> bool:
 
 
 def _is_lost(descriptor: int) -> bool:
-    """Tell whether a pipe has no reader, or a terminal has hung up."""
+    """Return whether a pipe has no reader, or a terminal has hung up."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def run_child(command: Sequence[str]) -> None:
-    """Run a process that does the work of this one, and leave with its exit code where that is not 0.
+    """Run a process that does the work of this one, and leave with its exit code if that is not 0.
 
-    What stops this process stops the child first, so that what there is to save and to tell is the child's.
+    What stops this process stops the child first, so that the child saves and prints what there is.
     """
     child = subprocess.Popen(command)
     try:

@@ -1,9 +1,9 @@
-"""Progress on stderr: a bar on a terminal; elsewhere whole lines, which a log passes on, and not too many of them."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line now and then, as logs need it."""
 
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sized
-from types import TracebackType
+from contextlib import AbstractContextManager
 from typing import Any
 
 from tqdm import tqdm
@@ -13,7 +13,7 @@ EVERY = 30.0
 
 
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
-    """Return tqdm's bar, over `iterable` or to be updated, or what takes its place where stderr is no terminal."""
+    """Return a bar over `iterable`, or one to be updated: tqdm's if stderr is a terminal, else `Lines`."""
     return _Bar(iterable, **options) if _is_terminal() else Lines(iterable, **options)
 
 
@@ -29,8 +29,8 @@ class _Bar(tqdm):
         super().set_postfix_str(text, refresh=refresh)
 
 
-class Lines:
-    """A bar that nobody sees move: a line every `EVERY` seconds. Takes tqdm's options, of which it needs two."""
+class Lines(AbstractContextManager["Lines"]):
+    """A bar for logs: a line every `EVERY` seconds. Takes tqdm's options, of which it needs two."""
 
     def __init__(self, iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, **unused: Any):
         self._iterable, self._name = iterable, desc
@@ -44,10 +44,7 @@ class Lines:
             yield item
             self.update()
 
-    def __enter__(self) -> "Lines":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
     def set_postfix_str(self, text: str) -> None:
@@ -68,36 +65,28 @@ class Lines:
         _print(f"{self._name}{self._of}: {100 * self._done / self._total:.0f} %, about {_duration(left)} left")
 
 
-class EpochProgress:
-    """Progress of a training: tqdm's bar, or else a line an epoch.
+class EpochProgress(AbstractContextManager["EpochProgress"]):
+    """Progress of a training: tqdm's bar, or else a line for each epoch.
 
-    Of epochs shorter than `EVERY` seconds there is one in so many seconds, the first and the last; during a longer one
-    there are lines, too.
+    If epochs are shorter than `EVERY` seconds, there is a line in so many seconds, and for the first and the last. A
+    longer epoch has lines of its own.
     """
 
     def __init__(self, name: str, epochs: int, steps: int, *, begun: int = 0, disable: bool = False) -> None:
-        """`begun`: the epochs that an interrupted training has behind it; `steps`: those of one epoch."""
+        """`begun`: the epochs done before an interruption; `steps`: those of one epoch."""
         self._name, self._epochs, self._steps = name, epochs, steps
         hidden = not _is_terminal()
         self._has_lines = hidden and not disable
         self._bar = _Bar(
-            total=epochs * steps,
-            initial=begun * steps,
-            desc=name,
-            unit="step",
-            delay=1,
-            mininterval=0.5,
+            total=epochs * steps, initial=begun * steps, desc=name, unit="step", delay=1, mininterval=0.5,
             disable=hidden or disable,
-        )
+        )  # fmt: skip
         self._epoch, self._step = begun, 0
         self._seconds: list[float] = []
         self._last_line = ""
         self._began = self._last = time.monotonic()
 
-    def __enter__(self) -> "EpochProgress":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._bar.close()
         if self._last_line and kind is None:  # of the last epoch, which only now is known to be that
             _print(self._last_line)
@@ -108,7 +97,7 @@ class EpochProgress:
         self._step += 1
         if self._has_lines and time.monotonic() - max(self._began, self._last) >= EVERY:
             percent = f"{100 * self._step / self._steps:.0f} %"
-            self._tell(f"{self._name}: epoch {self._epoch + 1}/{self._epochs}, step {self._step:,} ({percent})")
+            self._print(f"{self._name}: epoch {self._epoch + 1}/{self._epochs}, step {self._step:,} ({percent})")
 
     def on_epoch(self, row: Mapping[str, float]) -> None:
         """Count an epoch, of which `row` holds the metrics."""
@@ -123,10 +112,10 @@ class EpochProgress:
         self._last_line = f"{self._name}: {text}, {_duration(mean)} an epoch"
         if len(self._seconds) == 1 or time.monotonic() - self._last >= EVERY:
             left = (self._epochs - self._epoch) * mean
-            self._tell(f"{self._last_line}, about {_duration(left)} left" if left else self._last_line)
+            self._print(f"{self._last_line}, about {_duration(left)} left" if left else self._last_line)
             self._last_line = ""
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._last = time.monotonic()
         _print(line)
 

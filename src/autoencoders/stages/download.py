@@ -1,4 +1,4 @@
-"""Download: leave a set's original files, verified, in one folder; for a folder of images, a manifest of them."""
+"""Fetch a data set's original files and verify them; for a folder of images, list them with their checksums."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Train the classifier whose features the Fréchet distance compares, once, and pin it with the test statistics."""
+"""Train the classifier whose features the Fréchet distance compares, and store them for the test images."""
 
 import json
 from pathlib import Path

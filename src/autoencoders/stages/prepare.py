@@ -1,4 +1,4 @@
-"""Prepare: original files or a folder of images to train, val and test arrays, and the data card."""
+"""Turn original files or a folder of images into train, val and test arrays, and draw the data card."""
 
 import json
 from dataclasses import dataclass, field

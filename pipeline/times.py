@@ -1,4 +1,4 @@
-"""The clock, and durations as people read and write them."""
+"""The clock, and durations as text."""
 
 import re
 import time
@@ -18,7 +18,7 @@ def sleep(seconds: float) -> None:
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return the moment that a server names; None for one that is not yet: null, year 1 or 1970."""
+    """Return a server's time; None for null, year 1 and 1970, which stand for a time that is not yet known."""
     found = datetime.fromisoformat(text) if text else None
     return found if found and found.year > 1970 else None
 
@@ -41,9 +41,9 @@ def duration(time: timedelta | float) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def parse_duration(text: str) -> float:
-    """Return the seconds of ``90s``, ``10m`` or ``2h``; raises `ValueError`."""
+def parse_duration(text: str) -> int:
+    """Return the seconds of ``90s``, ``10m`` or ``2h``; raise `ValueError`."""
     found = re.fullmatch(r"([1-9]\d*)([smh])", text)
     if not found:
         raise ValueError(f"{text!r} is no duration: write 90s, 10m or 2h")
-    return float(found[1]) * SECONDS[found[2]]
+    return int(found[1]) * SECONDS[found[2]]
