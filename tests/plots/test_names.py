@@ -14,8 +14,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from autoencoders import plots
+from autoencoders.data.card import CardNumbers, DataCard
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.data.statistics import Statistics
 from autoencoders.ladder.generation import figure as generation
 from autoencoders.ladder.linear import figure as linear
 from autoencoders.plots import names as module
@@ -42,9 +42,13 @@ def images(count: int = 4) -> np.ndarray:
 
 def a_data_card(names: list[str]) -> Figure:
     info = DatasetInfo("folder", (1, 8, 8), {"train": 8, "val": 1, "test": 1}, names, "0" * 64, names[0])
-    counts = {split: [1] * len(names) for split in info.counts}
+    numbers = CardNumbers(
+        name=info.title, shape=info.shape, counts=info.counts, content_hash=info.content_hash,
+        class_counts={split: dict.fromkeys(names, 1) for split in info.counts},
+        pixel_mean=[0.5], pixel_std=[0.1], unreadable=0, in_no_subfolder=names[-1],
+    )  # fmt: skip
     rows = [(255 * images(3)).astype(np.uint8) for _ in names]
-    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, {"in_no_subfolder": names[-1]})
+    return data_card(DataCard(info, numbers, np.zeros((1, 8, 8)), rows))
 
 
 def a_comparison(names: list[str]) -> Figure:

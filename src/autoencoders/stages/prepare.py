@@ -1,26 +1,22 @@
 """Prepare: original files or a folder of images to train, val and test arrays, and the data card."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from autoencoders.data.card import CARD_CONTENTS, write_card
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.decode_folder import Decoded, decode_all
 from autoencoders.data.folder import class_names, images_without_class, read_manifest
 from autoencoders.data.named_sets import read_part, unpack
 from autoencoders.data.prepared import SPLITS, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation, take
-from autoencoders.data.statistics import card_numbers, sample_rows, statistics_of
 from autoencoders.errors import printable
 from autoencoders.files.results import apart, result_folder, scratch_folder
 from autoencoders.params import Params
-from autoencoders.plots.data_card import data_card
-from autoencoders.plots.style import save
 
 CONTENTS = ("dataset.json", *(f"{split}/{name}.npy" for split in SPLITS for name in ("images", "labels")))
-CARD_CONTENTS = ("data_card.png", "data_card.json")
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class _Images:
 
 
 def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
-    """Write the prepared data of `raw` to `out`, and `data_card.png` and `data_card.json` to `card`.
+    """Write the prepared data of `raw` to `out`, and the numbers of the data card to `card`.
 
     Raise `UserError` where `raw` is not what the download stage leaves, too many images cannot be read, or a
     split would be empty. Both folders appear whole or not at all.
@@ -51,7 +47,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         images = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""
         write_prepared(draft, params.data.name, images.splits, images.classes, folder, images.full_scale)
-        _write_card(PreparedData(draft), card_draft, params.prepare.seed, images)
+        write_card(card_draft, PreparedData(draft), params.prepare.seed, images.unreadable, images.remarks)
     info = PreparedData(out).info
     counts = ", ".join(f"{split} {count:,}" for split, count in info.counts.items())
     print(printable(f"{info.title}: {counts}, {info.shape}"))
@@ -103,11 +99,3 @@ def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
         cure = f"For the subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
         print(printable(f"no class labels: {found}. {cure}"))
     return remarks
-
-
-def _write_card(data: PreparedData, folder: Path, seed: int, images: _Images) -> None:
-    statistics = statistics_of(data)
-    save(data_card(data.info, statistics, sample_rows(data, seed), images.remarks), folder / "data_card.png")
-    numbers = {**card_numbers(data.info, statistics), "unreadable": images.unreadable, **images.remarks}
-    text = json.dumps(numbers, indent=2, ensure_ascii=False)
-    (folder / "data_card.json").write_text(text + "\n", encoding="utf-8")

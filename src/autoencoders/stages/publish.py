@@ -13,6 +13,7 @@ from autoencoders.ladder.stories import tell
 from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import KINDS, Params
+from autoencoders.report.pictures import model_figures
 
 
 def publish(
@@ -82,7 +83,7 @@ def rung_result(folder: Path, figure: Path) -> tracking.RungResult:
 
 def _figures_of(name: str, folder: Path) -> dict[str, Path]:
     """Return the figures that show the model `name`: those of all models, and its own without `--<model>`."""
-    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    parts = ((path, *stem.partition("--")) for stem, path in model_figures(folder).items())
     return {f"{figure}.png": path for path, figure, _, model in parts if model in ("", name)}
 
 
