@@ -68,10 +68,8 @@ def test_more_dimensions_are_projected_on_two_principal_components_and_the_axes_
     np.testing.assert_allclose(np.sort(offsets[:, 0]), np.sort(points[:, 0]))
 
 
-def test_one_dimension_and_a_named_projection():
+def test_one_dimension_is_drawn_along_one_axis():
     assert prediction(_codes(50, 1)).axes[0].get_xlabel() == "z₁"
-    axes = prediction(_codes(50, 2), projection="t-SNE").axes[0]
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("t-SNE 1", "t-SNE 2")
 
 
 def test_the_priors_circles_have_radius_1_and_2_and_are_in_view():

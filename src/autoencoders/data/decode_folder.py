@@ -28,9 +28,9 @@ from autoencoders.data.decode import (
     upright_size,
 )
 from autoencoders.data.folder import ManifestRow
-from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, MAX_SIDE
+from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import NOT_A_FILE, open_file
+from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, open_file
 from autoencoders.runtime.progress import progress
 
 MAX_INFERRED_SIDE = 64

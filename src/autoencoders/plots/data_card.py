@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autoencoders.data.card import CardNumbers, DataCard
 from autoencoders.data.prepared import SPLITS
 from autoencoders.plots.names import drawn, shortened
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, pixels, row_label, show, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, add_axes_at, pixels, row_label, show, styled
 from autoencoders.text import format_number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
@@ -38,27 +38,21 @@ def data_card(card: DataCard) -> Figure:
     names = 0.35 + 0.08 * max(map(len, classes), default=0)
     size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
     figure = Figure(figsize=size)
-    place = _Placer(figure, size)
+
+    def place(left: float, width: float, height: float, down: float = 0.0) -> Axes:
+        """Return axes below the title: pixels stay square and text keeps its room."""
+        return add_axes_at(figure, left, size[1] - 0.8 - down - height, width, height)
+
     _title(figure, card)
     scale = LEFT / max(height, width)
-    _mean(place(0, scale * width, scale * height), card.mean_image)
+    mean = place(0, scale * width, scale * height)
+    show(mean, pixels(card.mean_image[np.newaxis])[0])
+    mean.set_title("mean training image", size=9)
     _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), card.numbers)
     _samples(place(LEFT + names, *sheet), samples, columns, classes)
     if counts := card.numbers.class_counts:
         _counts(place(LEFT + names + sheet[0] + 0.2, BARS, sheet[1]), counts, rows)
     return figure
-
-
-class _Placer:
-    """Adds axes by place and size in inches, below the title: pixels stay square and text keeps its room."""
-
-    def __init__(self, figure: Figure, size: tuple[float, float]) -> None:
-        self._figure, self._size = figure, size
-
-    def __call__(self, left: float, width: float, height: float, down: float = 0.0) -> Axes:
-        across, up = self._size
-        bottom = up - 0.8 - down - height
-        return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
 def _title(figure: Figure, card: DataCard) -> None:
@@ -76,13 +70,8 @@ def _title(figure: Figure, card: DataCard) -> None:
         figure.text(0, 1 - 0.5 / up, line, size=7.5, color=MUTED, va="top")
 
 
-def _mean(axes: Axes, image: Array) -> None:
-    show(axes, pixels(image[np.newaxis])[0])
-    axes.set_title("mean training image", size=9)
-
-
 def _facts(axes: Axes, numbers: CardNumbers) -> None:
-    """A small table: names to the left, values to the right."""
+    """Write a small table: names to the left, values to the right."""
     table = [(split, f"{numbers.counts[split]:,}") for split in SPLITS]
     table += [("", ""), ("pixel mean", _by_channel(numbers.pixel_mean)), ("pixel std", _by_channel(numbers.pixel_std))]
     table += [("hash", numbers.content_hash[:12])]
@@ -98,7 +87,7 @@ def _by_channel(values: Sequence[float]) -> str:
 
 
 def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, classes: Sequence[str]) -> None:
-    """One picture of all samples; a row is one unit high, so that the bars beside it line up."""
+    """Draw all samples as one picture; a row is one unit high, so that the bars beside it line up."""
     rows, (channels, height, width) = len(samples), samples[0].shape[1:]
     gap = max(1, round(0.08 * min(height, width)))
     sheet = np.ones((rows * (height + gap), columns * (width + gap), channels))

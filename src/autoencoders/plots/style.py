@@ -20,7 +20,7 @@ from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from autoencoders.plots.names import drawn, families, tell_undrawn
+from autoencoders.plots.names import drawn, families, warn_undrawn
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -96,12 +96,19 @@ def new_figure(width: float, height: float, title: str = "", note: str = "") -> 
     return figure
 
 
+def add_axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Return new axes at a place in inches, in a figure in which all is placed by hand."""
+    figure.set_layout_engine("none")
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write `figure` to `path` as PNG: equal figures give equal bytes (no date, no software version)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with look():
         figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.12)
-    tell_undrawn()
+    warn_undrawn()
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:

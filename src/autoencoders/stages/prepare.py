@@ -1,4 +1,4 @@
-"""Prepare: original files or a folder of images to train, val and test arrays, and the data card."""
+"""Turn original files or a folder of images into arrays for training, validation and testing."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
