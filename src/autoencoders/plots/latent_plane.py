@@ -154,13 +154,13 @@ def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str],
         axes.text(x, y, tag, ha="center", va="center", fontsize=font, fontweight="bold", path_effects=halo, zorder=5)
 
 
-def quantile_grid(g: int = 15, low: float = 0.05, high: float = 0.95) -> Array:
-    """Return g² points (g·g, 2) of the plane at the unit Gaussian's quantiles, `g` equally spaced from low to high.
+def quantile_grid(quantiles: Array) -> Array:
+    """Return the points (g·g, 2) of the plane at `quantiles` (g,) of the unit Gaussian, ascending, on either axis.
 
     Row by row as one reads: z₁ grows to the right, z₂ upward, so that the first point is the top left one,
-    (ppf(low), ppf(high)), and the last the bottom right one, (ppf(high), ppf(low)).
+    (ppf(lowest), ppf(highest)), and the last the bottom right one, (ppf(highest), ppf(lowest)).
     """
-    z = _ppf(np.linspace(low, high, g))
+    z = _ppf(quantiles)
     right, up = np.meshgrid(z, z[::-1])
     return np.stack([right.ravel(), up.ravel()], axis=1)
 

@@ -82,15 +82,14 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def new_figure(width: float, height: float, title: str = "", note: str = "") -> Figure:
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
     """Return an empty figure with a title above and a small note below, both at left.
 
     It is `width` × `height` inches, or as wide as the title.
     """
     width = max(width, 0.11 * len(title) + 0.2)
     figure = Figure(figsize=(width, height), layout="constrained")
-    if title:
-        figure.suptitle(title, x=0.1 / width, ha="left")
+    figure.suptitle(title, x=0.1 / width, ha="left")
     if note:
         figure.supxlabel(note, x=0.1 / width, ha="left", fontsize=8, color=MUTED)
     return figure
