@@ -55,7 +55,7 @@ def test_without_labels_samples_are_any_images(prepared):
 
 def test_what_is_read_is_what_was_written(prepared, tmp_path):
     data, folder = prepared(labelled=True), tmp_path
-    write_card(folder, data, seed=0, unreadable=1, remarks={"full_scale": 4095})
+    write_card(folder, data, seed=0, remarks={"unreadable": 1, "full_scale": 4095, "several_pictures": None})
     found = read_card(folder, data)
     numbers = found.numbers
     assert (numbers.name, numbers.unreadable, numbers.full_scale, numbers.several_pictures) == ("x", 1, 4095, None)
@@ -69,13 +69,13 @@ def test_what_is_read_is_what_was_written(prepared, tmp_path):
     assert [len(row) for row in found.samples] == [11, 10, 10, 0]
     np.testing.assert_array_equal(found.samples[1], data.split("train").images[chosen[1][:10]])
     before = (folder / "data_card.npz").read_bytes()
-    write_card(folder, data, seed=0)
+    write_card(folder, data, seed=0, remarks={})
     assert (folder / "data_card.npz").read_bytes() == before
 
 
 def test_a_card_of_an_earlier_version_or_of_other_data_names_the_stage(prepared, tmp_path):
     data = prepared(labelled=True)
-    write_card(tmp_path, data, seed=0)
+    write_card(tmp_path, data, seed=0, remarks={})
     with pytest.raises(UserError, match=r" is of other data than .*data holds\. Run the `prepare` stage\.$"):
         read_card(tmp_path, prepared(labelled=False))
     (tmp_path / "data_card.npz").unlink()

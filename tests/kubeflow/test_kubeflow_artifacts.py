@@ -159,7 +159,7 @@ def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any, ru
 def test_the_page_of_the_data_shows_its_card(artifact: Any, prepared: Path) -> None:
     page, card = artifact("page/page.html"), artifact("card")
     Path(card.path).mkdir()
-    write_card(Path(card.path), PreparedData(prepared), seed=0)
+    write_card(Path(card.path), PreparedData(prepared), seed=0, remarks={})
     pages.show_data_card(page, card, Artifact(str(prepared)))
     [source] = re.findall(r'<img src="data:image/webp;base64,([^"]+)"', Path(page.path).read_text())
     with Image.open(io.BytesIO(base64.b64decode(source))) as figure:

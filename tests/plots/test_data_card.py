@@ -12,7 +12,7 @@ def card(classes, shape=(1, 28, 28), rows=None, remarks=None):
     info = DatasetInfo("my $set", shape, {"train": 5_500_000, "val": 5000, "test": 10}, classes, "0123456789abcdef" * 4)
     numbers = CardNumbers(
         name=info.title, shape=shape, counts=info.counts, content_hash=info.content_hash, class_counts=per_class,
-        pixel_mean=[0.5] * shape[0], pixel_std=[0.25] * shape[0], unreadable=0, **(remarks or {}),
+        pixel_mean=[0.5] * shape[0], pixel_std=[0.25] * shape[0], **(remarks or {}),
     )  # fmt: skip
     row = np.full((12, *shape), 128, np.uint8)
     samples = [row] * (rows or count or 10)

@@ -45,7 +45,7 @@ def a_data_card(names: list[str]) -> Figure:
     numbers = CardNumbers(
         name=info.title, shape=info.shape, counts=info.counts, content_hash=info.content_hash,
         class_counts={split: dict.fromkeys(names, 1) for split in info.counts},
-        pixel_mean=[0.5], pixel_std=[0.1], unreadable=0, in_no_subfolder=names[-1],
+        pixel_mean=[0.5], pixel_std=[0.1], in_no_subfolder=names[-1],
     )  # fmt: skip
     rows = [(255 * images(3)).astype(np.uint8) for _ in names]
     return data_card(DataCard(info, numbers, np.zeros((1, 8, 8)), rows))

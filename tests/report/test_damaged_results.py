@@ -34,7 +34,7 @@ def results(outputs: Outputs) -> Outputs:
         kl = [",kl", ",0.1"] if name == "vae" else ["", ""]
         (folder / "codes" / "dimensions.csv").write_text(f"dimension,variance{kl[0]}\n1,0.1{kl[1]}\n2,0.2{kl[1]}\n")
     (outputs["out"].parent / "data").mkdir(parents=True)
-    write_card(outputs["out"].parent / "data", PreparedData(outputs["data"]), seed=0)
+    write_card(outputs["out"].parent / "data", PreparedData(outputs["data"]), seed=0, remarks={})
     return outputs
 
 

@@ -30,7 +30,7 @@ def work(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: P
     only = params.model_copy(update={"models": {"vae": params.models["vae"]}})
     features(only, data=prepared, out=tmp_path / "features")
     (tmp_path / "card").mkdir()
-    write_card(tmp_path / "card", PreparedData(prepared), seed=0)
+    write_card(tmp_path / "card", PreparedData(prepared), seed=0, remarks={})
     stages(only, prepared, tmp_path)["evaluate"]()
     for name in ("compare", "plots", "ladder"):
         stages(only, prepared, tmp_path)[name]()

@@ -39,7 +39,7 @@ class CardNumbers:
     pixel_mean: list[float]
     pixel_std: list[float]
     content_hash: str
-    unreadable: int
+    unreadable: int = 0
     """Files left out."""
     several_pictures: int | None = None
     """Files of which only the first picture is taken."""
@@ -61,10 +61,8 @@ class DataCard:
     """Rows of images (n, C, H, W)."""
 
 
-def write_card(
-    folder: Path, data: PreparedData, seed: int, unreadable: int = 0, remarks: Mapping[str, Any] | None = None
-) -> None:
-    """Write the card of `data` to `folder`; `seed` chooses its images, `remarks` are the last fields of the numbers."""
+def write_card(folder: Path, data: PreparedData, seed: int, remarks: Mapping[str, Any]) -> None:
+    """Write the card of `data` to `folder`; `seed` chooses its images, `remarks` are numbers about odd files."""
     mean_image, mean, std = pixel_statistics(data)
     info = data.info
     numbers = CardNumbers(
@@ -75,8 +73,7 @@ def write_card(
         pixel_mean=mean,
         pixel_std=std,
         content_hash=info.content_hash,
-        unreadable=unreadable,
-        **(remarks or {}),
+        **remarks,
     )
     found = {key: value for key, value in asdict(numbers).items() if value is not None or key == "class_counts"}
     text = json.dumps(found, indent=2, ensure_ascii=False)
@@ -127,13 +124,9 @@ def _class_counts(data: PreparedData) -> dict[str, dict[str, int]] | None:
     classes = data.info.classes
     if classes is None:
         return None
-    counts = {}
-    for split in SPLITS:
-        labels = data.split(split).labels
-        assert labels is not None
-        counted = np.bincount(labels, minlength=len(classes)).tolist()
-        counts[split] = dict(zip(classes, counted, strict=True))
-    return counts
+    labels = {split: data.split(split).labels for split in SPLITS}
+    counts = {split: np.bincount(found, minlength=len(classes)) for split, found in labels.items() if found is not None}
+    return {split: dict(zip(classes, counted.tolist(), strict=True)) for split, counted in counts.items()}
 
 
 def choose_samples(data: PreparedData, seed: int) -> NDArray[np.int64]:

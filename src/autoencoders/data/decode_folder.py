@@ -139,11 +139,9 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     """
     sizes = []
     for path in progress(paths, desc="sizes", unit="image", delay=2, leave=False):
-        try:
-            with open_file(folder / path) as file, open_image(file) as image:
-                sizes.append(upright_size(image))
-        except Exception:  # reported by the decoder, which will fail on it as well
-            continue
+        # what cannot be read here is reported by the decoder, which will fail on it as well
+        with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
+            sizes.append(upright_size(image))
     if not sizes:
         raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
     if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE:

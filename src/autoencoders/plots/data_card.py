@@ -1,4 +1,4 @@
-"""The data card: what a prepared set looks like and how its images are spread, on one figure."""
+"""The data card: what a prepared set looks like, and how many images it has of what."""
 
 from collections.abc import Mapping, Sequence
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 
 from matplotlib import font_manager, rcParams
-from matplotlib.font_manager import FontEntry, FontProperties, fontManager
+from matplotlib.font_manager import FontProperties, fontManager
 
 FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
 BOX = "□"
@@ -105,12 +105,9 @@ def _look_for(missing: set[str]) -> None:
 
 
 def _candidates() -> set[str]:
-    usable = {entry.name for entry in fontManager.ttflist if _is_upright(entry)}
+    weights = ("400", "normal", "regular", "book")
+    usable = {font.name for font in fontManager.ttflist if font.style == "normal" and str(font.weight) in weights}
     return {name for name in usable - set(families) if not name.startswith(_UNSUITABLE) and _is_readable(name)}
-
-
-def _is_upright(entry: FontEntry) -> bool:
-    return entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular", "book")
 
 
 def _is_readable(family: str) -> bool:

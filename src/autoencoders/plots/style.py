@@ -15,7 +15,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.image import AxesImage
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
@@ -151,16 +150,15 @@ def tiled(images: Array, columns: int, gap: int = 0) -> Array:
     return picture
 
 
-def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> AxesImage:
+def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> None:
     """Draw a picture (H, W, 1 or 3) in [0, 1] on `axes`, black 0 and white 1, without ticks or frame.
 
     `extent` is (left, right, bottom, top) in data units, by default the picture's pixels with row 0 on top.
     """
     grey = picture.shape[-1] == 1
-    image = axes.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
+    axes.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    return image
 
 
 def row_label(axes: Axes, y: float, name: str, detail: str = "") -> None:

@@ -1,5 +1,6 @@
 """Turn original files or a folder of images into arrays for training, validation and testing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,10 +26,8 @@ class _Images:
     classes: list[str] | None
     full_scale: int | None = None
     """Of images of 16 bits: the value that is white."""
-    remarks: dict[str, int | str] = field(default_factory=dict)
+    remarks: Mapping[str, int | str | None] = field(default_factory=dict)
     """What the data card says about odd files."""
-    unreadable: int = 0
-    """Images left out."""
 
 
 def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
@@ -47,7 +46,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         images = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""
         write_prepared(draft, params.data.name, images.splits, images.classes, folder, images.full_scale)
-        write_card(card_draft, PreparedData(draft), params.prepare.seed, images.unreadable, images.remarks)
+        write_card(card_draft, PreparedData(draft), params.prepare.seed, images.remarks)
     info = PreparedData(out).info
     counts = ", ".join(f"{split} {count:,}" for split, count in info.counts.items())
     print(printable(f"{info.title}: {counts}, {info.shape}"))
@@ -81,16 +80,16 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     pool, test = split_off_test(shuffled(len(decoded.images), settings.seed), settings.test)
     train, val = split_off_validation(pool, settings.validation)
     splits = take(decoded.images, labels, {"train": train, "val": val, "test": test}, scratch)
-    return _Images(splits, classes, decoded.full_scale, _remarks(folder, decoded), len(decoded.unreadable))
+    return _Images(splits, classes, decoded.full_scale, _remarks(folder, decoded))
 
 
-def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
+def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str | None]:
     """Return what the data card says about odd files; print why there are no classes."""
-    remarks: dict[str, int | str] = {}
-    if decoded.several:
-        remarks["several_pictures"] = len(decoded.several)
-    if decoded.full_scale:
-        remarks["full_scale"] = decoded.full_scale
+    remarks: dict[str, int | str | None] = {
+        "unreadable": len(decoded.unreadable),
+        "several_pictures": len(decoded.several) or None,
+        "full_scale": decoded.full_scale,
+    }
     if strays := images_without_class(decoded.paths):
         examples = f"{', '.join(strays[:3])}{', …' if len(strays) > 3 else ''}"
         remarks["in_no_subfolder"] = examples
