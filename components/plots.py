@@ -10,6 +10,8 @@ def plots(
     plots_params: dict,
     data: Input[Dataset],
     data_digest: str,
+    card: Input[Artifact],
+    card_digest: str,
     results: Input[Artifact],
     results_digest: str,
     rungs: Input[Artifact],
@@ -18,12 +20,14 @@ def plots(
     curves: Output[Artifact],
     page: Output[HTML],
 ) -> None:
-    """Draw the figures of all models and rungs.
+    """Draw the data card, and the figures of all models and rungs.
 
     Args:
         plots_params: Section `plots` of params.yaml.
         data: What `prepare` left.
         data_digest: Its digest.
+        card: The numbers of the data card.
+        card_digest: Their digest.
         results: What `compare` gathered: the models, their parameters, and what was measured of them.
         results_digest: Its digest.
         rungs: The rungs of the ladder.
@@ -41,6 +45,7 @@ def plots(
         "plots",
         {"plots": plots_params, "models": artifacts.models_of(results)},
         data=data,
+        card=card,
         models=models,
         evaluation=evaluation,
         ladder=rungs,

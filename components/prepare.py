@@ -1,8 +1,17 @@
 """The component of the stage `prepare`."""
 
+from typing import NamedTuple
+
 from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
-from components.base import Digest, component
+from components.base import component
+
+
+class Digests(NamedTuple):
+    """What the component returns beside its artifacts."""
+
+    digest: str
+    card_digest: str
 
 
 @component
@@ -14,7 +23,7 @@ def prepare(
     data: Output[Dataset],
     card: Output[Artifact],
     page: Output[HTML],
-) -> Digest:
+) -> Digests:
     """Split the images into train, val and test.
 
     Args:
@@ -25,12 +34,13 @@ def prepare(
 
     Returns:
         data: images.npy and labels.npy per split, and dataset.json.
-        card: The data card, a figure and its numbers.
+        card: The numbers of the data card.
         page: The card to look at.
         digest: Of `data`.
+        card_digest: Of `card`.
     """
     from autoencoders.kubeflow import artifacts, launch, pages
 
     launch.run("prepare", {"data": data_params, "prepare": prepare_params}, raw=raw, out=data, card=card)
-    pages.show_data_card(page, card)
-    return Digest(artifacts.digest(data))
+    pages.show_data_card(page, card, data)
+    return Digests(artifacts.digest(data), artifacts.digest(card))

@@ -16,7 +16,6 @@ def report(
     plots_params: dict,
     ladder_params: dict,
     data: Input[Dataset],
-    card: Input[Artifact],
     results: Input[Artifact],
     figures: Input[Artifact],
     rungs: Input[Artifact],
@@ -35,7 +34,6 @@ def report(
         plots_params: Section `plots`.
         ladder_params: Section `ladder`.
         data: What `prepare` left.
-        card: The data card.
         results: What `compare` gathered: the models, their parameters, what was measured of them, the table.
         figures: What `plots` drew.
         rungs: The rungs of the ladder.
@@ -61,7 +59,6 @@ def report(
             "ladder": ladder_params,
         },
         data=data,
-        card=card,
         models=models,
         evaluation=evaluation,
         figures=figures,

@@ -105,12 +105,19 @@ def _connect(given: dict[str, Any], add: Callable[..., dsl.PipelineTask]) -> Non
         **data,
         **results,
     )
-    plots = add("plots", **sections("plots_params"), **data, **results, **_output("rungs", ladder, "rungs"))
+    plots = add(
+        "plots",
+        **sections("plots_params"),
+        **data,
+        card=prepare.outputs["card"],
+        card_digest=prepare.outputs["card_digest"],
+        **results,
+        **_output("rungs", ladder, "rungs"),
+    )
     add(
         "report",
         **{name: value for name, value in given.items() if name != "models_params"},
         data=prepare.outputs["data"],
-        card=prepare.outputs["card"],
         results=compare.outputs["results"],
         figures=plots.outputs["figures"],
         rungs=ladder.outputs["rungs"],

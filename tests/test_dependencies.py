@@ -108,7 +108,7 @@ def stages_that_depend_on(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("rung", [name.replace("-", "_") for name in RUNGS])
-def test_a_sentence_is_told_again_and_a_line_drawn_again_but_nothing_is_measured_again(rung: str) -> None:
+def test_another_story_or_figure_of_a_rung_measures_nothing_again(rung: str) -> None:
     assert stages_that_depend_on(f"ladder/{rung}/story.md") == {"report"}
     assert stages_that_depend_on(f"ladder/{rung}/figure.py") == {"plots"}
     [stage] = stages_that_depend_on(f"ladder/{rung}/measure.py")
@@ -116,5 +116,6 @@ def test_a_sentence_is_told_again_and_a_line_drawn_again_but_nothing_is_measured
     assert "src/autoencoders/ladder/${item}/measure.py" in STAGES[stage]["deps"]  # that rung alone
 
 
-def test_another_look_of_figures_measures_nothing_again() -> None:
-    assert stages_that_depend_on("plots/style.py") == {"prepare", "plots", "report"}
+@pytest.mark.parametrize("file", sorted(path.name for path in (PACKAGE / "plots").glob("[!_]*.py")))
+def test_another_look_of_figures_measures_nothing_again(file: str) -> None:
+    assert {"plots"} <= stages_that_depend_on(f"plots/{file}") <= {"plots", "report"}

@@ -74,7 +74,7 @@ def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
     figures = {path.stem for path in (project / "reports/figures").glob("*.png")}
     shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
     own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
-    assert figures == shared | own
+    assert figures == shared | own | {"data_card"}
     kl = (project / "reports/curves/kl/vae.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in kl] == ["dimension", "z01", "z02", "z03"]
     assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
@@ -128,10 +128,17 @@ def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: 
     assert shown[""]["data"]["evaluation/vae/metrics.json"]["data"] == measured
 
 
-@pytest.mark.parametrize(("file", "stages"), [("beta/story.md", ["report"]), ("beta/figure.py", ["plots"])])
-def test_a_sentence_or_a_line_of_a_rung_measures_nothing_again(project: Path, file: str, stages: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("ladder/beta/story.md", ["report"]),
+        ("ladder/beta/figure.py", ["plots"]),
+        ("plots/style.py", ["plots", "report"]),
+    ],
+)
+def test_another_sentence_or_line_measures_nothing_again(project: Path, file: str, stages: list[str]) -> None:
     """A figure that has come out other than before then has the report written again."""
-    path = project / "src" / "autoencoders" / "ladder" / file
+    path = project / "src" / "autoencoders" / file
     before = path.read_text()
     path.write_text(before + "\n\n")
     try:

@@ -41,12 +41,12 @@ STAGE_OPTIONS = {
     "rung": "one of one-image, one-hot, auto-decoder, linear, generation, beta",
     "cache": "folder that keeps verified downloads between runs",
     "checkpoints": "folder of checkpoints, from which an interrupted training resumes, or a URL such as s3://bucket/prefix",
-    "card": "folder of the data card, in place of an earlier one",
+    "card": "folder for the numbers of the data card, in place of an earlier one",
     "curves": "folder for the numbers of the curves, in place of earlier ones",
     "out": "folder for the results, in place of earlier ones",
     "download out": "folder for the files, in place of earlier ones; what is intact in it is kept",
     "evaluate model": "folder of the trained model",
-    "report card": "folder of the data card",
+    "plots card": "folder of the data card's numbers, which `prepare` wrote",
     "report out": "page for the results, an HTML file, in place of an earlier one",
 }
 USE_OPTIONS = {

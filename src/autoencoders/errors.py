@@ -36,10 +36,10 @@ def printable(text: str) -> str:
     These are control characters, marks that change the direction of text, and surrogates, which stand for bytes of a
     file's name that are not UTF-8.
     """
-    return "".join(_escaped(letter) if unicodedata.category(letter) in _STEERING else letter for letter in text)
+    return "".join(_escaped(letter) if unicodedata.category(letter) in _CONTROLS else letter for letter in text)
 
 
-_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _JOINERS = "\u200c\u200d"
 """They join letters in Persian and Hindi, and emoji."""
 

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from autoencoders.data.card import write_card
+from autoencoders.data.prepared import PreparedData
 from autoencoders.kubeflow import artifacts, inputs, pages
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.ladder.stories import render_story
@@ -154,15 +156,25 @@ def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any, ru
     assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE minimises the sum")
 
 
+def test_the_page_of_the_data_shows_its_card(artifact: Any, prepared: Path) -> None:
+    page, card = artifact("page/page.html"), artifact("card")
+    Path(card.path).mkdir()
+    write_card(Path(card.path), PreparedData(prepared), seed=0, remarks={})
+    pages.show_data_card(page, card, Artifact(str(prepared)))
+    [source] = re.findall(r'<img src="data:image/webp;base64,([^"]+)"', Path(page.path).read_text())
+    with Image.open(io.BytesIO(base64.b64decode(source))) as figure:
+        assert min(figure.size) > 500
+
+
 def test_figures_stand_above_their_captions_not_under_their_files_names(artifact: Any, results: Artifact) -> None:
     figures, page = artifact("figures"), artifact("page.html")
     Path(figures.path).mkdir()
-    for name in ("loss", "prediction--vae"):
+    for name in ("data_card", "loss", "prediction--vae"):
         Image.new("RGB", (300, 150)).save(Path(figures.path) / f"{name}.png")
     pages.show_figures(page, figures, results)
     captions = re.findall("<figcaption>(.*?)</figcaption>", Path(page.path).read_text())
     assert captions[0].startswith("Losses by epoch.")
-    assert captions[1] == "The test set in the latent plane of vae (VAE, 2-dimensional)."
+    assert captions[1:] == ["The test set in the latent plane of vae (VAE, 2-dimensional)."]
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///runs.db", "http://me:secret@127.0.0.1:9"])

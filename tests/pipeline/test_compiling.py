@@ -234,8 +234,8 @@ def test_results_are_reused_only_where_the_key_says_all(
     assert cached(own) == set(components.component_names()) - {"report", "download"}
 
 
-DIGESTS = {"raw": "digest", "data": "digest", "extractor": "digest", "model": "digest", "result": "digest",
-           "results": "digest", "rungs": "digest"}  # fmt: skip
+DIGESTS = {"raw": "digest", "data": "digest", "card": "card_digest", "extractor": "digest", "model": "digest",
+           "result": "digest", "results": "digest", "rungs": "digest"}  # fmt: skip
 """Artifact → the output of the same task that is its digest."""
 
 

@@ -1,19 +1,22 @@
 import numpy as np
 import pytest
 
-from autoencoders.data.prepared import DatasetInfo
-from autoencoders.data.statistics import Statistics
+from autoencoders.data.card import CardNumbers, DataCard
+from autoencoders.data.prepared import SPLITS, DatasetInfo
 from autoencoders.plots.data_card import data_card
 
 
 def card(classes, shape=(1, 28, 28), rows=None, remarks=None):
     count = len(classes) if classes else 0
-    per_class = {split: [7 + i for i in range(count)] for split in ("train", "val", "test")} if classes else None
+    per_class = {split: dict(zip(classes, range(7, 7 + count), strict=True)) for split in SPLITS} if classes else None
     info = DatasetInfo("my $set", shape, {"train": 5_500_000, "val": 5000, "test": 10}, classes, "0123456789abcdef" * 4)
-    numbers = Statistics(np.full(shape, 0.5), [0.5] * shape[0], [0.25] * shape[0], per_class)
+    numbers = CardNumbers(
+        name=info.title, shape=shape, counts=info.counts, content_hash=info.content_hash, class_counts=per_class,
+        pixel_mean=[0.5] * shape[0], pixel_std=[0.25] * shape[0], **(remarks or {}),
+    )  # fmt: skip
     row = np.full((12, *shape), 128, np.uint8)
     samples = [row] * (rows or count or 10)
-    return data_card(info, numbers, [*samples[:-1], row[:0]], remarks)
+    return data_card(DataCard(info, numbers, np.full(shape, 0.5), [*samples[:-1], row[:0]]))
 
 
 @pytest.mark.parametrize(

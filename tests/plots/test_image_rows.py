@@ -7,7 +7,7 @@ from autoencoders.plots.style import new_figure, styled
 
 @styled
 def drawn_table(rows: list, heads: list[str]) -> Figure:
-    figure = new_figure(6, 3)
+    figure = new_figure(6, 3, "title")
     image_table(figure.subplots(), rows, heads)
     return figure
 

@@ -9,9 +9,7 @@ def _heights(axes):
 
 
 def test_bars_fall_and_carry_their_dimension_and_the_title_counts_the_active():
-    figure = kl_per_dimension(
-        {"vae_4": np.array([0.002, 3.0, 0.5, 1.0])}, {"vae_4": np.array([0.0, 0.9, 0.5, 0.011])}, threshold=0.01
-    )
+    figure = kl_per_dimension({"vae_4": np.array([0.002, 3.0, 0.5, 1.0])}, {"vae_4": np.array([0.0, 0.9, 0.5, 0.011])})
     (axes,) = figure.axes
     assert _heights(axes) == [3.0, 1.0, 0.5, 0.002]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["z₂", "z₄", "z₃", "z₁"]
@@ -27,7 +25,7 @@ def test_panels_share_one_scale():
 
 
 def test_active_are_dimensions_whose_mean_varies_whatever_their_kl():
-    (axes,) = kl_per_dimension({"vae": np.full(3, 0.5)}, {"vae": np.full(3, 0.009)}, threshold=0.01).axes
+    (axes,) = kl_per_dimension({"vae": np.full(3, 0.5)}, {"vae": np.full(3, 0.009)}).axes
     assert axes.get_title(loc="left") == "vae: 0 of 3 active"
 
 

@@ -13,7 +13,8 @@ def _tiles(picture: np.ndarray, count: int, width: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("shape", [(1, 9, 9), (3, 8, 8), (1, 7, 11)])
 def test_originals_stand_above_their_reconstructions(images, shape):
     sets = {name: images(4, shape, seed) for seed, name in enumerate(["originals", "pca_2", "vae_2"])}
-    figure = reconstructions(sets["originals"], {name: sets[name] for name in ["pca_2", "vae_2"]})
+    by_model = {name: sets[name] for name in ["pca_2", "vae_2"]}
+    figure = reconstructions(sets["originals"], by_model, dict.fromkeys(by_model, 0.1))
     shown = sorted(figure.axes[0].images, key=lambda image: min(image.get_extent()[2:]))  # top to bottom
     assert len(shown) == 3
     for image, expected in zip(shown, sets.values(), strict=True):
@@ -24,7 +25,7 @@ def test_originals_stand_above_their_reconstructions(images, shape):
 
 
 def test_pixels_of_reconstructions_are_square(images):
-    figure = reconstructions(images(3, (1, 7, 11)), {"a": images(3, (1, 7, 11))})
+    figure = reconstructions(images(3, (1, 7, 11)), {"a": images(3, (1, 7, 11))}, {"a": 0.1})
     left, right, bottom, top = figure.axes[0].images[0].get_extent()
     rows, columns = figure.axes[0].images[0].get_array().shape
     assert (right - left) / columns == pytest.approx((bottom - top) / rows)
@@ -51,7 +52,7 @@ def test_text_beside_reconstructions_is_legible(images, long_names, assert_legib
 
 def test_reconstructions_of_other_shapes_are_refused(images):
     with pytest.raises(ValueError, match="vae_2"):
-        reconstructions(images(3), {"vae_2": images(4)})
+        reconstructions(images(3), {"vae_2": images(4)}, {"vae_2": 0.1})
 
 
 def _first_and_last(picture, width):
@@ -98,7 +99,7 @@ def test_unequal_steps_are_refused(images):
 
 def test_a_panel_shows_its_images_row_by_row_in_a_square(images):
     by_model = {"autoencoder_16": images(9, seed=1), "vae_16": images(9, seed=2)}
-    figure = prior_samples(by_model)
+    figure = prior_samples(by_model, dict.fromkeys(by_model, 21.0))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["autoencoder_16", "vae_16"]
     for axes, expected in zip(figure.axes, by_model.values(), strict=True):
         picture = np.asarray(axes.images[0].get_array())

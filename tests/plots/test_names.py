@@ -14,8 +14,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 
 from autoencoders import plots
+from autoencoders.data.card import CardNumbers, DataCard
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.data.statistics import Statistics
 from autoencoders.ladder.generation import figure as generation
 from autoencoders.ladder.linear import figure as linear
 from autoencoders.plots import names as module
@@ -42,9 +42,13 @@ def images(count: int = 4) -> np.ndarray:
 
 def a_data_card(names: list[str]) -> Figure:
     info = DatasetInfo("folder", (1, 8, 8), {"train": 8, "val": 1, "test": 1}, names, "0" * 64, names[0])
-    counts = {split: [1] * len(names) for split in info.counts}
+    numbers = CardNumbers(
+        name=info.title, shape=info.shape, counts=info.counts, content_hash=info.content_hash,
+        class_counts={split: dict.fromkeys(names, 1) for split in info.counts},
+        pixel_mean=[0.5], pixel_std=[0.1], in_no_subfolder=names[-1],
+    )  # fmt: skip
     rows = [(255 * images(3)).astype(np.uint8) for _ in names]
-    return data_card(info, Statistics(np.zeros((1, 8, 8)), [0.5], [0.1], counts), rows, {"in_no_subfolder": names[-1]})
+    return data_card(DataCard(info, numbers, np.zeros((1, 8, 8)), rows))
 
 
 def a_comparison(names: list[str]) -> Figure:
@@ -110,7 +114,7 @@ def _as_on_a_machine_with_few_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(module, "families", [module.FONT])
     monkeypatch.setattr("autoencoders.plots.style.families", module.families)
     monkeypatch.setattr(module, "_undrawn", {})
-    monkeypatch.setattr(module, "_told", set())
+    monkeypatch.setattr(module, "_warned", set())
     monkeypatch.setattr(module, "_add_new_fonts", lambda: None)
     own = matplotlib.get_data_path()
     fonts = [entry for entry in font_manager.fontManager.ttflist if str(entry.fname).startswith(own)]
@@ -161,15 +165,15 @@ def test_classes_whose_names_no_font_has_get_their_numbers_and_that_is_told_once
 
 def test_other_names_keep_the_letters_that_can_be_drawn(capsys):
     assert [drawn_name(name) for name in ("猫.png", "a日b", "犬")] == ["□.png", "a□b", "□"]
-    module.tell_undrawn()
+    module.warn_undrawn()
     assert "猫.png (drawn as □.png), a日b (drawn as a□b), 犬 (drawn as □)" in capsys.readouterr().err
 
 
 def test_many_names_are_one_line(capsys):
     for i in range(100):
         drawn_name(f"猫{i}", instead=str(i))
-    module.tell_undrawn()
-    module.tell_undrawn()
+    module.warn_undrawn()
+    module.warn_undrawn()
     [line] = capsys.readouterr().err.splitlines()
     assert "猫4 (drawn as 4) and 95 more names." in line
 
@@ -178,7 +182,7 @@ def test_many_names_are_one_line(capsys):
 def test_names_in_letters_of_the_figures_font_stay(name, capsys):
     assert drawn_name(name) == name
     assert module.families == [module.FONT]
-    module.tell_undrawn()
+    module.warn_undrawn()
     assert capsys.readouterr().err == ""
 
 

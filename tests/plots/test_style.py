@@ -45,9 +45,9 @@ def test_equal_figures_are_equal_bytes_without_date_or_version(images, tmp_path)
 
 
 def test_the_users_settings_change_nothing_and_survive(images, tmp_path):
-    save(prior_samples({"vae": images(4)}), tmp_path / "a.png")
+    save(prior_samples({"vae": images(4)}, {"vae": 1.0}), tmp_path / "a.png")
     with matplotlib.rc_context({"font.size": 30, "figure.facecolor": "red", "image.origin": "lower"}):
-        save(prior_samples({"vae": images(4)}), tmp_path / "b.png")
+        save(prior_samples({"vae": images(4)}, {"vae": 1.0}), tmp_path / "b.png")
         assert matplotlib.rcParams["font.size"] == 30
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 

@@ -83,9 +83,8 @@ def make_page() -> Callable[..., Page]:
 def outputs(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> dict[str, Path]:
     """The report's inputs by the names of its arguments, as the stages would leave them."""
     data = PreparedData(prepared)
-    folders = {name: tmp_path / name for name in ("card", "evaluation", "figures", "comparison")}
-    _draw(folders["card"] / "data_card.png", 300)
-    for name in ("comparison", "reconstructions", "prediction--vae"):
+    folders = {name: tmp_path / name for name in ("evaluation", "figures", "comparison")}
+    for name in ("data_card", "comparison", "reconstructions", "prediction--vae"):
         _draw(folders["figures"] / f"{name}.png", 1800)
     metrics = {}
     for place, name in enumerate(params.models):

@@ -9,6 +9,8 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.commands.lineage import lineage
+from autoencoders.data.card import write_card
+from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.compare import compare
@@ -31,16 +33,21 @@ def results(outputs: Outputs) -> Outputs:
         (folder / "metrics.json").write_text('{"mse": 0.1, "frechet/prior": 3.0, "frechet/floor": 0.5}')
         kl = [",kl", ",0.1"] if name == "vae" else ["", ""]
         (folder / "codes" / "dimensions.csv").write_text(f"dimension,variance{kl[0]}\n1,0.1{kl[1]}\n2,0.2{kl[1]}\n")
+    (outputs["out"].parent / "data").mkdir(parents=True)
+    write_card(outputs["out"].parent / "data", PreparedData(outputs["data"]), seed=0, remarks={})
     return outputs
 
 
 def calls(params: Params, results: Outputs) -> dict[str, Callable[[], None]]:
     read = {name: results[name] for name in ("models", "evaluation")}
-    drawn = {"out": results["out"].parent / "figures", "curves": results["out"].parent / "curves"}
+    reports = results["out"].parent
+    drawn = {"out": reports / "figures", "curves": reports / "curves"}
     logged = {"figures": results["figures"], "ladder": results["ladder"], "report": results["out"]}
     return {
-        "compare": lambda: compare(params, **read, out=results["out"].parent / "comparison"),
-        "plots": lambda: plots(params, data=results["data"], **read, ladder=results["ladder"], **drawn),
+        "compare": lambda: compare(params, **read, out=reports / "comparison"),
+        "plots": lambda: plots(
+            params, data=results["data"], card=reports / "data", **read, ladder=results["ladder"], **drawn
+        ),
         "publish": lambda: publish(params, **read, **logged),
         "report": lambda: report(params, **results),
         "lineage": lambda: lineage(str(results["models"] / "ae")),
@@ -55,7 +62,9 @@ READ_BY = {
     "evaluation/ae/codes/test.npy": ["plots", "report"],
     "evaluation/vae/codes/dimensions.csv": ["plots"],
     "comparison/comparison.csv": ["report"],
-    "card/data_card.png": ["report"],
+    "reports/data/data_card.json": ["plots"],
+    "reports/data/data_card.npz": ["plots"],
+    "figures/data_card.png": ["report"],
     "ladder/beta/rung.json": ["plots", "publish", "report"],
     "ladder/beta/arrays.npz": ["plots"],
 }
@@ -64,7 +73,8 @@ READ_BY = {
 @pytest.mark.parametrize("file", READ_BY)
 def test_a_damaged_file_is_named_by_whatever_reads_it(params: Params, results: Outputs, file: str) -> None:
     folder, _, rest = file.partition("/")
-    path, call = results[folder] / rest, calls(params, results)
+    folders = {**results, "reports": results["out"].parent}
+    path, call = folders[folder] / rest, calls(params, results)
     for content in CONTENTS:
         path.write_bytes(content)
         for reader in READ_BY[file]:
@@ -113,7 +123,6 @@ def test_damaged_curves_of_a_rung_are_named(
 
 @pytest.mark.parametrize("content", [b"\xff", b'<script type="application/json" id="origin">{"a": [}</script>'])
 def test_a_damaged_page_is_named(params: Params, results: Outputs, content: bytes) -> None:
-    results["out"].parent.mkdir()
     results["out"].write_bytes(content)
     with pytest.raises(UserError, match=r"index.html is damaged \(.*\)\. Run the `report` stage\.$"):
         calls(params, results)["publish"]()

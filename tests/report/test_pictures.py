@@ -71,7 +71,8 @@ def test_a_figure_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | 
 
 
 def test_figures_stand_in_the_order_of_the_story_and_are_described(tmp_path: Path) -> None:
-    for name in ("samples", "prediction--vae", "zebra", "reconstructions", "comparison", "learned_distribution--vae"):
+    of_models = ("samples", "prediction--vae", "zebra", "reconstructions", "comparison", "learned_distribution--vae")
+    for name in (*of_models, "data_card"):
         saved(tmp_path / f"{name}.png", np.zeros((4, 4, 3)))
     models = {"vae": SimpleNamespace(kind="vae", latent=16)}
     found = pictures(tmp_path, models, leave_out=["comparison"])

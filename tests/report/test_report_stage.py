@@ -64,7 +64,7 @@ def test_nothing_that_is_missing_goes_unnoticed(params: Params, outputs: Outputs
         outputs["models"] / "vae" / "model.json": ("", r"vae is no trained model"),
         outputs["evaluation"] / "ae" / "codes" / "test.npy": ("", r"test\.npy is missing or damaged"),
         outputs["comparison"] / "comparison.csv": ("", r"comparison\.csv is missing or damaged"),
-        outputs["card"] / "data_card.png": ("", r"data_card\.png is missing or damaged"),
+        outputs["figures"] / "data_card.png": ("", r"data_card\.png is missing or damaged.*Run the `plots` stage"),
         outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run `autoencoders ladder beta`"),
     }
     for path, (argument, message) in broken.items():
@@ -171,6 +171,9 @@ def test_a_report_has_one_run_however_often_it_is_logged(
     report(params, **outputs)
     [run] = runs_named(client, "report")
     assert (run.info.status, pages(client, run.info.run_id)) == ("FINISHED", ["report/index.html"])
+    [model] = runs_named(client, "vae")
+    drawn = {Path(file.path).name for file in client.list_artifacts(model.info.run_id, "figures")}
+    assert drawn == {"comparison.png", "reconstructions.png", "prediction.png"}  # the data card shows no model
     folders = {name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")}
     for _ in range(2):
         publish(params, **folders, report=outputs["out"])

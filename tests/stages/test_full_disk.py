@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autoencoders.data.card import write_card
+from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
 from autoencoders.stages.compare import compare
@@ -27,6 +29,8 @@ def work(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: P
     """A folder in which every stage has run for the model `vae`."""
     only = params.model_copy(update={"models": {"vae": params.models["vae"]}})
     features(only, data=prepared, out=tmp_path / "features")
+    (tmp_path / "card").mkdir()
+    write_card(tmp_path / "card", PreparedData(prepared), seed=0, remarks={})
     stages(only, prepared, tmp_path)["evaluate"]()
     for name in ("compare", "plots", "ladder"):
         stages(only, prepared, tmp_path)[name]()
@@ -46,7 +50,9 @@ def stages(params: Params, prepared: Path, work: Path) -> dict[str, Callable[[],
             params, model=models / "vae", data=prepared, features=work / "features", out=measured / "vae"
         ),
         "compare": lambda: compare(params, models=models, evaluation=measured, out=work / "comparison"),
-        "plots": lambda: plots(params, **read, ladder=work / "ladder", out=work / "figures", curves=work / "curves"),
+        "plots": lambda: plots(
+            params, **read, card=work / "card", ladder=work / "ladder", out=work / "figures", curves=work / "curves"
+        ),
         "ladder": lambda: ladder(short, "one-image", **read, out=work / "rung"),
     }
 

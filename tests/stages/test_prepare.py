@@ -95,9 +95,7 @@ def test_the_card_holds_the_numbers(tmp_path, mnist):
     pixels = data.split("train").images / 255
     assert card["pixel_mean"] == pytest.approx([pixels.mean()])
     assert card["pixel_std"] == pytest.approx([pixels.std()])
-    with Image.open(tmp_path / "card" / "data_card.png") as figure:
-        assert figure.format == "PNG"
-        assert min(figure.size) > 500
+    assert {path.name for path in (tmp_path / "card").iterdir()} == {"data_card.json", "data_card.npz"}
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed"])

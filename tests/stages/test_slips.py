@@ -36,8 +36,8 @@ def commands(out: Path) -> dict[str, Command]:
         "features": partial(features, data=NOWHERE, out=out),
         "train": partial(train, model="vae", data=NOWHERE, checkpoints=Path("checkpoints"), out=out),
         "evaluate": partial(evaluate, model=NOWHERE, data=NOWHERE, features=NOWHERE, out=out),
-        "plots": partial(plots, **inputs, ladder=NOWHERE, out=out, curves=Path("curves")),
-        "plots curves": partial(plots, **inputs, ladder=NOWHERE, out=Path("figures"), curves=out),
+        "plots": partial(plots, **inputs, card=NOWHERE, ladder=NOWHERE, out=out, curves=Path("curves")),
+        "plots curves": partial(plots, **inputs, card=NOWHERE, ladder=NOWHERE, out=Path("figures"), curves=out),
         "compare": partial(compare, models=NOWHERE, evaluation=NOWHERE, out=out),
         **{rung: partial(ladder, rung=rung, **inputs, out=out) for rung in RUNGS},
     }
@@ -47,12 +47,13 @@ RAW = json.dumps({"name": "mnist", "files": [{"path": "MNIST/raw/t10k-labels-idx
 RESULTS = {
     "download": {"data/raw/source.json": RAW, "data/raw/MNIST/raw/t10k-labels-idx1-ubyte.gz": ""},
     "prepare": {"data/prepared/dataset.json": "", "data/prepared/val/images.npy": ""},
-    "prepare card": {"reports/data/data_card.png": "", "reports/data/data_card.json": ""},
+    "prepare card": dict.fromkeys([f"reports/data/data_card.{ending}" for ending in ("png", "json", "npz")], ""),
     "features": {"data/features/features.json": "", "data/features/weights.safetensors": ""},
     "train": {"models/vae/model.json": '{"name": "vae"}', "models/vae/weights.safetensors": ""},
     "evaluate": {"evaluation/vae/metrics.json": "", "evaluation/vae/codes/test.npy": ""},
     "plots": {
         "reports/figures/kl.png": "",
+        "reports/figures/data_card.png": "",
         "reports/figures/prediction--vae.png": "",
         "reports/figures/ladder/beta.png": "",
     },
@@ -120,7 +121,7 @@ def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project: P
 @pytest.mark.parametrize("place", ["params.yaml", "images/cat/1.png", "models", "photos/kl.jpg"])
 def test_the_page_takes_the_place_of_no_other_file(project: Path, place: str) -> None:
     before = tree(project)
-    folders = dict.fromkeys(("data", "card", "models", "evaluation", "figures", "comparison", "ladder"), NOWHERE)
+    folders = dict.fromkeys(("data", "models", "evaluation", "figures", "comparison", "ladder"), NOWHERE)
     with pytest.raises(UserError, match=rf"^{place} is .* Name (another|a) file with --out"):
         report(PARAMS, **folders, out=Path(place))
     assert tree(project) == before

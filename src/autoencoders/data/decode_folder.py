@@ -28,9 +28,9 @@ from autoencoders.data.decode import (
     upright_size,
 )
 from autoencoders.data.folder import ManifestRow
-from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES, MAX_SIDE
+from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import NOT_A_FILE, open_file
+from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, open_file
 from autoencoders.runtime.progress import progress
 
 MAX_INFERRED_SIDE = 64
@@ -139,11 +139,9 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     """
     sizes = []
     for path in progress(paths, desc="sizes", unit="image", delay=2, leave=False):
-        try:
-            with open_file(folder / path) as file, open_image(file) as image:
-                sizes.append(upright_size(image))
-        except Exception:  # reported by the decoder, which will fail on it as well
-            continue
+        # what cannot be read here is reported by the decoder, which will fail on it as well
+        with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
+            sizes.append(upright_size(image))
     if not sizes:
         raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
     if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE:

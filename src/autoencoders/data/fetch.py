@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -80,7 +80,7 @@ def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_F
 def download_page(url: str, accept: str) -> Page:
     """Return the page at `url`; raise `FetchError` with a short reason."""
     body = BytesIO()
-    transfer = _receive(url, body, MAX_PAGE_BYTES, name=redact_url(url), headers={"Accept": accept})
+    transfer = _receive(url, body, MAX_PAGE_BYTES, name=redact_url(url), accept=accept)
     return Page(transfer.url, transfer.kind, body.getvalue())
 
 
@@ -115,7 +115,7 @@ def redact_url(url: str) -> str:
 
 
 def is_address(url: str) -> bool:
-    """Tell whether a request could be sent to `url`."""
+    """Return whether a request could be sent to `url`."""
     try:
         parts = urlsplit(requests.Request("GET", url).prepare().url or "")
         return bool(parts.hostname) and parts.port != 0  # reading a port that is no number fails
@@ -123,11 +123,9 @@ def is_address(url: str) -> bool:
         return False
 
 
-def _receive(
-    url: str, file: IO[bytes], max_bytes: int, name: str, headers: Mapping[str, str] | None = None
-) -> "_Transfer":
+def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str = "*/*") -> "_Transfer":
     """Write what `url` serves to `file`; raise `FetchError` where that fails, or is too slow or too large."""
-    transfer = _Transfer(url, file, max_bytes, headers or {})
+    transfer = _Transfer(url, file, max_bytes, accept)
     transfer.start()
     looks = _looks(transfer)
     while transfer.size is None and next(looks, None) is not None:
@@ -160,10 +158,10 @@ def _looks(transfer: "_Transfer") -> Iterator[int]:
 class _Transfer(threading.Thread):
     """A request in a thread of its own: neither a socket nor `requests` has a deadline for all of it, headers too.
 
-    One that takes too long is left behind. It has nothing to write to any more, and ends with the process.
+    One that takes too long is left behind, and ends with the process.
     """
 
-    def __init__(self, url: str, file: IO[bytes], max_bytes: int, headers: Mapping[str, str]) -> None:
+    def __init__(self, url: str, file: IO[bytes], max_bytes: int, accept: str) -> None:
         super().__init__(daemon=True)
         self.url, self.kind = url, ""
         self.received = 0
@@ -172,7 +170,7 @@ class _Transfer(threading.Thread):
         self.error: Exception | None = None
         self._file, self._max_bytes = file, max_bytes
         # identity: a server that compresses on the fly would change the bytes that the checksum is about
-        self._headers = {"Accept-Encoding": "identity", **headers}
+        self._headers = {"Accept-Encoding": "identity", "Accept": accept}
 
     def run(self) -> None:
         try:
@@ -214,10 +212,8 @@ def _explained(error: Exception, received: int) -> Exception:
             return UnreachableError("does not answer (timed out)")
         case requests.exceptions.SSLError():
             return UnreachableError("its certificate could not be verified")
-        case requests.exceptions.ProxyError():
-            return UnreachableError(f"cannot be reached ({_cause(error)})")
         case requests.ConnectionError():
-            if "NewConnectionError" in repr(error):
+            if isinstance(error, requests.exceptions.ProxyError) or "NewConnectionError" in repr(error):
                 return UnreachableError(f"cannot be reached ({_cause(error)})")
             return _HungUpError("closed the connection")
         case urllib3.exceptions.ProtocolError():
@@ -238,13 +234,13 @@ def _check_status(status: int) -> None:
 
 
 def _chunks(raw: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The body as sent, whatever `Content-Encoding` claims."""
+    """Yield the body as sent, whatever `Content-Encoding` claims."""
     while chunk := raw.read1(64 * 1024, decode_content=False):  # at most one receive, so that the pace can be seen
         yield chunk
 
 
 def _cause(error: Exception) -> str:
-    """The operating system's words at the end of a chain of wrapped exceptions."""
+    """Return the operating system's words at the end of a chain of wrapped exceptions."""
     text = str(error)
     if "NameResolution" in text:
         return "unknown host"

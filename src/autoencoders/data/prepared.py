@@ -19,11 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import first_problem, open_file, reason
+from autoencoders.files.reading import MAX_SIDE, first_problem, open_file, reason
 
 SPLITS = ("train", "val", "test")
-MAX_SIDE = 1024
-"""Of `data.image_size`, in pixels."""
 FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
 """The largest values of the depths that cameras and other devices have."""
 FULL_SCALE = FULL_SCALES[-1]

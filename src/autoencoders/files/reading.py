@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
 
 MAX_JSON_BYTES = 2**20
-"""A model's file has two thousand."""
+"""A model's file has two thousand bytes."""
+MAX_SIDE = 1024
+"""Pixels of a side of the images, in files of data and models as in params.yaml."""
 MAX_REASON_LENGTH = 200
 NOT_A_FILE = "not a regular file"
 

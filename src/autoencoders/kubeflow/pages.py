@@ -143,11 +143,18 @@ def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     _write(page, "\n".join([*lines, ""]))
 
 
-def show_data_card(page: Artifact, card: Artifact) -> None:
+def show_data_card(page: Artifact, card: Artifact, data: Artifact) -> None:
     """Write the data card as a page, which KFP shows beside the task."""
+    from autoencoders.data.card import read_card
+    from autoencoders.data.prepared import PreparedData
+    from autoencoders.plots.data_card import data_card
+    from autoencoders.plots.style import save
     from autoencoders.report.pictures import picture
 
-    shown = picture(Path(card.path) / "data_card.png", "The data card: pixels, sample images, images in each split.")
+    with TemporaryDirectory() as scratch:
+        file = Path(scratch) / "data_card.png"
+        save(data_card(read_card(Path(card.path), PreparedData(Path(data.path)))), file)
+        shown = picture(file, "The data card: pixels, sample images, images in each split.")
     _write_page(page, "Data card", [_figure(shown)])
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from autoencoders.files.reading import MAX_SIDE
 from autoencoders.params.models import KINDS, AnyModel
-from autoencoders.params.sections import MAX_SIDE
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"

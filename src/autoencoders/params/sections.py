@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
 from autoencoders.errors import shown, suggestion
+from autoencoders.files.reading import MAX_SIDE
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
-
-MAX_SIDE = 1024  # pixels
 
 
 def _whole(value: object) -> bool:

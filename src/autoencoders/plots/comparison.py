@@ -45,7 +45,7 @@ def comparison(metrics: pd.DataFrame, frechet_floor: float | None = None) -> Fig
 
 
 def _errors(axes: Axes, metrics: pd.DataFrame) -> None:
-    """Bars of the test MSE, a tick where PCA stands, and the number at the right of both."""
+    """Draw bars of the test MSE, a tick where PCA stands, and the number at the right of both."""
     mse = metrics["test/mse"].to_numpy(dtype=float)
     pca = metrics["pca/mse"].to_numpy(dtype=float) if "pca/mse" in metrics else np.full(len(mse), np.nan)
     y = np.arange(len(mse))
@@ -68,7 +68,7 @@ def _errors(axes: Axes, metrics: pd.DataFrame) -> None:
 
 
 def _beside_bar(value: float, tick: float, room: float) -> tuple[float, Literal["left", "right"]]:
-    """Where a bar's number starts (left) or ends (right): after the bar, unless PCA's tick is there; then inside."""
+    """Return where a bar's number starts (left) or ends (right): after the bar, or inside where PCA's tick is there."""
     if np.isnan(value):
         return 0.0, "left"
     if not value <= tick <= value + room:
@@ -77,7 +77,7 @@ def _beside_bar(value: float, tick: float, room: float) -> tuple[float, Literal[
 
 
 def _distances(axes: Axes, metrics: pd.DataFrame, floor: float | None) -> None:
-    """A mark for each sampler on a logarithmic axis, one above the other within a row, and the floor."""
+    """Draw a mark for each sampler on a logarithmic axis, one above the other within a row, and the floor."""
     handles: list[Artist] = []
     y = np.arange(len(metrics))
     log_scale(axes, "x")

@@ -1,4 +1,4 @@
-"""The data card: what a prepared set looks like and how its images are spread, on one figure."""
+"""The data card: what a prepared set looks like, and how many images it has of what."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from autoencoders.data.prepared import SPLITS, DatasetInfo
-from autoencoders.data.statistics import Statistics
+from autoencoders.data.card import CardNumbers, DataCard
+from autoencoders.data.prepared import SPLITS
 from autoencoders.plots.names import drawn, shortened
-from autoencoders.plots.style import INK, MUTED, PALETTE, pixels, row_label, show, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, add_axes_at, pixels, row_label, show, styled
 from autoencoders.text import format_number
 
 COLOURS = {"train": PALETTE[0], "val": PALETTE[9], "test": PALETTE[1]}
 LEFT, BARS = 1.8, 2.6  # inches, of the columns with the mean image and the numbers, and with the counts
 MAX_NAME_LENGTH, MAX_TITLE_LENGTH, MAX_REMARK_LENGTH = 18, 60, 120
-REMARKS = {
+REMARKS = {  # by field of the card's numbers
     "several_pictures": "of {} files with several pictures the first is taken",
     "full_scale": "{} is white in files of 16 bits",
     "in_no_subfolder": "no classes: {} in no subfolder",
@@ -24,18 +24,12 @@ REMARKS = {
 
 
 @styled
-def data_card(
-    info: DatasetInfo,
-    statistics: Statistics,
-    samples: Sequence[NDArray[np.uint8]],
-    remarks: Mapping[str, int | str] | None = None,
-) -> Figure:
+def data_card(card: DataCard) -> Figure:
     """Draw the mean training image and the numbers, sample images, and the count of each class.
 
-    `samples` holds one array (n, C, H, W) per row: one row per class in label order, or rows of any images where
-    there are no labels. A note says where there are more classes than rows. `remarks` about odd files are those of
-    `REMARKS`, with the value of each.
+    A note says where there are more classes than rows of samples, another one what is odd about the files.
     """
+    info, samples = card.info, card.samples
     rows, columns = len(samples), max(1, max(len(row) for row in samples))
     classes = [drawn(name, MAX_NAME_LENGTH, instead=str(label)) for label, name in enumerate(info.classes or ())]
     _, height, width = info.shape
@@ -44,52 +38,43 @@ def data_card(
     names = 0.35 + 0.08 * max(map(len, classes), default=0)
     size = (LEFT + names + sheet[0] + 0.2 + BARS, max(sheet[1], 3.7) + 0.8)
     figure = Figure(figsize=size)
-    place = _Placer(figure, size)
-    _title(figure, info, remarks or {})
+
+    def place(left: float, width: float, height: float, down: float = 0.0) -> Axes:
+        """Return axes below the title: pixels stay square and text keeps its room."""
+        return add_axes_at(figure, left, size[1] - 0.8 - down - height, width, height)
+
+    _title(figure, card)
     scale = LEFT / max(height, width)
-    _mean(place(0, scale * width, scale * height), statistics)
-    _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), statistics, info)
+    mean = place(0, scale * width, scale * height)
+    show(mean, pixels(card.mean_image[np.newaxis])[0])
+    mean.set_title("mean training image", size=9)
+    _facts(place(0, LEFT, 1.6, down=scale * height + 0.1), card.numbers)
     _samples(place(LEFT + names, *sheet), samples, columns, classes)
-    if info.classes is not None:
-        _counts(place(LEFT + names + sheet[0] + 0.2, BARS, sheet[1]), statistics, rows)
+    if counts := card.numbers.class_counts:
+        _counts(place(LEFT + names + sheet[0] + 0.2, BARS, sheet[1]), counts, rows)
     return figure
 
 
-class _Placer:
-    """Adds axes by place and size in inches, below the title: pixels stay square and text keeps its room."""
-
-    def __init__(self, figure: Figure, size: tuple[float, float]) -> None:
-        self._figure, self._size = figure, size
-
-    def __call__(self, left: float, width: float, height: float, down: float = 0.0) -> Axes:
-        across, up = self._size
-        bottom = up - 0.8 - down - height
-        return self._figure.add_axes((left / across, bottom / up, width / across, height / up))
-
-
-def _title(figure: Figure, info: DatasetInfo, remarks: Mapping[str, int | str]) -> None:
+def _title(figure: Figure, card: DataCard) -> None:
+    info = card.info
     channels, height, width = info.shape
     kind = "grey" if channels == 1 else "colour"
     up = figure.get_figheight()
     figure.text(0, 1, drawn(info.title, MAX_TITLE_LENGTH, instead=info.name), size=16, weight="bold", va="top")
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
+    remarks = {key: value for key in REMARKS if (value := getattr(card.numbers, key)) is not None}
     if remarks:
         texts = [REMARKS[key].format(drawn(str(value), MAX_REMARK_LENGTH)) for key, value in remarks.items()]
         line = "; ".join(shortened(text, MAX_REMARK_LENGTH) for text in texts)
         figure.text(0, 1 - 0.5 / up, line, size=7.5, color=MUTED, va="top")
 
 
-def _mean(axes: Axes, statistics: Statistics) -> None:
-    show(axes, pixels(statistics.mean_image[np.newaxis])[0])
-    axes.set_title("mean training image", size=9)
-
-
-def _facts(axes: Axes, statistics: Statistics, info: DatasetInfo) -> None:
-    """A small table: names to the left, values to the right."""
-    table = [(split, f"{info.counts[split]:,}") for split in SPLITS]
-    table += [("", ""), ("pixel mean", _numbers(statistics.mean)), ("pixel std", _numbers(statistics.std))]
-    table += [("hash", info.content_hash[:12])]
+def _facts(axes: Axes, numbers: CardNumbers) -> None:
+    """Write a small table: names to the left, values to the right."""
+    table = [(split, f"{numbers.counts[split]:,}") for split in SPLITS]
+    table += [("", ""), ("pixel mean", _by_channel(numbers.pixel_mean)), ("pixel std", _by_channel(numbers.pixel_std))]
+    table += [("hash", numbers.content_hash[:12])]
     for row, (name, value) in enumerate(table):
         axes.text(0, row, name, color=MUTED)
         axes.text(1, row, value, ha="right")
@@ -97,12 +82,12 @@ def _facts(axes: Axes, statistics: Statistics, info: DatasetInfo) -> None:
     axes.set_axis_off()
 
 
-def _numbers(values: Sequence[float]) -> str:
+def _by_channel(values: Sequence[float]) -> str:
     return " ".join(format_number(value) if len(values) == 1 else f"{value:.2f}" for value in values)
 
 
 def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, classes: Sequence[str]) -> None:
-    """One picture of all samples; a row is one unit high, so that the bars beside it line up."""
+    """Draw all samples as one picture; a row is one unit high, so that the bars beside it line up."""
     rows, (channels, height, width) = len(samples), samples[0].shape[1:]
     gap = max(1, round(0.08 * min(height, width)))
     sheet = np.ones((rows * (height + gap), columns * (width + gap), channels))
@@ -119,12 +104,10 @@ def _samples(axes: Axes, samples: Sequence[NDArray[np.uint8]], columns: int, cla
         axes.set_xlabel(f"the first {rows} of {len(classes)} classes", size=8, color=MUTED, loc="left")
 
 
-def _counts(axes: Axes, statistics: Statistics, rows: int) -> None:
-    counted = statistics.class_counts
-    assert counted is not None, "a set with class names has labels"
+def _counts(axes: Axes, counts: Mapping[str, Mapping[str, int]], rows: int) -> None:
     ends = np.zeros(rows)
     for split in SPLITS:
-        widths = np.array(counted[split][:rows])
+        widths = np.array(list(counts[split].values())[:rows])
         axes.barh(range(rows), widths, left=ends, height=0.62, color=COLOURS[split], label=split)
         ends = ends + widths
     for row, end in enumerate(ends):

@@ -14,6 +14,7 @@ from autoencoders.plots.style import (
     NAME_SIZE,
     RULE,
     Array,
+    add_axes_at,
     as_floats,
     marked,
     new_figure,
@@ -42,9 +43,7 @@ def image_rows(title: str, rows: Sequence[tuple[str, str, Array]]) -> tuple[Figu
     left = 0.25 + max(text_width(text, size) for text, size in labels if text)
     body = len(rows) * pitch + 0.12
     figure = new_figure(left + strip_width + MARGIN, TITLE + body + BELOW, title)
-    figure.set_layout_engine("none")  # all is placed by hand: data units are inches
-    across, up = figure.get_size_inches()
-    axes = figure.add_axes((left / across, BELOW / up, strip_width / across, body / up))
+    axes = add_axes_at(figure, left, BELOW, strip_width, body)
     for i, (name, detail, images) in enumerate(rows):
         middle = (i + 0.5) * pitch + (0.12 if i else 0)
         extent = (0, strip_width, middle + strip_height / 2, middle - strip_height / 2)

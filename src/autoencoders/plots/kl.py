@@ -9,27 +9,26 @@ from matplotlib.figure import Figure
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import MUTED, PALETTE, Array, new_figure, panel_grid, styled, subscripted
 
+MIN_VARIANCE = 0.01  # of an active dimension
 MAX_NAMED = 20  # bars that carry their dimension's name
 
 
 @styled
-def kl_per_dimension(
-    kl_by_model: Mapping[str, Array], variance_by_model: Mapping[str, Array], threshold: float = 0.01
-) -> Figure:
+def kl_per_dimension(kl_by_model: Mapping[str, Array], variance_by_model: Mapping[str, Array]) -> Figure:
     """Draw each model's KL(q(z_j|x) ‖ N(0, 1)) (k,), mean over the test set in nats, as bars from large to small.
 
     Active, as in the metric `active_units`, are dimensions whose posterior mean has a variance (k,) over the test set
-    of more than `threshold` (Burda et al. 2015). All panels share one scale.
+    of more than `MIN_VARIANCE` (Burda et al. 2015). All panels share one scale.
     """
     rows, columns = panel_grid(len(kl_by_model), max_columns=3)
     figure = new_figure(
         max(columns * 3.6, 4.8), rows * 2.5 + 0.8, "KL per latent dimension",
-        f"Means over the test set. Active (blue): variance of μ over {threshold:g}.",
+        f"Means over the test set. Active (blue): variance of μ over {MIN_VARIANCE:g}.",
     )  # fmt: skip
     top = max(max(float(np.max(kl)) for kl in kl_by_model.values()), 0.01)
     for i, (name, kl) in enumerate(kl_by_model.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        active = np.asarray(variance_by_model[name]) > threshold
+        active = np.asarray(variance_by_model[name]) > MIN_VARIANCE
         _bars(axes, np.asarray(kl), active)
         axes.set_ylim(0, 1.05 * top)
         axes.set_title(f"{drawn(name)}: {int(active.sum())} of {len(kl)} active")

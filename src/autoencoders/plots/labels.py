@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from autoencoders.plots.names import drawn
 from autoencoders.plots.style import Array
 
+N_ROUNDS = 400
+
 
 def spread(positions: Array, gap: float, low: float, high: float) -> Array:
     """Return `positions` (n,) moved as little as possible (least squares) to lie at least `gap` apart in [low, high].
@@ -43,15 +45,15 @@ def isotonic(values: Array) -> Array:
     return np.repeat([mean for mean, _ in pools], [count for _, count in pools])
 
 
-def repel(centres: Array, sizes: Array, low: float, high: float, rounds: int = 400) -> Array:
-    """Return the `centres` (n, 2) of boxes of `sizes` (n, 2) pushed apart until none overlaps, or `rounds` are over.
+def repel(centres: Array, sizes: Array, low: float, high: float) -> Array:
+    """Return the `centres` (n, 2) of boxes of `sizes` (n, 2) pushed apart until none overlaps, or `N_ROUNDS` are over.
 
     Each overlapping pair parts along the line through its centres; boxes stay inside [low, high] on both axes.
     """
     placed = np.asarray(centres, dtype=float).copy()
     placed += 1e-3 * sizes * np.random.default_rng(0).standard_normal(placed.shape)  # parts coinciding centres
     need = (sizes[:, None] + sizes[None]) / 2
-    for _ in range(rounds):
+    for _ in range(N_ROUNDS):
         apart = (placed[:, None] - placed[None]) / need  # in boxes: a pair overlaps where both parts are below 1
         overlap = np.clip(1 - np.abs(apart).max(-1), 0, None)
         np.fill_diagonal(overlap, 0)

@@ -40,18 +40,16 @@ def prediction(
     labels: Array | None = None,
     classes: list[str] | None = None,
     title: str = "Test set in the latent plane",
-    projection: str | None = None,
     unit_gaussian: bool = False,
 ) -> Figure:
     """Draw `codes` (N, k) as points coloured and marked by `labels` (N,), with the name of each class of
     `MIN_TAGGED` points or more at its median.
 
-    k = 2 is drawn directly, k > 2 by the first two principal components, k = 1 along one axis. `projection` names a
-    method by which `codes` (N, 2) were already brought to two dimensions, e.g. "t-SNE". `unit_gaussian` draws the
-    prior's 1σ and 2σ circles where k = 2. Raise ValueError for another shape, or codes that are not finite.
+    k = 2 is drawn directly, k > 2 by the first two principal components, k = 1 along one axis. `unit_gaussian`
+    draws the prior's 1σ and 2σ circles where k = 2. Raise ValueError for another shape, or codes that are not finite.
     """
-    points, axis_names = _plane(np.asarray(codes, dtype=float), projection)
-    circles = unit_gaussian and codes.shape[1] == 2 and projection is None
+    points, axis_names = _plane(np.asarray(codes, dtype=float))
+    circles = unit_gaussian and codes.shape[1] == 2
     names = _class_names(labels, classes)
     short = all(len(name) <= 3 for name in names.values())
     entries = {c: name if short or name == str(c) else f"{c}  {name}" for c, name in names.items()}
@@ -76,14 +74,12 @@ def prediction(
     return figure
 
 
-def _plane(codes: Array, projection: str | None) -> tuple[Array, tuple[str, str]]:
+def _plane(codes: Array) -> tuple[Array, tuple[str, str]]:
     """Return the codes in two dimensions, and the names of the axes."""
-    if codes.ndim != 2 or codes.shape[1] < 1 or (projection is not None and codes.shape[1] != 2):
-        raise ValueError(f"expected codes (N, k), or (N, 2) with a named projection; found {codes.shape}")
+    if codes.ndim != 2 or codes.shape[1] < 1:
+        raise ValueError(f"expected codes (N, k), found {codes.shape}")
     if not np.isfinite(codes).all():
         raise ValueError("codes are not finite")
-    if projection is not None:
-        return codes, (f"{projection} 1", f"{projection} 2")
     if codes.shape[1] == 1:
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, codes.shape) * np.ptp(codes)
         return np.hstack([codes, noise]), (subscripted("z", 1), "random, to part the points")
@@ -158,15 +154,13 @@ def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str],
         axes.text(x, y, tag, ha="center", va="center", fontsize=font, fontweight="bold", path_effects=halo, zorder=5)
 
 
-def quantile_grid(g: int = 15, low: float = 0.05, high: float = 0.95) -> Array:
-    """Return g² points (g·g, 2) of the plane at the unit Gaussian's quantiles, `g` equally spaced from low to high.
+def quantile_grid(quantiles: Array) -> Array:
+    """Return the points (g·g, 2) of the plane at `quantiles` (g,) of the unit Gaussian, ascending, on either axis.
 
     Row by row as one reads: z₁ grows to the right, z₂ upward, so that the first point is the top left one,
-    (ppf(low), ppf(high)), and the last the bottom right one, (ppf(high), ppf(low)).
+    (ppf(lowest), ppf(highest)), and the last the bottom right one, (ppf(highest), ppf(lowest)).
     """
-    if g < 2:
-        raise ValueError(f"a grid has at least 2 points a side, found {g}")
-    z = _ppf(np.linspace(low, high, g))
+    z = _ppf(quantiles)
     right, up = np.meshgrid(z, z[::-1])
     return np.stack([right.ravel(), up.ravel()], axis=1)
 

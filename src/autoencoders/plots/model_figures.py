@@ -84,11 +84,12 @@ def figures_of_one(model: EvaluatedModel, test: Split, classes: list[str] | None
     latent = model.model.latent
     if model.kind.can_sample and latent >= 2:
         widest = sorted(int(dimension) for dimension in np.argsort(-model.codes.var(axis=0), kind="stable")[:2])
+        quantiles = np.linspace(0.05, 0.95, settings.grid)
         z = torch.zeros(settings.grid**2, latent)
-        z[:, widest] = torch.from_numpy(quantile_grid(settings.grid)).float()
+        z[:, widest] = torch.from_numpy(quantile_grid(quantiles)).float()
         figures[f"learned_distribution--{model.name}"] = learned_distribution(
             _numpy(model.model.decode(z)),
-            np.linspace(0.05, 0.95, settings.grid),
+            quantiles,
             f"{model.name}: learned distribution" + (", the two widest dimensions (others 0)" if latent > 2 else ""),
             (subscripted("z", widest[0] + 1), subscripted("z", widest[1] + 1)),
         )

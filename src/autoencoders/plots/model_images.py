@@ -14,7 +14,7 @@ PANEL = 2.7  # inches, of a model's samples
 
 
 @styled
-def reconstructions(originals: Array, by_model: Mapping[str, Array], mse: Mapping[str, float] | None = None) -> Figure:
+def reconstructions(originals: Array, by_model: Mapping[str, Array], mse: Mapping[str, float]) -> Figure:
     """Draw `originals` (n, C, H, W) on top and one row of reconstructions, equally shaped, for each model.
 
     `mse`: test error per pixel, written under the model's name.
@@ -22,8 +22,8 @@ def reconstructions(originals: Array, by_model: Mapping[str, Array], mse: Mappin
     for name, images in by_model.items():
         if images.shape != originals.shape:
             raise ValueError(f"{name}: reconstructions {images.shape} do not match originals {originals.shape}")
-    details = {name: f"test MSE {format_number(mse[name])}" for name in by_model if mse and name in mse}
-    rows = [("originals", "", originals), *((name, details.get(name, ""), x) for name, x in by_model.items())]
+    rows = [("originals", "", originals)]
+    rows += [(name, f"test MSE {format_number(mse[name])}", images) for name, images in by_model.items()]
     figure, _ = image_rows("Test images and their reconstructions", rows)
     return figure
 
@@ -43,7 +43,7 @@ def interpolations(by_model: Mapping[str, Array], endpoints: Array) -> Figure:
 
 
 @styled
-def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float] | None = None) -> Figure:
+def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float]) -> Figure:
     """Draw each model's images (n, C, H, W), decoded from z ~ N(0, I), as one square-ish panel, side by side.
 
     `frechet`: Fréchet distance of the model's samples to the test set, written under its name.
@@ -58,11 +58,9 @@ def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float] | 
         axes = figure.add_subplot(rows, columns, i + 1)
         across = math.ceil(math.sqrt(len(images)))
         show(axes, tiled(images, across, gap=max(1, round(0.04 * width))))
-        detail = f"Fréchet distance {format_number(frechet[name])}" if frechet and name in frechet else ""
-        axes.set_title(drawn(name), pad=16 if detail else 5)
-        if detail:
-            axes.annotate(
-                detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
-                fontsize=8, color=MUTED, annotation_clip=False,
-            )  # fmt: skip
+        axes.set_title(drawn(name), pad=16)
+        axes.annotate(
+            f"Fréchet distance {format_number(frechet[name])}", (0, 1), xytext=(0, 4), xycoords="axes fraction",
+            textcoords="offset points", fontsize=8, color=MUTED, annotation_clip=False,
+        )  # fmt: skip
     return figure

@@ -1,7 +1,7 @@
 """The user's texts in figures, such as names of classes and files: in one line, and in letters that a font has.
 
 Figures are set in a font that comes with matplotlib, which has no Chinese, Thai or Devanagari. Letters that it lacks
-come from the system's fonts. Where these lack them too, something else is drawn, and `tell_undrawn` says so.
+come from the system's fonts. Where these lack them too, something else is drawn, and `warn_undrawn` says so.
 """
 
 import logging
@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cache
 
 from matplotlib import font_manager, rcParams
-from matplotlib.font_manager import FontEntry, FontProperties, fontManager
+from matplotlib.font_manager import FontProperties, fontManager
 
 FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
 BOX = "□"
@@ -28,7 +28,7 @@ families = [FONT]
 """The fonts of all figures: each letter is drawn from the first that has it."""
 _undrawn: dict[str, str] = {}
 """What is drawn instead of each text that has letters of no font."""
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 def drawn(text: str, length: int = 24, instead: str = "") -> str:
@@ -50,14 +50,14 @@ def shortened(name: str, length: int = 24) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def tell_undrawn() -> None:
+def warn_undrawn() -> None:
     """Print, once for each text, that no font has its letters, and what is drawn instead."""
-    untold = [text for text in _undrawn if text not in _told]
-    if not untold:
+    new = [text for text in _undrawn if text not in _warned]
+    if not new:
         return
-    _told.update(untold)
-    named = ", ".join(f"{''.join(map(_visible, text))} (drawn as {_undrawn[text]})" for text in untold[:MAX_NAMED])
-    more = f" and {len(untold) - MAX_NAMED} more names" if len(untold) > MAX_NAMED else ""
+    _warned.update(new)
+    named = ", ".join(f"{''.join(map(_visible, text))} (drawn as {_undrawn[text]})" for text in new[:MAX_NAMED])
+    more = f" and {len(new) - MAX_NAMED} more names" if len(new) > MAX_NAMED else ""
     print(
         f"figures: no font here has the letters of {named}{more}. Install one that has them, such as Noto's, and draw "
         "the figures again.",
@@ -67,7 +67,7 @@ def tell_undrawn() -> None:
 
 
 def _visible(letter: str) -> str:
-    """Return a letter, a space for a line's end, nothing for a mark that steers others, and U+FFFD for other codes."""
+    """Return a letter, a space for a line's end, nothing for a mark that changes others, and U+FFFD for other codes."""
     kind = unicodedata.category(letter)
     if letter.isspace():
         return " "
@@ -81,7 +81,7 @@ def _missing(line: str) -> set[str]:
 
 
 def _has(family: str, letter: str) -> bool:
-    """Tell whether a family has a letter in both of the weights that figures are set in."""
+    """Return whether a family has a letter in both of the weights that figures are set in."""
     return all(ord(letter) in _letters(family, weight) for weight in ("normal", "bold"))
 
 
@@ -105,12 +105,9 @@ def _look_for(missing: set[str]) -> None:
 
 
 def _candidates() -> set[str]:
-    usable = {entry.name for entry in fontManager.ttflist if _is_upright(entry)}
+    weights = ("400", "normal", "regular", "book")
+    usable = {font.name for font in fontManager.ttflist if font.style == "normal" and str(font.weight) in weights}
     return {name for name in usable - set(families) if not name.startswith(_UNSUITABLE) and _is_readable(name)}
-
-
-def _is_upright(entry: FontEntry) -> bool:
-    return entry.style == "normal" and str(entry.weight) in ("400", "normal", "regular", "book")
 
 
 def _is_readable(family: str) -> bool:

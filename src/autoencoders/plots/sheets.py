@@ -12,6 +12,7 @@ from autoencoders.plots.style import (
     MUTED,
     NAME_SIZE,
     Array,
+    add_axes_at,
     new_figure,
     row_label,
     show,
@@ -69,9 +70,7 @@ def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Fi
     body = groups * (2 * pitch + GAP) - GAP
     title = f"Reconstructions by {drawn(name)}"
     figure = new_figure(left + strip + MARGIN, TITLE + body + NOTE, title, _note(count, total))
-    figure.set_layout_engine("none")  # all is placed by hand: data units are inches
-    across, up = figure.get_size_inches()
-    axes = figure.add_axes((left / across, NOTE / up, strip / across, body / up))
+    axes = add_axes_at(figure, left, NOTE, strip, body)  # data units are inches, as in `retrieved`
     for group in range(groups):
         part = slice(group * N_COLUMNS, (group + 1) * N_COLUMNS)
         for row, (label, images) in enumerate({"original": originals, "reconstruction": reconstructions}.items()):
@@ -113,9 +112,7 @@ def retrieved(
     title = f"Nearest test images by {drawn(name)}"
     note = f"Left of the line: as given. Below: {'class and ' if classes else ''}distance of the codes"
     figure = new_figure(max(across, text_width(note, 8)) + 2 * MARGIN, TITLE + rows * pitch + NOTE, title, note)
-    figure.set_layout_engine("none")  # all is placed by hand: data units are inches
-    real, up = figure.get_size_inches()
-    axes = figure.add_axes((MARGIN / real, NOTE / up, across / real, rows * pitch / up))
+    axes = add_axes_at(figure, MARGIN, NOTE, across, rows * pitch)
     for row in range(rows):
         top = row * pitch
         show(axes, tiled(queries[row : row + 1], 1), (0, wide, top + high, top))

@@ -15,12 +15,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.image import AxesImage
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from autoencoders.plots.names import drawn, families, tell_undrawn
+from autoencoders.plots.names import drawn, families, warn_undrawn
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -82,18 +81,24 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return wrapper
 
 
-def new_figure(width: float, height: float, title: str = "", note: str = "") -> Figure:
+def new_figure(width: float, height: float, title: str, note: str = "") -> Figure:
     """Return an empty figure with a title above and a small note below, both at left.
 
     It is `width` × `height` inches, or as wide as the title.
     """
     width = max(width, 0.11 * len(title) + 0.2)
     figure = Figure(figsize=(width, height), layout="constrained")
-    if title:
-        figure.suptitle(title, x=0.1 / width, ha="left")
+    figure.suptitle(title, x=0.1 / width, ha="left")
     if note:
         figure.supxlabel(note, x=0.1 / width, ha="left", fontsize=8, color=MUTED)
     return figure
+
+
+def add_axes_at(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """Return new axes at a place in inches, in a figure in which all is placed by hand."""
+    figure.set_layout_engine("none")
+    across, up = figure.get_size_inches()
+    return figure.add_axes((left / across, bottom / up, width / across, height / up))
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -101,7 +106,7 @@ def save(figure: Figure, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with look():
         figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None}, bbox_inches="tight", pad_inches=0.12)
-    tell_undrawn()
+    warn_undrawn()
 
 
 def colours(names: Iterable[str]) -> dict[str, str]:
@@ -145,16 +150,15 @@ def tiled(images: Array, columns: int, gap: int = 0) -> Array:
     return picture
 
 
-def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> AxesImage:
+def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> None:
     """Draw a picture (H, W, 1 or 3) in [0, 1] on `axes`, black 0 and white 1, without ticks or frame.
 
     `extent` is (left, right, bottom, top) in data units, by default the picture's pixels with row 0 on top.
     """
     grey = picture.shape[-1] == 1
-    image = axes.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
+    axes.imshow(picture[..., 0] if grey else picture, cmap="gray", vmin=0, vmax=1, extent=extent)
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    return image
 
 
 def row_label(axes: Axes, y: float, name: str, detail: str = "") -> None:

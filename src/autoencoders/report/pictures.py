@@ -86,9 +86,7 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
             image.load()
             (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
     except Exception as error:  # a decoder fed with broken bytes may raise anything
-        raise UserError(
-            f"{path} is missing or damaged ({reason(error)}). Run the stage that draws it again."
-        ) from error
+        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the `plots` stage.") from error
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
     return Picture(address, max(width, 1), max(height, 1), alt, caption)
@@ -124,8 +122,13 @@ def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:
     return "webp", file.getvalue()
 
 
+def model_figures(folder: Path) -> dict[str, Path]:
+    """Return the figures of models in the folder of the stage `plots`, by name: all but the data card and the rungs."""
+    return {path.stem: path for path in sorted(folder.glob("*.png")) if path.stem != "data_card"}
+
+
 def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[Picture]:
-    """Return the figures of the stage `plots` in the page's order; those of no known name come last.
+    """Return the figures of models in the page's order; those of no known name come last.
 
     `models`: entries of params.yaml by name; `leave_out`: names of figures that are shown elsewhere.
     Raise `UserError` where the folder has none.
@@ -136,7 +139,7 @@ def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] =
         projected = ", its first two principal components" if entry.latent > 2 else ""
         for kind, (caption, alt) in BY_MODEL.items():
             known[f"{kind}--{name}"] = (alt.format(model=which), caption.format(model=which, projected=projected))
-    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
+    found = model_figures(folder)
     if not found:
         raise UserError(f"{folder} holds no figures. Run the `plots` stage.")
     names = [name for name in known if name in found] + [name for name in found if name not in known]

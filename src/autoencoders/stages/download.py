@@ -23,17 +23,11 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
     """
     if cache:
         apart(out, cache)
-    with result_folder(out, [*_listed(out), *_files(params.data)]) as draft:
-        if params.data.name == FOLDER:
-            source = _list_images(params.data, draft)
-        else:
-            source = _get_files(params.data, draft, out, cache)
+    own = params.data.name == FOLDER
+    files = [] if own else files_of(CATALOG[params.data.name])
+    with result_folder(out, [*_listed(out), *(file.path for file in files)]) as draft:
+        source = _list_images(params.data, draft) if own else _get_files(params.data, files, draft, out, cache)
         (draft / "source.json").write_text(json.dumps(source, indent=2) + "\n", encoding="utf-8")
-
-
-def _files(data: Data) -> list[str]:
-    """Return the paths of the files that the stage writes."""
-    return [] if data.name == FOLDER else [file.path for file in files_of(CATALOG[data.name])]
 
 
 def _listed(out: Path) -> list[str]:
@@ -45,12 +39,11 @@ def _listed(out: Path) -> list[str]:
         return ["source.json", "manifest.csv"]
 
 
-def _get_files(data: Data, draft: Path, out: Path, cache: Path | None) -> dict[str, object]:
-    entry = CATALOG[data.name]
+def _get_files(data: Data, files: list[RawFile], draft: Path, out: Path, cache: Path | None) -> dict[str, object]:
     listed = []
     with scratch_folder(draft) as scratch:
-        sources = Sources(chosen_mirror(data.mirror), entry.archive, scratch)
-        for file in files_of(entry):
+        sources = Sources(chosen_mirror(data.mirror), CATALOG[data.name].archive, scratch)
+        for file in files:
             target = draft / file.path
             _get_file(file, target, [out, *([cache] if cache else [])], sources)
             if cache and not is_intact(cache / file.path, file.digest):

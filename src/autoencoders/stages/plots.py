@@ -1,9 +1,10 @@
-"""Draw the figures of all models, always of the same test images, and of the rungs of the ladder."""
+"""Draw the data card, the figures of all models, always of the same test images, and those of the rungs."""
 
 from pathlib import Path
 
 import torch
 
+from autoencoders.data.card import read_card
 from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_dimensions, read_metrics
 from autoencoders.files.results import apart, replaceable, result_folder
@@ -12,11 +13,13 @@ from autoencoders.ladder.record import RUNGS, figure_file
 from autoencoders.model_folder import load_trained
 from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import KINDS, Params
+from autoencoders.plots.data_card import data_card
 from autoencoders.plots.model_figures import EvaluatedModel, figures_of_all, figures_of_one
 from autoencoders.plots.style import save
 from autoencoders.stages.compare import comparison_table
 
 CONTENTS = (
+    "data_card.png",
     *(f"{name}.png" for name in ("reconstructions", "samples", "comparison", "interpolations", "loss", "kl")),
     *(f"{name}--*.png" for name in ("prediction", "learned_distribution")),
     "ladder/*.png",
@@ -25,8 +28,18 @@ CURVES = ("loss/*.csv", "kl/*.csv")
 
 
 @torch.inference_mode()
-def plots(params: Params, *, data: Path, models: Path, evaluation: Path, ladder: Path, out: Path, curves: Path) -> None:
-    """Draw all figures of the entries of `params.models` into `out`, and those of the rungs into its folder `ladder`.
+def plots(
+    params: Params,
+    *,
+    data: Path,
+    card: Path,
+    models: Path,
+    evaluation: Path,
+    ladder: Path,
+    out: Path,
+    curves: Path,
+) -> None:
+    """Draw the data card and the figures of `params.models` into `out`, and those of the rungs into its `ladder`.
 
     What DVC plots itself goes to `curves`. MLflow gets the figures from `report`.
     """
@@ -34,6 +47,7 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, ladder:
     for place, contents in ((out, CONTENTS), (curves, CURVES)):
         replaceable(place, contents)
     prepared = PreparedData(data)
+    described = read_card(card, prepared)
     evaluated = [_read(name, params, models / name, evaluation / name, prepared) for name in params.models]
     for rung in RUNGS:
         read_drawable(ladder / rung)  # damaged results end the stage before it has drawn anything
@@ -44,6 +58,7 @@ def plots(params: Params, *, data: Path, models: Path, evaluation: Path, ladder:
         figures = figures_of_all(evaluated, table, test, params.plots)
         for model in evaluated:
             figures |= figures_of_one(model, test, classes, params.plots)
+        figures["data_card"] = data_card(described)
         for name, figure in figures.items():
             save(figure, draft / f"{name}.png")
         for rung in RUNGS:

@@ -1,26 +1,23 @@
-"""Turn original files or a folder of images into train, val and test arrays, and draw the data card."""
+"""Turn original files or a folder of images into arrays for training, validation and testing."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from autoencoders.data.card import CARD_CONTENTS, write_card
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.decode_folder import Decoded, decode_all
 from autoencoders.data.folder import class_names, images_without_class, read_manifest
 from autoencoders.data.named_sets import read_part, unpack
 from autoencoders.data.prepared import SPLITS, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation, take
-from autoencoders.data.statistics import card_numbers, sample_rows, statistics_of
 from autoencoders.errors import printable
 from autoencoders.files.results import apart, result_folder, scratch_folder
 from autoencoders.params import Params
-from autoencoders.plots.data_card import data_card
-from autoencoders.plots.style import save
 
 CONTENTS = ("dataset.json", *(f"{split}/{name}.npy" for split in SPLITS for name in ("images", "labels")))
-CARD_CONTENTS = ("data_card.png", "data_card.json")
 
 
 @dataclass(frozen=True)
@@ -29,14 +26,12 @@ class _Images:
     classes: list[str] | None
     full_scale: int | None = None
     """Of images of 16 bits: the value that is white."""
-    remarks: dict[str, int | str] = field(default_factory=dict)
+    remarks: Mapping[str, int | str | None] = field(default_factory=dict)
     """What the data card says about odd files."""
-    unreadable: int = 0
-    """Images left out."""
 
 
 def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
-    """Write the prepared data of `raw` to `out`, and `data_card.png` and `data_card.json` to `card`.
+    """Write the prepared data of `raw` to `out`, and the numbers of the data card to `card`.
 
     Raise `UserError` where `raw` is not what the download stage leaves, too many images cannot be read, or a
     split would be empty. Both folders appear whole or not at all.
@@ -51,7 +46,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         images = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""
         write_prepared(draft, params.data.name, images.splits, images.classes, folder, images.full_scale)
-        _write_card(PreparedData(draft), card_draft, params.prepare.seed, images)
+        write_card(card_draft, PreparedData(draft), params.prepare.seed, images.remarks)
     info = PreparedData(out).info
     counts = ", ".join(f"{split} {count:,}" for split, count in info.counts.items())
     print(printable(f"{info.title}: {counts}, {info.shape}"))
@@ -85,16 +80,16 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     pool, test = split_off_test(shuffled(len(decoded.images), settings.seed), settings.test)
     train, val = split_off_validation(pool, settings.validation)
     splits = take(decoded.images, labels, {"train": train, "val": val, "test": test}, scratch)
-    return _Images(splits, classes, decoded.full_scale, _remarks(folder, decoded), len(decoded.unreadable))
+    return _Images(splits, classes, decoded.full_scale, _remarks(folder, decoded))
 
 
-def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
+def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str | None]:
     """Return what the data card says about odd files; print why there are no classes."""
-    remarks: dict[str, int | str] = {}
-    if decoded.several:
-        remarks["several_pictures"] = len(decoded.several)
-    if decoded.full_scale:
-        remarks["full_scale"] = decoded.full_scale
+    remarks: dict[str, int | str | None] = {
+        "unreadable": len(decoded.unreadable),
+        "several_pictures": len(decoded.several) or None,
+        "full_scale": decoded.full_scale,
+    }
     if strays := images_without_class(decoded.paths):
         examples = f"{', '.join(strays[:3])}{', …' if len(strays) > 3 else ''}"
         remarks["in_no_subfolder"] = examples
@@ -103,11 +98,3 @@ def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str]:
         cure = f"For the subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
         print(printable(f"no class labels: {found}. {cure}"))
     return remarks
-
-
-def _write_card(data: PreparedData, folder: Path, seed: int, images: _Images) -> None:
-    statistics = statistics_of(data)
-    save(data_card(data.info, statistics, sample_rows(data, seed), images.remarks), folder / "data_card.png")
-    numbers = {**card_numbers(data.info, statistics), "unreadable": images.unreadable, **images.remarks}
-    text = json.dumps(numbers, indent=2, ensure_ascii=False)
-    (folder / "data_card.json").write_text(text + "\n", encoding="utf-8")

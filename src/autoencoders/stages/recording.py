@@ -13,6 +13,7 @@ from autoencoders.ladder.record import read_rung
 from autoencoders.ladder.stories import render_story
 from autoencoders.model_folder import read_description
 from autoencoders.params import Params
+from autoencoders.report.pictures import model_figures
 
 
 def record_results(
@@ -42,7 +43,7 @@ def record_own_rung(experiment: str, folder: Path) -> None:
 
 def _figures_of(name: str, folder: Path) -> dict[str, Path]:
     """Return the figures that show the model `name`: those of all models, and its own without `--<model>`."""
-    parts = ((path, *path.stem.partition("--")) for path in sorted(folder.glob("*.png")))
+    parts = ((path, *stem.partition("--")) for stem, path in model_figures(folder).items())
     return {f"{figure}.png": path for path, figure, _, model in parts if model in ("", name)}
 
 
