@@ -5,6 +5,7 @@
 `store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
 `trained`   folder with the three models, trained; their runs are in no store that the test can see
 `rungs`     folder with the rungs of the ladder, measured of tiny networks; `generation` has nothing to compare
+`outputs`   the folders of all stages before the report, for the three models
 `client`    MLflow's client of `store`
 `cluster`   starts processes as a cluster starts pods, with an empty volume for their checkpoints
 `s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
@@ -26,8 +27,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from tiny_params import LADDER, METRICS, PARAMS, TINY  # noqa: E402
 
-from autoencoders.data.prepared import Split, write_prepared  # noqa: E402
+from autoencoders.data.prepared import PreparedData, Split, write_prepared  # noqa: E402
 from autoencoders.params import Params, load_params, parse_params  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,26 +53,6 @@ INHERITED = (
     "KFP_MLFLOW_CONFIG",
     "KUBERNETES_SERVICE_HOST",
 )
-TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
-PARAMS = {
-    "device": "cpu",
-    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "precision": "fp32"},
-    "models": {
-        "pca": {"kind": "pca", "latent": 2},
-        "ae": {"kind": "autoencoder", **TINY},
-        "vae": {"kind": "vae", **TINY},
-    },
-    "features": {"epochs": 1, "images": 100},
-    "evaluate": {"importance_samples": 5, "importance_images": 10, "mixture_components": 2},
-    "plots": {"images": 4, "grid": 3},
-}
-LADDER = {
-    "one_image": {"networks": [[2, 2], [4, 2]], "steps": 12},
-    "one_hot": {"counts": [2, 8], "latent": 3, "channels": [4, 2], "steps": 10},
-    "auto_decoder": {"images": 16, "latent": 3, "channels": [4, 2], "epochs": 2},
-    "linear": {"latents": [1, 3], "epochs": 2, "batch_size": 15},
-    "beta": {"betas": [0.1, 10], "latent": 3, "hidden": [8], "decoder_hidden": [8], "images": 40, "epochs": 1},
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -213,3 +195,39 @@ def rungs(_rungs_once: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def repository_params() -> Params:
     return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def outputs(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> dict[str, Path]:
+    """The report's inputs by the names of its arguments, as the stages would leave them."""
+    import torch
+
+    from autoencoders.ladder.record import RUNGS, figure_file
+    from autoencoders.model_folder import load_trained
+    from autoencoders.stages.compare import comparison_table
+
+    data = PreparedData(prepared)
+    folders = {name: tmp_path / name for name in ("card", "evaluation", "figures", "comparison")}
+    _draw(folders["card"] / "data_card.png", 300)
+    for name in ("comparison", "reconstructions", "prediction--vae"):
+        _draw(folders["figures"] / f"{name}.png", 1800)
+    metrics = {}
+    for place, name in enumerate(params.models):
+        model = load_trained(trained / name).model
+        codes = model.encode(torch.from_numpy(data.split("test").images).float() / 255).detach().numpy()
+        (folders["evaluation"] / name / "codes").mkdir(parents=True)
+        np.save(folders["evaluation"] / name / "codes" / "test.npy", codes)
+        metrics[name] = {"mse": 0.01 * (3 - place), **METRICS, **({"elbo": -9.0} if name == "vae" else {})}
+    folders["comparison"].mkdir()
+    comparison_table(params, metrics).to_csv(folders["comparison"] / "comparison.csv")
+    for name in RUNGS:
+        if name != "generation":
+            _draw(figure_file(folders["figures"], name), 400)
+    return {"data": prepared, "models": trained, "ladder": rungs, **folders, "out": tmp_path / "reports" / "index.html"}
+
+
+def _draw(path: Path, width: int) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGBA", (width, 200), "#3f90da").save(path)

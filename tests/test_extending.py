@@ -15,12 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import PARAMS, ROOT
-
-sys.path.insert(0, str(Path(__file__).parent / "stages"))
-
+from tiny_params import PARAMS
 from tiny_sets import idx, images, md5
 
+ROOT = Path(__file__).parents[1]
 SOURCES = ("components", "MLproject", "dvc.yaml", "params.yaml", "pipeline", "pyproject.toml", "src")
 RECIPES = dict(
     re.findall(

@@ -1,4 +1,4 @@
-"""What equal trainings leave each other beside a checkpoint, step by step (as processes: tests/test_twins.py)."""
+"""What equal trainings leave each other beside a checkpoint, step by step (as processes: test_handover_twins.py)."""
 
 import errno
 import fcntl

@@ -18,7 +18,7 @@ from autoencoders.tracking.store import PIPELINE, create_run
 
 from json_server import json_server  # isort: skip
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 ENDED = {
     "succeeded": "FINISHED",
     "cached": "FINISHED",

@@ -20,7 +20,7 @@ def refused(raw: dict) -> str:
 
 
 def test_the_repository_s_own_params_are_valid() -> None:
-    params = load_params(Path(__file__).parents[1] / "params.yaml")
+    params = load_params(Path(__file__).parents[2] / "params.yaml")
     assert {name: model.kind for name, model in params.models.items()} == {
         "pca": "pca",
         "ae": "autoencoder",
@@ -179,7 +179,7 @@ def test_every_default_in_the_code_that_a_section_spells_out_is_a_known_key() ->
     """params.yaml is the documentation: it must show every key of every section."""
     from autoencoders import params as module
 
-    raw = yaml.safe_load((Path(__file__).parents[1] / "params.yaml").read_text())
+    raw = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     sections = {"data": module.Data, "prepare": module.Prepare, "train": module.Train, "features": module.Features}
     sections |= {"evaluate": module.Evaluate, "plots": module.Plots, "tracking": module.Tracking}
     for name, section in sections.items():
