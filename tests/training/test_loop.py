@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from math import cos, pi
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -14,7 +13,7 @@ from autoencoders.errors import UserError
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train, Vae
 from autoencoders.training.checkpoint import Checkpoint
-from autoencoders.training.loop import MetricSums, Progress, fit, learning_rate
+from autoencoders.training.loop import MetricSums, Progress, fit
 
 CPU = torch.device("cpu")
 IMAGES = np.zeros((70, 1, 6, 6), dtype=np.uint8)
@@ -134,13 +133,6 @@ def test_a_training_equals_plain_steps_of_torch_s_adam(likelihood: str) -> None:
             assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_checkpoint_of_other_parameters_is_not_resumed(tmp_path: Path) -> None:
-    train(checkpoint=Checkpoint(tmp_path, "one"))
-    epochs: list[float] = []
-    train(checkpoint=Checkpoint(tmp_path, "other"), on_epoch=lambda row: epochs.append(row["epoch"]))
-    assert epochs == [1, 2, 3, 4, 5]
-
-
 class BreaksAt(VAE):
     """A VAE whose loss is not finite in one step of the training."""
 
@@ -251,16 +243,6 @@ def test_gradient_clipping_bounds_the_step() -> None:
     # Adam divides by √v + 1e-8: gradients far below 1e-8 hardly move a weight, any other moves it by the learning rate
     assert (flat(clipped) - start).abs().max() < 1e-6
     assert (flat(free) - start).abs().max() == pytest.approx(1e-3, rel=0.01)
-
-
-def test_learning_rate_follows_warm_up_and_cosine() -> None:
-    settings = Train(learning_rate=0.1, warmup=0.2, schedule="cosine")
-    rates = [learning_rate(settings, step, 100) for step in range(100)]
-    assert rates[0] == pytest.approx(0.1 / 21)
-    assert max(rates) == rates[20] == pytest.approx(0.1)
-    assert rates[60] == pytest.approx(0.1 * 0.5 * (1 + cos(pi * 0.5)))
-    assert 0 < rates[-1] < 1e-4
-    assert learning_rate(Train(learning_rate=0.1), 99, 100) == 0.1
 
 
 def test_means_weigh_every_image_the_same() -> None:
