@@ -54,12 +54,6 @@ def test_a_curve_has_a_value_for_each_epoch_and_falls(both: tuple[Vectors, Vecto
         assert one.mse < one.curve[-1] * 1.1 < one.curve[0]
 
 
-def test_equal_seeds_give_equal_results(both: tuple[Vectors, Vectors]) -> None:
-    again = stored(learned=True)
-    assert np.array_equal(both[1].recalled, again.recalled)
-    assert (both[1].mse, both[1].likeness) == (again.mse, again.likeness)
-
-
 def test_the_nearest_vector_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = torch.tensor([[0.0], [1.0], [1.4], [5.0], [5.0]])
     expected = [1, 2, 1, 4, 3]

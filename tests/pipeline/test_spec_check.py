@@ -14,7 +14,7 @@ from pipeline.profiles import FOLDER, Profile, load_profile
 from pipeline.spec_check import check
 
 from compiled import Compiled  # isort: skip
-from recorded import recording  # isort: skip
+from replay import recording  # isort: skip
 
 Compile = Callable[..., Compiled]
 Change = Callable[[dict[str, Any], dict[str, Any]], object]

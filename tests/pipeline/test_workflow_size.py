@@ -11,7 +11,7 @@ import yaml
 from pipeline.workflow_size import LIMIT, WorkflowSize, estimate, models_within_limit
 
 from compiled import Compiled  # isort: skip
-from recorded import lengths, nodes, recording  # isort: skip
+from replay import RecordedWorkflow, recording  # isort: skip
 
 Compile = Callable[..., Compiled]
 METADATA = {"system.Model": 420, "system.Metrics": 310}
@@ -27,6 +27,24 @@ def recorded() -> WorkflowSize:
 
 def defaults(spec: dict[str, Any]) -> dict[str, Any]:
     return {name: one["defaultValue"] for name, one in spec["root"]["inputDefinitions"]["parameters"].items()}
+
+
+def nodes(case: str) -> dict[str, Any]:
+    """The nodes of a recorded Workflow, by their names without the workflow's."""
+    recorded = RecordedWorkflow(case)
+    name = recorded.workflow["metadata"]["name"]
+    return {node["name"].removeprefix(name): node for node in recorded.nodes.values()}
+
+
+def lengths(node: dict[str, Any]) -> dict[str, int]:
+    """The length of each of a node's parameters: a long one was recorded as `(4624 characters)`."""
+    parameters = [one for io in ("inputs", "outputs") for one in node.get(io, {}).get("parameters", ())]
+    return {one["name"]: length(one["value"]) for one in parameters}
+
+
+def length(value: str) -> int:
+    words = value.split()
+    return int(words[0][1:]) if len(words) == 2 and words[1] == "characters)" else len(value)
 
 
 def documents(pipeline: Compiled) -> tuple[dict[str, Any], dict[str, Any]]:

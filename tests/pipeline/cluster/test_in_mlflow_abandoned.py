@@ -1,7 +1,5 @@
 """Runs of pipelines that nobody has ended in MLflow: the next pipeline asks Kubeflow's server, which is a double."""
 
-import gzip
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +15,8 @@ from autoencoders.tracking.kfp_status import status_in
 from autoencoders.tracking.store import PIPELINE, create_run
 
 from json_server import json_server  # isort: skip
+from replay import recording  # isort: skip
 
-RECORDINGS = Path(__file__).parents[1] / "recordings"
 ENDED = {
     "succeeded": "FINISHED",
     "cached": "FINISHED",
@@ -36,8 +34,7 @@ ENDED = {
 
 def recorded(case: str, snapshot: int = -1) -> dict[str, Any]:
     """What a real server answered for a run."""
-    content = json.loads(gzip.decompress((RECORDINGS / f"{case}.json.gz").read_bytes()))
-    return dict(content["snapshots"][snapshot]["run"])
+    return dict(recording(case)["snapshots"][snapshot]["run"])
 
 
 @pytest.mark.parametrize(("case", "status"), ENDED.items())
