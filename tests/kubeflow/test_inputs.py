@@ -90,7 +90,24 @@ def test_parameters_survive_the_way_through_kfp(raw: dict[str, Any]) -> None:
     params = parse_params(raw)
     sent = to_kfp_inputs(params)
     sections = [section for section in Params.model_fields if section != "tracking"]
+    assert sent.keys() == {input_name(section) for section in sections}
     arrived = from_kfp_inputs({section: delivered(sent[input_name(section)]) for section in sections})
     for section in sections:
         assert getattr(arrived, section) == getattr(params, section)
     assert list(arrived.models) == list(params.models)
+
+
+def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
+    models = {"vae": {"kind": "vae", "latent": 2, "beta": 2.0}}
+    params = parse_params({"prepare": {"validation": 0.25}, "ladder": {"beta": {"betas": [1, 2]}}, "models": models})
+    sent = to_kfp_inputs(params)
+    arrived = from_kfp_inputs({part: delivered(sent[input_name(part)]) for part in ("prepare", "models", "ladder")})
+    assert (arrived.prepare.validation, arrived.ladder.beta.betas) == (0.25, [1.0, 2.0])
+    assert arrived.models["vae"].beta == 2.0
+    assert type(arrived.models["vae"].latent) is int
+
+
+def test_a_part_alone_is_not_held_against_defaults_of_another() -> None:
+    """A warm-up of 30 epochs is longer than the default training, which the component does not get."""
+    arrived = from_kfp_inputs({"models": {"vae": {"kind": "vae", "latent": 2, "kl_warmup": 30}}})
+    assert arrived.models["vae"].kl_warmup == 30

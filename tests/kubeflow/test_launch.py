@@ -1,4 +1,4 @@
-"""Between KFP and the stages: parameters survive the way there, folders arrive, mistakes are one line."""
+"""A task under Kubeflow Pipelines: its stage gets parameters and folders, and its mistakes are one line."""
 
 import json
 import os
@@ -6,58 +6,14 @@ import re
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
-from google.protobuf import json_format, struct_pb2
 
-from autoencoders.errors import UserError
-from autoencoders.kubeflow import artifacts, inputs, launch
-from autoencoders.params import Params, load_params, parse_params
+from autoencoders.kubeflow import launch
+from autoencoders.params import Params
 
-ROOT = Path(__file__).parents[2]
-
-
-@dataclass
-class Artifact:
-    path: str
-    metadata: dict[str, Any] = field(default_factory=dict)
-
-
-def as_delivered(value: Any) -> Any:
-    """What becomes of a value on its way through KFP: protobuf's structures, in which each number is a float."""
-    return json.loads(json_format.MessageToJson(json_format.ParseDict(value, struct_pb2.Value())), parse_int=float)
-
-
-def test_every_section_but_tracking_arrives_as_it_was_sent() -> None:
-    params = load_params(ROOT / "params.yaml")
-    sent = inputs.to_kfp_inputs(params)
-    sections = params.model_dump().keys() - {"tracking"}
-    assert sent.keys() == {inputs.input_name(section) for section in sections}
-    for section in sections:
-        arrived = inputs.from_kfp_inputs({section: as_delivered(sent[inputs.input_name(section)])})
-        assert getattr(arrived, section) == getattr(params, section), section
-    assert list(inputs.from_kfp_inputs({"models": sent["models_params"]}).models) == list(params.models)
-
-
-def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
-    models = {"vae": {"kind": "vae", "latent": 2, "beta": 2.0}}
-    params = parse_params({"prepare": {"validation": 0.25}, "ladder": {"beta": {"betas": [1, 2]}}, "models": models})
-    sent = inputs.to_kfp_inputs(params)
-    arrived = inputs.from_kfp_inputs(
-        {part: as_delivered(sent[inputs.input_name(part)]) for part in ("prepare", "models", "ladder")}
-    )
-    assert (arrived.prepare.validation, arrived.ladder.beta.betas) == (0.25, [1.0, 2.0])
-    assert arrived.models["vae"].beta == 2.0
-    assert type(arrived.models["vae"].latent) is int
-
-
-def test_a_part_alone_is_not_held_against_defaults_of_another() -> None:
-    """A warm-up of 30 epochs is longer than the default training, which the component does not get."""
-    arrived = inputs.from_kfp_inputs({"models": {"vae": {"kind": "vae", "latent": 2, "kl_warmup": 30}}})
-    assert arrived.models["vae"].kl_warmup == 30
+from artifacts import Artifact  # isort: skip
 
 
 def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,27 +32,6 @@ def test_artifacts_arrive_as_folders(tmp_path: Path) -> None:
     launch.run(stage, {}, data=Artifact("/data"), models=tmp_path, out=Artifact("/out"), model="ae")
     assert seen == {"data": Path("/data"), "models": tmp_path, "out": Path("/out"), "model": "ae"}
     assert os.environ["KFP_TASK"] == "stage"
-
-
-def test_an_artifact_without_its_one_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="must hold one folder, found 0"):
-        artifacts.single_subfolder(Artifact(str(tmp_path)))
-
-
-def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: Path) -> None:
-    def written(files: dict[str, str]) -> str:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        for name, text in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(text)
-        return artifacts.digest(Artifact(str(folder)))
-
-    files = {"vae/weights": "1", "vae/model.json": "{}"}
-    first = written(files)
-    assert written({**files, "vae/run.json": "a", "vae/history.csv": "b"}) == first
-    assert written({**files, "vae/weights": "2"}) != first
-    assert written({"ae/weights": "1", "ae/model.json": "{}"}) != first
-    assert written({"vae/weights": "1{}"}) != first
 
 
 def test_checkpoints_are_found_again_by_the_same_training_alone(

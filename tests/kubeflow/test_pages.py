@@ -13,56 +13,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from autoencoders.kubeflow import artifacts, inputs, pages
+from autoencoders.kubeflow import artifacts, pages
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.ladder.stories import tell
 
 from artifacts import Artifact  # isort: skip
-
-
-PARAMS: list[dict[str, Any]] = [{"vae": {"kind": "vae", "latent": 2}}, {"ae": {"kind": "autoencoder", "latent": 16}}]
-
-
-@pytest.fixture
-def artifact(tmp_path: Path) -> Any:
-    return lambda name: Artifact(str(tmp_path / name))
-
-
-@pytest.fixture
-def measured(artifact: Any) -> list[Artifact]:
-    """What `evaluate` leaves of two models."""
-    left = []
-    for entry in PARAMS:
-        [name] = entry
-        model, result = artifact(f"model of {name}"), artifact(f"result of {name}")
-        (Path(model.path) / name).mkdir(parents=True)
-        (Path(model.path) / name / "model.json").write_text(json.dumps({"name": name}))
-        (Path(model.path) / name / "run.json").write_text(json.dumps({"run_id": name * 8}))
-        trained, folder = artifacts.add_model(result, model)
-        assert json.loads((trained / "model.json").read_text()) == {"name": name}
-        folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps({"mse": 0.1, "kl": 3.0}))
-        left.append(result)
-    return left
-
-
-def test_what_the_models_left_is_gathered_beside_their_parameters(artifact: Any, measured: list[Artifact]) -> None:
-    results = artifact("results")
-    models, evaluation, comparison = artifacts.merge_folders(results, measured, PARAMS)
-    assert {path.name for path in models.iterdir()} == {"vae", "ae"}
-    assert json.loads((evaluation / "ae" / "metrics.json").read_text()) == {"mse": 0.1, "kl": 3.0}
-    assert (comparison, comparison.exists()) == (Path(results.path) / "comparison", False)
-    assert list(inputs.from_kfp_inputs({"models": artifacts.models_of(results)}).models) == ["vae", "ae"]
-
-
-def test_another_order_of_the_models_is_another_digest(artifact: Any, measured: list[Artifact]) -> None:
-    """Figures and tables have the order of params.yaml."""
-    digests = []
-    for name, params in (("a", PARAMS), ("b", PARAMS), ("c", PARAMS[::-1])):
-        artifacts.merge_folders(artifact(name), measured, params)
-        digests.append(artifacts.digest(artifact(name)))
-    assert digests[0] == digests[1] != digests[2]
-    assert re.fullmatch("[0-9a-f]{16}", digests[0])
+from gathered import PARAMS  # isort: skip
 
 
 def test_metrics_say_of_which_model_they_are(artifact: Any, measured: list[Artifact]) -> None:
