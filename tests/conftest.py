@@ -7,6 +7,7 @@
 `rungs`     folder with the rungs of the ladder, measured of tiny networks; `generation` has nothing to compare
 `outputs`   the folders of all stages before the report, for the three models
 `client`    MLflow's client of `store`
+`clock`     lets time pass that `time.monotonic` tells
 `cluster`   starts processes as a cluster starts pods, with an empty volume for their checkpoints
 `s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
 """
@@ -16,7 +17,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +109,18 @@ def client(store: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(store)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Returns what lets time pass."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def passing(seconds: float) -> None:
+        now[0] += seconds
+
+    return passing
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,4 @@
 import argparse
-import errno
 import inspect
 import re
 import subprocess
@@ -10,8 +9,6 @@ import pytest
 
 from autoencoders import cli
 from autoencoders.commands import interpolate, sample
-from autoencoders.errors import suggestion
-from autoencoders.runtime.process import exit_code
 
 STAGES, USES = cli.list_commands("stages"), cli.list_commands("commands")
 
@@ -49,12 +46,6 @@ def test_a_user_s_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
     assert "error: params.yaml: models: missing; modles: unknown key. Did you mean 'models'?" in done.stderr
     assert not (tmp_path / "o").exists()
-
-
-def test_options_are_the_stage_function_s_arguments() -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["train", "--model", "vae"])
-    assert caught.value.code == 2
 
 
 @pytest.mark.parametrize("name", [*STAGES, *USES])
@@ -140,24 +131,3 @@ def test_every_explanation_is_of_an_option() -> None:
 def test_the_limits_in_the_help_are_those_of_the_commands() -> None:
     assert f"1 to {sample.MAX_IMAGES:,}" in cli.USE_OPTIONS["n"]
     assert f"2 to {interpolate.MAX_STEPS}" in cli.USE_OPTIONS["steps"]
-
-
-def test_a_full_disk_is_a_user_s_matter(capsys: pytest.CaptureFixture[str]) -> None:
-    def full() -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
-
-    assert exit_code(full) == 2
-    assert "no space left" in capsys.readouterr().err.lower()
-
-
-def test_a_place_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    def forbidden() -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
-
-    assert exit_code(forbidden) == 2
-    assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"
-
-
-def test_suggestions_are_near_misses_only() -> None:
-    assert suggestion("mnits", ["mnist", "svhn"]) == " Did you mean 'mnist'?"
-    assert suggestion("zebra", ["mnist", "svhn"]) == ""

@@ -155,7 +155,6 @@ def test_two_at_once_are_kept_apart(project: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=project, stdout=subprocess.PIPE, env=environment
     ) as other:
-        assert other.stdout is not None
         other.stdout.readline()
         try:
             output = run(project, "dvc", "repro", code=255)
@@ -194,7 +193,6 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
         assert found | of_one_run == expected | of_one_run
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     above = tagged(client, "kfp_pipeline", output.split()[1])
-    assert above
     below = client.search_runs([client.get_run(above).info.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
     assert {run.info.run_name for run in below} == {"pca", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
     assert {run.info.status for run in [client.get_run(above), *below]} == {"FINISHED"}

@@ -125,7 +125,7 @@ def logged(trained: Path, tmp_path: Path) -> Callable[[str], Path]:
         scratch = tmp_path / "logged" / name
         scratch.mkdir()
         model = SimpleNamespace(artifact_location="", model_id="m" * 32)
-        save_pyfunc(scratch, trained / "vae", read_description(trained / "vae"), "r" * 32, model)  # type: ignore[arg-type]
+        save_pyfunc(scratch, trained / "vae", read_description(trained / "vae"), "r" * 32, model)
         return scratch / "model"
 
     return save

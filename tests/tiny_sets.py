@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -17,12 +18,28 @@ import scipy.io
 from torchvision import datasets
 
 from autoencoders.data.catalog import CATALOG, IDX_FILES, IdxFiles
+from autoencoders.data.prepared import PreparedData
 from autoencoders.params import Params, parse_params
+from autoencoders.stages.download import download
+from autoencoders.stages.prepare import prepare
 
 
 def parameters(data: dict, **prepare: object) -> Params:
     models = {"pca": {"kind": "pca", "latent": 2}}
     return parse_params({"data": data, "prepare": prepare, "models": models})
+
+
+def prepare_set(root: Path, data: dict, **settings: object) -> PreparedData:
+    """Prepare a folder of images, or a named set's files in `raw`, with a card."""
+    params = parameters(data, **settings)
+    if data["name"] == "folder":
+        download(params, out=root / "raw")
+    prepare(params, raw=root / "raw", out=root / "prepared", card=root / "card")
+    return PreparedData(root / "prepared")
+
+
+def card_of(root: Path) -> dict:
+    return json.loads((root / "card" / "data_card.json").read_text(encoding="utf-8"))
 
 
 def md5(content: bytes) -> str:

@@ -101,14 +101,6 @@ def test_samples_beyond_a_block_are_those_of_one_call(
     np.testing.assert_array_equal(found, as_pixels(expected))
 
 
-@pytest.mark.parametrize("kind", ["pca", "ae"])
-def test_samples_of_what_cannot_sample_are_refused(run: Run, trained: Path, tmp_path: Path, kind: str) -> None:
-    done = run("sample", "--model", trained / kind, "--out", "out")
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert f"error: {kind} cannot sample. Only a VAE" in done.err
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_interpolation_begins_and_ends_with_the_reconstructions(
     run: Run, trained: Path, pictures: Path, pixels: np.ndarray, tmp_path: Path
 ) -> None:
@@ -207,16 +199,6 @@ def test_a_long_list_is_cut_short_on_the_terminal(
     assert len(pd.read_csv(tmp_path / "all.csv")) == COUNT
 
 
-def test_a_model_without_thresholds_is_told_to_be_trained_again(run: Run, trained: Path, pictures: Path) -> None:
-    description = json.loads((trained / "vae" / "model.json").read_text())
-    del description["anomaly"]
-    (trained / "vae" / "model.json").write_text(json.dumps(description))
-    done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all.csv")
-    assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "vae was stored without thresholds" in done.err
-    assert run("encode", pictures, "--model", trained / "vae", "--out", "codes.npz").code == 0
-
-
 def test_a_model_of_a_folder_s_images_takes_any_size(run: Run, trained: Path, tmp_path: Path) -> None:
     edit(trained / "vae", dataset={"name": "folder", "content_hash": "00"})
     Image.fromarray(np.full((30, 20, 3), 77, np.uint8)).save(tmp_path / "photo.jpg")
@@ -258,23 +240,6 @@ def test_bad_images(
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
     assert set(tmp_path.iterdir()) == before
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda folder: (folder / "weights.safetensors").write_bytes(b"x"), "weights.safetensors is damaged"),
-        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
-        (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),
-        (lambda folder: (folder / "model.json").write_text("{}"), "model.json is not of format 1"),
-    ],
-)
-def test_a_bad_model(run: Run, trained: Path, pictures: Path, tmp_path: Path, damage, message: str) -> None:
-    damage(trained / "vae")
-    done = run("encode", pictures, "--model", trained / "vae", "--out", "codes.npz")
-    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert message in done.err
-    assert not (tmp_path / "codes.npz").exists()
 
 
 def test_codes_of_another_model_and_files_of_another_kind(

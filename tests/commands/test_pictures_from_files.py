@@ -6,17 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny_sets import prepare_set
 
 from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
 from autoencoders.data.decode import decode_picture
-from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.inference import TrainedModel
 from autoencoders.model_folder import LoadedModel
 from autoencoders.models import build
-from autoencoders.params import Pca, parse_params
-from autoencoders.stages.download import download
-from autoencoders.stages.prepare import prepare
+from autoencoders.params import Pca
 
 RANDOM = np.random.default_rng(0)
 
@@ -84,16 +82,7 @@ def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path: Pat
     files = [picture(tmp_path / "own" / f"{i}.png", mode, sizes[i % 3]) for i in range(12)]
     if mode == "RGB":
         files.append(picture(tmp_path / "own" / "grey.png", "L"))
-    params = parse_params(
-        {
-            "data": {"name": "folder", "folder": str(tmp_path / "own")},
-            "prepare": {"validation": 2, "test": 0.2},
-            "models": {"pca": {"kind": "pca", "latent": 2}},
-        }
-    )
-    download(params, out=tmp_path / "raw")
-    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
-    data = PreparedData(tmp_path / "prepared")
+    data = prepare_set(tmp_path, {"name": "folder", "folder": str(tmp_path / "own")}, validation=2, test=0.2)
     assert data.info.shape[0] == (3 if mode == "RGB" else 1)
     stored = np.concatenate([data.split(name).images for name in ("train", "val", "test")])
     [x] = read_pictures(files, model(data.info.shape, data.info.name))

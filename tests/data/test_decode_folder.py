@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_sets import parameters
+from tiny_sets import card_of, parameters, prepare_set
 
 from autoencoders.commands.pictures import read_pictures
 from autoencoders.data import decode_folder, folder
@@ -29,11 +29,8 @@ SAYS_NOTHING = {"name", "shape", "counts", "class_counts", "pixel_mean", "pixel_
 
 def prepared(tmp_path: Path) -> tuple[PreparedData, dict]:
     """Download and prepare the folder `own`; returns the set and its card."""
-    params = parameters({"name": "folder", "folder": str(tmp_path / "own")}, validation=2, test=0.2)
-    download(params, out=tmp_path / "raw")
-    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
-    card = json.loads((tmp_path / "card/data_card.json").read_text(encoding="utf-8"))
-    return PreparedData(tmp_path / "prepared"), card
+    data = prepare_set(tmp_path, {"name": "folder", "folder": str(tmp_path / "own")}, validation=2, test=0.2)
+    return data, card_of(tmp_path)
 
 
 def images_of(data: PreparedData) -> np.ndarray:
@@ -224,10 +221,6 @@ def test_folders_that_are_no_or_all_classes_have_no_strays(tmp_path, capsys, cla
     assert "no class labels" not in capsys.readouterr().out
 
 
-def become_a_pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
 def become_a_socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         cwd = Path.cwd()
@@ -238,15 +231,15 @@ def become_a_socket(path: Path) -> None:
             os.chdir(cwd)
 
 
+IRREGULAR = "has changed since the `download` stage: it is not a regular file. Remove it"
+
+
 @pytest.mark.parametrize(
     ("become", "told"),
     [
-        (become_a_pipe, "has changed since the `download` stage: it is not a regular file. Remove it"),
-        (
-            lambda path: path.mkdir(),
-            "has changed since the `download` stage: it is not a regular file. Remove it",
-        ),
-        (lambda path: path.symlink_to("/dev/zero"), "has changed since the `download` stage: it is not a regular file"),
+        (os.mkfifo, IRREGULAR),
+        (Path.mkdir, IRREGULAR),
+        (lambda path: path.symlink_to("/dev/zero"), IRREGULAR),
         (lambda path: path.symlink_to("/nowhere"), "cannot be read"),
         (become_a_socket, "cannot be read"),
     ],
@@ -287,7 +280,5 @@ def test_a_file_too_large_for_a_picture_is_not_read(tmp_path, monkeypatch):
     noise = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 60), np.uint8)).save(noise, "PNG")
     (tmp_path / "own/large.png").write_bytes(noise.getvalue())
-    params = parameters({"name": "folder", "folder": str(tmp_path / "own"), "max_unreadable": 0.5}, test=0.2)
-    download(params, out=tmp_path / "raw")
-    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
-    assert json.loads((tmp_path / "card/data_card.json").read_text())["unreadable"] == 1
+    prepare_set(tmp_path, {"name": "folder", "folder": str(tmp_path / "own"), "max_unreadable": 0.5}, test=0.2)
+    assert card_of(tmp_path)["unreadable"] == 1

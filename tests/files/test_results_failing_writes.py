@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from autoencoders.errors import UserError
 from autoencoders.files.results import result_folder
 
+from trees import tree  # isort: skip
+
 CONTENTS = st.dictionaries(st.sampled_from(["a.json", "b.csv", "codes/c.npy", "codes/d.npy"]), st.binary(max_size=20))
 ERRORS = st.sampled_from([OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError("x")])
 
@@ -19,10 +21,6 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(content)
-
-
-def read(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @given(CONTENTS, CONTENTS, st.integers(0, 8), ERRORS, st.booleans())
@@ -58,5 +56,5 @@ def test_a_write_that_fails_at_any_point_leaves_the_old_folder_whole(
         assert failed == (fails_at < len(new) + 1 + exists)
         assert target.exists() == (exists or not failed)
         if target.exists():
-            assert read(target) == (old if failed else new)
+            assert tree(target) == (old if failed else new)
         assert [path.name for path in Path(root).iterdir()] == (["results"] if target.exists() else [])

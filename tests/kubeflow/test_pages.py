@@ -78,7 +78,6 @@ def test_a_training_shows_its_results_and_its_curve(artifact: Any, trained: Path
     assert f"the weights kept are of epoch {described['best_epoch']}." in text
     assert re.search(r"\| elbo +\| -\d", text)
     found = re.search(r"!\[Loss by epoch\]\(data:image/png;base64,([^)]+)\)", text)
-    assert found is not None
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as curve:
         assert curve.width <= 900, "KFP's panel is narrow"
     assert text.rstrip().endswith(f"In MLflow: run `{run_id}`")

@@ -33,7 +33,6 @@ def test_gaussian_likelihood_is_the_density_with_the_learned_variance() -> None:
     reference = Independent(Normal(model.decode(z), 0.2), 3).log_prob(x)
     torch.testing.assert_close(model.log_likelihood(x, z), reference)
     model.log_likelihood(x, z).sum().backward()
-    assert model.log_sigma.grad is not None
     assert model.log_sigma.grad.abs() > 0
 
 

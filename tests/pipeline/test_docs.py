@@ -55,14 +55,12 @@ def test_its_volume_is_the_one_that_the_profiles_mount(file: Path) -> None:
     claim = applied("PersistentVolumeClaim")
     assert claim["apiVersion"] == "v1"
     checkpoints = load_profile(str(file)).checkpoints
-    assert checkpoints is not None
     assert claim["metadata"]["name"] == checkpoints.claim
 
 
 def test_its_object_store_is_a_place_for_checkpoints() -> None:
     [line] = re.findall(r"```yaml\n(checkpoints: .*)\n```", TEXT)
     profile = Profile.model_validate({"image": "autoencoders:1", **yaml.safe_load(line)})
-    assert profile.checkpoints is not None
     assert profile.checkpoints.url == "s3://bucket/prefix"
 
 

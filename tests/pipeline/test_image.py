@@ -125,7 +125,6 @@ def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
 
     client = MlflowClient(f"sqlite:///{ran / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("autoencoders")
-    assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     [pipeline] = [name for name in runs if name.startswith("kubeflow ")]
     assert set(runs) == {pipeline, "pca", "ae", "vae", *(f"ladder: {rung}" for rung in RUNGS)}

@@ -136,7 +136,7 @@ def recorder(stage: str, calls: list[Called] | None = None) -> Callable[..., Non
             raise Called(params, given)
         calls.append(Called(params, given))
 
-    record.__signature__ = signature  # type: ignore[attr-defined]
+    record.__signature__ = signature
     return record
 
 

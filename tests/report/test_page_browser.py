@@ -74,7 +74,6 @@ def opened(browser: "Browser", path: Path, **settings: Any) -> "Iterator[Tab]":
 def coordinates(tab: "Tab", place: int = 0) -> tuple[float, float]:
     settle(tab)
     found = re.search(COORDINATES, tab.locator("output").nth(place).inner_text())
-    assert found is not None
     first, second = (float(text.replace("−", "-")) for text in found.groups())
     return first, second
 
@@ -100,7 +99,6 @@ def box(tab: "Tab", place: int = 0) -> tuple[float, float, float]:
     canvas = tab.locator(".codes").nth(place)
     canvas.scroll_into_view_if_needed()
     found = canvas.bounding_box()
-    assert found is not None
     return found["x"], found["y"], found["width"]
 
 
@@ -198,8 +196,6 @@ def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser: "Brow
             tab.evaluate("document.querySelector('.codes').scrollIntoView({behavior: 'instant'})")
             settle(tab)
             plane, image = (tab.locator(of).first.bounding_box() for of in (".codes", ".image"))
-            assert plane is not None
-            assert image is not None
             for one in (plane, image):
                 assert one["y"] >= -1
                 assert one["y"] + one["height"] <= height + 1
@@ -259,8 +255,6 @@ def test_without_scripts_the_page_says_where_to_look(browser: "Browser", page_of
     with opened(browser, page_of_two, java_script_enabled=False) as tab:
         assert "Without it, see the figures" in tab.locator("main").inner_text()
         text, before = (tab.locator(of).first.bounding_box() for of in ("noscript p", "#plane > p"))
-        assert text is not None
-        assert before is not None
         assert text["x"] == before["x"]
 
 
@@ -301,7 +295,6 @@ def test_within_kubeflow_a_plane_decodes_where_one_points(browser: "Browser", pa
         plane_.scroll_into_view_if_needed()
         before = frame.locator("output").first.inner_text()
         box = plane_.bounding_box()
-        assert box is not None
         tab.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
         settle(tab)
         after = frame.locator("output").first.inner_text()

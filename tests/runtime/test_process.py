@@ -1,5 +1,6 @@
 """How the command `autoencoders` ends where nobody reads what it prints, or its terminal is closed."""
 
+import errno
 import os
 import pty
 import signal
@@ -19,6 +20,8 @@ from PIL import Image
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.runtime.process import STOPPED, exit_code
+
+from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 COMMAND = [sys.executable, "-m", "autoencoders"]
 
@@ -71,18 +74,13 @@ def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback() -> No
 @pytest.fixture
 def training(prepared: Path, store: str, tmp_path: Path) -> list[str]:
     """The command of a training that does not end by itself; it says so once a second at least."""
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 1000000, batch_size: 60}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    program = "from autoencoders import cli; from autoencoders.runtime import progress; progress.EVERY = 0; cli.main()"
-    folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]
-    return [sys.executable, "-c", program, "train", "--model", "ae", *folders]
+    before = "from autoencoders.runtime import progress; progress.EVERY = 0"
+    return training_command(tmp_path, prepared, before, epochs=1_000_000, batch_size=60)
 
 
 def status(client: MlflowClient) -> str:
     """Of the one run that there is of the model."""
     experiment = client.get_experiment_by_name("autoencoders")
-    assert experiment
     [run] = client.search_runs([experiment.experiment_id])
     return str(run.info.status)
 
@@ -91,13 +89,6 @@ def wait_for(path: Path, is_alive: Callable[[], bool]) -> None:
     while not path.exists():
         assert is_alive()
         time.sleep(0.02)
-
-
-def wait_for_checkpoint(folder: Path, is_alive: Callable[[], bool]) -> list[Path]:
-    while not (found := list(folder.glob("*.pt"))):
-        assert is_alive()
-        time.sleep(0.02)
-    return found
 
 
 def test_a_training_whose_reader_is_gone_is_stopped(training: list[str], client: MlflowClient, tmp_path: Path) -> None:
@@ -115,7 +106,7 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, such as nohup, may ignore it
         os.execv(training[0], training)
     process = psutil.Process(child)
-    wait_for_checkpoint(tmp_path / "checkpoints" / "ae", lambda: process.status() != psutil.STATUS_ZOMBIE)
+    wait_for_checkpoint(tmp_path, lambda: process.status() != psutil.STATUS_ZOMBIE)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
     assert status(client) == "KILLED"
@@ -124,13 +115,12 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
 def test_a_training_that_is_told_of_no_closed_terminal_goes_on(
     training: list[str], client: MlflowClient, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "checkpoints" / "ae"
     process = subprocess.Popen(["nohup", *training], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    [checkpoint] = wait_for_checkpoint(folder, lambda: process.poll() is None)
+    [checkpoint] = wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     process.send_signal(signal.SIGHUP)
     for _ in range(2):  # it writes checkpoints after the signal, too
         checkpoint.unlink()
-        wait_for_checkpoint(folder, lambda: process.poll() is None)
+        wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     assert status(client) == "RUNNING"
     process.terminate()
     process.terminate()
@@ -202,7 +192,6 @@ def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path: P
         "torch.version",
     ):
         process = subprocess.Popen(module, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        assert process.stderr
         for line in process.stderr:
             if line.rpartition("|")[2].strip() == after:
                 break
@@ -259,3 +248,19 @@ def test_a_message_that_would_steer_the_terminal_is_shown(capsys: pytest.Capture
 
     assert exit_code(call) == 2
     assert capsys.readouterr().err == "error: a\\x1b]0;x\\x07\\nb \\udcff 犬 cannot be read\n"
+
+
+def test_a_full_disk_is_a_user_s_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
+
+    assert exit_code(full) == 2
+    assert "no space left" in capsys.readouterr().err.lower()
+
+
+def test_a_place_that_may_not_be_read_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def forbidden() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
+
+    assert exit_code(forbidden) == 2
+    assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"

@@ -3,7 +3,6 @@
 import io
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +13,7 @@ from autoencoders.errors import UserError
 from autoencoders.runtime.process import exit_code
 from autoencoders.runtime.progress import EpochProgress, Lines, progress
 
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Returns what lets time pass."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-
-    def passing(seconds: float) -> None:
-        now[0] += seconds
-
-    return passing
+from trainings import training_command  # isort: skip
 
 
 def row(epoch: int, seconds: float) -> dict[str, float]:
@@ -126,13 +115,8 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def test_a_training_s_output_holds_no_carriage_return(prepared: Path, store: str, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 3, batch_size: 5}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    command = [sys.executable, "-m", "autoencoders", "train", "--model", "ae", "--data", str(prepared)]
-    done = subprocess.run(
-        [*command, "--checkpoints", "checkpoints", "--out", "ae"], cwd=tmp_path, capture_output=True, check=True
-    )
+    command = training_command(tmp_path, prepared, epochs=3, batch_size=5)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     assert b"\r" not in done.stdout + done.stderr
     first, last = done.stderr.decode().splitlines()
     assert first.startswith("ae: epoch 1/3, val loss ")

@@ -68,5 +68,4 @@ def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(
         cli.main(["check"])
     assert caught.value.code == 0
     recipe = re.search(r"^run:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert recipe
     assert recipe[1].splitlines()[:2] == ["\t@autoencoders check", "\t@dvc repro"]

@@ -17,9 +17,7 @@ from autoencoders.stages.ladder import ladder
 from autoencoders.stages.plots import plots
 from autoencoders.stages.train import train
 
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+from trees import tree  # isort: skip
 
 
 @pytest.fixture
@@ -71,7 +69,7 @@ def fill_the_disk_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if path.name == name and "w" in mode:
             opened(path, "wb").write(b"half")
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        return opened(path, mode, *arguments, **options)  # type: ignore[call-overload]
+        return opened(path, mode, *arguments, **options)
 
     def unsaved(figure: object, path: Path) -> None:
         with path.open("wb"):

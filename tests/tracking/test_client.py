@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders import cli, tracking
-from autoencoders.errors import UserError, first_line
+from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.tracking import client as mlflow_client
 from autoencoders.tracking.lineage import run_urls
@@ -27,10 +27,8 @@ from tracked import run_in  # isort: skip
 
 
 class Answer(BaseHTTPRequestHandler):
-    status = 200
-
     def do_GET(self) -> None:
-        self.send_response(self.status)
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
@@ -50,17 +48,6 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
 def pod(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
-
-
-def serving(server: HTTPServer, then: Callable[[], None]) -> None:
-    server.server_activate()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        then()
-    finally:
-        server.shutdown()
-        thread.join()
 
 
 def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
@@ -102,25 +89,22 @@ def never(seconds: float) -> None:
     pytest.fail("waited")
 
 
-def test_a_server_that_refuses_is_not_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Answer, "status", 403)
-
-    def ask() -> None:
+def test_a_server_that_refuses_is_not_waited_for(pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with json_server(lambda *request: (403, "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.setattr(time, "sleep", never)
         with pytest.raises(UserError, match=r"refuses access \(HTTP 403\)"):
             tracking.require_server()
 
-    serving(server, ask)
-
 
 def test_a_server_in_trouble_is_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Answer, "status", 503)
-    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(Answer, "status", 200))
-    serving(server, tracking.require_server)
+    status = [503]
+    monkeypatch.setattr(time, "sleep", lambda seconds: status.__setitem__(0, 200))
+    with json_server(lambda *request: (status[0], "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        tracking.require_server()
     assert "is in trouble (HTTP 503). Waiting for it, 5 min at most." in capsys.readouterr().err
 
 
@@ -234,8 +218,3 @@ def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store: str
     assert before == "['MLFLOW_TRACKING_URI']"
     assert "MLFLOW_DISABLE_TELEMETRY" in after
     assert done.stderr == ""
-
-
-def test_no_message_holds_a_password() -> None:
-    error = OSError("API request to https://me:p%40ss@host/api failed\nTraceback: https://me:p%40ss@host")
-    assert first_line(error) == "API request to https://host/api failed"

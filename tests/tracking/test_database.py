@@ -22,6 +22,8 @@ from autoencoders.tracking import database
 from autoencoders.tracking.client import artifact_root
 from autoencoders.tracking.store import create_run, experiment_id
 
+from trees import tree  # isort: skip
+
 MALFORMED = "database disk image is malformed"
 
 
@@ -256,10 +258,6 @@ def places(root: Path) -> set[str]:
     return {place.removeprefix("file://") for place in found}
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it_was(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -279,14 +277,14 @@ def test_a_copied_project_and_its_original_are_apart(
     project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
-    before = contents(project)
+    before = tree(project)
     stand_in(copy, monkeypatch)
     with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
         runs.log_figures(trained / "vae", {"model.json": trained / "vae" / "model.json"})
-    assert contents(project) == before
+    assert tree(project) == before
     assert places(copy) == {str(copy)}
-    assert sum(name.endswith("weights.safetensors") for name in contents(copy)) == 2
+    assert sum(name.endswith("weights.safetensors") for name in tree(copy)) == 2
 
 
 def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new_ones_beside_it(
@@ -296,13 +294,13 @@ def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new
     alone.mkdir()
     shutil.copy(project / "mlflow.db", alone)
     stand_in(alone, monkeypatch)
-    before = contents(project)
+    before = tree(project)
     assert sampled(tmp_path / "s") == 3
     assert f"not in {project}/mlartifacts; those of earlier ones stay there\n" in capsys.readouterr().out
     with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
-    assert contents(project) == before
-    assert sum(name.endswith("weights.safetensors") for name in contents(alone)) == 1
+    assert tree(project) == before
+    assert sum(name.endswith("weights.safetensors") for name in tree(alone)) == 1
 
 
 def test_a_place_that_somebody_chose_is_left_alone(

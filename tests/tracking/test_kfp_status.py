@@ -32,9 +32,7 @@ def found(client: MlflowClient, run_id: str) -> tuple[str, dict[str, str]]:
 
 
 def pipeline_run(client: MlflowClient) -> str:
-    run_id = kubeflow_run(client, "autoencoders")
-    assert run_id
-    return run_id
+    return kubeflow_run(client, "autoencoders")
 
 
 def fail(end: BaseException, **given: Any) -> None:

@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from autoencoders.tracking.publisher import RESUMED_RUN
 from autoencoders.tracking.store import SOURCE_RUN
 
 from tracked import contents, everything, histories, in_one, reference, run_in  # isort: skip
+from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 # How a run ends
 
@@ -48,20 +48,9 @@ def test_a_run_that_is_broken_off_says_so_and_goes_on_when_resumed(
 def test_ctrl_c_ends_the_command_within_seconds_and_without_noise(
     store: str, prepared: Path, tmp_path: Path, client: MlflowClient
 ) -> None:
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 100000, batch_size: 60}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    folders = ["--data", prepared, "--checkpoints", "checkpoints", "--out", "ae"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from autoencoders.cli import main; main()", "train", "--model", "ae", *folders],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    while not list((tmp_path / "checkpoints" / "ae").glob("*.pt")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
+    command = training_command(tmp_path, prepared, epochs=100_000, batch_size=60)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)

@@ -102,7 +102,6 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
         for epoch in (1, 2):
             checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
-    assert loaded is not None
     assert (loaded["progress"]["epoch"], loaded["run_id"]) == (2, "abc")
     assert torch.equal(loaded["values"], values * 2)
     assert Checkpoint(where, "other").load() is None

@@ -18,6 +18,8 @@ from autoencoders.training.checkpoint_store import LocalStore, Unreachable
 from autoencoders.training.handover import Handover
 from autoencoders.training.object_store import LEASE, Lease
 
+from trees import tree  # isort: skip
+
 FINGERPRINT, OTHER = "0" * 64, "1" * 64
 
 
@@ -39,10 +41,6 @@ def of(where: Path | str) -> Callable[..., Handover]:
     return lambda run, fingerprint=FINGERPRINT: Handover(open_store(where), fingerprint, run)
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_who_announced_itself_gets_the_model_and_the_last_one_removes_it(
     of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
 ) -> None:
@@ -55,7 +53,7 @@ def test_who_announced_itself_gets_the_model_and_the_last_one_removes_it(
     for number, one in enumerate((second, third)):
         assert len(open_store(where).names()) == 3 - number
         assert one.take(tmp_path / str(number))
-        assert files(tmp_path / str(number)) == files(model)
+        assert tree(tmp_path / str(number)) == tree(model)
     assert open_store(where).names() == []
 
 
@@ -79,7 +77,7 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
 
     monkeypatch.setattr(kind, "open", other_takes_it_meanwhile)
     assert second.take(tmp_path / "second")
-    assert files(tmp_path / "second") == files(tmp_path / "third") == files(model)
+    assert tree(tmp_path / "second") == tree(tmp_path / "third") == tree(model)
     assert open_store(where).names() == []
 
 
@@ -181,7 +179,7 @@ def test_a_lock_that_was_removed_keeps_nobody_out_and_is_made_anew(
                 with LocalStore(tmp_path / "vae").acquire():
                     pass
             assert not (tmp_path / "vae").exists()
-        flock(handle, how)  # type: ignore[arg-type]
+        flock(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with (
@@ -221,18 +219,6 @@ def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minute
 # The lease of an object store
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Returns what lets time pass."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-
-    def passing(seconds: float) -> None:
-        now[0] += seconds
-
-    return passing
-
-
 def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
     memory: str, clock: Callable[[float], None]
 ) -> None:
@@ -247,7 +233,7 @@ def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
 
     store.write(json.dumps({"owner": "a", "host": "pod-a", "renewed": 0}).encode(), LEASE)
     with Lease(store, "b").held(wait):
-        assert json.loads(store.open(LEASE).read())["owner"] == "b"  # type: ignore[union-attr]
+        assert json.loads(store.open(LEASE).read())["owner"] == "b"
     assert waited == ["a process on pod-a"] * (renewals + 2)
     assert MemoryFileSystem.store == {}
 
@@ -275,7 +261,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(
     store = open_store("flaky://bucket/vae")
 
     def renewed() -> float:
-        return float(json.loads(store.open(LEASE).read())["renewed"])  # type: ignore[union-attr]
+        return float(json.loads(store.open(LEASE).read())["renewed"])
 
     with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
         for _ in range(2):

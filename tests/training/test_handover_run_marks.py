@@ -3,16 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
-import yaml
 from mlflow import MlflowClient
 
 from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks
+
+from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 KILLED_PROCESS = "2147483646"
 
@@ -34,7 +33,6 @@ def test_where_it_is_not_held_only_a_process_that_is_gone_is_known_to_be(memory:
     runs = RunMarks(store, "same", alone=False)
     runs.mark("mine")
     marked = store.open("same.mine.run")
-    assert marked
     content = marked.read().decode()
     store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
     store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
@@ -60,27 +58,20 @@ def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
     """Each with other parameters, so that none goes on with the one before."""
 
     def start(seed: int, batch: int, epochs: int) -> "subprocess.Popen[bytes]":
-        models = {"ae": {"kind": "autoencoder", "arch": "mlp", "hidden": [8], "latent": 2}}
-        train = {"epochs": epochs, "batch_size": batch, "seed": seed}
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", "train": train, "models": models}))
-        folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]
         slow = "from autoencoders.training import fitting; from time import sleep\n"
         slow += (
             f"fit = fitting.fit; fitting.fit = lambda *a, **k: (sleep({600 if epochs > 2 else 0}), fit(*a, **k))[1]\n"
         )
-        program = f"{slow}from autoencoders.cli import main; main()"
-        return subprocess.Popen([sys.executable, "-c", program, "train", "--model", "ae", *folders], cwd=tmp_path)
+        command = training_command(tmp_path, prepared, slow, epochs=epochs, batch_size=batch, seed=seed)
+        return subprocess.Popen(command, cwd=tmp_path)
 
     def statuses() -> list[str]:
         experiment = client.get_experiment_by_name("autoencoders")
-        assert experiment
         found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
         return [run.info.status for run in found]
 
     killed = start(0, 20, 1000)
-    while not list((tmp_path / "checkpoints" / "ae").glob("*.run")):
-        assert killed.poll() is None
-        time.sleep(0.02)
+    wait_for_checkpoint(tmp_path, lambda: killed.poll() is None, ending="run")
     killed.send_signal(number)
     assert killed.wait() == {signal.SIGKILL: -9, signal.SIGHUP: 129}[number]
     assert statuses() == (["RUNNING"] if number == signal.SIGKILL else ["KILLED"])

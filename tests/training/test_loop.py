@@ -107,7 +107,6 @@ def test_a_training_whose_store_goes_away_ends_with_the_same_weights(flaky: set[
     assert said[1].startswith("warning: the checkpoint is left, though no longer needed: ")
     flaky.clear()
     loaded = checkpoint.load()
-    assert loaded is not None
     assert loaded["progress"]["epoch"] == 2
 
 
@@ -156,10 +155,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_step_and_says_where(tmp_path
     checkpoint = Checkpoint(tmp_path, "same")
     with pytest.raises(UserError, match=r"epoch 2, step 3\..*learning_rate.*grad_clip"):
         train(model=model, checkpoint=checkpoint)
-    assert model.before is not None
     assert torch.equal(flat(model), model.before)
     saved = checkpoint.load()
-    assert saved is not None
     assert saved["progress"]["epoch"] == 1
     assert all(value.isfinite().all() for value in saved["model"].values())
 
@@ -188,7 +185,6 @@ def test_a_validation_loss_that_is_not_finite_stops_before_the_checkpoint_and_re
         train(model=Explodes(3), checkpoint=checkpoint, on_epoch=lambda row: epochs.append(row["epoch"]))
     assert epochs == [1, 2]
     saved = checkpoint.load()
-    assert saved is not None
     assert saved["progress"]["epoch"] == 2
     assert all(value.isfinite().all() for value in saved["model"].values())
     resumed, _ = train(checkpoint=checkpoint, on_epoch=lambda row: epochs.append(row["epoch"]))

@@ -20,7 +20,7 @@ def between(server: Double, clock: Clock, start: float, end: float, answer: tupl
         is_then = start <= (clock.now - began).total_seconds() < end
         return answer if is_then and "/runs/" in path else ask(method, path, body, token)
 
-    server.answer = sometimes  # type: ignore[method-assign]
+    server.answer = sometimes
 
 
 # KFP's answer while its database is away, as far as it was seen.
@@ -81,7 +81,7 @@ def test_a_token_that_expires_is_read_anew_once_and_then_told(
             valid.clear()
         return ask(method, path, body, token) if token in valid else (401, {})
 
-    server.answer = checks  # type: ignore[method-assign]
+    server.answer = checks
     code, out, err = call("submit", "--host", server.host, "--token-file", str(file))
     assert (code, err) == (
         2,

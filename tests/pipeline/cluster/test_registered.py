@@ -63,7 +63,7 @@ def test_recurring_runs_of_several_pages_are_all_listed(server: Double, call: Ca
         rest = {} if second else {"next_page_token": "two"}
         return 200, {"recurringRuns": [{"recurring_run_id": "r-2" if second else "r-1"}], **rest}
 
-    server.answer = paged  # type: ignore[method-assign]
+    server.answer = paged
     out = call("recurring", "list", "--host", server.host)[1]
     assert re.findall("r-.", out) == ["r-1", "r-2"]
 
@@ -94,7 +94,6 @@ def test_the_pipeline_is_registered_by_its_commit(server: Double, call: Call) ->
         "pipelines/upload_version", "pipelines-1", "66edca9b304f-dirty", about,
     )  # fmt: skip
     file = re.search(rb"\r\n\r\n(# Compiled.*)\r\n--", version["file"], re.S)
-    assert file
     assert parse(file[1].decode()).containers["train"].image == PINNED
     assert out == (
         f"Pipeline autoencoders, version 66edca9b304f-dirty\n{about}\n"

@@ -63,7 +63,7 @@ def test_an_older_server_gets_the_run_without_what_it_does_not_know(
     def strict(method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         return (400, unknown) if body and "plugins_input" in body else ask(method, path, body, token)
 
-    server.answer = strict  # type: ignore[method-assign]
+    server.answer = strict
     for options in ([], ["--cron", "0 0 3 * * *"]):
         code, out, err = call("submit", "--host", server.host, "--no-wait", *options)
         assert code == 0
