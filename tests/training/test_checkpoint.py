@@ -5,6 +5,7 @@ import pickle
 import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from autoencoders.errors import UserError
+from autoencoders.training import checkpoint as module
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.checkpoint_store import Unreachable
 
@@ -201,3 +203,28 @@ def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], m
         f"flaky://bucket/vae: the {method} was refused at http://host. "
         "See that the store answers, and lets objects be read, written and deleted there."
     )
+
+
+def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, said = 1000.0, []
+    first, second = (Checkpoint(tmp_path / "vae", "x", run) for run in "ab")
+    second.warn = said.append
+    holding = first.acquire()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if now >= 1000 + 2 * module.WARN_INTERVAL:
+            holding.__exit__(None, None, None)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-a")
+    holding.__enter__()
+    with second.acquire():
+        pass
+    where = tmp_path / "vae"
+    assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2
