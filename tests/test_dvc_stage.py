@@ -142,6 +142,7 @@ def test_nothing_is_moved_where_params_yaml_cannot_be_read(
     monkeypatch.setenv("DVC_STAGE", "plots")
     stage(lambda: None)
     assert Path("models/ae/model.json").exists()
+    assert not Path(".cache/unlisted").exists()
 
 
 def write_beneath(name: str) -> None:

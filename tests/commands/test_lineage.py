@@ -83,10 +83,7 @@ def test_folder_and_runs_lead_to_the_same_origin(
 
 
 def test_a_kubeflow_run_leads_to_models_that_an_earlier_one_trained(
-    models: Path,
-    printed: Callable[[str], list[dict[str, str]]],
-    client: MlflowClient,
-    monkeypatch: pytest.MonkeyPatch,
+    models: Path, printed: Callable[[str], list[dict[str, str]]], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its trainings were not run again: Kubeflow reused their results."""
     monkeypatch.setenv("KFP_RUN_ID", "5e11-b")

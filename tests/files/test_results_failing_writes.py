@@ -7,11 +7,10 @@ from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
+from trees import tree
 
 from autoencoders.errors import UserError
 from autoencoders.files.results import result_folder
-
-from trees import tree  # isort: skip
 
 CONTENTS = st.dictionaries(st.sampled_from(["a.json", "b.csv", "codes/c.npy", "codes/d.npy"]), st.binary(max_size=20))
 ERRORS = st.sampled_from([OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), ValueError("x")])

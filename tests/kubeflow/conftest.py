@@ -3,11 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from artifacts import Artifact
+from gathered import PARAMS
 
 from autoencoders.kubeflow import artifacts
-
-from artifacts import Artifact  # isort: skip
-from gathered import PARAMS  # isort: skip
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from artifacts import Artifact
+from gathered import PARAMS
 
 from autoencoders.errors import UserError
 from autoencoders.kubeflow.artifacts import digest, merge_folders, models_of, single_subfolder
 from autoencoders.kubeflow.inputs import from_kfp_inputs
-
-from artifacts import Artifact  # isort: skip
-from gathered import PARAMS  # isort: skip
 
 
 def test_an_artifact_without_its_one_folder_is_refused(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from artifacts import Artifact
 
 from autoencoders.kubeflow import launch
 from autoencoders.params import Params
-
-from artifacts import Artifact  # isort: skip
 
 
 def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from artifacts import Artifact
+from gathered import PARAMS
 from PIL import Image
 
 from autoencoders.kubeflow import artifacts, pages
 from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.ladder.stories import tell
-
-from artifacts import Artifact  # isort: skip
-from gathered import PARAMS  # isort: skip
 
 
 def test_metrics_say_of_which_model_they_are(artifact: Any, measured: list[Artifact]) -> None:

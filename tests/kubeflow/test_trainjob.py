@@ -11,11 +11,16 @@ from typing import Any
 
 import kubernetes.client
 import pytest
+from artifacts import Artifact
+from compiled import PINNED, parse
+from json_server import json_server
 from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime as Runtime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
 from mlflow import MlflowClient
+from pods import Cluster as Pods
+from pods import of_pipeline
 
 from autoencoders.kubeflow import trainjob
 from autoencoders.kubeflow.launch import TRAINJOB, train_on_gpus
@@ -23,10 +28,6 @@ from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.compiling import trainjob as settings_of
 from pipeline.profiles import Profile
-
-from compiled import PINNED, parse  # isort: skip
-from json_server import json_server  # isort: skip
-from pods import Cluster as Pods, of_pipeline  # isort: skip
 
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
@@ -129,11 +130,6 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         yield double
 
 
-class Folder:
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-
-
 @pytest.fixture
 def launch(
     cluster: Cluster,
@@ -151,9 +147,8 @@ def launch(
 
     def call(entry: dict[str, Any], **changed: Any) -> Path:
         parts = {"models": {"m": entry}, "train": {"epochs": 2.0, "precision": "fp32"}, "device": "cpu", **changed}
-        train_on_gpus(
-            parts, model="m", data=Folder(prepared), checkpoints=tmp_path / "shared" / "c", out=tmp_path / "out" / "m"
-        )
+        folders = {"checkpoints": tmp_path / "shared" / "c", "out": tmp_path / "out" / "m"}
+        train_on_gpus(parts, model="m", data=Artifact(str(prepared)), **folders)
         return tmp_path / "out" / "m"
 
     return call

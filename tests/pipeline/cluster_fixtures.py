@@ -8,17 +8,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from compiled import ROOT
+from kfp_double import Double, serving
+from kube_double import KubeDouble, kubernetes, write_kube_config
+from replay import RecordedRun, RecordedWorkflow
 
 from autoencoders.params import Params
 from pipeline.__main__ import main
 from pipeline.cluster import connection, times
 from pipeline.compiling import Pipeline, compile_pipeline
 from pipeline.profiles import Profile
-
-from compiled import ROOT  # isort: skip
-from kfp_double import Double, serving  # isort: skip
-from kube_double import KubeDouble, kubernetes, write_kube_config  # isort: skip
-from replay import RecordedRun, RecordedWorkflow  # isort: skip
 
 Call = Callable[..., tuple[int, str, str]]
 

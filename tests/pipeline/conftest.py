@@ -7,14 +7,13 @@ from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401
+from compiled import PINNED, Compiled, parse
 from kfp.dsl import pipeline_task
 
 from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import load_profile
-
-from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401  # isort: skip
-from compiled import PINNED, Compiled, parse  # isort: skip
 
 
 @pytest.fixture(scope="session", autouse=True)

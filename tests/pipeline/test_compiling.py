@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import yaml
+from compiled import PINNED, ROOT, Compiled, parse
 from google.protobuf import json_format
 
 import components
@@ -13,8 +14,6 @@ from autoencoders.params import Params, parse_params
 from autoencoders.runtime import pod
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
-
-from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
 
 PROFILES = ("cpu", "gpu", "multi-gpu")
 ON_GPU = {"features", "train", "evaluate", "ladder"}

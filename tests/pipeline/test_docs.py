@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled import ROOT
+from kube_double import KubeDouble
 
 from pipeline.__main__ import _parser
 from pipeline.cluster.kube import Kube
 from pipeline.cluster.states import State
 from pipeline.profiles import FOLDER, Placement, Profile, load_profile
-
-from compiled import ROOT  # isort: skip
-from kube_double import KubeDouble  # isort: skip
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text()
 PROFILES = sorted(FOLDER.glob("*.yaml"))

@@ -10,13 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cluster_fixtures import Clock
+from kfp_double import Double
+from kube_double import KubeDouble
+from replay import FOLDER, RecordedRun, RecordedWorkflow, pipeline_spec
 
 from pipeline.__main__ import main
-
-from cluster_fixtures import Clock  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble  # isort: skip
-from replay import FOLDER, RecordedRun, RecordedWorkflow, pipeline_spec  # isort: skip
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(file.name.removesuffix(".json.gz") for file in FOLDER.glob("*.json.gz"))

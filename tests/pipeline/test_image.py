@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compiled import ROOT
 
 from autoencoders.ladder.record import RUNGS
-
-from compiled import ROOT  # isort: skip
 
 IMAGE = "autoencoders:" + re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[0]
 

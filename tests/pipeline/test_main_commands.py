@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 import yaml
+from cluster_fixtures import Call
+from compiled import PINNED, ROOT, parse
 from google.protobuf import json_format
+from kfp_double import Double
 from mlflow import MlflowClient
 
 from autoencoders.kubeflow import inputs
@@ -15,10 +18,6 @@ from autoencoders.tracking.kfp_status import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
 from components import component_names
 from pipeline.graph import build
-
-from cluster_fixtures import Call  # isort: skip
-from compiled import PINNED, ROOT, parse  # isort: skip
-from kfp_double import Double  # isort: skip
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server: Double, call: Call) -> None:

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from artifacts import Artifact
 
 import components
 from autoencoders import cli
 from autoencoders.kubeflow import artifacts, inputs
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, load_params
-
-from artifacts import Artifact  # isort: skip
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

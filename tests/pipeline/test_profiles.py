@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled import parse
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
-
-from compiled import parse  # isort: skip
 
 IMAGE = {"image": "autoencoders:1"}
 

@@ -6,15 +6,14 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled import Compiled
+from replay import recording
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 from pipeline.spec_check import check
-
-from compiled import Compiled  # isort: skip
-from replay import recording  # isort: skip
 
 Compile = Callable[..., Compiled]
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
@@ -168,10 +167,7 @@ def compiled_with(repository_params: Params, **settings: Any) -> str:
             {"volumes": [{"claim": "pictures", "path": "/a"}, {"claim": "pictures", "path": "/b"}]},
             "pictures is mounted 2 times, which KFP cannot do",
         ),
-        (
-            {"volumes": [{"claim": "one", "path": "/a"}, {"claim": "two", "path": "/a/"}]},
-            "2 volumes are mounted at /a",
-        ),
+        ({"volumes": [{"claim": "one", "path": "/a"}, {"claim": "two", "path": "/a/"}]}, "2 volumes are mounted at /a"),
     ],
 )
 def test_a_pod_that_kubernetes_would_refuse_is_refused(

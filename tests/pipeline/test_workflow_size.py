@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled import Compiled
+from replay import RecordedWorkflow, recording
 
 from pipeline.workflow_size import LIMIT, WorkflowSize, estimate, models_within_limit
-
-from compiled import Compiled  # isort: skip
-from replay import RecordedWorkflow, recording  # isort: skip
 
 Compile = Callable[..., Compiled]
 METADATA = {"system.Model": 420, "system.Metrics": 310}

@@ -9,12 +9,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from pods import WAITING, Cluster, of_pipeline, runs
 
 from autoencoders.model_folder import read_description
 from autoencoders.runtime import pod
-
-from pods import WAITING, Cluster, of_pipeline, runs  # isort: skip
-
 
 # The environment
 

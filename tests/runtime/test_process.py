@@ -16,12 +16,11 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from trainings import training_command, wait_for_checkpoint
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.runtime.process import STOPPED, exit_code
-
-from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 COMMAND = [sys.executable, "-m", "autoencoders"]
 

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 from tqdm import tqdm
+from trainings import training_command
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.process import exit_code
 from autoencoders.runtime.progress import EpochProgress, Lines, progress
-
-from trainings import training_command  # isort: skip
 
 
 def row(epoch: int, seconds: float) -> dict[str, float]:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from tiny_sets import parameters, tiny_mnist, write
+from trees import tree
 
 from autoencoders.data import sources
 from autoencoders.errors import UserError
 from autoencoders.stages.download import download
-
-from trees import tree  # isort: skip
 
 
 @pytest.fixture

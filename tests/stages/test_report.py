@@ -196,11 +196,7 @@ def test_a_report_that_is_published_elsewhere_keeps_its_origin(
 
 @pytest.mark.parametrize("dvc_stage", [None, "report"])
 def test_a_report_joins_the_run_that_started_the_pipeline(
-    params: Params,
-    outputs: Outputs,
-    client: MlflowClient,
-    monkeypatch: pytest.MonkeyPatch,
-    dvc_stage: str | None,
+    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, dvc_stage: str | None
 ) -> None:
     injected = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)

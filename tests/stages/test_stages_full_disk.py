@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trees import tree
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
@@ -16,8 +17,6 @@ from autoencoders.stages.features import features
 from autoencoders.stages.ladder import ladder
 from autoencoders.stages.plots import plots
 from autoencoders.stages.train import train
-
-from trees import tree  # isort: skip
 
 
 @pytest.fixture

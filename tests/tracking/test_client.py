@@ -13,17 +13,16 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from json_server import json_server
 from mlflow import MlflowClient
+from servers import free_port
+from tracked import run_in
 
 from autoencoders import cli, tracking
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.tracking import client as mlflow_client
 from autoencoders.tracking.lineage import run_urls
-
-from json_server import json_server  # isort: skip
-from servers import free_port  # isort: skip
-from tracked import run_in  # isort: skip
 
 
 class Answer(BaseHTTPRequestHandler):

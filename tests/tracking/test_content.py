@@ -7,13 +7,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from tracked import histories, run_in
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Result, read_rung, save_rung
 from autoencoders.stages.publish import rung_result
 from autoencoders.tracking import RunPublisher
-
-from tracked import histories, run_in  # isort: skip
 
 SERIES = [
     {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
@@ -67,28 +66,21 @@ def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladde
     return run.info.run_id
 
 
-def test_a_rung_has_its_own_times_and_data_set(folder: Path, client: MlflowClient) -> None:
+def test_a_rung_has_its_own_times_and_data_set_its_figure_its_story_and_its_curves(
+    folder: Path, client: MlflowClient
+) -> None:
     run = client.get_run(logged(folder, client))
-    ended = read_rung(folder)["ended"]
-    assert run.info.end_time == int(1000 * ended)
+    assert run.info.end_time == int(1000 * read_rung(folder)["ended"])
     assert run.info.end_time - run.info.start_time == 12_500
-    assert run.data.metrics["seconds"] == 12.5
-    assert run.data.metrics["flower/psnr"] == 41.5
+    assert (run.data.metrics["seconds"], run.data.metrics["flower/psnr"]) == (12.5, 41.5)
     [data] = run.inputs.dataset_inputs
     assert data.dataset.name == "tiny"
     assert client.get_experiment_by_name("pictures") is None
-
-
-def test_its_figure_and_story_are_there(folder: Path, client: MlflowClient) -> None:
-    run_id = logged(folder, client)
-    names = [file.path for file in client.list_artifacts(run_id, "ladder")]
+    names = [file.path for file in client.list_artifacts(run.info.run_id, "ladder")]
     assert names == ["ladder/figure.png", "ladder/rung.json", "ladder/series.csv", "ladder/story.md"]
-    story = Path(client.download_artifacts(run_id, "ladder/story.md")).read_text(encoding="utf-8")
+    story = Path(client.download_artifacts(run.info.run_id, "ladder/story.md")).read_text(encoding="utf-8")
     assert story.startswith("# One image in the weights\n\n*A network is a data structure")
-
-
-def test_its_curves_are_there_step_by_step(folder: Path, client: MlflowClient) -> None:
-    history = client.get_metric_history(logged(folder, client), "by_step/flower/10 weights/psnr")
+    history = client.get_metric_history(run.info.run_id, "by_step/flower/10 weights/psnr")
     assert [(point.step, point.value) for point in history] == [(0, 10), (1, 20), (2, 30)]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from trees import tree
 
 from autoencoders import tracking
 from autoencoders.commands.sample import sample
@@ -21,8 +22,6 @@ from autoencoders.stages.train import train
 from autoencoders.tracking import database
 from autoencoders.tracking.client import artifact_root
 from autoencoders.tracking.store import create_run, experiment_id
-
-from trees import tree  # isort: skip
 
 MALFORMED = "database disk image is malformed"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from tracked import everything, run_in
 
 from autoencoders.errors import UserError
 from autoencoders.kubeflow.launch import interrupted
@@ -17,8 +18,6 @@ from autoencoders.params import Params
 from autoencoders.tracking import RunPublisher, run_context, store
 from autoencoders.tracking.kfp_status import ERROR, FAILED_TASK, break_off_pipeline, close_pipeline, kubeflow_run
 from autoencoders.tracking.store import PARENT, create_run
-
-from tracked import everything, run_in  # isort: skip
 
 Task = Callable[..., None]
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from tracked import reference, run_in
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.tracking.lineage import _commit, params_hash
-
-from tracked import reference, run_in  # isort: skip
 
 
 def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(

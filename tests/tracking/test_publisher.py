@@ -10,6 +10,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from tracked import contents, everything, histories, in_one, reference, run_in
+from trainings import training_command, wait_for_checkpoint
 
 from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
@@ -17,9 +19,6 @@ from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.tracking.publisher import RESUMED_RUN
 from autoencoders.tracking.store import SOURCE_RUN
-
-from tracked import contents, everything, histories, in_one, reference, run_in  # isort: skip
-from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 # How a run ends
 

@@ -12,13 +12,12 @@ import mlflow.pyfunc
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from servers import free_port, running
+from tracked import histories, in_one, reference, run_in
 
 from autoencoders import tracking
 from autoencoders.params import Params
 from autoencoders.stages.publish import publish
-
-from servers import free_port, running  # isort: skip
-from tracked import histories, in_one, reference, run_in  # isort: skip
 
 Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
 
@@ -156,10 +155,7 @@ def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_
 
 
 def test_a_server_that_comes_back_before_the_end_has_the_whole_run(
-    train_model: Callable[..., Path],
-    at_epoch: Callable[[Hook], None],
-    proxy: Proxy,
-    capfd: pytest.CaptureFixture[str],
+    train_model: Callable[..., Path], at_epoch: Callable[[Hook], None], proxy: Proxy, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def go_down_and_up(run: tracking.ModelRun, row: dict[str, float]) -> None:
         if row["epoch"] == 1:

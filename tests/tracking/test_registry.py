@@ -13,6 +13,8 @@ import requests
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from servers import free_port, running
+from tracked import contents, in_one, reference
 
 from autoencoders import tracking
 from autoencoders.commands.encode import encode
@@ -20,9 +22,6 @@ from autoencoders.errors import UserError
 from autoencoders.inference import load_model
 from autoencoders.params import Params
 from autoencoders.stages.publish import publish
-
-from servers import free_port, running  # isort: skip
-from tracked import contents, in_one, reference  # isort: skip
 
 URI = "models:/tiny-autoencoders@best-vae"
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))

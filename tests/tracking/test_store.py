@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from json_server import json_server
 from mlflow import MlflowClient
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.params import Params
 from autoencoders.stages.check import check
-
-from json_server import json_server  # isort: skip
 
 
 @pytest.mark.parametrize("name", ["autoencoders", "autoencoders-ladder"])

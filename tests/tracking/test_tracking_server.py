@@ -10,13 +10,12 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from servers import BUCKET, SECRET, free_port, running, s3_client
 
 from autoencoders import load_model
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking.lineage import origins
-
-from servers import BUCKET, SECRET, free_port, running, s3_client  # isort: skip
 
 pytestmark = pytest.mark.cluster
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from trees import tree
 
 from autoencoders.training import handover
 from autoencoders.training.checkpoint import Checkpoint, open_store
 from autoencoders.training.checkpoint_store import LocalStore
 from autoencoders.training.handover import Handover
-
-from trees import tree  # isort: skip
 
 FINGERPRINT, OTHER = "0" * 64, "1" * 64
 

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from trainings import training_command, wait_for_checkpoint
 
 from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks
-
-from trainings import training_command, wait_for_checkpoint  # isort: skip
 
 KILLED_PROCESS = "2147483646"
 

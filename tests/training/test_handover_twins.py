@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from pods import Cluster, Pod, of_pipeline, runs
+from servers import BUCKET, SECRET
 
 from autoencoders.model_folder import read_description
 from autoencoders.tracking import RunPublisher
-
-from pods import Cluster, Pod, of_pipeline, runs  # isort: skip
-from servers import BUCKET, SECRET  # isort: skip
 
 pytestmark = pytest.mark.cluster
 

@@ -22,10 +22,7 @@ def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypat
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
     for url, said in (
         ("s3://b/x", "s3://b/x needs a package that is missing: Install s3fs to access S3."),
-        (
-            "gs://b/x",
-            "gs://b/x needs a package that is missing: Please install gcsfs to access Google Storage.",
-        ),
+        ("gs://b/x", "gs://b/x needs a package that is missing: Please install gcsfs to access Google Storage."),
         ("abc://me:pw@b/x", "abc://b/x is no URL of an object store: Protocol not known: abc."),
     ):
         with pytest.raises(UserError) as caught:

@@ -16,12 +16,11 @@ import pytest
 import torch
 import yaml
 from s3fs import S3FileSystem
+from servers import BUCKET, SECRET, s3_client, s3_store
 
 from autoencoders.model_folder import read_description
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.checkpoint_store import Unreachable
-
-from servers import BUCKET, SECRET, s3_client, s3_store  # isort: skip
 
 pytestmark = pytest.mark.cluster
 EPOCHS = 60
@@ -145,11 +144,7 @@ def test_a_training_whose_pod_is_lost_goes_on_in_another_to_the_same_weights(
 
 
 def test_a_training_whose_store_is_lost_ends_with_the_same_weights(
-    keys: None,
-    start: Callable[..., Pod],
-    whole: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    keys: None, start: Callable[..., Pod], whole: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "s3").mkdir()
     with s3_store(tmp_path / "s3") as address:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_fixtures import Call
+from kfp_double import Double
+from kube_double import write_kube_config
 
 from pipeline.cluster import connection, failures
 from pipeline.cluster.connection import Connection, Server
-
-from cluster_fixtures import Call  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import write_kube_config  # isort: skip
 
 DENIED = (
     "refuses access (HTTP {}). Give a token with --token-file or KFP_TOKEN; where the server has several users, name "

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from cluster_fixtures import Call, Clock, replay  # isort: skip
-from kfp_double import Double, missing  # isort: skip
+from cluster_fixtures import Call, Clock, replay
+from kfp_double import Double, missing
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

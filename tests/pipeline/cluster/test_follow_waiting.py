@@ -3,10 +3,9 @@
 from datetime import datetime, timedelta
 
 import pytest
-
-from cluster_fixtures import Call, Clock, replay, replay_workflow  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble  # isort: skip
+from cluster_fixtures import Call, Clock, replay, replay_workflow
+from kfp_double import Double
+from kube_double import KubeDouble
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -4,13 +4,12 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from cluster_fixtures import Call, Clock, replay, replay_workflow
+from kfp_double import Double
+from kube_double import KubeDouble
 from mlflow import MlflowClient
 
 from autoencoders.tracking.store import tagged
-
-from cluster_fixtures import Call, Clock, replay, replay_workflow  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble  # isort: skip
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from json_server import json_server
 from mlflow import MlflowClient
+from replay import recording
 
 from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import kfp_status
 from autoencoders.tracking.kfp_status import status_in
 from autoencoders.tracking.store import PIPELINE, create_run
-
-from json_server import json_server  # isort: skip
-from replay import recording  # isort: skip
 
 ENDED = {
     "succeeded": "FINISHED",

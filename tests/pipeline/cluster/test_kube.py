@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cluster_fixtures import Clock
+from kfp_double import Double
+from kube_double import KubeDouble, write_kube_config
 
 from pipeline.cluster.kube import Kube, Unseen
-
-from cluster_fixtures import Clock  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble, write_kube_config  # isort: skip
 
 WORKFLOW = {"metadata": {"name": "wf"}, "status": {}}
 

@@ -4,12 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from replay import FOLDER, RecordedRun, RecordedWorkflow, recording
 
 from pipeline.cluster.kfp_tasks import fnv1a, full_names, read_tasks
 from pipeline.cluster.nodes import locate, workflow_nodes
 from pipeline.cluster.view import Scene, view
-
-from replay import FOLDER, RecordedRun, RecordedWorkflow, recording  # isort: skip
 
 CASES = sorted(file.name.removesuffix(".json.gz") for file in FOLDER.glob("*.json.gz"))
 WORKFLOWS = [case.removeprefix("workflow-") for case in CASES if case.startswith("workflow-")]

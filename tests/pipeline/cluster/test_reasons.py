@@ -1,13 +1,12 @@
 """What Argo and Kubernetes say, in a reader's words; the messages are recorded ones where a recording has them."""
 
 import pytest
+from replay import recording
 
 from pipeline.cluster import reasons
 from pipeline.cluster.nodes import workflow_nodes
 from pipeline.cluster.reasons import Place, Reason, error_line, explain, last_lines
 from pipeline.cluster.spec import Limits
-
-from replay import recording  # isort: skip
 
 PLACE = Place("train", "kubeflow", Limits("registry/image:1", "8Gi", 7200))
 PUSH = "Push it, or correct the profile's `image` or --image; a private registry needs `image_pull_secrets`."

@@ -4,12 +4,11 @@ import re
 from typing import Any
 
 import pytest
+from cluster_fixtures import Call
+from compiled import PINNED, parse
+from kfp_double import Double
 
 from pipeline.cluster import sending
-
-from cluster_fixtures import Call  # isort: skip
-from compiled import PINNED, parse  # isort: skip
-from kfp_double import Double  # isort: skip
 
 
 @pytest.fixture(autouse=True)

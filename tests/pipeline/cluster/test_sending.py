@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from cluster_fixtures import Call, Clock
+from compiled import PINNED, ROOT
+from kfp_double import Double
+from kube_double import KubeDouble
+from replay import RecordedRun
 
 from pipeline.cluster import sending
 from pipeline.cluster.sending import describe, run_name
-
-from cluster_fixtures import Call, Clock  # isort: skip
-from compiled import PINNED, ROOT  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble  # isort: skip
-from replay import RecordedRun  # isort: skip
 
 
 @pytest.fixture(autouse=True)

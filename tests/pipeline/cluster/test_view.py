@@ -4,13 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from replay import pipeline_spec
 
 from pipeline.cluster.nodes import Node
 from pipeline.cluster.spec import Limits, Spec, Task, read_spec
 from pipeline.cluster.states import State, TaskView
 from pipeline.cluster.view import Scene, view
-
-from replay import pipeline_spec  # isort: skip
 
 START = datetime(2026, 11, 28, 14, 0, tzinfo=UTC)
 ROOT = "wf(0).root(0)"
@@ -169,11 +168,7 @@ def test_tasks_in_a_nested_pipeline_are_told_by_their_own_names() -> None:
         *pods(f"{ROOT}.ladder(0).one-image", ("Running", "")),
     ]
     lines = [(task.name, task.told()) for task in see(nodes, spec=spec)]
-    assert lines == [
-        ("prepare", "not started"),
-        ("one-image", "running"),
-        ("linear", "not started (after one-image)"),
-    ]
+    assert lines == [("prepare", "not started"), ("one-image", "running"), ("linear", "not started (after one-image)")]
     assert [task.name for task in see(nodes)] == ["one-image"]
 
 
