@@ -113,7 +113,7 @@ def client(store: str) -> "MlflowClient":
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Returns what lets time pass."""
+    """Return a function that lets seconds pass."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 

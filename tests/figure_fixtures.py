@@ -29,7 +29,7 @@ def long_names() -> list[str]:
 
 @pytest.fixture
 def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Figure], list[tuple[str, Bbox]]]:
-    """Draw a figure with Agg; returns each text that appeared and its extent in pixels."""
+    """Draw a figure with Agg; return each text that appeared and its extent in pixels."""
 
     def record(figure: Figure) -> list[tuple[str, Bbox]]:
         seen: list[tuple[str, Bbox]] = []

@@ -107,7 +107,7 @@ def stages_that_depend_on(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("rung", [name.replace("-", "_") for name in RUNGS])
-def test_a_sentence_is_told_again_and_a_line_drawn_again_but_nothing_is_measured_again(rung: str) -> None:
+def test_a_new_sentence_runs_report_a_new_line_runs_plots_and_neither_a_measurement(rung: str) -> None:
     assert stages_that_depend_on(f"ladder/{rung}/story.md") == {"report"}
     assert stages_that_depend_on(f"ladder/{rung}/figure.py") == {"plots"}
     [stage] = stages_that_depend_on(f"ladder/{rung}/measure.py")

@@ -30,7 +30,7 @@ FILES = {
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], int]:
-    """Runs `autoencoders check` as though it were the stage `train` of the model `vae`; `meanwhile` happens in it."""
+    """Run `autoencoders check` as though it were the stage `train` of the model `vae`; `meanwhile` happens in it."""
     for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -80,7 +80,7 @@ def write(name: str, content: str) -> Callable[[], object]:
         (lambda: None, None),
     ],
 )
-def test_what_changes_while_a_stage_runs_is_told_and_not_recorded(
+def test_what_changes_while_a_stage_runs_is_reported_and_not_recorded(
     stage: Callable[[Callable[[], object]], int],
     capsys: pytest.CaptureFixture[str],
     change: Callable[[], object],

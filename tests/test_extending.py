@@ -36,7 +36,7 @@ class Copy:
     """Files that the patch touches."""
 
     def python(self, *arguments: str | Path) -> str:
-        """Run Python with the copy's package in the copy; returns what it printed."""
+        """Run Python with the copy's package in the copy; return what it printed."""
         environment = {**os.environ, "PYTHONPATH": f"{self.root / 'src'}:{self.root}"}
         done = subprocess.run(
             [sys.executable, *map(str, arguments)], cwd=self.root, env=environment, capture_output=True, text=True

@@ -109,7 +109,7 @@ def test_compiled_modules_are_no_dependency(project: Path) -> None:
     assert stages_run(run(project, "dvc", "repro", "--dry")) == []
 
 
-def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
+def test_an_experiment_re_runs_one_model_and_what_depends_on_it(project: Path) -> None:
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
     assert stages_run(output) == ["train@vae", "evaluate@vae", *LADDER[-2:], "plots", "compare", "report"]
     betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]

@@ -118,7 +118,7 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(
 
 @pytest.fixture
 def logged(trained: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Saves a trained model as it is logged; a hash of its code is in the names of two versions."""
+    """Save a trained model as it is logged; a hash of its code is in the names of two versions."""
     (tmp_path / "logged").mkdir()
 
     def save(name: str) -> Path:

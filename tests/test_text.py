@@ -15,7 +15,7 @@ from autoencoders.text import format_change, format_number, join_words, keep_uni
         (0.0, 0.0, "the same"),
     ],
 )
-def test_a_change_is_told_in_per_cent(value: float, reference: float, expected: str) -> None:
+def test_a_change_is_given_in_per_cent(value: float, reference: float, expected: str) -> None:
     assert format_change(value, reference) == expected
 
 

@@ -11,7 +11,7 @@ AE = {"kind": "autoencoder", "arch": "mlp", "hidden": [8], "latent": 2}
 
 
 def training_command(folder: Path, prepared: Path, before: str = "", **train: int) -> list[str]:
-    """Write params.yaml for a model `ae`; returns the command that trains it in `folder`, once `before` has run."""
+    """Write params.yaml for a model `ae`; return the command that trains it in `folder`, once `before` has run."""
     (folder / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", "train": train, "models": {"ae": AE}}))
     program = f"{before}\nfrom autoencoders.cli import main; main()"
     options = ["--model", "ae", "--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]

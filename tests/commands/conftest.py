@@ -13,7 +13,7 @@ from autoencoders.data.prepared import PreparedData
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls `autoencoders …` in an empty folder: no params.yaml, no data."""
+    """Call `autoencoders …` in an empty folder: no params.yaml, no data."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> Done:

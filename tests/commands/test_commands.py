@@ -34,7 +34,7 @@ def edit(folder: Path, **changes: object) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_codes_of_today_are_the_reconstructions_of_tomorrow(
+def test_decoded_codes_are_the_reconstructions(
     run: Run, trained: Path, pictures: Path, pixels: np.ndarray, tmp_path: Path, kind: str
 ) -> None:
     done = run("encode", "--model", trained / kind, pictures, "--out", "codes.npz")
@@ -255,7 +255,7 @@ def test_codes_of_another_model_and_files_of_another_kind(
     assert not (tmp_path / "out").exists()
 
 
-def test_somebody_s_folder_is_left_alone(run: Run, trained: Path, pictures: Path) -> None:
+def test_a_folder_of_other_files_is_left_alone(run: Run, trained: Path, pictures: Path) -> None:
     done = run("sample", "--model", trained / "vae", "--out", pictures)
     assert (done.code, done.err) == (
         2, f"error: {pictures} exists already. Name another folder with --out, or remove it.\n",

@@ -106,6 +106,6 @@ def test_a_folder_whose_run_is_elsewhere_says_so(
 
 
 @pytest.mark.parametrize("what", ["f" * 32, "no-such-run", "models/nothing", "a' or '1"])
-def test_what_nobody_knows_is_told(store: str, what: str) -> None:
+def test_a_name_of_nothing_is_refused(store: str, what: str) -> None:
     with pytest.raises(UserError, match="is no folder of a trained model, and sqlite:"):
         lineage(what)

@@ -28,7 +28,7 @@ SAYS_NOTHING = {"name", "shape", "counts", "class_counts", "pixel_mean", "pixel_
 
 
 def prepared(tmp_path: Path) -> tuple[PreparedData, dict]:
-    """Download and prepare the folder `own`; returns the set and its card."""
+    """Download and prepare the folder `own`; return the set and its card."""
     data = prepare_set(tmp_path, {"name": "folder", "folder": str(tmp_path / "own")}, validation=2, test=0.2)
     return data, card_of(tmp_path)
 
@@ -69,7 +69,7 @@ def test_of_files_with_several_pictures_the_first_is_taken_and_that_is_said(tmp_
     assert sorted(images_of(data).mean((1, 2, 3)).tolist()) == [10.0 * i for i in range(11)]
 
 
-def test_a_trained_model_s_commands_say_it_too(tmp_path, capsys, a_model):
+def test_a_trained_model_s_commands_report_several_pictures_too(tmp_path, capsys, a_model):
     pages(1, tmp_path / "a.tif")
     grey(1, tmp_path / "b.png")
     list(read_pictures([tmp_path / "a.tif", tmp_path / "b.png"], a_model((1, 6, 6))))
@@ -136,7 +136,7 @@ def deep_colour(value: int) -> bytes:
 
 
 @pytest.mark.parametrize(("largest", "is_told"), [(4095, True), (32767, True), (32768, False), (65535, False)])
-def test_colours_of_16_bits_that_are_all_dark_are_told(tmp_path, capsys, largest, is_told):
+def test_colours_of_16_bits_that_are_all_dark_are_reported(tmp_path, capsys, largest, is_told):
     fill(tmp_path / "own", lambda i, path: path.write_bytes(deep_colour(largest if i == 3 else 100)))
     data, _ = prepared(tmp_path)
     assert (images_of(data).max(), data.info.full_scale) == (largest >> 8, None)
@@ -245,7 +245,7 @@ IRREGULAR = "has changed since the `download` stage: it is not a regular file. R
     ],
 )
 @pytest.mark.parametrize("size", [None, 6])
-def test_an_image_that_becomes_something_else_after_download_is_told_at_once(tmp_path, become, told, size):
+def test_an_image_that_becomes_something_else_after_download_is_reported_at_once(tmp_path, become, told, size):
     fill(tmp_path / "own", grey)
     params = parameters({"name": "folder", "folder": str(tmp_path / "own"), "image_size": size})
     download(params, out=tmp_path / "raw")
@@ -255,7 +255,7 @@ def test_an_image_that_becomes_something_else_after_download_is_told_at_once(tmp
         prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
 
 
-def test_an_image_that_becomes_a_pipe_while_it_is_listed_is_told_at_once(tmp_path):
+def test_an_image_that_becomes_a_pipe_while_it_is_listed_is_reported_at_once(tmp_path):
     fill(tmp_path / "own", grey)
     listed = folder.scan(tmp_path / "own")
     (tmp_path / "own/3.png").unlink()
@@ -264,7 +264,7 @@ def test_an_image_that_becomes_a_pipe_while_it_is_listed_is_told_at_once(tmp_pat
         folder.write_manifest(tmp_path / "own", listed.images, tmp_path / "manifest.csv")
 
 
-def test_a_manifest_that_is_a_pipe_is_told_at_once(tmp_path):
+def test_a_manifest_that_is_a_pipe_is_reported_at_once(tmp_path):
     fill(tmp_path / "own", grey)
     params = parameters({"name": "folder", "folder": str(tmp_path / "own")})
     (tmp_path / "raw").mkdir()

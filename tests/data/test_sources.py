@@ -46,7 +46,7 @@ def archive(body: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def index(monkeypatch):
-    """Makes a server the package index, whose page of a project lists two source archives and a wheel."""
+    """Make a server the package index, whose page of a project lists two source archives and a wheel."""
 
     def listing(server: Mirror, kind: str = "html") -> None:
         names = ("digits-0.9.zip", "digits-1.0-py3-none-any.whl", "digits-1.0.zip")

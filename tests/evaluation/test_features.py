@@ -30,7 +30,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_classifier_learns_what_no_pixel_tells() -> None:
+def test_classifier_learns_what_no_single_pixel_shows() -> None:
     images, labels = bars(900)
     net = train_feature_net(images[:700], labels[:700], 2, 8, seeded(), batch=50)
     assert net.accuracy(images[700:], labels[700:]) > 0.97

@@ -96,7 +96,7 @@ def copy(folder: Path, into: Artifact) -> None:
     shutil.copytree(folder, Path(into.path) / folder.name)
 
 
-def test_the_page_of_the_ladder_tells_all_rungs_in_their_order(artifact: Any, rungs: Path) -> None:
+def test_the_page_of_the_ladder_shows_all_rungs_in_their_order(artifact: Any, rungs: Path) -> None:
     page = artifact("page/page.html")
     pages.show_ladder(page, Artifact(str(rungs)))
     text = unescape(Path(page.path).read_text())

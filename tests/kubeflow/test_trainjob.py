@@ -239,7 +239,7 @@ launch.train_on_gpus(
 
 
 @pytest.mark.cluster
-def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
+def test_a_launcher_that_must_stop_deletes_its_job_and_waits_to_be_killed(
     cluster: Cluster,
     repository_params: Params,
     prepared: Path,

@@ -108,7 +108,7 @@ def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares() -> None:
     assert story(alike, NO_ERROR).title == "Images that are all alike leave an autoencoder nothing to learn"
 
 
-def test_an_error_beside_none_is_told_as_it_is() -> None:
+def test_an_error_where_pca_has_none_is_given_as_it_is() -> None:
     few = PcaCurve(np.zeros((4, 3)), np.array([0.04, 0.01, 0.0, 0.0]), np.array([0.04, 0.01, 0.0, 0.0]))
     short = fit(0.0002, 0.5)
     assert conclusion_of(short, few).endswith("its error is still higher, by 0.0002 per pixel with 2 numbers.")

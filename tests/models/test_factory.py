@@ -70,6 +70,6 @@ def test_too_many_halvings_are_refused() -> None:
         ((1, 3, 40), [4, 4], r"3×40 pixels cannot be halved 2 times: give `hidden` at most 1 entry, or use `arch"),
     ],
 )
-def test_an_image_too_thin_to_halve_is_told_what_fits(shape: Shape, hidden: list[int], message: str) -> None:
+def test_an_image_too_thin_to_halve_is_refused_with_what_fits(shape: Shape, hidden: list[int], message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(Autoencoder(latent=3, arch="conv", hidden=hidden), shape)

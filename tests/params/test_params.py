@@ -113,12 +113,12 @@ def test_bad_values_are_named_with_their_path(raw: dict, said: list[str]) -> Non
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, True, "many", None, [1]])
-def test_a_share_or_a_count_that_is_neither_is_told_once(value: object) -> None:
+def test_a_share_or_a_count_that_is_neither_is_reported_once(value: object) -> None:
     said = f"params.yaml: prepare.validation: should be a count from 1 on, or a share between 0 and 1, found {value!r}"
     assert refused({"prepare": {"validation": value}, "models": MODELS}) == said
 
 
-def test_a_wrong_arch_is_not_told_of_its_default_widths_too() -> None:
+def test_a_wrong_arch_is_reported_without_its_default_widths() -> None:
     entry = {"kind": "vae", "latent": 2, "arch": "cnov"}
     assert refused({"models": {"a": entry}}) == "params.yaml: models.a.arch: should be 'mlp' or 'conv', found 'cnov'"
 
@@ -239,7 +239,7 @@ def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path: Path, value: str) 
         ("a: {" * 200, "sections within sections, more than 100 deep"),
     ],
 )
-def test_what_no_yaml_holds_is_told_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_what_no_yaml_holds_is_reported_in_one_line(tmp_path: Path, text: str, said: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(UserError) as caught:
         load_params(path)

@@ -71,7 +71,7 @@ def kube(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 @pytest.fixture
 def call() -> Call:
-    """Run a command; returns its exit code, its output, and what it wrote to stderr."""
+    """Run a command; return its exit code, its output, and what it wrote to stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()

@@ -176,7 +176,7 @@ def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(re
         ("mixed", "auto", "cuda", {"features": "cpu", "evaluate": "cpu", "ladder": "cpu"}),
     ],
 )
-def test_a_task_is_told_on_what_it_computes(
+def test_a_task_gets_the_device_of_its_profile(
     repository_params: Params, profile: str, device: str, argument: str, computed_on: dict[str, str]
 ) -> None:
     """KFP's cache sees names alone: `auto` would hand a GPU's run what a processor computed."""

@@ -45,7 +45,9 @@ def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server: Double, c
         ("train.epochs=[", "-S train.epochs=[: the value is not valid YAML"),
     ],
 )
-def test_a_wrong_setting_is_told_before_anything_is_sent(server: Double, call: Call, setting: str, said: str) -> None:
+def test_a_wrong_setting_is_reported_before_anything_is_sent(
+    server: Double, call: Call, setting: str, said: str
+) -> None:
     code, _, err = call("submit", "--host", server.host, "-S", setting)
     assert (code, server.sent, server.tokens) == (2, [], [])
     assert err.startswith(f"error: {said}")

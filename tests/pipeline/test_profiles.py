@@ -77,11 +77,11 @@ def refused(folder: Path, content: Any) -> str:
         ({"image": "autoencoders@sha256:12"}, "image: String should match pattern"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
+def test_a_mistake_is_reported_in_one_line_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
     assert refused(tmp_path, content).startswith(said)
 
 
-def test_a_file_that_is_no_profile_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_profile_is_reported(tmp_path: Path) -> None:
     assert "is not valid YAML" in refused(tmp_path, "a: [")
     assert "must hold `image`" in refused(tmp_path, "- 1")
     with pytest.raises(

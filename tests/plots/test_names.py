@@ -144,7 +144,7 @@ def test_dollars_are_drawn_as_dollars(figure, drawn):
     assert "x$\\q$y" in texts
 
 
-def test_classes_whose_names_no_font_has_get_their_numbers_and_that_is_told_once(tmp_path, capsys, drawn):
+def test_classes_whose_names_no_font_has_get_numbers_with_one_warning(tmp_path, capsys, drawn):
     for build in (a_plane, a_data_card, found_neighbours):
         figure = build(["犬", "cat", "猫"])
         texts = {text for text, _ in drawn(figure)}

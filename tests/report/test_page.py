@@ -38,7 +38,7 @@ def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
 
 
 @pytest.mark.parametrize("server", [None, "https://mlflow.example"])
-def test_it_says_where_the_runs_are(make_page: Callable[..., Page], server: str | None) -> None:
+def test_the_page_names_the_place_of_the_runs(make_page: Callable[..., Page], server: str | None) -> None:
     html = render(make_page(mlflow=server))
     assert ("<pre>mlflow ui" in html) == (server is None)
     assert ("<pre>https://mlflow.example</pre>" in html) == (server is not None)
@@ -51,7 +51,7 @@ def test_the_origin_can_be_read_back(make_page: Callable[..., Page]) -> None:
     assert json.loads(found[1]) == origin
 
 
-def test_commit_and_uncommitted_changes_are_told(make_page: Callable[..., Page]) -> None:
+def test_commit_and_uncommitted_changes_are_shown(make_page: Callable[..., Page]) -> None:
     assert "with uncommitted changes" in render(make_page())
     clean = render(make_page(origin={"python": "3.11.7", "git_commit": "c0ffee" * 6, "git_dirty": "false"}))
     assert "c0ffee" * 6 in clean
@@ -67,7 +67,7 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
     assert "No model of this run" not in render(make_page(too_large=["big"]))
 
 
-def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
+def test_a_rung_without_a_figure_is_reported_in_words(make_page: Callable[..., Page]) -> None:
     described = {
         "name": "linear",
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},

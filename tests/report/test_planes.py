@@ -95,7 +95,7 @@ def test_classes_are_tagged_at_their_medians_by_name_or_number() -> None:
     ]
 
 
-def test_the_legend_tells_classes_apart_by_more_than_colour() -> None:
+def test_classes_in_the_legend_differ_by_more_than_colour() -> None:
     assert legend(None, None) == []
     entries = legend(np.arange(12), [f"class {i}" for i in range(12)])
     assert entries[10]["colour"] == entries[0]["colour"]

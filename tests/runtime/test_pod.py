@@ -106,7 +106,7 @@ def test_a_process_is_in_a_pod_where_kubernetes_and_kubeflow_say_so(monkeypatch:
 
 
 @pytest.mark.cluster
-def test_a_training_that_is_told_to_stop_waits_to_be_killed_and_its_next_attempt_goes_on(
+def test_a_training_that_must_stop_waits_to_be_killed_and_its_next_attempt_goes_on(
     cluster: Cluster, client: MlflowClient
 ) -> None:
     first = cluster.train("a")

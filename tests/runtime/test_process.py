@@ -56,7 +56,7 @@ def test_help_whose_reader_is_gone_ends_without_a_word(
     assert done.stderr == ""
 
 
-def test_a_mistake_is_told_though_nobody_reads_the_rest(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_though_nobody_reads_stdout(tmp_path: Path) -> None:
     done = without_reader([*COMMAND, "check"], tmp_path, "stdout")
     assert done.returncode == 2
     assert done.stderr.startswith("error: params.yaml does not exist. ")
@@ -111,7 +111,7 @@ def test_a_training_whose_terminal_is_closed_is_stopped(
     assert status(client) == "KILLED"
 
 
-def test_a_training_that_is_told_of_no_closed_terminal_goes_on(
+def test_a_training_under_nohup_survives_a_closed_terminal(
     training: list[str], client: MlflowClient, tmp_path: Path
 ) -> None:
     process = subprocess.Popen(["nohup", *training], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -53,7 +53,7 @@ def test_a_long_epoch_has_lines_of_its_own(clock: Callable[[float], None], capsy
     ]
 
 
-def test_a_training_that_stops_before_its_last_epoch_tells_of_the_one_that_was_last(
+def test_a_training_that_stops_early_shows_its_last_epoch(
     clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with EpochProgress("ae", 500, 1) as shown:
@@ -71,7 +71,7 @@ def test_a_training_that_stops_before_its_last_epoch_tells_of_the_one_that_was_l
     assert capsys.readouterr().err == "ae: epoch 1/500, val loss 100.3, 2.0 h an epoch, about 998.0 h left\n"
 
 
-def test_of_several_processes_one_tells(capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_several_processes_one_shows_progress(capsys: pytest.CaptureFixture[str]) -> None:
     with EpochProgress("ae", 2, 1, disable=True) as shown:
         shown.on_batch()
         shown.on_epoch(row(1, 1))

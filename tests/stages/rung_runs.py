@@ -34,7 +34,7 @@ def with_ladder(params: Params, **models: Any) -> Params:
 def run_rung(
     name: str, params: Params, data: Path, out: Path, *, models: Path = NOWHERE, evaluation: Path = NOWHERE
 ) -> dict[str, Any]:
-    """Measure a rung; returns what rung.json holds."""
+    """Measure a rung; return what rung.json holds."""
     ladder(params, name, data=data, models=models, evaluation=evaluation, out=out)
     return read_rung(out)
 

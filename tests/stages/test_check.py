@@ -38,7 +38,7 @@ def test_a_mistake_that_dvc_would_stumble_over_is_one_line(
     assert told.err.startswith(f"error: {message}")
 
 
-def test_a_pipe_that_dvc_would_wait_for_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_on_which_dvc_would_wait_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()

@@ -188,7 +188,7 @@ def collapse_of(*points: tuple[float, float, int]) -> str:
     return tell(described, Path("beta")).paragraphs[-1]
 
 
-def test_the_story_of_beta_tells_whether_dimensions_collapsed() -> None:
+def test_the_story_of_beta_states_whether_dimensions_collapsed() -> None:
     silent = collapse_of((0.1, 3, 2), (1, 2, 1), (10, 0, 0), (30, 0, 0))
     assert "active are 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
     assert "From β = 10 on all of them have (posterior collapse)" in silent

@@ -109,7 +109,7 @@ def test_results_never_replace_a_folder_that_holds_others(work: Path, params: Pa
     assert not [path for path in work.iterdir() if path.name.startswith(".comparison")]
 
 
-def test_numbers_that_no_longer_fit_are_told_as_well(
+def test_numbers_that_no_longer_fit_are_reported_as_well(
     work: Path, params: Params, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """numpy's writing says only how many items it could not write."""

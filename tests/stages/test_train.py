@@ -124,7 +124,7 @@ def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_
 
 @pytest.fixture
 def start(prepared: Path, tmp_path: Path, store: str) -> Callable[[str], "subprocess.Popen[str]"]:
-    """Starts `autoencoders train` of a long training in a process of its own."""
+    """Start `autoencoders train` of a long training in a process of its own."""
     params = {
         "train": {"epochs": EPOCHS, "batch_size": 5},
         "models": {"vae": {"kind": "vae", "latent": 2, "hidden": [8]}},

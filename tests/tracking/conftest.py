@@ -40,7 +40,7 @@ def at_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
 
 @pytest.fixture
 def broken_off(at_epoch: Callable[[Hook], None]) -> Callable[..., list[str]]:
-    """Have the next training end with an error at the end of its first epoch; returns where its run's id will be."""
+    """Have the next training end with an error at the end of its first epoch; return where its run's id will be."""
 
     def install(error: type[BaseException] = KeyboardInterrupt) -> list[str]:
         seen: list[str] = []

@@ -156,7 +156,7 @@ def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
-def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
+def test_a_web_server_without_mlflow_is_refused_and_one_with_its_api_alone_is_not(
     known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with json_server(lambda method, path, *request: (200 if path.startswith(known) else 404, "")) as address:

@@ -57,7 +57,7 @@ def figure(folder: Path) -> Path:
 
 
 def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
-    """Log the rung twice; returns the id of its only run."""
+    """Log the rung twice; return the id of its only run."""
     for _ in range(2):
         with RunPublisher("pictures") as runs:
             runs.log_rung(rung_result(folder, figure(folder)))

@@ -95,14 +95,14 @@ def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
     assert line.endswith("MLFLOW_TRACKING_URI. False")
 
 
-def test_a_store_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_below_a_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file' / 'sub' / 'mlflow.db'}")
     with pytest.raises(UserError, match=r"cannot be in .*/file/sub: .*/file is no folder\."):
         tracking.require_store("autoencoders")
 
 
-def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
+def test_a_store_that_another_program_holds_is_waited_for_and_then_reported(
     store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
@@ -165,7 +165,7 @@ def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_pat
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 
 
-def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_told_once(
+def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_reported_once(
     params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(tracking, "require_store", lambda experiment: None)

@@ -187,7 +187,7 @@ def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
 
 @pytest.fixture
 def begin(task: Task, train_model: Callable[..., Path]) -> Task:
-    """Trains a model as its task in the pipeline, from the beginning to the end."""
+    """Train a model as its task in the pipeline, from the beginning to the end."""
 
     def training(model: str = "pca") -> None:
         task("train")

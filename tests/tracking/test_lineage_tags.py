@@ -27,7 +27,7 @@ def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
     assert tags.items() >= reference(folder)["tags"].items()
 
 
-def test_git_dirty_tells_changed_code_but_not_what_the_pipeline_itself_rewrites(
+def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""Runs of models: how a training's ends, who started it, and publishing anew from folders."""
+"""Run of models: how a training's ends, who started it, and publishing anew from folders."""
 
 import re
 import signal

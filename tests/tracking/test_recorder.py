@@ -1,4 +1,4 @@
-"""Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
+"""Call to MLflow in the background: which failures are told, which are raised, and what is waited for."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("in_pod", [True, False])
-def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
+def test_an_outage_is_reported_with_the_command_that_makes_up_for_it(
     store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], in_pod: bool
 ) -> None:
     if in_pod:

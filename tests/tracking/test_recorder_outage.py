@@ -23,7 +23,7 @@ Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
 
 
 class Proxy:
-    """Forwards a port of this machine to a server, until told to be down."""
+    """Forward a port of this machine to a server, until told to be down."""
 
     def __init__(self, target: int) -> None:
         self._target = target

@@ -60,7 +60,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, conte
     assert "weights_only" not in said
 
 
-def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path, "x")
     (tmp_path / checkpoint.name).mkdir()
     with pytest.raises(UserError, match=r"\.pt is damaged \(it is a folder\)\. Delete it"):
@@ -133,7 +133,7 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
     assert epoch(checkpoint.load()) == 1
 
 
-def test_a_second_process_is_kept_out_and_told_who_is_in(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
         f"with Checkpoint(Path({str(tmp_path)!r}), 'x').acquire(): pass"
@@ -144,7 +144,7 @@ def test_a_second_process_is_kept_out_and_told_who_is_in(tmp_path: Path) -> None
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_outage_stops_no_training_that_has_begun_and_is_told_once(
+def test_an_outage_stops_no_running_training_and_is_reported_once(
     flaky: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("time.monotonic", lambda: 0.0)  # however slow the machine, the store fails at once
@@ -193,7 +193,7 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
 
 
 @pytest.mark.parametrize("method", ["pipe_file", "rm_file", "cat_file"])
-def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], method: str) -> None:
+def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky: set[str], method: str) -> None:
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
     checkpoint.save(state(1))
     flaky.add(method)
@@ -205,7 +205,7 @@ def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], m
     )
 
 
-def test_who_waits_for_a_folder_is_told_who_has_it_at_first_and_every_few_minutes(
+def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, said = 1000.0, []

@@ -15,7 +15,7 @@ def test_threads_are_counted_in_words(monkeypatch: pytest.MonkeyPatch, threads: 
     assert describe(torch.device("cpu")) == words
 
 
-def test_a_device_that_is_not_there_is_told_in_one_line_that_helps_on_a_cluster_too(
+def test_a_missing_device_is_reported_in_one_line_with_advice_for_clusters(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -28,13 +28,13 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def of(where: Path | str) -> Callable[..., Handover]:
-    """Returns what a training of a Kubeflow run has to do with, at one place."""
+    """Return what a training of a Kubeflow run has to do with, at one place."""
     if isinstance(where, Path):
         where.mkdir()
     return lambda run, fingerprint=FINGERPRINT: Handover(open_store(where), fingerprint, run)
 
 
-def test_who_announced_itself_gets_the_model_and_the_last_one_removes_it(
+def test_each_training_that_announced_itself_gets_the_model_and_the_last_removes_it(
     of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
 ) -> None:
     first, second, third = of("a"), of("b"), of("c")
@@ -74,7 +74,7 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
     assert open_store(where).names() == []
 
 
-def test_who_comes_while_another_waits_for_the_model_gets_it_too(
+def test_a_training_that_comes_later_gets_the_model_too(
     of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
 ) -> None:
     of("b").announce()
@@ -84,7 +84,7 @@ def test_who_comes_while_another_waits_for_the_model_gets_it_too(
     assert open_store(where).names() == []
 
 
-def test_a_model_that_nobody_waits_for_any_more_is_not_taken_but_removed(
+def test_a_model_for_which_nobody_waits_any_more_is_removed(
     of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     of("b").announce()
@@ -96,7 +96,7 @@ def test_a_model_that_nobody_waits_for_any_more_is_not_taken_but_removed(
     assert not (tmp_path / "out").exists()
 
 
-def test_who_waited_and_went_on_by_itself_waits_no_longer(
+def test_a_training_that_goes_on_by_itself_waits_no_longer(
     of: Callable[..., Handover], where: Path | str, tmp_path: Path
 ) -> None:
     of("b").announce()
@@ -122,7 +122,7 @@ def test_a_damaged_announcement_is_none(of: Callable[..., Handover], where: Path
     assert open_store(where).names() == []
 
 
-def test_a_model_that_cannot_be_left_leaves_the_checkpoint_to_who_waits(
+def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_wait(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []

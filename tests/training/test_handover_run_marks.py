@@ -1,4 +1,4 @@
-"""Runs of MLflow that a killed training has left running, and who ends them."""
+"""Run of MLflow that a killed training has left running, and who ends them."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from autoencoders.training.handover import RunMarks
 KILLED_PROCESS = "2147483646"
 
 
-def test_where_a_place_is_held_every_other_mark_is_of_a_training_that_is_no_more(where: Path | str) -> None:
+def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where: Path | str) -> None:
     if isinstance(where, Path):
         where.mkdir()
     RunMarks(open_store(where), "same", alone=True).mark("a")
@@ -27,7 +27,7 @@ def test_where_a_place_is_held_every_other_mark_is_of_a_training_that_is_no_more
     assert open_store(where).names() == []
 
 
-def test_where_it_is_not_held_only_a_process_that_is_gone_is_known_to_be(memory: str) -> None:
+def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training(memory: str) -> None:
     store = open_store(f"{memory}/vae")
     runs = RunMarks(store, "same", alone=False)
     runs.mark("mine")

@@ -122,7 +122,7 @@ def test_the_second_goes_on_where_the_first_s_pod_was_deleted_and_the_first_then
 
 
 @pytest.mark.parametrize("claim", ["volume"], indirect=True)
-def test_who_waited_and_was_killed_gets_the_model_in_its_next_attempt(
+def test_a_waiting_training_that_was_killed_gets_the_model_in_its_next_attempt(
     claim: Cluster, whole: str, client: MlflowClient
 ) -> None:
     first, second = start_two(claim)

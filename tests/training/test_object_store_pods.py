@@ -87,7 +87,7 @@ def wait_for_checkpoint(pod: Pod, address: str, prefix: str) -> None:
 
 @pytest.fixture
 def start(prepared: Path, migrated: Path, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
-    """Starts a pod by its name, with where its checkpoints go and what launches it."""
+    """Start a pod by its name, with where its checkpoints go and what launches it."""
     with ExitStack() as stack:
 
         def starting(name: str, checkpoints: str, *launcher: str) -> Pod:
@@ -106,7 +106,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def whole(prepared: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Returns the SHA-256 of the weights of a training that nothing interrupts, given what launches it."""
+    """Return the SHA-256 of the weights of a training that nothing interrupts, given what launches it."""
 
     @cache
     def trained(*launcher: str) -> str:
@@ -162,7 +162,7 @@ def test_a_training_whose_store_is_lost_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_a_store_that_refuses_is_told_before_the_training_and_without_keys(
+def test_a_store_that_refuses_is_reported_before_the_training_and_without_keys(
     s3: str, keys: None, monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3)

@@ -61,7 +61,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("changes", "told"), CHANGES.values(), ids=CHANGES)
-def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_back(
+def test_a_checkpoint_of_other_parameters_is_reported_kept_and_used_again_with_those_parameters(
     where: Path | str, changes: dict[str, Any], told: str
 ) -> None:
     first = stopped(where, identity(), 812)
@@ -107,7 +107,7 @@ def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where: Path | st
     assert begun(where, identity()) == (0, [f"{other} is damaged. It is of other parameters, and not used."])
 
 
-def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_told(
+def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_reported(
     where: Path | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, day = time.time(), 86400
@@ -141,7 +141,7 @@ def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_fro
     assert awaited.name in complete.store.names()
 
 
-def test_many_differences_are_told_in_one_line() -> None:
+def test_many_differences_are_reported_in_one_line() -> None:
     more = {f"key{number}": number for number in range(9)}
     told = other_checkpoints._differences(identity(), identity(train={**TRAIN, **more}), "vae")
     assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + ", 4 more"

@@ -53,14 +53,14 @@ def test_a_refusal_is_one_line(
     assert (code, err) == (2, f"error: {server.host} {said}\n")
 
 
-def test_a_run_that_is_not_there_is_told(server: Double, call: Call) -> None:
+def test_a_run_that_is_not_there_is_reported(server: Double, call: Call) -> None:
     for name in ("other", "../experiments"):
         code, _, err = call("status", name, "--host", server.host)
         assert (code, err) == (2, f"error: {server.host}: there is no run {name!r}.\n")
     assert server.asked[-1] == "GET /apis/v2beta1/runs/../experiments"
 
 
-def test_a_server_that_is_not_there_is_told_at_once_and_without_password(server: Double, call: Call) -> None:
+def test_a_server_that_is_not_there_is_reported_at_once_and_without_password(server: Double, call: Call) -> None:
     code, _, err = call("status", "x", "--host", "http://me:secret@127.0.0.1:9")
     why = "does not answer (NewConnectionError). Is the address right, and the port forwarded?"
     assert (code, err) == (2, f"error: http://127.0.0.1:9 {why}\n")
@@ -70,7 +70,7 @@ def test_a_server_that_is_not_there_is_told_at_once_and_without_password(server:
     assert err.count("\n") == 1
 
 
-def test_no_address_is_told_and_so_is_a_kube_config_that_leads_nowhere(
+def test_a_missing_address_and_a_kube_config_that_leads_nowhere_are_reported(
     server: Double, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     code, _, err = call("status", "x")
@@ -115,7 +115,7 @@ def test_a_token_reaches_the_server_from_file_or_environment(
         ({"multi_user": False}, ""),
     ],
 )
-def test_the_version_is_known_where_the_server_tells_it(server: Double, health: dict[str, Any], version: str) -> None:
+def test_the_version_is_that_of_the_server_s_answer(server: Double, health: dict[str, Any], version: str) -> None:
     server.health = health
     found = Connection(Server(server.host))
     assert (found.version, found.has_users, found.namespace) == (version, False, None)

@@ -63,7 +63,7 @@ def test_a_server_that_stays_away_ends_the_following_not_the_run(server: Double,
     assert not server.stopped
 
 
-def test_a_token_that_expires_is_read_anew_once_and_then_told(
+def test_a_token_that_expires_is_read_anew_once_and_then_reported(
     server: Double, clock: Clock, call: Call, tmp_path: Path
 ) -> None:
     recorded = replay(server, clock, "cached")
@@ -101,7 +101,7 @@ def test_a_page_for_a_login_in_mid_run_is_a_token_that_has_expired(server: Doubl
     assert recorded.run_id in err
 
 
-def test_a_run_that_vanishes_is_told(server: Double, clock: Clock, call: Call) -> None:
+def test_a_run_that_vanishes_is_reported(server: Double, clock: Clock, call: Call) -> None:
     recorded = replay(server, clock, "cached")
     between(server, clock, 60, 1e9, missing(recorded.run_id))
     code, _, err = call("submit", "--host", server.host)

@@ -16,7 +16,7 @@ def seconds_of(line: str, began: datetime) -> float:
 
 
 @pytest.mark.parametrize("case", ["wrong-image", "wrong-secret"])
-def test_a_pod_that_cannot_start_is_told_within_a_minute_with_its_cure_and_given_up(
+def test_a_pod_that_cannot_start_is_reported_within_a_minute_with_its_cure_and_given_up(
     server: Double, kube: KubeDouble, clock: Clock, call: Call, case: str
 ) -> None:
     recorded = replay_workflow(server, kube, clock, case)
@@ -60,7 +60,7 @@ def test_a_run_whose_list_may_have_stopped_is_never_given_up(
     assert not server.stopped
 
 
-def test_a_run_that_may_not_be_stopped_is_told(server: Double, kube: KubeDouble, clock: Clock, call: Call) -> None:
+def test_a_run_that_may_not_be_stopped_is_reported(server: Double, kube: KubeDouble, clock: Clock, call: Call) -> None:
     recorded = replay_workflow(server, kube, clock, "wrong-image")
     server.refuses = {":terminate": (403, {})}
     code, out, err = call("submit", "--host", server.host, "--give-up", "1m")
@@ -125,7 +125,7 @@ def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(
     ]
 
 
-def test_a_volume_that_cannot_be_mounted_is_told_from_the_pod_s_events(
+def test_a_volume_that_cannot_be_mounted_is_reported_from_the_pod_s_events(
     server: Double, kube: KubeDouble, clock: Clock, call: Call
 ) -> None:
     recorded = replay_workflow(server, kube, clock, "wrong-image")
@@ -143,7 +143,7 @@ def test_a_volume_that_cannot_be_mounted_is_told_from_the_pod_s_events(
     assert "download: See the volume's driver and its claim.\n" in out
 
 
-def test_a_run_that_argo_cannot_begin_is_told_with_what_argo_says(
+def test_a_run_that_argo_cannot_begin_is_reported_with_what_argo_says(
     server: Double, kube: KubeDouble, clock: Clock, call: Call
 ) -> None:
     recorded = replay_workflow(server, kube, clock, "second-of-two")

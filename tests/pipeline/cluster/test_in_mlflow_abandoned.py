@@ -1,4 +1,4 @@
-"""Runs of pipelines that nobody has ended in MLflow: the next pipeline asks Kubeflow's server, which is a double."""
+"""Run of pipelines that nobody has ended in MLflow: the next pipeline asks Kubeflow's server, which is a double."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -82,7 +82,7 @@ def kubeflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kubefl
 
 @pytest.fixture
 def begin(params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Trains principal components as a task of a Kubeflow run."""
+    """Train principal components as a task of a Kubeflow run."""
 
     def training(pipeline: str) -> None:
         monkeypatch.setenv("KFP_RUN_ID", pipeline)
@@ -94,7 +94,7 @@ def begin(params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def left(client: MlflowClient) -> Callable[..., dict[str, str]]:
-    """Returns the run of each Kubeflow run that is named, all of them left running."""
+    """Return the run of each Kubeflow run that is named, all of them left running."""
 
     def leave(*pipelines: str) -> dict[str, str]:
         tags = {name: {PIPELINE: name} for name in pipelines}

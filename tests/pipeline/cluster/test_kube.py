@@ -51,7 +51,7 @@ def test_a_right_that_is_missing_is_named(seen: KubeDouble) -> None:
         ((200, "<html>"), "{cluster} does not answer as Kubernetes does"),
     ],
 )
-def test_other_answers_are_told(seen: KubeDouble, answer: tuple[int, Any], blind: str) -> None:
+def test_other_answers_are_reported(seen: KubeDouble, answer: tuple[int, Any], blind: str) -> None:
     seen.always = answer
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
@@ -74,7 +74,7 @@ def test_a_cluster_that_is_not_there_is_asked_once_in_five_minutes_and_quietly(
 
 
 @pytest.mark.parametrize("text", ["nonsense: [", "[]", "", "current-context: gone\ncontexts: []\nclusters: []\n"])
-def test_a_kube_config_that_cannot_be_used_is_told(
+def test_a_kube_config_that_cannot_be_used_is_reported(
     server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
 ) -> None:
     (tmp_path / "kube.yaml").write_text(text)
@@ -100,7 +100,7 @@ def test_the_log_is_the_container_s_and_a_pod_that_is_gone_has_none(seen: KubeDo
         kube.log("wf-impl-2")
 
 
-def test_events_tell_of_volumes_and_only_the_last_of_them_counts(seen: KubeDouble) -> None:
+def test_of_a_pod_s_events_the_last_shows_trouble_with_volumes(seen: KubeDouble) -> None:
     trouble = ("FailedMount", "Unable to attach or mount volumes")
     seen.events = {"a": [("Scheduled", ""), trouble], "b": [trouble, ("Pulling", "Pulling image")]}
     kube = Kube("kubeflow")

@@ -71,14 +71,14 @@ AGAIN = "Send the same run again: what is done is reused, trainings go on."
         ("something that\n nobody has seen", "something that nobody has seen", ""),
     ],
 )  # fmt: skip
-def test_a_message_is_told_with_what_to_do(message: str, text: str, cure: str) -> None:
+def test_a_message_becomes_a_reason_and_its_cure(message: str, text: str, cure: str) -> None:
     assert explain(message, PLACE) == Reason(text, cure)
 
 
 @pytest.mark.parametrize(
     "case", ["wrong-image", "wrong-secret", "no-room", "out-of-memory", "deadline", "plugin-conflict", "second-of-two"]
 )
-def test_no_recorded_reason_of_a_pod_is_told_in_the_cluster_s_words(case: str) -> None:
+def test_no_recorded_reason_of_a_pod_is_shown_in_the_cluster_s_words(case: str) -> None:
     messages = {node.message for node in workflow_nodes(recording(f"workflow-{case}")) if node.pod and node.message}
     assert messages
     for message in messages:

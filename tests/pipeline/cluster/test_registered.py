@@ -100,7 +100,9 @@ def test_the_pipeline_is_registered_by_its_commit(server: Double, call: Call) ->
     )
 
 
-def test_a_version_that_exists_is_told_and_not_uploaded_again(server: Double, call: Call, quick_compile: None) -> None:
+def test_a_version_that_exists_is_reported_and_not_uploaded_again(
+    server: Double, call: Call, quick_compile: None
+) -> None:
     server.kept["pipelines"] = [{"pipeline_id": "p-1", "display_name": "mine"}]
     server.kept["versions"] = [{"pipeline_version_id": "v-1", "display_name": "7"}]
     said = (

@@ -77,7 +77,7 @@ def test_a_pod_that_kfp_does_not_report_as_running_waits_after_45_s_where_the_li
     assert told(nodes, at=45, has_reasons=False, is_live=False) == "starting, 45 s"
 
 
-def test_what_pods_of_one_moment_may_be_is_not_told_as_certain() -> None:
+def test_states_that_pods_of_one_moment_may_have_are_not_shown_as_certain() -> None:
     train = pods(f"{ROOT}.train")
     either = node(f"{ROOT}.train(0).executor(0)", "Running", maybe=frozenset({"Pending"}))
     failed = node(f"{ROOT}.train(0).executor(0)", "Failed", maybe=frozenset({"Running"}), end=60)
@@ -102,7 +102,7 @@ def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_be
     assert told(by_kfp, has_reasons=False, stopped=START + timedelta(seconds=90)) == "failed, after 1 min"
 
 
-def test_drivers_are_not_told_but_where_they_fail_or_cannot_start() -> None:
+def test_drivers_are_shown_only_where_they_fail_or_cannot_start() -> None:
     def driver(phase: str, message: str = "", end: float | None = None) -> list[Node]:
         name = f"{ROOT}.train-driver"
         return [node(name, "Running", end=end), node(f"{name}(0)", phase, message, end=end)]
@@ -116,7 +116,7 @@ def test_drivers_are_not_told_but_where_they_fail_or_cannot_start() -> None:
     assert (task.is_driver, task.state) == (True, State.FAILED)
 
 
-def test_the_driver_of_a_loop_or_of_the_pipeline_is_told_where_it_fails() -> None:
+def test_the_driver_of_a_loop_or_of_the_pipeline_is_reported_where_it_fails() -> None:
     failed = [
         node("wf(0).root-driver(0)", "Failed", "main: Error (exit code 1)", end=5),
         node(f"{ROOT}.for-loop-1(0).iteration-driver(0)", "Failed", "main: Error (exit code 1)", end=5),
@@ -159,7 +159,7 @@ def test_without_a_spec_the_order_is_that_of_the_stages_and_models_have_numbers(
     assert known == ["prepare", "train pca", "train ae", "evaluate ae", "report"]
 
 
-def test_tasks_in_a_nested_pipeline_are_told_by_their_own_names() -> None:
+def test_tasks_in_a_nested_pipeline_have_their_own_names() -> None:
     inner = (Task("one-image", "one-image"), Task("linear", "linear", after=("one-image",)))
     spec = Spec((Task("prepare", "prepare"), Task("ladder", "ladder", after=("prepare",), tasks=inner)))
     nodes = [
@@ -172,7 +172,7 @@ def test_tasks_in_a_nested_pipeline_are_told_by_their_own_names() -> None:
     assert [task.name for task in see(nodes)] == ["one-image"]
 
 
-def test_what_a_task_comes_after_is_told_until_that_is_done() -> None:
+def test_what_a_task_waits_for_is_shown_until_that_is_done() -> None:
     spec = read_spec({}, pipeline_spec(""))
     lines = {task.name: task.told() for task in see(pods(f"{ROOT}.prepare", ("Succeeded", ""), end=60), spec=spec)}
     assert lines["train vae"] == "not started (after features)"
