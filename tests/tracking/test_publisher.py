@@ -1,4 +1,4 @@
-"""Run of models: how a training's ends, who started it, and publishing anew from folders."""
+"""Runs of models: how a training's ends, who started it, and publishing anew from folders."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""Call to MLflow in the background: which failures are told, which are raised, and what is waited for."""
+"""Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Run of MLflow that a killed training has left running, and who ends them."""
+"""Runs of MLflow that a killed training has left running, and who ends them."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Run of pipelines that nobody has ended in MLflow: the next pipeline asks Kubeflow's server, which is a double."""
+"""Runs of pipelines that nobody has ended in MLflow: the next pipeline asks Kubeflow's server, which is a double."""
 
 import socket
 from collections.abc import Callable, Iterator
