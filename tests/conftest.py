@@ -72,7 +72,7 @@ def _clean_repository() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_tracking(monkeypatch, tmp_path) -> None:
     """No test writes to the developer's store or joins a run that the shell it was started from is in."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for variable in INHERITED:
@@ -81,7 +81,7 @@ def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory) -> Path:
     """An empty MLflow database: making one takes 8 s, so all processes of a test session share it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "migrated"
@@ -98,21 +98,21 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(migrated: Path, tmp_path: Path) -> str:
+def store(migrated, tmp_path) -> str:
     """The URI of the test's own database, to which MLFLOW_TRACKING_URI points."""
     shutil.copy(migrated, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
-def client(store: str) -> "MlflowClient":
+def client(store) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(store)
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def clock(monkeypatch) -> Callable[[float], None]:
     """Return a function that lets seconds pass."""
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
@@ -124,7 +124,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3(tmp_path_factory) -> Iterator[str]:
     from servers import s3_store
 
     with s3_store(tmp_path_factory.mktemp("s3")) as address:
@@ -132,7 +132,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, prepared: Path, store: str) -> "Iterator[Cluster]":
+def cluster(tmp_path, prepared, store) -> "Iterator[Cluster]":
     from pods import Cluster
 
     (tmp_path / "claim").mkdir()
@@ -143,12 +143,12 @@ def cluster(tmp_path: Path, prepared: Path, store: str) -> "Iterator[Cluster]":
 
 
 @pytest.fixture
-def params(store: str) -> Params:
+def params(store) -> Params:
     return parse_params(PARAMS)
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("prepared")
     random = np.random.default_rng(0)
 
@@ -165,7 +165,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _trained_once(migrated, prepared, tmp_path_factory) -> Path:
     from autoencoders.stages.train import train
 
     root = tmp_path_factory.mktemp("trained")
@@ -181,12 +181,12 @@ def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def trained(_trained_once: Path, tmp_path: Path) -> Path:
+def trained(_trained_once, tmp_path) -> Path:
     return Path(shutil.copytree(_trained_once, tmp_path / "models"))
 
 
 @pytest.fixture(scope="session")
-def _rungs_once(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _rungs_once(prepared, tmp_path_factory) -> Path:
     from autoencoders.ladder.record import RUNGS
     from autoencoders.ladder.run import measure_rung
 
@@ -202,7 +202,7 @@ def _rungs_once(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def rungs(_rungs_once: Path, tmp_path: Path) -> Path:
+def rungs(_rungs_once, tmp_path) -> Path:
     return Path(shutil.copytree(_rungs_once, tmp_path / "ladder"))
 
 
@@ -212,7 +212,7 @@ def repository_params() -> Params:
 
 
 @pytest.fixture
-def outputs(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> dict[str, Path]:
+def outputs(params, prepared, trained, rungs, tmp_path) -> dict[str, Path]:
     """The report's inputs by the names of its arguments, as the stages would leave them."""
     import torch
 

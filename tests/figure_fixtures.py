@@ -28,7 +28,7 @@ def long_names() -> list[str]:
 
 
 @pytest.fixture
-def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Figure], list[tuple[str, Bbox]]]:
+def drawn(monkeypatch) -> Callable[[Figure], list[tuple[str, Bbox]]]:
     """Draw a figure with Agg; return each text that appeared and its extent in pixels."""
 
     def record(figure: Figure) -> list[tuple[str, Bbox]]:
@@ -49,7 +49,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Figure], list[tuple[str,
 
 
 @pytest.fixture
-def assert_legible(drawn: Callable[[Figure], list[tuple[str, Bbox]]]) -> Callable[[Figure], None]:
+def assert_legible(drawn) -> Callable[[Figure], None]:
     """Assert that every text lies within the figure and that no two cover each other by more than a pixel."""
 
     def check(figure: Figure) -> None:

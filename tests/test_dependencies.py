@@ -88,7 +88,7 @@ def covers(dependency: str, file: str) -> bool:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
+def test_a_stage_depends_on_the_modules_that_it_uses(stage):
     prefix, dependencies, files = "src/autoencoders/", dependencies_of(stage), used(stage)
     missing = sorted(file for file in files if not any(covers(dep, file) for dep in dependencies))
     idle = sorted(dep for dep in dependencies if not any(covers(dep, file) for file in files))
@@ -96,7 +96,7 @@ def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
     assert not idle, f"dvc.yaml, {stage}: remove from deps {[prefix + dep for dep in idle]}"
 
 
-def test_no_stage_depends_on_the_whole_package() -> None:
+def test_no_stage_depends_on_the_whole_package():
     for name, stage in STAGES.items():
         assert "src/autoencoders" not in stage["deps"], f"dvc.yaml, {name}: list the modules"
 
@@ -107,7 +107,7 @@ def stages_that_depend_on(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("rung", [name.replace("-", "_") for name in RUNGS])
-def test_a_new_sentence_runs_report_a_new_line_runs_plots_and_neither_a_measurement(rung: str) -> None:
+def test_a_new_sentence_runs_report_a_new_line_runs_plots_and_neither_a_measurement(rung):
     assert stages_that_depend_on(f"ladder/{rung}/story.md") == {"report"}
     assert stages_that_depend_on(f"ladder/{rung}/figure.py") == {"plots"}
     [stage] = stages_that_depend_on(f"ladder/{rung}/measure.py")
@@ -115,5 +115,5 @@ def test_a_new_sentence_runs_report_a_new_line_runs_plots_and_neither_a_measurem
     assert "src/autoencoders/ladder/${item}/measure.py" in STAGES[stage]["deps"]  # that rung alone
 
 
-def test_another_look_of_figures_measures_nothing_again() -> None:
+def test_another_look_of_figures_measures_nothing_again():
     assert stages_that_depend_on("plots/style.py") == {"prepare", "plots", "report"}

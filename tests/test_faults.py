@@ -55,7 +55,7 @@ ladder:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project(tmp_path_factory) -> Iterator[Path]:
     """A project in which everything has run once."""
     root = tmp_path_factory.mktemp("faults")
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -125,7 +125,7 @@ def below(process: psutil.Process) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project: Path, stage: str) -> None:
+def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project, stage):
     before, chance = weights(project), random.Random(stage)
     _, duration = killed(project, stage, 600, signal.SIGKILL)  # it ends by itself
     for shot in range(SHOTS):

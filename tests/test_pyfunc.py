@@ -10,12 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 import autoencoders
 from autoencoders.model_folder import load_trained, read_description
-from autoencoders.params import Params
 from autoencoders.pyfunc import BATCH, OUTPUTS, Reconstructor
 from autoencoders.stages.publish import publish
 from autoencoders.tracking import registry
@@ -56,7 +54,7 @@ print(json.dumps({"params": params, "code": code, "said": said, "codes": codes.s
 
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
-def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, name: str) -> None:
+def test_predictions_are_the_decoded_codes_whatever_the_batch(trained, name):
     model = load_trained(trained / name).model
     images = np.random.default_rng(1).random((BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
@@ -67,7 +65,7 @@ def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, nam
 
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
-def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
+def test_the_parameter_output_asks_for_codes(trained, name):
     images = np.random.default_rng(1).random((BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
         expected = load_trained(trained / name).model.encode(torch.from_numpy(images)).numpy()
@@ -82,16 +80,14 @@ def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.5, 255.0])
-def test_images_out_of_range_are_refused(trained: Path, value: float) -> None:
+def test_images_out_of_range_are_refused(trained, value):
     images = IMAGES.copy()
     images[3, 0, 2, 2] = value
     with pytest.raises(MlflowException, match=r"^images must be floats in \[0, 1\], found values from "):
         Reconstructor(trained / "vae").predict(images)
 
 
-def test_a_logged_model_brings_its_code_its_signature_and_an_example(
-    trained: Path, params: Params, client: MlflowClient, tmp_path: Path
-) -> None:
+def test_a_logged_model_brings_its_code_its_signature_and_an_example(trained, params, client, tmp_path):
     nothing = dict.fromkeys(("evaluation", "figures", "ladder"), tmp_path / "nothing")
     publish(params, models=trained, report=tmp_path / "nothing", **nothing)
     np.save(tmp_path / "images.npy", IMAGES)
@@ -117,7 +113,7 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(
 
 
 @pytest.fixture
-def logged(trained: Path, tmp_path: Path) -> Callable[[str], Path]:
+def logged(trained, tmp_path) -> Callable[[str], Path]:
     """Save a trained model as it is logged; a hash of its code is in the names of two versions."""
     (tmp_path / "logged").mkdir()
 
@@ -159,8 +155,8 @@ for one in found[1:]:
 
 @pytest.mark.parametrize("orders", ["first installed other", "installed other first"])
 def test_models_of_two_versions_and_the_package_work_in_one_process_in_any_order(
-    trained: Path, tmp_path: Path, logged: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, orders: str
-) -> None:
+    trained, tmp_path, logged, monkeypatch, orders
+):
     first = logged("first")
     of_another_version(monkeypatch, tmp_path / "other")
     other = logged("other")
@@ -172,7 +168,7 @@ def test_models_of_two_versions_and_the_package_work_in_one_process_in_any_order
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path: Path) -> None:
+def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path):
     package = write_code(tmp_path)
     texts = [path.read_text() for path in package.rglob("*.py")]
     assert len(texts) > 12
@@ -180,7 +176,7 @@ def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path: Pat
     assert write_code(tmp_path / "again").name == package.name
 
 
-def test_a_result_that_is_not_finite_is_no_answer(trained: Path) -> None:
+def test_a_result_that_is_not_finite_is_no_answer(trained):
     served = Reconstructor(trained / "vae")
     for values in served._model.state_dict().values():
         values.fill_(3e38)

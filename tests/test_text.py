@@ -15,11 +15,11 @@ from autoencoders.text import format_change, format_number, join_words, keep_uni
         (0.0, 0.0, "the same"),
     ],
 )
-def test_a_change_is_given_in_per_cent(value: float, reference: float, expected: str) -> None:
+def test_a_change_is_given_in_per_cent(value, reference, expected):
     assert format_change(value, reference) == expected
 
 
-def test_words_are_listed_with_one_and() -> None:
+def test_words_are_listed_with_one_and():
     assert join_words(["a"]) == "a"
     assert join_words(["a", "b"]) == "a and b"
     assert join_words(["a", "b", "c"]) == "a, b and c"
@@ -37,11 +37,11 @@ def test_words_are_listed_with_one_and() -> None:
         (float("nan"), "n/a"),
     ],
 )
-def test_numbers_have_three_digits(value: float, text: str) -> None:
+def test_numbers_have_three_digits(value, text):
     assert format_number(value) == text
 
 
-def test_numbers_keep_their_units_on_their_line() -> None:
+def test_numbers_keep_their_units_on_their_line():
     told = "64 pictures (50 kB) at 30.1 dB, 28 % less at β = 0.1; 12 months"
     assert keep_units_together(told) == (
         "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"

@@ -14,23 +14,23 @@ FILES = ["a.png", "ordner/ä b.png", "c.png"]
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Path:
+def stored(tmp_path) -> Path:
     write_codes(tmp_path / "codes.npz", Z, FILES, "vae", "a" * 64)
     return tmp_path / "codes.npz"
 
 
-def test_what_is_written_is_read(stored: Path) -> None:
+def test_what_is_written_is_read(stored):
     found = read_codes(stored, "vae", "a" * 64)
     np.testing.assert_array_equal(found.z, Z)
     assert found.files == FILES
 
 
-def test_equal_codes_make_equal_files_under_any_name(stored: Path, tmp_path: Path) -> None:
+def test_equal_codes_make_equal_files_under_any_name(stored, tmp_path):
     write_codes(tmp_path / "without-suffix", Z, FILES, "vae", "a" * 64)
     assert (tmp_path / "without-suffix").read_bytes() == stored.read_bytes()
 
 
-def test_codes_of_other_weights_are_refused(stored: Path) -> None:
+def test_codes_of_other_weights_are_refused(stored):
     message = r"codes.npz holds codes by other weights \(vae, aaaaaaaaaaaa…\) than those given \(ae, bbbbbbbbbbbb…\)"
     with pytest.raises(UserError, match=message):
         read_codes(stored, "ae", "b" * 64)
@@ -94,7 +94,7 @@ def fewer_files(path: Path) -> None:
         lambda path: write_codes(path, Z[0], FILES[:2], "vae", "a" * 64),
     ],
 )  # fmt: skip
-def test_what_is_no_codes_file_is_refused_in_a_line(stored: Path, damage) -> None:
+def test_what_is_no_codes_file_is_refused_in_a_line(stored, damage):
     damage(stored)
     with pytest.raises(
         UserError, match=r"codes.npz is no file of codes.*`autoencoders encode` writes one\.$"
@@ -103,14 +103,14 @@ def test_what_is_no_codes_file_is_refused_in_a_line(stored: Path, damage) -> Non
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"none.npz does not exist"):
         read_codes(tmp_path / "none.npz", "vae", "")
     with pytest.raises(UserError, match="is no file of codes"):
         read_codes(tmp_path, "vae", "")
 
 
-def test_a_codes_file_changed_at_random_is_read_or_refused_in_a_line(stored: Path) -> None:
+def test_a_codes_file_changed_at_random_is_read_or_refused_in_a_line(stored):
     content, chance, read = stored.read_bytes(), random.Random(0), 0
     tracemalloc.start()
     for _ in range(400):

@@ -32,7 +32,7 @@ def picture(path: Path, mode: str = "L", size: tuple[int, int] = (6, 5)) -> Path
     return path
 
 
-def test_folders_are_searched_and_files_taken_as_they_are(tmp_path: Path) -> None:
+def test_folders_are_searched_and_files_taken_as_they_are(tmp_path):
     for name in ("b/2.png", "b/1.JPG", "b/deep/er/0.png", "a.webp", "b/.hidden.png", "b/.trash/x.png"):
         picture(tmp_path / name, "RGB")
     (tmp_path / "b" / "notes.txt").write_text("no image")
@@ -45,7 +45,7 @@ def test_folders_are_searched_and_files_taken_as_they_are(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((1, 6, 5), "L"), ((3, 6, 5), "RGB")])
-def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path: Path, shape: tuple[int, int, int], mode: str) -> None:
+def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path, shape, mode):
     file = picture(tmp_path / "a.png", mode)
     [x] = read_pictures([file], model(shape))
     with Image.open(file) as image:
@@ -57,7 +57,7 @@ def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path: Path, shape: tup
         np.testing.assert_array_equal(np.array(image), stored)
 
 
-def test_pictures_come_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_come_in_blocks(tmp_path, monkeypatch):
     files = [picture(tmp_path / f"{i}.png") for i in range(5)]
     [whole] = read_pictures(files, model((1, 6, 5)))
     monkeypatch.setattr("autoencoders.commands.pictures.BLOCK", 2)
@@ -68,7 +68,7 @@ def test_pictures_come_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
-def test_a_model_of_a_folder_s_images_takes_any_as_prepare_did(tmp_path: Path, channels: int, mode: str) -> None:
+def test_a_model_of_a_folder_s_images_takes_any_as_prepare_did(tmp_path, channels, mode):
     file = picture(tmp_path / "a.png", mode, (13, 21))
     [x] = read_pictures([file], model((channels, 6, 5), "folder"))
     expected = decode_picture(file.read_bytes(), (6, 5), channels).pixels
@@ -76,7 +76,7 @@ def test_a_model_of_a_folder_s_images_takes_any_as_prepare_did(tmp_path: Path, c
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path: Path, mode: str) -> None:
+def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path, mode):
     """`prepare` infers size and channels, shuffles and splits: every image of its splits is one of `read_pictures`'."""
     sizes = [(9, 14), (20, 11), (13, 13)]
     files = [picture(tmp_path / "own" / f"{i}.png", mode, sizes[i % 3]) for i in range(12)]
@@ -100,16 +100,14 @@ def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path: Pat
         ((3, 6, 5), "RGB", (12, 10), "a.png is 12×10 (height × width) with 3 channels; the model takes 6×5"),
     ],
 )
-def test_another_size_or_number_of_channels_is_refused(
-    tmp_path: Path, shape: tuple[int, int, int], mode: str, size: tuple[int, int], message: str
-) -> None:
+def test_another_size_or_number_of_channels_is_refused(tmp_path, shape, mode, size, message):
     file = picture(tmp_path / "a.png", mode, size)
     with pytest.raises(UserError) as caught:
         list(read_pictures([file], model(shape)))
     assert message in str(caught.value)
 
 
-def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
+def test_the_size_is_that_of_the_upright_picture(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     pixels = RANDOM.integers(0, 256, (5, 6), dtype=np.uint8)
@@ -118,7 +116,7 @@ def test_the_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
     np.testing.assert_array_equal((x[0, 0] * 255).round().numpy(), np.rot90(pixels, -1))
 
 
-def test_transparency_is_no_channel(tmp_path: Path) -> None:
+def test_transparency_is_no_channel(tmp_path):
     """White behind it, as `prepare` does."""
     Image.fromarray(np.full((6, 5, 2), (0, 128), np.uint8), "LA").save(tmp_path / "a.png")
     [x] = read_pictures([tmp_path / "a.png"], model((1, 6, 5)))
@@ -133,7 +131,7 @@ def broken() -> bytes:
 
 @pytest.mark.parametrize("dataset", ["mnist", "folder"])
 @pytest.mark.parametrize("content", [b"", b"no image", broken()])
-def test_a_broken_file_is_named(tmp_path: Path, content: bytes, dataset: str) -> None:
+def test_a_broken_file_is_named(tmp_path, content, dataset):
     good, bad = picture(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
     with pytest.raises(UserError, match=r"bad.png cannot be read \(.*\)\. Repair it, or leave it out\.$") as caught:
@@ -141,7 +139,7 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, dataset: str) ->
     assert "\n" not in str(caught.value)
 
 
-def test_places_without_pictures_are_named(tmp_path: Path) -> None:
+def test_places_without_pictures_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no images. Image files end in .avif .bmp"):
         list_pictures([tmp_path / "empty"])
@@ -149,7 +147,7 @@ def test_places_without_pictures_are_named(tmp_path: Path) -> None:
         list(read_pictures(list_pictures([tmp_path / "none.png"]), model((1, 6, 5))))
 
 
-def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+def test_what_is_no_file_is_never_opened(tmp_path):
     good = picture(tmp_path / "own" / "a.png")
     os.mkfifo(tmp_path / "own" / "pipe.png")
     (tmp_path / "own" / "dead.png").symlink_to("none.png")
@@ -158,7 +156,7 @@ def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
         list(read_pictures([good, tmp_path / "own" / "pipe.png"], model((1, 6, 5))))
 
 
-def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path, monkeypatch):
     files = [picture(tmp_path / f"{i}.png") for i in range(6)]
     files[1].write_bytes(b"")
     picture(files[2], size=(5, 6))
@@ -174,13 +172,13 @@ def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path: Path, monkeyp
     assert "0.png" not in told
 
 
-def test_of_very_many_files_that_cannot_be_used_a_hundred_are_named(tmp_path: Path) -> None:
+def test_of_very_many_files_that_cannot_be_used_a_hundred_are_named(tmp_path):
     files = [tmp_path / f"{i:03}.png" for i in range(250)]
     with pytest.raises(UserError, match=r"250 of 250 .*099.png does not exist; and 150 more\. Name image files"):
         list(read_pictures(files, model((1, 6, 5))))
 
 
-def test_numbered_names_differ_sort_and_stay_in_their_folder() -> None:
+def test_numbered_names_differ_sort_and_stay_in_their_folder():
     found = numbered(["x/cat.png", "y/cat.jpg", "../../etc/passwd", *[""] * 8])
     assert found[:3] == ["00-x-cat.png", "01-y-cat.png", "02-etc-passwd.png"]
     assert found[-1] == "10.png"
@@ -188,14 +186,14 @@ def test_numbered_names_differ_sort_and_stay_in_their_folder() -> None:
     assert numbered([""]) == ["0.png"]
 
 
-def test_pictures_of_one_folder_have_the_names_of_its_images() -> None:
+def test_pictures_of_one_folder_have_the_names_of_its_images():
     assert numbered(["/a/b/cat.png", "/a/b/dog.tar.png"]) == ["0-cat.png", "1-dog.tar.png"]
     assert numbered(["/a/b/1.png", "/a/c/d/1.png"]) == ["0-b-1.png", "1-c-d-1.png"]
     assert numbered(["a/1.png", "/a/1.png"]) == ["0-a-1.png", "1-a-1.png"]
     assert numbered(["only/1.png"]) == ["0-1.png"]
 
 
-def test_names_that_no_file_can_have_become_names_that_one_can() -> None:
+def test_names_that_no_file_can_have_become_names_that_one_can():
     assert numbered(["a\0b\x1b\n.png", "\udcff.png", "犬.png"]) == ["0-a_b__.png", "1-_.png", "2-犬.png"]
     [long] = numbered(["犬" * 400])
     assert len(long.encode()) < 200

@@ -11,7 +11,7 @@ CPU = torch.device("cpu")
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(0, 2**32))
-def test_an_epoch_visits_every_image_once(count: int, batch_size: int, seed: int) -> None:
+def test_an_epoch_visits_every_image_once(count, batch_size, seed):
     images = np.arange(count, dtype=np.uint8)[:, None, None, None]
     batches = Batches(images, batch_size, CPU)
     generator = torch.Generator().manual_seed(seed)

@@ -16,7 +16,7 @@ def torchvision_class(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", READ_HERE)
-def test_files_and_classes_are_those_of_torchvision(name: str) -> None:
+def test_files_and_classes_are_those_of_torchvision(name):
     cls, files = torchvision_class(name), files_of(CATALOG[name])
     assert [(Path(file.path).name, file.digest.value) for file in files] == cls.resources
     assert [file.path for file in files] == [f"{cls.__name__}/raw/{file}" for file in IDX_FILES]
@@ -27,7 +27,7 @@ def test_files_and_classes_are_those_of_torchvision(name: str) -> None:
 
 @pytest.mark.parametrize("part", ["train", "test"])
 @pytest.mark.parametrize("name", READ_HERE)
-def test_a_part_is_what_torchvision_reads(tmp_path: Path, name: str, part: Any) -> None:
+def test_a_part_is_what_torchvision_reads(tmp_path, name, part):
     cls = torchvision_class(name)
     folder = tmp_path / cls.__name__ / "raw"
     folder.mkdir(parents=True)
@@ -49,13 +49,13 @@ def test_a_part_is_what_torchvision_reads(tmp_path: Path, name: str, part: Any) 
     assert found.classes == list(CATALOG[name].classes or ())
 
 
-def test_sizes_above_255_are_big_endian(tmp_path: Path) -> None:
+def test_sizes_above_255_are_big_endian(tmp_path):
     array = (np.arange(2 * 300) % 251).astype(np.uint8).reshape(2, 300)
     (tmp_path / "array").write_bytes(bytes([0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 1, 44]) + array.tobytes())
     np.testing.assert_array_equal(read_idx(tmp_path / "array"), array)
 
 
-def test_every_named_set_declares_its_files() -> None:
+def test_every_named_set_declares_its_files():
     declared = {name: [file.path for file in files_of(entry)] for name, entry in CATALOG.items()}
     assert declared["emnist-letters"] == declared["emnist-balanced"] == ["EMNIST/raw/gzip.zip"]
     assert declared["cifar10"] == ["cifar-10-python.tar.gz"]

@@ -14,7 +14,7 @@ from autoencoders.errors import UserError
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path) -> Path:
+def folder(prepared, tmp_path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "prepared"))
 
 

@@ -17,9 +17,7 @@ COUNTS = st.integers(1, 6000)
 
 
 @given(SIZES, SEEDS, SHARES, SHARES | COUNTS)
-def test_splits_are_disjoint_covering_stable_and_of_the_asked_size(
-    total: int, seed: int, test_share: float, validation: float
-) -> None:
+def test_splits_are_disjoint_covering_stable_and_of_the_asked_size(total, seed, test_share, validation):
     """Or they are refused, where one of them would be too small."""
 
     def split() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -44,9 +42,7 @@ def test_splits_are_disjoint_covering_stable_and_of_the_asked_size(
 
 
 @given(SIZES, SEEDS, SHARES, st.tuples(SHARES | COUNTS, SHARES | COUNTS))
-def test_the_test_split_does_not_depend_on_the_size_of_the_validation_split(
-    total: int, seed: int, test_share: float, validations: tuple[float, float]
-) -> None:
+def test_the_test_split_does_not_depend_on_the_size_of_the_validation_split(total, seed, test_share, validations):
     """And of two validation splits, the smaller one is within the larger one."""
     try:
         pool, _ = split_off_test(shuffled(total, seed), test_share)
@@ -57,7 +53,7 @@ def test_the_test_split_does_not_depend_on_the_size_of_the_validation_split(
 
 
 @given(st.integers(1, 40), SEEDS, st.booleans())
-def test_every_image_keeps_its_label(total: int, seed: int, labelled: bool) -> None:
+def test_every_image_keeps_its_label(total, seed, labelled):
     images = np.arange(total, dtype=np.uint8)[:, None, None, None] * np.ones((1, 1, 2, 3), np.uint8)
     labels = 7 * np.arange(total) if labelled else None
     order = shuffled(total, seed)

@@ -21,7 +21,7 @@ def vae(likelihood: Any = "bernoulli") -> VAE:
 
 
 @torch.no_grad()
-def test_without_a_code_the_negative_elbo_is_the_cross_entropy_plus_the_kl() -> None:
+def test_without_a_code_the_negative_elbo_is_the_cross_entropy_plus_the_kl():
     """A decoder that ignores z, and a posterior N(m, s²) that ignores the image: both terms have closed forms."""
     model, x = vae(), images(5)
     for layer in (model.encoder[-1], model.decoder[0]):
@@ -39,9 +39,7 @@ def test_without_a_code_the_negative_elbo_is_the_cross_entropy_plus_the_kl() -> 
 
 @torch.no_grad()
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(
-    likelihood: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(likelihood, monkeypatch):
     monkeypatch.setattr("autoencoders.evaluation.anomaly.DRAWS", 4000)
     model, x = vae(likelihood), images(4)
     generator = torch.Generator().manual_seed(3)
@@ -51,7 +49,7 @@ def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(
 
 
 @torch.no_grad()
-def test_a_score_does_not_depend_on_the_images_beside_it() -> None:
+def test_a_score_does_not_depend_on_the_images_beside_it():
     model, x = vae(), images(6)
     alone = concatenate(anomaly_scores(model, x[i : i + 1]) for i in (4, 2))
     together = anomaly_scores(model, x)
@@ -60,12 +58,12 @@ def test_a_score_does_not_depend_on_the_images_beside_it() -> None:
 
 
 @torch.no_grad()
-def test_equal_images_have_equal_scores() -> None:
+def test_equal_images_have_equal_scores():
     scores = anomaly_scores(vae(), images(1).repeat(9, 1, 1, 1))
     assert scores.neg_elbo.unique().numel() == 1
 
 
-def test_a_model_without_a_posterior_has_an_error_alone() -> None:
+def test_a_model_without_a_posterior_has_an_error_alone():
     model, x = PCA(Pca(latent=2), SHAPE), images(3)
     model.fit((images(50) * 255).byte().numpy())
     residual = (x - model.mean.view(SHAPE)).flatten(1)
@@ -76,7 +74,7 @@ def test_a_model_without_a_posterior_has_an_error_alone() -> None:
 
 
 @torch.no_grad()
-def test_a_threshold_is_the_quantile_over_all_batches() -> None:
+def test_a_threshold_is_the_quantile_over_all_batches():
     model, x = vae(), images(150)
     found = thresholds(model, x.split(64))
     scores = anomaly_scores(model, x)
@@ -89,7 +87,7 @@ def test_a_threshold_is_the_quantile_over_all_batches() -> None:
 
 
 @torch.no_grad()
-def test_the_draws_are_averaged() -> None:
+def test_the_draws_are_averaged():
     """One draw after the other is what all of them are the mean of."""
     model, x = vae(), images(3)
     mu, logvar = model.posterior(x)

@@ -1,6 +1,5 @@
 """BLAS's threads in fits to codes: a second one spins beside torch's, and the evaluation takes half as long again."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,9 +26,7 @@ def blas_threads() -> set[int]:
         (LogisticRegression, lambda: linear_probe_accuracy(CODES, LABELS, CODES, LABELS)),
     ],
 )
-def test_a_fit_to_codes_has_one_blas_thread_and_leaves_the_others_theirs(
-    estimator: Any, fitted: Callable[[], object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fit_to_codes_has_one_blas_thread_and_leaves_the_others_theirs(estimator, fitted, monkeypatch):
     during: list[set[int]] = []
     fit = estimator.fit
 

@@ -30,7 +30,7 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_classifier_learns_what_no_single_pixel_shows() -> None:
+def test_classifier_learns_what_no_single_pixel_shows():
     images, labels = bars(900)
     net = train_feature_net(images[:700], labels[:700], 2, 8, seeded(), batch=50)
     assert net.accuracy(images[700:], labels[700:]) > 0.97
@@ -40,7 +40,7 @@ def test_classifier_learns_what_no_single_pixel_shows() -> None:
     assert frechet_distance(*statistics["all"], *statistics["across"]) > 5 * floor  # a lost class shows
 
 
-def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -> None:
+def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone():
     images, labels = bars(100)
     state = torch.get_rng_state()
     first, again, other = (
@@ -53,7 +53,7 @@ def test_equal_seeds_give_equal_weights_and_leave_the_global_generator_alone() -
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (3, 5, 9), (1, 28, 28), (3, 64, 48), (1, 200, 4)])
-def test_classifier_takes_every_shape(shape: tuple[int, int, int]) -> None:
+def test_classifier_takes_every_shape(shape):
     net = FeatureNet(shape, 7)
     features = net.features(torch.rand(3, *shape, generator=seeded()))
     assert features.shape == (3, 64)
@@ -64,7 +64,7 @@ def test_classifier_takes_every_shape(shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["classifier", "pca"])
-def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind, monkeypatch):
     images, labels = bars(90)
     built: FeatureNet | PcaFeatures = (
         train_feature_net(images, labels, 2, 1, seeded()) if kind == "classifier" else fit_pca_features(images, 5)
@@ -78,7 +78,7 @@ def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind: str, mon
     np.testing.assert_allclose(of_floats, built.features(pixels), atol=1e-5)
 
 
-def test_pca_is_the_exact_decomposition() -> None:
+def test_pca_is_the_exact_decomposition():
     images, _ = bars(300, (3, 5, 4))
     extractor = fit_pca_features(images, 6, batch=37)
     pixels = images.reshape(300, -1) / 255
@@ -89,7 +89,7 @@ def test_pca_is_the_exact_decomposition() -> None:
     np.testing.assert_allclose(extractor.components @ extractor.components.T, np.eye(6), atol=1e-5)
 
 
-def test_pca_of_few_pixels_keeps_all_distances() -> None:
+def test_pca_of_few_pixels_keeps_all_distances():
     images, _ = bars(50, (1, 4, 4))
     features = fit_pca_features(images).features(torch.from_numpy(images))
     pixels = images.reshape(50, -1) / 255
@@ -99,7 +99,7 @@ def test_pca_of_few_pixels_keeps_all_distances() -> None:
     )
 
 
-def test_pca_pools_large_images() -> None:
+def test_pca_pools_large_images():
     extractor = PcaFeatures((3, 65, 64))
     assert extractor.pool == 3
     assert extractor.components.shape == (64, 3 * 22 * 22)
@@ -107,7 +107,7 @@ def test_pca_pools_large_images() -> None:
     torch.testing.assert_close(extractor.pixels(torch.full((1, 3, 65, 64), 0.4)), torch.full((1, 3 * 22 * 22), 0.4))
 
 
-def test_other_shapes_and_unknown_kinds_are_refused() -> None:
+def test_other_shapes_and_unknown_kinds_are_refused():
     with pytest.raises(ValueError, match=r"takes images of shape \(1, 8, 8\)"):
         FeatureNet((1, 8, 8), 2).features(torch.zeros(1, 1, 8, 9))
     with pytest.raises(ValueError, match="unknown feature extractor 'vgg'; known: classifier, pca"):

@@ -30,7 +30,7 @@ SEED, SAMPLES, IMAGES, COMPONENTS, GENERATED = 7, 5, 10, 3, 120
 
 
 @pytest.fixture
-def settings(params: Params) -> Params:
+def settings(params) -> Params:
     raw = params.model_dump()
     raw["evaluate"] = {
         "seed": SEED,
@@ -43,7 +43,7 @@ def settings(params: Params) -> Params:
 
 
 @pytest.fixture(params=["labelled", "unlabelled"])
-def data(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Path:
+def data(request, prepared, tmp_path) -> Path:
     """The prepared images; their labels are random, so that no probe is always right, or there are none."""
     folder = Path(shutil.copytree(prepared, tmp_path / "data"))
     described = json.loads((folder / "dataset.json").read_text())
@@ -59,9 +59,7 @@ def data(request: pytest.FixtureRequest, prepared: Path, tmp_path: Path) -> Path
 
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
-def test_every_number_is_what_the_formulas_give(
-    name: str, settings: Params, data: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_number_is_what_the_formulas_give(name, settings, data, trained, tmp_path, monkeypatch):
     for module in ("model_evaluation", "sampling"):
         monkeypatch.setattr(f"autoencoders.evaluation.{module}.EVAL_BATCH", 8)  # 8, 8 and 4 of the 20 images
     folder, out = tmp_path / "features", tmp_path / "evaluation"

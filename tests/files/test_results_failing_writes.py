@@ -23,9 +23,7 @@ def write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 @given(CONTENTS, CONTENTS, st.integers(0, 8), ERRORS, st.booleans())
-def test_a_write_that_fails_at_any_point_leaves_the_old_folder_whole(
-    old: dict[str, bytes], new: dict[str, bytes], fails_at: int, error: BaseException, exists: bool
-) -> None:
+def test_a_write_that_fails_at_any_point_leaves_the_old_folder_whole(old, new, fails_at, error, exists):
     """The steps are the files that are written, and the two folders that are renamed."""
     steps = iter(range(100))
 

@@ -10,12 +10,12 @@ from autoencoders.kubeflow import artifacts
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> Any:
+def artifact(tmp_path) -> Any:
     return lambda name: Artifact(str(tmp_path / name))
 
 
 @pytest.fixture
-def measured(artifact: Any) -> list[Artifact]:
+def measured(artifact) -> list[Artifact]:
     """What `evaluate` leaves of two models."""
     left = []
     for entry in PARAMS:

@@ -3,7 +3,6 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from artifacts import Artifact
@@ -14,12 +13,12 @@ from autoencoders.kubeflow.artifacts import digest, merge_folders, models_of, si
 from autoencoders.kubeflow.inputs import from_kfp_inputs
 
 
-def test_an_artifact_without_its_one_folder_is_refused(tmp_path: Path) -> None:
+def test_an_artifact_without_its_one_folder_is_refused(tmp_path):
     with pytest.raises(UserError, match="must hold one folder, found 0"):
         single_subfolder(Artifact(str(tmp_path)))
 
 
-def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: Path) -> None:
+def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path):
     def written(files: dict[str, str]) -> str:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         for name, text in files.items():
@@ -35,7 +34,7 @@ def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path: P
     assert written({"vae/weights": "1{}"}) != first
 
 
-def test_what_the_models_left_is_gathered_beside_their_parameters(artifact: Any, measured: list[Artifact]) -> None:
+def test_what_the_models_left_is_gathered_beside_their_parameters(artifact, measured):
     results = artifact("results")
     models, evaluation, comparison = merge_folders(results, measured, PARAMS)
     assert {path.name for path in models.iterdir()} == {"vae", "ae"}
@@ -44,7 +43,7 @@ def test_what_the_models_left_is_gathered_beside_their_parameters(artifact: Any,
     assert list(from_kfp_inputs({"models": models_of(results)}).models) == ["vae", "ae"]
 
 
-def test_another_order_of_the_models_is_another_digest(artifact: Any, measured: list[Artifact]) -> None:
+def test_another_order_of_the_models_is_another_digest(artifact, measured):
     """Figures and tables have the order of params.yaml."""
     digests = []
     for name, params in (("a", PARAMS), ("b", PARAMS), ("c", PARAMS[::-1])):

@@ -78,7 +78,7 @@ def delivered(value: Any) -> Any:
 
 @given(RAW)
 @settings(max_examples=150, deadline=None)
-def test_parameters_survive_a_dump(raw: dict[str, Any]) -> None:
+def test_parameters_survive_a_dump(raw):
     params = parse_params(raw)
     assert parse_params(json.loads(json.dumps(params.model_dump(mode="json")))) == params
     assert parse_params(params.model_dump(mode="json", exclude_none=True)) == params
@@ -86,7 +86,7 @@ def test_parameters_survive_a_dump(raw: dict[str, Any]) -> None:
 
 @given(RAW)
 @settings(max_examples=150, deadline=None)
-def test_parameters_survive_the_way_through_kfp(raw: dict[str, Any]) -> None:
+def test_parameters_survive_the_way_through_kfp(raw):
     params = parse_params(raw)
     sent = to_kfp_inputs(params)
     sections = [section for section in Params.model_fields if section != "tracking"]
@@ -97,7 +97,7 @@ def test_parameters_survive_the_way_through_kfp(raw: dict[str, Any]) -> None:
     assert list(arrived.models) == list(params.models)
 
 
-def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
+def test_a_float_that_is_whole_stays_what_its_section_wants():
     models = {"vae": {"kind": "vae", "latent": 2, "beta": 2.0}}
     params = parse_params({"prepare": {"validation": 0.25}, "ladder": {"beta": {"betas": [1, 2]}}, "models": models})
     sent = to_kfp_inputs(params)
@@ -107,7 +107,7 @@ def test_a_float_that_is_whole_stays_what_its_section_wants() -> None:
     assert type(arrived.models["vae"].latent) is int
 
 
-def test_a_part_alone_is_not_held_against_defaults_of_another() -> None:
+def test_a_part_alone_is_not_held_against_defaults_of_another():
     """A warm-up of 30 epochs is longer than the default training, which the component does not get."""
     arrived = from_kfp_inputs({"models": {"vae": {"kind": "vae", "latent": 2, "kl_warmup": 30}}})
     assert arrived.models["vae"].kl_warmup == 30

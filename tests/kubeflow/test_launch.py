@@ -15,14 +15,14 @@ from autoencoders.kubeflow import launch
 from autoencoders.params import Params
 
 
-def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_is_wrong_ends_in_one_line_and_code_2(capsys):
     with pytest.raises(SystemExit) as ended:
         launch.run(lambda params: None, {"train": {"epochs": 2.5}})
     assert ended.value.code == 2
     assert re.fullmatch(r"error: the pipeline's parameters: train\.epochs: .*2\.5\n", capsys.readouterr().err)
 
 
-def test_artifacts_arrive_as_folders(tmp_path: Path) -> None:
+def test_artifacts_arrive_as_folders(tmp_path):
     seen = {}
 
     def stage(params: Params, *, data: Path, models: Path, out: Path, model: str) -> None:
@@ -33,9 +33,7 @@ def test_artifacts_arrive_as_folders(tmp_path: Path) -> None:
     assert os.environ["KFP_TASK"] == "stage"
 
 
-def test_checkpoints_are_found_again_by_the_same_training_alone(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_checkpoints_are_found_again_by_the_same_training_alone(monkeypatch, tmp_path):
     monkeypatch.setenv(launch.CHECKPOINTS, str(tmp_path))
     first = launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data")
     assert isinstance(first, Path)
@@ -47,9 +45,7 @@ def test_checkpoints_are_found_again_by_the_same_training_alone(
     assert launch.checkpoints({"vae": {"latent": 2}}, {"epochs": 3}, "data") == f"s3://bucket/prefix/{first.name}"
 
 
-def test_a_pod_without_a_tracking_server_does_not_start(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_pod_without_a_tracking_server_does_not_start(monkeypatch, capsys):
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     with pytest.raises(SystemExit) as ended:
@@ -58,7 +54,7 @@ def test_a_pod_without_a_tracking_server_does_not_start(
     assert capsys.readouterr().err.startswith("error: MLFLOW_TRACKING_URI is not set: a database in the pod")
 
 
-def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch):
     before = signal.getsignal(signal.SIGTERM)
     try:
         with pytest.raises(SystemExit) as ended:
@@ -69,9 +65,7 @@ def test_a_pod_that_is_evicted_leaves_in_order(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.cluster
-def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str
-) -> None:
+def test_a_pod_with_several_gpus_trains_with_a_process_on_each(monkeypatch, tmp_path, prepared, store):
     """Two processes as for two GPUs; there are none here, so that they compute on the processor, by `gloo`."""
     monkeypatch.setattr(launch, "_gpus", lambda device: 2)
     parts = {"models": {"vae": {"kind": "vae", "hidden": [8.0], "latent": 2.0}}, "train": {"epochs": 2.0}}
@@ -90,9 +84,7 @@ def test_a_pod_with_several_gpus_trains_with_a_process_on_each(
 
 
 @pytest.mark.parametrize("root", ["", "memory://bucket"])
-def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prepared: Path, store: str, root: str
-) -> None:
+def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(monkeypatch, tmp_path, prepared, store, root):
     """The component, called again: another pod, the same parameters, and the volume or object store of the first."""
     import components
 
@@ -126,11 +118,11 @@ def test_a_training_whose_pod_was_evicted_goes_on_in_the_next(
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_chosen_device_is_one_device() -> None:
+def test_a_chosen_device_is_one_device():
     assert (launch._gpus("cpu"), launch._gpus("cuda:1")) == (1, 1)
 
 
-def test_what_a_process_is_set_up_with_comes_from_calls_not_from_imports() -> None:
+def test_what_a_process_is_set_up_with_comes_from_calls_not_from_imports():
     program = (
         "import os, signal; before = dict(os.environ); from autoencoders import cli\n"
         "from autoencoders.kubeflow import artifacts, inputs, launch, pages, trainjob\n"

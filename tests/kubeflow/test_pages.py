@@ -7,7 +7,6 @@ import re
 import shutil
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,14 +19,14 @@ from autoencoders.ladder.record import RUNGS, read_rung
 from autoencoders.ladder.stories import tell
 
 
-def test_metrics_say_of_which_model_they_are(artifact: Any, measured: list[Artifact]) -> None:
+def test_metrics_say_of_which_model_they_are(artifact, measured):
     metrics = artifact("metrics")
     pages.show_metrics(metrics, Path(measured[0].path) / "evaluation" / "vae")
     assert metrics.metadata == {"display_name": "metrics: vae", "Model": "vae", "mse": 0.1, "kl": 3.0}
 
 
 @pytest.fixture
-def results(artifact: Any, measured: list[Artifact]) -> Artifact:
+def results(artifact, measured) -> Artifact:
     """What `compare` gathers and writes."""
     gathered = artifact("results")
     _, _, comparison = artifacts.merge_folders(gathered, measured, PARAMS)
@@ -39,7 +38,7 @@ def results(artifact: Any, measured: list[Artifact]) -> Artifact:
     return gathered
 
 
-def test_the_comparison_has_a_column_a_model_and_cells_that_keep_apart(artifact: Any, results: Artifact) -> None:
+def test_the_comparison_has_a_column_a_model_and_cells_that_keep_apart(artifact, results):
     """KFP's page gives cells no padding, and is narrow."""
     table, metrics = artifact("table"), artifact("metrics")
     pages.show_comparison(table, metrics, results)
@@ -54,7 +53,7 @@ def test_the_comparison_has_a_column_a_model_and_cells_that_keep_apart(artifact:
     assert lines[-1] == "Test split. MSE per pixel."
 
 
-def test_two_runs_compare_in_one_column_a_model_and_measure(artifact: Any, results: Artifact) -> None:
+def test_two_runs_compare_in_one_column_a_model_and_measure(artifact, results):
     metrics = artifact("metrics")
     pages.show_comparison(artifact("table"), metrics, results)
     assert metrics.metadata == {
@@ -63,7 +62,7 @@ def test_two_runs_compare_in_one_column_a_model_and_measure(artifact: Any, resul
     }  # fmt: skip
 
 
-def test_a_training_shows_its_results_and_its_curve(artifact: Any, trained: Path) -> None:
+def test_a_training_shows_its_results_and_its_curve(artifact, trained):
     model, summary = artifact("model"), artifact("summary.md")
     copy(trained / "vae", model)
     pages.show_training(summary, model)
@@ -83,7 +82,7 @@ def test_a_training_shows_its_results_and_its_curve(artifact: Any, trained: Path
     assert len(text) < 400_000, "KFP cuts longer Markdown off"
 
 
-def test_a_model_that_was_not_trained_in_epochs_has_no_curve(artifact: Any, trained: Path) -> None:
+def test_a_model_that_was_not_trained_in_epochs_has_no_curve(artifact, trained):
     model, summary = artifact("model"), artifact("summary.md")
     copy(trained / "pca", model)
     pages.show_training(summary, model)
@@ -96,7 +95,7 @@ def copy(folder: Path, into: Artifact) -> None:
     shutil.copytree(folder, Path(into.path) / folder.name)
 
 
-def test_the_page_of_the_ladder_shows_all_rungs_in_their_order(artifact: Any, rungs: Path) -> None:
+def test_the_page_of_the_ladder_shows_all_rungs_in_their_order(artifact, rungs):
     page = artifact("page/page.html")
     pages.show_ladder(page, Artifact(str(rungs)))
     text = unescape(Path(page.path).read_text())
@@ -108,7 +107,7 @@ def test_the_page_of_the_ladder_shows_all_rungs_in_their_order(artifact: Any, ru
     assert text.index(last.title) < text.index(last.alt) < text.index("<p>A VAE is trained to keep the sum")
 
 
-def test_figures_stand_above_their_captions_not_under_their_files_names(artifact: Any, results: Artifact) -> None:
+def test_figures_stand_above_their_captions_not_under_their_files_names(artifact, results):
     figures, page = artifact("figures"), artifact("page.html")
     Path(figures.path).mkdir()
     for name in ("loss", "prediction--vae"):
@@ -120,9 +119,7 @@ def test_figures_stand_above_their_captions_not_under_their_files_names(artifact
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///runs.db", "http://me:secret@127.0.0.1:9"])
-def test_without_pages_in_mlflow_there_are_no_links(
-    artifact: Any, results: Artifact, monkeypatch: pytest.MonkeyPatch, uri: str
-) -> None:
+def test_without_pages_in_mlflow_there_are_no_links(artifact, results, monkeypatch, uri):
     """A database that nobody serves, a server that does not answer: nothing fails, and nothing leads nowhere."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "https://mlflow.example" if uri.startswith("sqlite") else "")

@@ -33,14 +33,14 @@ def sweep() -> list[BetaResult]:
     return [measure_vae(trained(beta), Batches(squares(), 100, CPU), 0) for beta in (0.1, 1, 100)]
 
 
-def test_kl_falls_and_reconstruction_suffers_with_beta(sweep: list[BetaResult]) -> None:
+def test_kl_falls_and_reconstruction_suffers_with_beta(sweep):
     kl = [one.kl.sum() for one in sweep]
     assert kl[0] > 1.2 * kl[1] > 1.2 * kl[2]
     assert sweep[0].recon < sweep[1].recon < sweep[2].recon
     assert sweep[0].mse < sweep[1].mse < sweep[2].mse
 
 
-def test_a_large_beta_makes_every_dimension_collapse(sweep: list[BetaResult]) -> None:
+def test_a_large_beta_makes_every_dimension_collapse(sweep):
     assert sweep[0].active_units >= 2
     assert sweep[2].active_units == 0
     assert sweep[2].kl.max() < 0.01
@@ -48,7 +48,7 @@ def test_a_large_beta_makes_every_dimension_collapse(sweep: list[BetaResult]) ->
     assert sweep[2].mse == pytest.approx(np.square(images - images.mean(axis=0)).mean(), rel=0.05)
 
 
-def test_all_networks_start_alike() -> None:
+def test_all_networks_start_alike():
     untrained = [train_vae(
         Batches(squares(), 240, CPU), Batches(squares()[:1], 1, CPU), torch.full((1, 8, 8), 0.1), beta, NETWORK,
         Train(seed=3, epochs=1, batch_size=240, learning_rate=1e-12, precision="fp32"),
@@ -57,7 +57,7 @@ def test_all_networks_start_alike() -> None:
         torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
 
 
-def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas() -> None:
+def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas():
     model = trained(1, epochs=1)
     whole, parts = (measure_vae(model, Batches(squares(), size, CPU), 0) for size in (240, 100))
     assert whole.recon == pytest.approx(parts.recon, rel=1e-5)

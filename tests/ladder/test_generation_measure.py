@@ -1,7 +1,6 @@
 """The rung `generation`: where the codes lie, computed again with its split, seed and noise spelt out."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.model_folder import load_trained
-from autoencoders.params import Params, parse_params
+from autoencoders.params import parse_params
 from autoencoders.stages.ladder import ladder
 
 SEED = 7
@@ -20,9 +19,7 @@ METRICS = {
 
 
 @pytest.mark.parametrize(("kind", "name"), [("autoencoder", "ae"), ("vae", "vae")])
-def test_the_spread_is_of_the_test_codes_and_a_vae_s_codes_are_draws(
-    kind: str, name: str, params: Params, prepared: Path, trained: Path, tmp_path: Path
-) -> None:
+def test_the_spread_is_of_the_test_codes_and_a_vae_s_codes_are_draws(kind, name, params, prepared, trained, tmp_path):
     for model in ("ae", "vae"):
         (tmp_path / "evaluation" / model).mkdir(parents=True)
         (tmp_path / "evaluation" / model / "metrics.json").write_text(json.dumps(METRICS))

@@ -36,7 +36,7 @@ def conclusion_of(fits: Fits, curve: PcaCurve) -> str:
     return story(fits, curve).paragraphs[2].partition(" A nonlinear autoencoder")[0]
 
 
-def test_one_that_has_arrived_is_pca() -> None:
+def test_one_that_has_arrived_is_pca():
     arrived = fit(0.030009, 0.43)
     errors = errors_of(arrived, curve())
     assert "0.03001 with 2 numbers (PCA 0.03000: 0.03 % more than that). Trained step by step, it has arrived" in errors
@@ -48,7 +48,7 @@ def test_one_that_has_arrived_is_pca() -> None:
     )
 
 
-def test_one_with_a_higher_error_is_not() -> None:
+def test_one_with_a_higher_error_is_not():
     short = fit(0.031, 0.5)
     assert "With 2 numbers it has not come within 0.1 % of PCA here" in errors_of(short, curve())
     assert story(short, curve()).title == "An autoencoder without bends, and PCA"
@@ -57,20 +57,20 @@ def test_one_with_a_higher_error_is_not() -> None:
     )
 
 
-def test_one_that_leans_has_the_error_alone() -> None:
+def test_one_that_leans_has_the_error_alone():
     leaning = fit(0.03001, 12.1)
     assert story(leaning, curve()).title == "An autoencoder without bends has PCA's error"
     assert conclusion_of(leaning, curve()).endswith("Its space is not quite PCA's: it leans by 12° with 2 numbers.")
 
 
-def test_a_lean_at_the_same_error_is_explained_by_the_next_component() -> None:
+def test_a_lean_at_the_same_error_is_explained_by_the_next_component():
     explanation = "With 2 numbers that is at PCA's own error: component 2 lowers it by 0.0030, and component 3"
     assert f"The largest angle is 12° with 2 numbers. {explanation}" in angles_of(fit(0.03001, 12.1), curve())
     for alone in (angles_of(fit(0.03001, 12.1), curve(0.0295)), angles_of(fit(0.031, 12.1), curve())):
         assert alone.endswith("The largest angle is 12° with 2 numbers.")
 
 
-def test_other_errors_on_new_images_are_explained() -> None:
+def test_other_errors_on_new_images_are_explained():
     few = fit(0.030009, 0.43, test_mse=0.0312)
     assert "On the test images the error is 0.03120 (PCA 0.03000: 4.0 % more than that). What the two make" in (
         errors_of(few, curve())
@@ -78,7 +78,7 @@ def test_other_errors_on_new_images_are_explained() -> None:
     assert story(few, curve()).title == "An autoencoder without bends is PCA"
 
 
-def test_bending_is_praised_only_where_it_helped() -> None:
+def test_bending_is_praised_only_where_it_helped():
     arrived = fit(0.030009, 0.43)
     gained, lost = (story(arrived, curve(), {"ae": (2, mse)}).paragraphs[2] for mse in (0.015, 0.031))
     assert gained.endswith(
@@ -92,7 +92,7 @@ NO_ERROR = PcaCurve(np.zeros((4, 3)), np.array([1e-12, 3e-17, 2e-17, 0.0]), np.a
 """What PCA leaves of pictures that are all the same."""
 
 
-def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares() -> None:
+def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares():
     alike = fit(4e-10, 0.0)
     nonlinear = story(alike, NO_ERROR, {"ae": (2, 0.012)}).paragraphs[2]
     text = " ".join([errors_of(alike, NO_ERROR), angles_of(alike, NO_ERROR), conclusion_of(alike, NO_ERROR)])
@@ -108,14 +108,14 @@ def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares() -> None:
     assert story(alike, NO_ERROR).title == "Images that are all alike leave an autoencoder nothing to learn"
 
 
-def test_an_error_where_pca_has_none_is_given_as_it_is() -> None:
+def test_an_error_where_pca_has_none_is_given_as_it_is():
     few = PcaCurve(np.zeros((4, 3)), np.array([0.04, 0.01, 0.0, 0.0]), np.array([0.04, 0.01, 0.0, 0.0]))
     short = fit(0.0002, 0.5)
     assert conclusion_of(short, few).endswith("its error is still higher, by 0.0002 per pixel with 2 numbers.")
     assert "0.00020 with 2 numbers (PCA 0.00000: more than that)" in errors_of(short, few)
 
 
-def test_directions_in_which_the_images_do_not_differ_are_not_compared() -> None:
+def test_directions_in_which_the_images_do_not_differ_are_not_compared():
     few = PcaCurve(np.zeros((4, 3)), np.array([0.04, 0.0, 0.0, 0.0]), np.array([0.04, 0.0, 0.0, 0.0]))
     two = {2: Fit(0.0, 0.0, np.array([0.2]), np.zeros((4, 2)))}
     assert few.found(2) == 1

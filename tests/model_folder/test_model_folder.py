@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -114,7 +113,7 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: edit(folder, shape=[1, 8, 9]), "holds the weights of another model"),
     ],
 )
-def test_damage_is_named(trained: Path, damage: Callable[[Path], object], message: str) -> None:
+def test_damage_is_named(trained, damage, message):
     load_trained(trained / "vae")
     damage(trained / "vae")
     with pytest.raises(UserError, match=message) as caught:
@@ -129,13 +128,13 @@ def test_damage_is_named(trained: Path, damage: Callable[[Path], object], messag
         ("vae/model.json", r"vae/model.json is a file. Name the folder that holds a trained model's files\.$"),
     ],
 )
-def test_a_place_that_is_no_folder_of_a_model(trained: Path, place: str, message: str) -> None:
+def test_a_place_that_is_no_folder_of_a_model(trained, place, message):
     with pytest.raises(UserError, match=message):
         load_trained(trained / place)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_a_model_with_a_weight_that_is_not_finite_is_refused(trained: Path, value: float) -> None:
+def test_a_model_with_a_weight_that_is_not_finite_is_refused(trained, value):
     bias = torch.zeros(64)
     rehashed(trained / "vae", **{"decoder.2.bias": bias})
     load_trained(trained / "vae")
@@ -145,13 +144,13 @@ def test_a_model_with_a_weight_that_is_not_finite_is_refused(trained: Path, valu
         load_trained(trained / "vae")
 
 
-def test_weights_of_another_type_are_refused(trained: Path) -> None:
+def test_weights_of_another_type_are_refused(trained):
     rehashed(trained / "vae", **{"decoder.2.bias": torch.zeros(64, dtype=torch.float64)})
     with pytest.raises(UserError, match=r"decoder.2.bias is F64 \[64\], expected F32 \[64\]\. Train"):
         load_trained(trained / "vae")
 
 
-def test_a_model_that_an_early_version_stored_still_loads(trained: Path) -> None:
+def test_a_model_that_an_early_version_stored_still_loads(trained):
     """It had no thresholds, a device among its settings, and no limit on a batch."""
     without(trained / "vae", "anomaly")
     edit(trained / "vae", train={"seed": 0, "epochs": 2, "batch_size": 10**9, "device": "auto", "grad_clip": None})
@@ -159,14 +158,12 @@ def test_a_model_that_an_early_version_stored_still_loads(trained: Path) -> None
     assert load_trained(trained / "vae").description["train"]["device"] == "auto"
 
 
-def test_a_model_from_a_later_version_may_say_more(trained: Path) -> None:
+def test_a_model_from_a_later_version_may_say_more(trained):
     edit(trained / "vae", scale=[1, 2], dataset={"name": "tiny", "content_hash": "c0ffee", "pages": 3})
     assert load_trained(trained / "vae").description["scale"] == [1, 2]
 
 
-def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(trained, monkeypatch):
     monkeypatch.setattr("autoencoders.runtime.memory.machine_memory", lambda: 5_000)
     with pytest.raises(UserError, match=r"vae: the model needs 1 MB of memory, there are 1 MB\. Use a machine with"):
         load_trained(trained / "vae")
@@ -184,7 +181,7 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(
         (b"\xff", "codec can't decode"),
     ],
 )
-def test_a_damaged_reference_to_the_run_is_named(trained: Path, content: bytes, message: str) -> None:
+def test_a_damaged_reference_to_the_run_is_named(trained, content, message):
     (trained / "vae" / "run.json").write_bytes(content)
     with pytest.raises(UserError, match=f"vae/run.json is damaged .*{message}") as caught:
         read_reference(trained / "vae")
@@ -208,7 +205,7 @@ COLUMNS = b"epoch,seconds,timestamp,val/loss,val/recon,train/recon"
         (b"\0", "it has no epoch"),
     ],
 )
-def test_a_damaged_history_is_named(trained: Path, content: bytes, message: str) -> None:
+def test_a_damaged_history_is_named(trained, content, message):
     assert [row["epoch"] for row in read_history(trained / "vae")] == [1, 2]
     (trained / "vae" / "history.csv").write_bytes(content)
     with pytest.raises(UserError, match=f"vae/history.csv is damaged .*{message}") as caught:

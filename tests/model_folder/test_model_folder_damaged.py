@@ -140,9 +140,7 @@ def mutant(folder: Path, source: dict[str, bytes], chance: random.Random) -> Non
 
 
 @pytest.mark.parametrize("kind", ["ae", "vae"])
-def test_a_model_folder_changed_at_random_loads_or_is_refused_in_a_line(
-    trained: Path, tmp_path: Path, kind: str
-) -> None:
+def test_a_model_folder_changed_at_random_loads_or_is_refused_in_a_line(trained, tmp_path, kind):
     source = {name: (trained / kind / name).read_bytes() for name in KINDS}
     (tmp_path / "mutants").mkdir()
     for seed in range(MUTANTS):

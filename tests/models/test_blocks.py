@@ -15,7 +15,7 @@ SIDES = st.integers(4, 65)
 @example(3, 65, 4, 2, 5)
 @example(1, 7, 7, 3, 1)
 @example(1, 8, 63, 3, 1)
-def test_the_sizes_are_those_of_the_images(channels: int, height: int, width: int, layers: int, outputs: int) -> None:
+def test_the_sizes_are_those_of_the_images(channels, height, width, layers, outputs):
     shape, hidden = (channels, height, width), [4, 6, 2][:layers]
     with torch.device("meta"):
         if min(height, width) < 2**layers:

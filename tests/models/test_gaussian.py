@@ -18,7 +18,7 @@ def floats(low: float, high: float) -> st.SearchStrategy[Any]:
 
 
 @given(floats(-50, 50), floats(-30, 20))
-def test_the_kl_is_torch_s_and_never_negative(mu: np.ndarray, logvar: np.ndarray) -> None:
+def test_the_kl_is_torch_s_and_never_negative(mu, logvar):
     mean, log_variance = torch.from_numpy(mu), torch.from_numpy(logvar)
     expected = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0))
     found = kl_to_standard_normal(mean, log_variance)
@@ -29,9 +29,7 @@ def test_the_kl_is_torch_s_and_never_negative(mu: np.ndarray, logvar: np.ndarray
 
 
 @given(floats(-50, 50), floats(-30, 20), floats(-6, 6))
-def test_draws_have_the_given_mean_and_standard_deviation(
-    mu: np.ndarray, logvar: np.ndarray, noise: np.ndarray
-) -> None:
+def test_draws_have_the_given_mean_and_standard_deviation(mu, logvar, noise):
     z = reparameterise(mu, logvar, noise)
     np.testing.assert_allclose(z - mu, np.sqrt(np.exp(logvar)) * noise, rtol=1e-9, atol=1e-9)
     other = reparameterise(*(torch.from_numpy(value) for value in (mu, logvar, noise)))

@@ -19,7 +19,7 @@ def refused(raw: dict) -> str:
     return str(caught.value)
 
 
-def test_the_repository_s_own_params_are_valid() -> None:
+def test_the_repository_s_own_params_are_valid():
     params = load_params(Path(__file__).parents[2] / "params.yaml")
     assert {name: model.kind for name, model in params.models.items()} == {
         "pca": "pca",
@@ -31,13 +31,13 @@ def test_the_repository_s_own_params_are_valid() -> None:
     assert params.models["ae"].latent == params.models["vae"].latent == 16
 
 
-def test_defaults_follow_the_architecture() -> None:
+def test_defaults_follow_the_architecture():
     model = parse_params({"models": {"vae": {"kind": "vae", "latent": 2, "arch": "conv"}}}).models["vae"]
     assert isinstance(model, Vae)
     assert (model.hidden, model.beta, model.likelihood) == ([32, 64], 1.0, "bernoulli")
 
 
-def test_a_model_overrides_the_training_section() -> None:
+def test_a_model_overrides_the_training_section():
     entry = {**MODELS["vae"], "train": {"epochs": 3}}
     params = parse_params({"train": {"epochs": 9, "batch_size": 7}, "models": {"vae": entry}})
     assert (params.training_of("vae").epochs, params.training_of("vae").batch_size) == (3, 7)
@@ -105,7 +105,7 @@ def test_a_model_overrides_the_training_section() -> None:
         ),
     ],
 )
-def test_bad_values_are_named_with_their_path(raw: dict, said: list[str]) -> None:
+def test_bad_values_are_named_with_their_path(raw, said):
     message = refused(raw)
     for part in said:
         assert part in message
@@ -113,23 +113,23 @@ def test_bad_values_are_named_with_their_path(raw: dict, said: list[str]) -> Non
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, True, "many", None, [1]])
-def test_a_share_or_a_count_that_is_neither_is_reported_once(value: object) -> None:
+def test_a_share_or_a_count_that_is_neither_is_reported_once(value):
     said = f"params.yaml: prepare.validation: should be a count from 1 on, or a share between 0 and 1, found {value!r}"
     assert refused({"prepare": {"validation": value}, "models": MODELS}) == said
 
 
-def test_a_wrong_arch_is_reported_without_its_default_widths() -> None:
+def test_a_wrong_arch_is_reported_without_its_default_widths():
     entry = {"kind": "vae", "latent": 2, "arch": "cnov"}
     assert refused({"models": {"a": entry}}) == "params.yaml: models.a.arch: should be 'mlp' or 'conv', found 'cnov'"
 
 
-def test_every_problem_is_reported_at_once() -> None:
+def test_every_problem_is_reported_at_once():
     message = refused({"train": {"epocs": 3, "batch_size": -1}, "models": MODELS})
     assert "train.epocs" in message
     assert "train.batch_size" in message
 
 
-def test_an_unknown_model_suggests_the_nearest() -> None:
+def test_an_unknown_model_suggests_the_nearest():
     with pytest.raises(UserError, match=r"no model 'vea'. Did you mean 'vae'"):
         parse_params({"models": MODELS}).model("vea")
 
@@ -137,7 +137,7 @@ def test_an_unknown_model_suggests_the_nearest() -> None:
 @pytest.mark.parametrize(
     ("text", "said"), [("- a\n- b\n", "found list"), ("a: [", "not valid YAML"), ("", "found NoneType")]
 )
-def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, said):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError, match=said):
         load_params(tmp_path / "params.yaml")
@@ -151,31 +151,31 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str, said: s
         ("data: {}\nmodels: {}\ndata: {}\n", 'line 3: found duplicate key "data"'),
     ],
 )
-def test_a_key_that_stands_twice_is_refused(tmp_path: Path, text: str, said: str) -> None:
+def test_a_key_that_stands_twice_is_refused(tmp_path, text, said):
     (tmp_path / "params.yaml").write_text(text)
     with pytest.raises(UserError) as caught:
         load_params(tmp_path / "params.yaml")
     assert str(caught.value) == f"{tmp_path / 'params.yaml'} is not valid YAML: {said}"
 
 
-def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
+def test_numbers_are_read_as_dvc_reads_them(tmp_path):
     text = "train: {learning_rate: 1e-3, grad_clip: 2E+1, warmup: 0}\nmodels: {pca: {kind: pca, latent: 2}}\n"
     (tmp_path / "params.yaml").write_text(text)
     train = load_params(tmp_path / "params.yaml").train
     assert (train.learning_rate, train.grad_clip, train.warmup) == (0.001, 20.0, 0.0)
 
 
-def test_a_folder_is_no_file_of_parameters(tmp_path: Path) -> None:
+def test_a_folder_is_no_file_of_parameters(tmp_path):
     with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)\. Name a file with --params\.$"):
         load_params(tmp_path)
 
 
-def test_a_missing_file_names_the_fix(tmp_path: Path) -> None:
+def test_a_missing_file_names_the_fix(tmp_path):
     with pytest.raises(UserError, match="--params"):
         load_params(tmp_path / "params.yaml")
 
 
-def test_every_default_in_the_code_that_a_section_spells_out_is_a_known_key() -> None:
+def test_every_default_in_the_code_that_a_section_spells_out_is_a_known_key():
     """params.yaml is the documentation: it must show every key of every section."""
     from autoencoders import params as module
 
@@ -201,7 +201,7 @@ def scalars() -> list[str]:
     return known + ["".join(draw.choices("0123456789abefxoyn:._-+!~", k=draw.randint(1, 6))) for _ in range(400)]
 
 
-def test_every_scalar_is_what_dvc_reads_or_is_refused(tmp_path: Path) -> None:
+def test_every_scalar_is_what_dvc_reads_or_is_refused(tmp_path):
     for text in scalars():
         try:
             ours = read_params(written(tmp_path, f"a: {text}\n"))
@@ -211,13 +211,13 @@ def test_every_scalar_is_what_dvc_reads_or_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("epochs", "read"), [("010", 10), ("0o10", 8), ("1_0", 10), ("0x10", 16)])
-def test_a_number_with_a_leading_zero_is_the_number_that_dvc_records(tmp_path: Path, epochs: str, read: int) -> None:
+def test_a_number_with_a_leading_zero_is_the_number_that_dvc_records(tmp_path, epochs, read):
     path = written(tmp_path, f"train: {{epochs: {epochs}}}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
     assert load_params(path).train.epochs == read == load_yaml(path)["train"]["epochs"]
 
 
 @pytest.mark.parametrize("value", ["1:30", "yes", "2026-01-01"])
-def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path: Path, value: str) -> None:
+def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path, value):
     path = written(tmp_path, f"train:\n  epochs: {value}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
     with pytest.raises(UserError, match=r"train\.epochs: should be a valid integer, found "):
         load_params(path)
@@ -239,7 +239,7 @@ def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path: Path, value: str) 
         ("a: {" * 200, "sections within sections, more than 100 deep"),
     ],
 )
-def test_what_no_yaml_holds_is_reported_in_one_line(tmp_path: Path, text: str, said: str) -> None:
+def test_what_no_yaml_holds_is_reported_in_one_line(tmp_path, text, said):
     path = written(tmp_path, text)
     with pytest.raises(UserError) as caught:
         load_params(path)
@@ -247,7 +247,7 @@ def test_what_no_yaml_holds_is_reported_in_one_line(tmp_path: Path, text: str, s
     assert "\n" not in str(caught.value)
 
 
-def test_texts_that_name_each_other_are_shown_in_part(tmp_path: Path) -> None:
+def test_texts_that_name_each_other_are_shown_in_part(tmp_path):
     laughs = "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 12))
     path = written(tmp_path, f"b0: &b0 ha\n{laughs}train: {{epochs: *b11}}\nmodels: {{pca: *b11}}\n")
     with pytest.raises(UserError) as caught:
@@ -256,13 +256,13 @@ def test_texts_that_name_each_other_are_shown_in_part(tmp_path: Path) -> None:
     assert len(str(caught.value)) < 5_000
 
 
-def test_a_home_folder_must_be_written_out() -> None:
+def test_a_home_folder_must_be_written_out():
     said = "data: `folder: ~/pics`: write the whole path, DVC does not know what ~ stands for"
     assert said in refused({"data": {"name": "folder", "folder": "~/pics"}, "models": MODELS})
 
 
 @pytest.mark.parametrize("place", ["train.batch_size", "models.vae.train.batch_size", "ladder.beta.batch_size"])
-def test_a_batch_has_a_bound(place: str) -> None:
+def test_a_batch_has_a_bound(place):
     raw: dict = {"models": {"vae": {"kind": "vae", "latent": 2}}}
     *sections, key = place.split(".")
     inner = raw

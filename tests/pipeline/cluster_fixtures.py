@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from compiled import ROOT
@@ -37,7 +36,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch) -> Iterator[Clock]:
     found = Clock()
     monkeypatch.setattr(times, "now", lambda: found.now)
     monkeypatch.setattr(times, "sleep", found.sleep)
@@ -49,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def server(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
+def server(clock, monkeypatch, tmp_path) -> Iterator[Double]:
     """A KFP server; without a kube config and without MLflow."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -61,7 +60,7 @@ def server(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 
 @pytest.fixture
-def kube(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KubeDouble]:
+def kube(server, monkeypatch, tmp_path) -> Iterator[KubeDouble]:
     """The Kubernetes API of the cluster that KFP is in, to which a kube config leads."""
     with kubernetes() as double:
         write_kube_config(tmp_path / "kube.yaml", double.host)
@@ -86,7 +85,7 @@ COMPILED: dict[str, Pipeline] = {}
 
 
 @pytest.fixture
-def quick_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_compile(monkeypatch) -> None:
     """Compile equal pipelines once for all tests."""
 
     def compile_once(profile: Profile, params: Params, cache: bool = True) -> Pipeline:

@@ -1,15 +1,12 @@
 """The commands that need no cluster: what they print and write, and one line for each mistake."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cluster_fixtures import Call
 from compiled import PINNED, ROOT, parse
 from google.protobuf import json_format
-from kfp_double import Double
 from mlflow import MlflowClient
 
 from autoencoders.kubeflow import inputs
@@ -20,7 +17,7 @@ from components import component_names
 from pipeline.graph import build
 
 
-def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server: Double, call: Call) -> None:
+def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server, call):
     code, out, _ = call("submit", "--dry-run", "--host", server.host, "-S", "train.epochs=3", "--run-name", "x")
     assert code == 0
     assert server.sent == []
@@ -45,18 +42,14 @@ def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server: Double, c
         ("train.epochs=[", "-S train.epochs=[: the value is not valid YAML"),
     ],
 )
-def test_a_wrong_setting_is_reported_before_anything_is_sent(
-    server: Double, call: Call, setting: str, said: str
-) -> None:
+def test_a_wrong_setting_is_reported_before_anything_is_sent(server, call, setting, said):
     code, _, err = call("submit", "--host", server.host, "-S", setting)
     assert (code, server.sent, server.tokens) == (2, [], [])
     assert err.startswith(f"error: {said}")
     assert err.count("\n") == 1
 
 
-def test_compile_writes_the_file_or_prints_it(
-    server: Double, call: Call, tmp_path: Path, repository_params: Params
-) -> None:
+def test_compile_writes_the_file_or_prints_it(server, call, tmp_path, repository_params):
     code, out, _ = call("compile", "--profile", "cpu", "--image", PINNED)
     assert code == 0
     assert call("compile", "--image", PINNED, "--out", str(tmp_path / "new" / "p.yaml"))[0] == 0
@@ -77,7 +70,7 @@ def test_compile_writes_the_file_or_prints_it(
     assert call("compile", "--profile", "gpuu")[2].startswith("error: there is no placement profile 'gpuu'.")
 
 
-def test_a_task_that_fails_on_this_machine_fails_the_command(call: Call, tmp_path: Path, client: MlflowClient) -> None:
+def test_a_task_that_fails_on_this_machine_fails_the_command(call, tmp_path, client):
     (tmp_path / "pictures").mkdir()
     settings = ["-S", "data.name=folder", "-S", f"data.folder={tmp_path / 'pictures'}"]
     code, out, err = call("local", "--params", str(ROOT / "params.yaml"), "--root", str(tmp_path / "out"), *settings)
@@ -98,9 +91,7 @@ def test_a_task_that_fails_on_this_machine_fails_the_command(call: Call, tmp_pat
         ("Pipeline 'autoencoders' finished with status FAILURE. Inner task failed: 'compare'.", "compare"),
     ],
 )
-def test_a_task_that_is_killed_ends_the_run_in_mlflow_as_failed(
-    call: Call, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, said: str, task: str
-) -> None:
+def test_a_task_that_is_killed_ends_the_run_in_mlflow_as_failed(call, tmp_path, client, monkeypatch, said, task):
     """It has said nothing itself, and neither has its own run."""
     begun = []
 
@@ -127,9 +118,7 @@ def test_a_task_that_is_killed_ends_the_run_in_mlflow_as_failed(
 
 
 @pytest.mark.parametrize("end", [SystemExit(143), KeyboardInterrupt()], ids=["killed", "Ctrl-C"])
-def test_a_local_pipeline_that_is_stopped_is_killed_in_mlflow(
-    call: Call, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, end: BaseException
-) -> None:
+def test_a_local_pipeline_that_is_stopped_is_killed_in_mlflow(call, tmp_path, client, monkeypatch, end):
     def building(params: Params, place: Any) -> Any:
         raise end
 
@@ -139,9 +128,7 @@ def test_a_local_pipeline_that_is_stopped_is_killed_in_mlflow(
     assert ended(client, out) == ("KILLED", None)
 
 
-def test_in_a_notebook_of_a_cluster_a_local_task_is_no_pod(
-    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_a_notebook_of_a_cluster_a_local_task_is_no_pod(call, tmp_path, monkeypatch):
     """One would wait for Kubernetes to kill it, and ask KFP for a run that it does not know."""
     hosts = {}
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from autoencoders.models import PCA, Model, build
-from autoencoders.params import KINDS, Params
-from autoencoders.report.page import Page, render
+from autoencoders.params import KINDS
+from autoencoders.report.page import render
 from autoencoders.report.planes import legend, plane
 from autoencoders.stages.report import report
 
@@ -47,7 +47,7 @@ def decoded(model: Model, z: Any) -> NDArray[np.float32]:
 
 
 @pytest.fixture
-def page_of_two(make_page: Callable[..., Page], tmp_path: Path) -> Path:
+def page_of_two(make_page, tmp_path) -> Path:
     """A page with the planes `conv` and `mlp`, and classes."""
     codes, labels = np.random.default_rng(0).normal(0, 2, (50, 2)).astype(np.float32), np.arange(50) % 12
     classes = [f"a class of a rather long name {i}" for i in range(12)]
@@ -103,9 +103,7 @@ def box(tab: "Tab", place: int = 0) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_page_decodes_as_pytorch_does(
-    name: str, browser: "Browser", make_page: Callable[..., Page], tmp_path: Path
-) -> None:
+def test_the_page_decodes_as_pytorch_does(name, browser, make_page, tmp_path):
     model = model_of(name)
     z = np.random.default_rng(1).normal(0, 3, (20, 2)).astype(np.float32)
     path = tmp_path / "index.html"
@@ -121,9 +119,7 @@ def test_the_page_decodes_as_pytorch_does(
     assert (pixels[..., 3] == 255).all()
 
 
-def test_a_stage_s_page_opens_without_errors_or_requests(
-    browser: "Browser", params: Params, outputs: dict[str, Path]
-) -> None:
+def test_a_stage_s_page_opens_without_errors_or_requests(browser, params, outputs):
     report(params, **outputs)
     with opened(browser, outputs["out"]) as tab:
         assert tab.title() == "Autoencoders on tiny"
@@ -135,7 +131,7 @@ def test_a_stage_s_page_opens_without_errors_or_requests(
         assert all(canvas.get_attribute("aria-label") for canvas in tab.locator("canvas").all())
 
 
-def test_the_pointer_decodes_what_it_points_at(browser: "Browser", page_of_two: Path) -> None:
+def test_the_pointer_decodes_what_it_points_at(browser, page_of_two):
     with opened(browser, page_of_two) as tab:
         left, top, width = box(tab)
         before, other = drawn(tab, 0), drawn(tab, 1)
@@ -154,7 +150,7 @@ def test_the_pointer_decodes_what_it_points_at(browser: "Browser", page_of_two: 
         assert moved[1] == z[1]
 
 
-def test_a_finger_moves_the_point_and_not_the_page(browser: "Browser", page_of_two: Path) -> None:
+def test_a_finger_moves_the_point_and_not_the_page(browser, page_of_two):
     with opened(browser, page_of_two, has_touch=True, viewport={"width": 360, "height": 740}) as tab:
         left, top, width = box(tab)
         tab.touchscreen.tap(left + 0.7 * width, top + 0.3 * width)
@@ -170,7 +166,7 @@ def test_a_finger_moves_the_point_and_not_the_page(browser: "Browser", page_of_t
         assert tab.evaluate("scrollY") == scrolled
 
 
-def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser: "Browser", page_of_two: Path) -> None:
+def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser, page_of_two):
     with opened(browser, page_of_two) as tab:
         tab.locator(".codes").first.focus()
         assert coordinates(tab) == (0, 0)
@@ -184,13 +180,13 @@ def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser: "Brow
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])
-def test_the_page_does_not_scroll_sideways(browser: "Browser", page_of_two: Path, width: int) -> None:
+def test_the_page_does_not_scroll_sideways(browser, page_of_two, width):
     with opened(browser, page_of_two, viewport={"width": width, "height": 740}) as tab:
         tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser: "Browser", page_of_two: Path) -> None:
+def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser, page_of_two):
     for width, height in ((844, 390), (568, 320)):
         with opened(browser, page_of_two, has_touch=True, viewport={"width": width, "height": height}) as tab:
             tab.evaluate("document.querySelector('.codes').scrollIntoView({behavior: 'instant'})")
@@ -202,7 +198,7 @@ def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser: "Brow
             assert plane["x"] + plane["width"] <= image["x"]
 
 
-def test_on_paper_planes_keep_their_shape_and_colours_are_printed(browser: "Browser", page_of_two: Path) -> None:
+def test_on_paper_planes_keep_their_shape_and_colours_are_printed(browser, page_of_two):
     with opened(browser, page_of_two) as tab:
         settle(tab)
         tab.emulate_media(media="print")
@@ -214,9 +210,7 @@ def test_on_paper_planes_keep_their_shape_and_colours_are_printed(browser: "Brow
         assert tab.evaluate("getComputedStyle(document.body).printColorAdjust") == "exact"
 
 
-def test_a_table_wider_than_a_phone_scrolls_by_itself(
-    browser: "Browser", params: Params, outputs: dict[str, Path]
-) -> None:
+def test_a_table_wider_than_a_phone_scrolls_by_itself(browser, params, outputs):
     report(params, **outputs)
     with opened(browser, outputs["out"], viewport={"width": 360, "height": 740}) as tab:
         tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
@@ -229,7 +223,7 @@ def test_a_table_wider_than_a_phone_scrolls_by_itself(
         assert tab.evaluate("document.documentElement.scrollWidth") <= 360
 
 
-def test_on_paper_details_are_open_and_close_again(browser: "Browser", page_of_two: Path) -> None:
+def test_on_paper_details_are_open_and_close_again(browser, page_of_two):
     with opened(browser, page_of_two) as tab:
         is_open = "[...document.querySelectorAll('details')].map(one => one.open)"
         assert not any(tab.evaluate(is_open))
@@ -239,7 +233,7 @@ def test_on_paper_details_are_open_and_close_again(browser: "Browser", page_of_t
         assert not any(tab.evaluate(is_open))
 
 
-def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser: "Browser", page_of_two: Path) -> None:
+def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser, page_of_two):
     with opened(browser, page_of_two, color_scheme="dark") as tab:
         style = "(of, key) => getComputedStyle(document.querySelector(of))[key]"
         colours = [
@@ -251,7 +245,7 @@ def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser: "Browser",
     assert card == 3 * 255
 
 
-def test_without_scripts_the_page_says_where_to_look(browser: "Browser", page_of_two: Path) -> None:
+def test_without_scripts_the_page_says_where_to_look(browser, page_of_two):
     with opened(browser, page_of_two, java_script_enabled=False) as tab:
         assert "Without it, see the figures" in tab.locator("main").inner_text()
         text, before = (tab.locator(of).first.bounding_box() for of in ("noscript p", "#plane > p"))
@@ -272,7 +266,7 @@ def framed(page: Path) -> Path:
     return around
 
 
-def test_within_kubeflow_the_contents_lead_to_their_sections(browser: "Browser", page_of_two: Path) -> None:
+def test_within_kubeflow_the_contents_lead_to_their_sections(browser, page_of_two):
     with opened(browser, framed(page_of_two), viewport={"width": 900, "height": 600}) as tab:
         frame = tab.frame_locator("iframe")
         frame.locator("html").evaluate("one => { one.style.scrollBehavior = 'auto'; }")
@@ -288,7 +282,7 @@ def test_within_kubeflow_the_contents_lead_to_their_sections(browser: "Browser",
             frame.locator("body").evaluate("() => scrollTo(0, 0)")
 
 
-def test_within_kubeflow_a_plane_decodes_where_one_points(browser: "Browser", page_of_two: Path) -> None:
+def test_within_kubeflow_a_plane_decodes_where_one_points(browser, page_of_two):
     with opened(browser, framed(page_of_two), viewport={"width": 1000, "height": 600}) as tab:
         frame = tab.frame_locator("iframe")
         plane_ = frame.locator(".codes").first

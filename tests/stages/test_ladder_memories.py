@@ -18,7 +18,7 @@ from autoencoders.params import Params
 
 
 @pytest.fixture
-def settings(params: Params) -> Params:
+def settings(params) -> Params:
     return with_ladder(params)
 
 
@@ -32,9 +32,7 @@ def story_of(rung: dict[str, Any]) -> list[str]:
     return list(tell(rung, NOWHERE).paragraphs)
 
 
-def test_one_image_stores_two_targets_in_networks_of_ascending_size(
-    settings: Params, prepared: Path, tmp_path: Path
-) -> None:
+def test_one_image_stores_two_targets_in_networks_of_ascending_size(settings, prepared, tmp_path):
     rung = rung_of("one-image", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert metrics["test-image/image_bytes"] == 64
@@ -52,7 +50,7 @@ def test_one_image_stores_two_targets_in_networks_of_ascending_size(
     assert f"{metrics['flower/weights']:,.0f} weights, draws it at {metrics['flower/psnr']:.1f} dB" in story_of(rung)[1]
 
 
-def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_one_hot_measures_each_count_that_the_data_have(settings, prepared, tmp_path):
     rung = rung_of("one-hot", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert {key.split("/")[0] for key in metrics} == {"decoder", "2", "8", "60"}  # 60 training images
@@ -64,7 +62,7 @@ def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepar
     assert series["psnr"].iloc[0] == pytest.approx(metrics["2/psnr"])
 
 
-def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_auto_decoder_compares_both_kinds_of_vectors(settings, prepared, tmp_path):
     rung = rung_of("auto-decoder", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert metrics["ratio"] == pytest.approx(metrics["random/mse"] / metrics["learned/mse"])
@@ -75,7 +73,7 @@ def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared:
     assert "Each of 50 pictures" in story_of(rung)[0]
 
 
-def test_a_single_training_image_has_no_neighbour(settings: Params, tmp_path: Path) -> None:
+def test_a_single_training_image_has_no_neighbour(settings, tmp_path):
     one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
     write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
     with pytest.raises(UserError, match="holds 1 for training"):
@@ -94,7 +92,7 @@ def network(weights: int, psnr: float) -> first.Stored:
     return first.Stored(weights, mse, psnr, {2: np.zeros((1, 8, 8), dtype=np.float32)})
 
 
-def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings: Params) -> None:
+def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings):
     targets = {key: np.zeros((1, 8, 8), dtype=np.uint8) for key in ("test-image", "flower")}
     networks = {
         "test-image": [network(100, 30), network(250, 41), network(1000, 50)],
@@ -113,7 +111,7 @@ def capacity(psnr: float) -> second.Capacity:
     return second.Capacity(100, 10 ** (-psnr / 10), psnr, np.zeros(3), np.zeros((1, 1, 8, 8), dtype=np.float32))
 
 
-def test_one_hot_says_whether_more_images_leave_less(settings: Params) -> None:
+def test_one_hot_says_whether_more_images_leave_less(settings):
     falling = told("one-hot", settings, second.story_facts(64, {2: capacity(40), 20: capacity(20)}))[1]
     assert "The more pictures share the weights, the less of each is left." in falling
     assert "The last 20 take 3.2 times the bytes of the weights" in falling
@@ -135,9 +133,7 @@ def vectors(mse: float, likeness: float) -> third.Vectors:
         ((0.02, 0.5), (0.03, 0.6), ["random vectors do better"], ["bad idea", "look alike near", "says nothing"]),
     ],
 )
-def test_auto_decoder_says_which_vectors_do_better(
-    settings: Params, random: tuple[float, float], learned: tuple[float, float], said: list[str], unsaid: list[str]
-) -> None:
+def test_auto_decoder_says_which_vectors_do_better(settings, random, learned, said, unsaid):
     by = {"random": vectors(*random), "learned": vectors(*learned)}
     story = " ".join(told("auto-decoder", settings, third.story_facts(2, by)))
     assert all(text in story for text in said)

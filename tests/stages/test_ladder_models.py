@@ -24,21 +24,19 @@ METRICS = {
 
 
 @pytest.fixture
-def settings(params: Params) -> Params:
+def settings(params) -> Params:
     return with_ladder(params)
 
 
 @pytest.fixture
-def evaluation(tmp_path: Path) -> Path:
+def evaluation(tmp_path) -> Path:
     for name, changes in (("pca", {}), ("ae", {}), ("vae", {"frechet/prior": 15.0, "mmd": 0.001})):
         (tmp_path / "evaluation" / name).mkdir(parents=True)
         (tmp_path / "evaluation" / name / "metrics.json").write_text(json.dumps(METRICS | changes))
     return tmp_path / "evaluation"
 
 
-def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
-    settings: Params, prepared: Path, evaluation: Path, tmp_path: Path
-) -> None:
+def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(settings, prepared, evaluation, tmp_path):
     out = tmp_path / "linear"
     rung = run_rung("linear", settings, prepared, out, evaluation=evaluation)
     metrics = rung["metrics"]
@@ -63,9 +61,7 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(
 
 
 @pytest.mark.parametrize("kinds", [1, 2])
-def test_linear_says_something_true_of_pictures_that_are_all_the_same(
-    settings: Params, evaluation: Path, tmp_path: Path, kinds: int
-) -> None:
+def test_linear_says_something_true_of_pictures_that_are_all_the_same(settings, evaluation, tmp_path, kinds):
     pictures = np.random.default_rng(0).integers(0, 256, (kinds, 1, 8, 8), dtype=np.uint8)
     splits = {name: Split(pictures[np.arange(count) % kinds], None) for name, count in (("train", 40), ("test", 9))}
     write_prepared(tmp_path / "alike", "alike", {**splits, "val": splits["test"]}, None)
@@ -80,7 +76,7 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(
     assert (alike if kinds == 1 else one) in story
 
 
-def test_linear_without_autoencoders_says_how_to_add_one(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_linear_without_autoencoders_says_how_to_add_one(params, prepared, tmp_path):
     only_pca = with_ladder(params, pca={"kind": "pca", "latent": 2})
     run_rung("linear", only_pca, prepared, tmp_path / "linear", evaluation=tmp_path / "none")
     told = story_of(tmp_path / "linear")[2]
@@ -88,7 +84,7 @@ def test_linear_without_autoencoders_says_how_to_add_one(params: Params, prepare
     assert "`" not in told
 
 
-def test_linear_leaves_out_latents_at_which_pca_is_perfect(params: Params, tmp_path: Path) -> None:
+def test_linear_leaves_out_latents_at_which_pca_is_perfect(params, tmp_path):
     data = colour_without_labels(tmp_path / "data")
     raw = params.model_dump() | {"models": {"pca": {"kind": "pca", "latent": 2}}}
     raw["ladder"] = TINY | {"linear": TINY["linear"] | {"latents": [2, 12, 16]}}
@@ -99,14 +95,12 @@ def test_linear_leaves_out_latents_at_which_pca_is_perfect(params: Params, tmp_p
         run_rung("linear", parse_params(raw), data, tmp_path / "again", evaluation=tmp_path)
 
 
-def test_linear_needs_the_evaluations(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_linear_needs_the_evaluations(settings, prepared, tmp_path):
     with pytest.raises(UserError, match=r"ae/metrics\.json is missing.*Run the `evaluate` stage"):
         run_rung("linear", settings, prepared, tmp_path / "linear", evaluation=tmp_path / "none")
 
 
-def test_generation_compares_the_distances_that_were_measured(
-    settings: Params, prepared: Path, trained: Path, evaluation: Path, tmp_path: Path
-) -> None:
+def test_generation_compares_the_distances_that_were_measured(settings, prepared, trained, evaluation, tmp_path):
     out = tmp_path / "generation"
     rung = run_rung("generation", settings, prepared, out, models=trained, evaluation=evaluation)
     assert rung["metrics"]["autoencoder/frechet_prior"] == 30
@@ -121,9 +115,7 @@ def test_generation_compares_the_distances_that_were_measured(
     )
 
 
-def test_generation_says_where_the_vae_is_no_better(
-    settings: Params, prepared: Path, trained: Path, evaluation: Path, tmp_path: Path
-) -> None:
+def test_generation_says_where_the_vae_is_no_better(settings, prepared, trained, evaluation, tmp_path):
     (evaluation / "vae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/prior": 40.0}))
     (evaluation / "ae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/mixture": 50.0}))
     run_rung("generation", settings, prepared, tmp_path / "generation", models=trained, evaluation=evaluation)
@@ -132,7 +124,7 @@ def test_generation_says_where_the_vae_is_no_better(
     assert "50.0, no less than vae from N(0, I)" in story[2]
 
 
-def test_generation_without_a_pair_says_so_and_draws_nothing(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_generation_without_a_pair_says_so_and_draws_nothing(params, prepared, tmp_path):
     out = tmp_path / "generation"
     out.mkdir()
     (out / "figure.png").write_bytes(b"of an earlier run")
@@ -144,15 +136,13 @@ def test_generation_without_a_pair_says_so_and_draws_nothing(params: Params, pre
     assert not draw_rung(out, tmp_path / "figure.png")
 
 
-def test_generation_refuses_models_of_other_data(
-    settings: Params, trained: Path, evaluation: Path, tmp_path: Path
-) -> None:
+def test_generation_refuses_models_of_other_data(settings, trained, evaluation, tmp_path):
     data = colour_without_labels(tmp_path / "data")
     with pytest.raises(UserError, match="ae was trained on other data"):
         run_rung("generation", settings, data, tmp_path / "generation", models=trained, evaluation=evaluation)
 
 
-def test_the_pair_is_the_first_of_the_largest_latent_size_that_both_kinds_have(params: Params) -> None:
+def test_the_pair_is_the_first_of_the_largest_latent_size_that_both_kinds_have(params):
     def entry(kind: str, latent: int) -> dict[str, Any]:
         return {"kind": kind, "latent": latent}
 
@@ -164,7 +154,7 @@ def test_the_pair_is_the_first_of_the_largest_latent_size_that_both_kinds_have(p
     assert comparable_pair(with_ladder(params, pca=models["pca"], vae=models["vae-2"])) is None
 
 
-def test_beta_measures_a_network_for_each_weight(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_beta_measures_a_network_for_each_weight(settings, prepared, tmp_path):
     out = tmp_path / "beta"
     rung = run_rung("beta", settings, prepared, out)
     assert set(rung["metrics"]) == {
@@ -188,7 +178,7 @@ def collapse_of(*points: tuple[float, float, int]) -> str:
     return tell(described, Path("beta")).paragraphs[-1]
 
 
-def test_the_story_of_beta_states_whether_dimensions_collapsed() -> None:
+def test_the_story_of_beta_states_whether_dimensions_collapsed():
     silent = collapse_of((0.1, 3, 2), (1, 2, 1), (10, 0, 0), (30, 0, 0))
     assert "active are 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
     assert "From β = 10 on all of them have (posterior collapse)" in silent

@@ -12,15 +12,13 @@ from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.params import Params, parse_params
+from autoencoders.params import parse_params
 from autoencoders.report import planes
 from autoencoders.report.page import parameters_as_yaml
 from autoencoders.stages import report as stage
 from autoencoders.stages.publish import publish
 from autoencoders.stages.report import report
 from autoencoders.tracking.store import create_run
-
-Outputs = dict[str, Path]
 
 
 def runs_named(client: MlflowClient, name: str) -> list:
@@ -32,7 +30,7 @@ def pages(client: MlflowClient, run_id: str) -> list[str]:
     return [file.path for file in client.list_artifacts(run_id, "report")]
 
 
-def test_the_page_holds_everything_that_was_run(params: Params, outputs: Outputs) -> None:
+def test_the_page_holds_everything_that_was_run(params, outputs):
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
     assert not list(outputs["out"].parent.glob(".*"))
@@ -52,13 +50,13 @@ def test_the_page_holds_everything_that_was_run(params: Params, outputs: Outputs
     assert 'load_model("models/vae")' in unescape(html)
 
 
-def test_the_best_is_marked_for_eyes_and_ears(params: Params, outputs: Outputs) -> None:
+def test_the_best_is_marked_for_eyes_and_ears(params, outputs):
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
     assert re.findall(r'class="best">(.*?)<span class="hidden">(.*?)</span>', html)[0] == ("0.01000", " (best)")
 
 
-def test_nothing_that_is_missing_goes_unnoticed(params: Params, outputs: Outputs) -> None:
+def test_nothing_that_is_missing_goes_unnoticed(params, outputs):
     broken = {
         outputs["data"] / "nowhere": ("data", "holds no prepared data"),
         outputs["models"] / "vae" / "model.json": ("", r"vae is no trained model"),
@@ -82,7 +80,7 @@ def test_nothing_that_is_missing_goes_unnoticed(params: Params, outputs: Outputs
 
 
 @pytest.mark.parametrize(("folder", "file"), [("models", "vae/model.json"), ("ladder", "beta/rung.json")])
-def test_results_of_other_data_are_refused(params: Params, outputs: Outputs, folder: str, file: str) -> None:
+def test_results_of_other_data_are_refused(params, outputs, folder, file):
     path = outputs[folder] / file
     described = json.loads(path.read_text())
     described["dataset"]["content_hash"] = "0" * 64
@@ -91,9 +89,7 @@ def test_results_of_other_data_are_refused(params: Params, outputs: Outputs, fol
         report(params, **outputs)
 
 
-def test_a_full_disk_leaves_the_page_from_before(
-    params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_the_page_from_before(params, outputs, monkeypatch):
     outputs["out"].parent.mkdir(parents=True, exist_ok=True)
     outputs["out"].write_text("<title>Autoencoders on Monday")
 
@@ -108,22 +104,20 @@ def test_a_full_disk_leaves_the_page_from_before(
     assert not [path for path in outputs["out"].parent.iterdir() if path.name.startswith(f".{outputs['out'].name}")]
 
 
-def test_a_comparison_of_other_models_is_refused(params: Params, outputs: Outputs) -> None:
+def test_a_comparison_of_other_models_is_refused(params, outputs):
     path = outputs["comparison"] / "comparison.csv"
     pd.read_csv(path, index_col=0).drop("ae").to_csv(path)
     with pytest.raises(UserError, match="compares other models"):
         report(params, **outputs)
 
 
-def test_codes_of_another_size_are_refused(params: Params, outputs: Outputs) -> None:
+def test_codes_of_another_size_are_refused(params, outputs):
     np.save(outputs["evaluation"] / "vae" / "codes" / "test.npy", np.zeros((7, 2), np.float32))
     with pytest.raises(UserError, match=r"it holds float32 \(7, 2\), expected float32 \(20, 2\)"):
         report(params, **outputs)
 
 
-def test_a_decoder_that_does_not_fit_is_named(
-    params: Params, outputs: Outputs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decoder_that_does_not_fit_is_named(params, outputs, monkeypatch):
     """PCA's 192 numbers fit, and the 600 of `ae` do not; nor do those of `vae`."""
     monkeypatch.setattr(planes, "MAX_WEIGHTS", 500)
     report(params, **outputs)
@@ -132,9 +126,7 @@ def test_a_decoder_that_does_not_fit_is_named(
     assert "Left out, since their decoders would make this page too large: ae, vae." in html
 
 
-def test_data_without_labels_and_one_model_make_a_page(
-    params: Params, outputs: Outputs, prepared: Path, tmp_path: Path
-) -> None:
+def test_data_without_labels_and_one_model_make_a_page(params, outputs, prepared, tmp_path):
     data = Path(shutil.copytree(prepared, tmp_path / "unlabelled"))
     info = json.loads((data / "dataset.json").read_text())
     (data / "dataset.json").write_text(json.dumps({**info, "classes": None}))
@@ -148,14 +140,14 @@ def test_data_without_labels_and_one_model_make_a_page(
     assert "model.sample" not in html
 
 
-def test_likelihoods_that_differ_are_not_compared(params: Params) -> None:
+def test_likelihoods_that_differ_are_not_compared(params):
     vae = {"kind": "vae", "latent": 2}
     assert stage._incomparable(params) == []
     both = parse_params({"models": {"a": vae, "b": {**vae, "likelihood": "gaussian"}}})
     assert stage._incomparable(both) == ["neg_elbo", "nll"]
 
 
-def test_no_password_is_shown(params: Params) -> None:
+def test_no_password_is_shown(params):
     data = params.data.model_copy(update={"mirror": "https://me:secret@example.org/data"})
     text = parameters_as_yaml(params.model_copy(update={"data": data}))
     assert "https://example.org/data" in text
@@ -165,9 +157,7 @@ def test_no_password_is_shown(params: Params) -> None:
 # In MLflow
 
 
-def test_a_report_has_one_run_however_often_it_is_logged(
-    params: Params, outputs: Outputs, client: MlflowClient, tmp_path: Path
-) -> None:
+def test_a_report_has_one_run_however_often_it_is_logged(params, outputs, client, tmp_path):
     report(params, **outputs)
     [run] = runs_named(client, "report")
     assert (run.info.status, pages(client, run.info.run_id)) == ("FINISHED", ["report/index.html"])
@@ -181,9 +171,7 @@ def test_a_report_has_one_run_however_often_it_is_logged(
     assert len(runs_named(client, "report")) == 2
 
 
-def test_a_report_that_is_published_elsewhere_keeps_its_origin(
-    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_report_that_is_published_elsewhere_keeps_its_origin(params, outputs, client, monkeypatch):
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr("autoencoders.tracking.run_context", lambda: {"python": "3.99", "git_commit": "c0ffee"})
         elsewhere.setattr(stage.tracking.RunPublisher, "log_report", lambda *arguments: None)
@@ -195,9 +183,7 @@ def test_a_report_that_is_published_elsewhere_keeps_its_origin(
 
 
 @pytest.mark.parametrize("dvc_stage", [None, "report"])
-def test_a_report_joins_the_run_that_started_the_pipeline(
-    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, dvc_stage: str | None
-) -> None:
+def test_a_report_joins_the_run_that_started_the_pipeline(params, outputs, client, monkeypatch, dvc_stage):
     injected = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     if dvc_stage:
@@ -210,8 +196,8 @@ def test_a_report_joins_the_run_that_started_the_pipeline(
 
 
 def test_a_report_of_a_kubeflow_pipeline_goes_to_the_pipeline_s_run_and_finishes_it(
-    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    params, outputs, client, monkeypatch
+):
     monkeypatch.setenv("KFP_RUN_ID", "c0ffee00-1")
     report(params, **outputs)
     [pipeline] = runs_named(client, "kubeflow c0ffee00")
@@ -223,9 +209,7 @@ def test_a_report_of_a_kubeflow_pipeline_goes_to_the_pipeline_s_run_and_finishes
         assert run.data.tags["mlflow.parentRunId"] == pipeline.info.run_id
 
 
-def test_a_run_that_an_outage_left_behind_is_completed_before_models_are_compared(
-    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_an_outage_left_behind_is_completed_before_models_are_compared(params, outputs, client, monkeypatch):
     """MLflow went away in the midst of a training, which ended well: its run is running, without a result."""
     publish(params, **{name: outputs[name] for name in ("models", "evaluation", "figures", "ladder")})
     [holder] = runs_named(client, "vae")
@@ -254,7 +238,7 @@ def test_a_run_that_an_outage_left_behind_is_completed_before_models_are_compare
     assert after.run_id == left, "it is as good, and newer"
 
 
-def test_a_run_without_results_is_compared_with_nothing(params: Params, outputs: Outputs, client: MlflowClient) -> None:
+def test_a_run_without_results_is_compared_with_nothing(params, outputs, client):
     """Nor does it keep a later one from the alias: an earlier version of this package may have left it so."""
     from autoencoders.tracking.registry import point_alias
 
@@ -267,9 +251,7 @@ def test_a_run_without_results_is_compared_with_nothing(params: Params, outputs:
         assert point_alias(client, "tiny-autoencoders", "best-autoencoder", version, "val/mse") == expected
 
 
-def test_a_run_that_is_complete_is_left_as_it_is(
-    params: Params, outputs: Outputs, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_complete_is_left_as_it_is(params, outputs, client, monkeypatch):
     report(params, **outputs)
     published: list[Path] = []
     monkeypatch.setattr("autoencoders.tracking.publisher._publish", lambda client, model, name: published.append(model))
@@ -277,7 +259,7 @@ def test_a_run_that_is_complete_is_left_as_it_is(
     assert published == []
 
 
-def test_an_installed_package_has_what_the_page_is_made_of() -> None:
+def test_an_installed_package_has_what_the_page_is_made_of():
     """Package data of pyproject.toml covers every file beside the modules."""
     import tomllib
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow import MlflowClient
 
 from autoencoders.commands.lineage import lineage
 from autoencoders.errors import UserError
@@ -25,7 +24,7 @@ CONTENTS = [
 
 
 @pytest.fixture
-def results(outputs: Outputs) -> Outputs:
+def results(outputs) -> Outputs:
     for name in ("pca", "ae", "vae"):
         folder = outputs["evaluation"] / name
         (folder / "metrics.json").write_text('{"mse": 0.1, "frechet/prior": 3.0, "frechet/floor": 0.5}')
@@ -62,7 +61,7 @@ READ_BY = {
 
 
 @pytest.mark.parametrize("file", READ_BY)
-def test_a_damaged_file_is_named_by_whatever_reads_it(params: Params, results: Outputs, file: str) -> None:
+def test_a_damaged_file_is_named_by_whatever_reads_it(params, results, file):
     folder, _, rest = file.partition("/")
     path, call = results[folder] / rest, calls(params, results)
     for content in CONTENTS:
@@ -76,7 +75,7 @@ def test_a_damaged_file_is_named_by_whatever_reads_it(params: Params, results: O
             assert len(told) < 1000
 
 
-def test_codes_and_numbers_that_are_not_finite_are_no_results(params: Params, results: Outputs) -> None:
+def test_codes_and_numbers_that_are_not_finite_are_no_results(params, results):
     folder, call = results["evaluation"] / "ae", calls(params, results)
     codes = np.zeros((20, 2), np.float32)
     codes[3, 1] = np.nan
@@ -89,7 +88,7 @@ def test_codes_and_numbers_that_are_not_finite_are_no_results(params: Params, re
         call["compare"]()
 
 
-def test_a_rung_that_lacks_what_its_figure_or_its_story_needs_is_named(params: Params, results: Outputs) -> None:
+def test_a_rung_that_lacks_what_its_figure_or_its_story_needs_is_named(params, results):
     call, folder = calls(params, results), results["ladder"] / "beta"
     np.savez(folder / "arrays.npz", betas=np.ones(2))
     with pytest.raises(
@@ -103,25 +102,21 @@ def test_a_rung_that_lacks_what_its_figure_or_its_story_needs_is_named(params: P
 
 
 @pytest.mark.parametrize("content", [b"step,mse\nx,y\n", b"step,mse\n1,\xff\n", b"step\n1,2\n", b'step,"mse\n1,2\n'])
-def test_damaged_curves_of_a_rung_are_named(
-    params: Params, results: Outputs, client: MlflowClient, content: bytes
-) -> None:
+def test_damaged_curves_of_a_rung_are_named(params, results, client, content):
     (results["ladder"] / "beta" / "series.csv").write_bytes(content)
     with pytest.raises(UserError, match=r"beta/series.csv is damaged \(.*\)\. Run its rung's stage again\.$"):
         calls(params, results)["publish"]()
 
 
 @pytest.mark.parametrize("content", [b"\xff", b'<script type="application/json" id="origin">{"a": [}</script>'])
-def test_a_damaged_page_is_named(params: Params, results: Outputs, content: bytes) -> None:
+def test_a_damaged_page_is_named(params, results, content):
     results["out"].parent.mkdir()
     results["out"].write_bytes(content)
     with pytest.raises(UserError, match=r"index.html is damaged \(.*\)\. Run the `report` stage\.$"):
         calls(params, results)["publish"]()
 
 
-def test_a_model_that_came_without_its_run_and_history_is_published(
-    params: Params, results: Outputs, client: MlflowClient
-) -> None:
+def test_a_model_that_came_without_its_run_and_history_is_published(params, results, client):
     for name in ("run.json", "history.csv"):
         (results["models"] / "ae" / name).unlink()
     call = calls(params, results)

@@ -20,7 +20,7 @@ from autoencoders.stages.train import train
 
 
 @pytest.fixture
-def work(params: Params, prepared: Path, trained: Path, rungs: Path, tmp_path: Path) -> Path:
+def work(params, prepared, trained, rungs, tmp_path) -> Path:
     """A folder in which every stage has run for the model `vae`."""
     only = params.model_copy(update={"models": {"vae": params.models["vae"]}})
     features(only, data=prepared, out=tmp_path / "features")
@@ -79,9 +79,7 @@ def fill_the_disk_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("stage", LAST)
-def test_a_full_disk_leaves_the_results_from_before(
-    work: Path, params: Params, prepared: Path, monkeypatch: pytest.MonkeyPatch, stage: str
-) -> None:
+def test_a_full_disk_leaves_the_results_from_before(work, params, prepared, monkeypatch, stage):
     before = tree(work)
     only = params.model_copy(update={"models": {"vae": params.models["vae"]}})
     fill_the_disk_at(LAST[stage], monkeypatch)
@@ -93,7 +91,7 @@ def test_a_full_disk_leaves_the_results_from_before(
         assert [path.suffix for path in (work / "checkpoints" / "vae").glob("*.p*")] == [".pt"]
 
 
-def test_results_never_replace_a_folder_that_holds_others(work: Path, params: Params, prepared: Path) -> None:
+def test_results_never_replace_a_folder_that_holds_others(work, params, prepared):
     before = tree(work / "models")
     with pytest.raises(UserError, match=r"models holds ae/history.csv, which is no part of the results"):
         train(params, model="vae", data=prepared, checkpoints=work / "checkpoints", out=work / "models")
@@ -109,9 +107,7 @@ def test_results_never_replace_a_folder_that_holds_others(work: Path, params: Pa
     assert not [path for path in work.iterdir() if path.name.startswith(".comparison")]
 
 
-def test_numbers_that_no_longer_fit_are_reported_as_well(
-    work: Path, params: Params, prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbers_that_no_longer_fit_are_reported_as_well(work, params, prepared, monkeypatch):
     """numpy's writing says only how many items it could not write."""
 
     def full(*arguments: object) -> None:

@@ -87,7 +87,7 @@ PLACES = [
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path, monkeypatch) -> Path:
     """A project in which everything has run, with some files of the user's, by names alone."""
     root = tmp_path / "project"
     for name, content in {**OTHERS, **{name: text for one in RESULTS.values() for name, text in one.items()}}.items():
@@ -103,7 +103,7 @@ def tree(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", RESULTS)
-def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project: Path, command: str) -> None:
+def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project, command):
     before = tree(project)
     own = Path(next(iter(RESULTS[command]))).parts[: -1 if command != "plots curves" else -2]
     elsewhere = {"/".join(Path(name).parts[:-1]) for one in RESULTS.values() for name in one} - {"/".join(own)}
@@ -118,7 +118,7 @@ def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project: P
 
 
 @pytest.mark.parametrize("place", ["params.yaml", "images/cat/1.png", "models", "photos/kl.jpg"])
-def test_the_page_takes_the_place_of_no_other_file(project: Path, place: str) -> None:
+def test_the_page_takes_the_place_of_no_other_file(project, place):
     before = tree(project)
     folders = dict.fromkeys(("data", "card", "models", "evaluation", "figures", "comparison", "ladder"), NOWHERE)
     with pytest.raises(UserError, match=rf"^{place} is .* Name (another|a) file with --out"):
@@ -127,7 +127,7 @@ def test_the_page_takes_the_place_of_no_other_file(project: Path, place: str) ->
 
 
 @pytest.mark.parametrize("command", RESULTS)
-def test_earlier_results_and_what_file_managers_leave_are_no_hindrance(project: Path, command: str) -> None:
+def test_earlier_results_and_what_file_managers_leave_are_no_hindrance(project, command):
     own = Path(next(iter(RESULTS[command]))).parts[: -1 if command != "plots curves" else -2]
     (project.joinpath(*own) / ".DS_Store").write_text("")
     with pytest.raises(UserError) as caught:  # it gets as far as what it reads, which is not there
@@ -135,14 +135,14 @@ def test_earlier_results_and_what_file_managers_leave_are_no_hindrance(project: 
     assert "Name another" not in str(caught.value)
 
 
-def test_a_folder_that_has_one_file_more_is_refused(project: Path) -> None:
+def test_a_folder_that_has_one_file_more_is_refused(project):
     (project / "models/vae/notes.txt").write_text("learned with the old camera")
     with pytest.raises(UserError, match=r"models/vae holds notes\.txt, which is no part of the results"):
         commands(Path("models/vae"))["train"](PARAMS)
     assert (project / "models/vae/notes.txt").read_text() == "learned with the old camera"
 
 
-def test_results_and_card_in_one_folder_are_refused(project: Path) -> None:
+def test_results_and_card_in_one_folder_are_refused(project):
     with pytest.raises(UserError, match=r"new/card is new, or within it\. Name two folders that are apart"):
         prepare(PARAMS, raw=Path("data/raw"), out=Path("new"), card=Path("new/card"))
     with pytest.raises(UserError, match="Name two folders that are apart"):

@@ -8,19 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
 from json_server import json_server
-from mlflow import MlflowClient
 from servers import free_port
 from tracked import run_in
 
 from autoencoders import cli, tracking
 from autoencoders.errors import UserError
-from autoencoders.params import Params
 from autoencoders.tracking import client as mlflow_client
 from autoencoders.tracking.lineage import run_urls
 
@@ -35,7 +32,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+def server(monkeypatch) -> Iterator[HTTPServer]:
     """MLflow's address; nobody listens there until the server serves."""
     with HTTPServer(("127.0.0.1", 0), Answer, bind_and_activate=False) as server:
         server.server_bind()
@@ -44,14 +41,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
 
 
 @pytest.fixture
-def pod(monkeypatch: pytest.MonkeyPatch) -> None:
+def pod(monkeypatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
 
 
-def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(server, pod, monkeypatch, capsys):
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -69,9 +64,7 @@ def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
     )
 
 
-def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(server, pod, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -88,7 +81,7 @@ def never(seconds: float) -> None:
     pytest.fail("waited")
 
 
-def test_a_server_that_refuses_is_not_waited_for(pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_is_not_waited_for(pod, monkeypatch):
     with json_server(lambda *request: (403, "")) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.setattr(time, "sleep", never)
@@ -96,9 +89,7 @@ def test_a_server_that_refuses_is_not_waited_for(pod: None, monkeypatch: pytest.
             tracking.require_server()
 
 
-def test_a_server_in_trouble_is_waited_for(
-    pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_in_trouble_is_waited_for(pod, monkeypatch, capsys):
     status = [503]
     monkeypatch.setattr(time, "sleep", lambda seconds: status.__setitem__(0, 200))
     with json_server(lambda *request: (status[0], "")) as address:
@@ -107,12 +98,12 @@ def test_a_server_in_trouble_is_waited_for(
     assert "is in trouble (HTTP 503). Waiting for it, 5 min at most." in capsys.readouterr().err
 
 
-def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_link_is_waited_for(server, pod, monkeypatch):
     monkeypatch.setattr(time, "sleep", never)
     assert run_urls({"vae": "a" * 32}) == {}
 
 
-def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_pods_the_local_database_will_do(server, monkeypatch):
     monkeypatch.setattr(time, "sleep", never)
     with pytest.raises(UserError) as caught:
         tracking.require_server()
@@ -121,9 +112,7 @@ def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypa
     )
 
 
-def test_a_server_that_only_takes_connections_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, pod: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_only_takes_connections_is_noticed(monkeypatch, pod, capsys):
     monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.05)
     monkeypatch.setattr(mlflow_client, "MAX_OUTAGE", -1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -132,7 +121,7 @@ def test_a_server_that_only_takes_connections_is_noticed(
             tracking.require_server()
 
 
-def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch):
     monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.1)
     stop = threading.Event()
 
@@ -156,9 +145,7 @@ def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
-def test_a_web_server_without_mlflow_is_refused_and_one_with_its_api_alone_is_not(
-    known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_web_server_without_mlflow_is_refused_and_one_with_its_api_alone_is_not(known, monkeypatch):
     with json_server(lambda method, path, *request: (200 if path.startswith(known) else 404, "")) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         if known:
@@ -168,9 +155,7 @@ def test_a_web_server_without_mlflow_is_refused_and_one_with_its_api_alone_is_no
                 tracking.require_server()
 
 
-def test_an_unreachable_server_is_noticed_at_the_start(
-    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreachable_server_is_noticed_at_the_start(params, prepared, tmp_path, monkeypatch, capsys):
     (tmp_path / "params.yaml").write_text("models: {ae: {kind: autoencoder, latent: 2, arch: mlp, hidden: [8]}}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
@@ -185,9 +170,7 @@ def test_an_unreachable_server_is_noticed_at_the_start(
     assert "secret" not in line
 
 
-def test_nothing_in_the_local_store_depends_on_the_current_folder(
-    train_model: Callable[..., Path], client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_in_the_local_store_depends_on_the_current_folder(train_model, client, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     run = run_in(client, train_model("ae"))
@@ -203,7 +186,7 @@ def test_nothing_in_the_local_store_depends_on_the_current_folder(
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
-def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store: str) -> None:
+def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store):
     program = (
         "import os\nshow = lambda: print(sorted(name for name in os.environ if name.startswith('MLFLOW_')))\n"
         "from autoencoders import tracking\nshow()\ntracking.connect()\nshow()"

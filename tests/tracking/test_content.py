@@ -1,7 +1,6 @@
 """What a run holds: a training's, and a rung's with its times, its curves and its experiment."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +19,7 @@ SERIES = [
 ]
 
 
-def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepared: Path, client: MlflowClient) -> None:
+def test_a_run_holds_all_of_a_training(train_model, prepared, client):
     folder = train_model("vae")
     run = run_in(client, folder)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "vae")
@@ -42,7 +41,7 @@ def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepare
 
 
 @pytest.fixture
-def folder(prepared: Path, rungs: Path) -> Path:
+def folder(prepared, rungs) -> Path:
     """The rung `one-image` with a series of three steps."""
     facts = read_rung(rungs / "one-image")["facts"]
     result = Result("", {"steps": 2}, {"flower/psnr": 41.5}, facts, SERIES)
@@ -66,9 +65,7 @@ def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladde
     return run.info.run_id
 
 
-def test_a_rung_has_its_own_times_and_data_set_its_figure_its_story_and_its_curves(
-    folder: Path, client: MlflowClient
-) -> None:
+def test_a_rung_has_its_own_times_and_data_set_its_figure_its_story_and_its_curves(folder, client):
     run = client.get_run(logged(folder, client))
     assert run.info.end_time == int(1000 * read_rung(folder)["ended"])
     assert run.info.end_time - run.info.start_time == 12_500
@@ -84,20 +81,18 @@ def test_a_rung_has_its_own_times_and_data_set_its_figure_its_story_and_its_curv
     assert [(point.step, point.value) for point in history] == [(0, 10), (1, 20), (2, 30)]
 
 
-def test_an_epoch_is_a_step_and_gaps_are_left_out(folder: Path, client: MlflowClient) -> None:
+def test_an_epoch_is_a_step_and_gaps_are_left_out(folder, client):
     pd.DataFrame({"epoch": [1, 2], "random/mse": [0.2, None]}).to_csv(folder / "series.csv", index=False)
     history = client.get_metric_history(logged(folder, client), "by_epoch/random/mse")
     assert [(point.step, point.value) for point in history] == [(1, 0.2)]
 
 
-def test_a_series_without_steps_has_no_curves(folder: Path, client: MlflowClient) -> None:
+def test_a_series_without_steps_has_no_curves(folder, client):
     pd.DataFrame({"beta": [1, 2], "kl": [0.2, 0.1]}).to_csv(folder / "series.csv", index=False)
     assert set(client.get_run(logged(folder, client)).data.metrics) == {"flower/psnr", "seconds"}
 
 
 @pytest.mark.parametrize("by", ["MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
-def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(
-    folder: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
+def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(folder, client, monkeypatch, by):
     monkeypatch.setenv(by, {"MLFLOW_EXPERIMENT_ID": client.create_experiment("named")}.get(by, "named"))
     logged(folder, client, "named-ladder")

@@ -16,7 +16,6 @@ from trees import tree
 from autoencoders import tracking
 from autoencoders.commands.sample import sample
 from autoencoders.errors import UserError
-from autoencoders.params import Params
 from autoencoders.stages.check import check
 from autoencoders.stages.train import train
 from autoencoders.tracking import database
@@ -78,9 +77,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("break_it", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
-    store: str, tmp_path: Path, break_it: Callable[[Path], None], said: str
-) -> None:
+def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(store, tmp_path, break_it, said):
     break_it(tmp_path / "mlflow.db")
     code = (
         "import sys\nfrom autoencoders import tracking\nfrom autoencoders.errors import UserError\n"
@@ -95,16 +92,14 @@ def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
     assert line.endswith("MLFLOW_TRACKING_URI. False")
 
 
-def test_a_store_below_a_file_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_below_a_file_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file' / 'sub' / 'mlflow.db'}")
     with pytest.raises(UserError, match=r"cannot be in .*/file/sub: .*/file is no folder\."):
         tracking.require_store("autoencoders")
 
 
-def test_a_store_that_another_program_holds_is_waited_for_and_then_reported(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_another_program_holds_is_waited_for_and_then_reported(store, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other:
         for lock in ("EXCLUSIVE", "IMMEDIATE"):
@@ -117,9 +112,7 @@ def test_a_store_that_another_program_holds_is_waited_for_and_then_reported(
     tracking.require_store("autoencoders")
 
 
-def test_a_lock_beside_the_store_is_not_waited_for_without_end(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_beside_the_store_is_not_waited_for_without_end(store, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "MIGRATION_TIMEOUT", 0.01)
     with (tmp_path / "mlflow.db.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -135,9 +128,7 @@ def test_a_lock_beside_the_store_is_not_waited_for_without_end(
     ],
     ids=["read-only", "full"],
 )
-def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
-    store: str, monkeypatch: pytest.MonkeyPatch, statement: str, said: str
-) -> None:
+def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(store, monkeypatch, statement, said):
     """A superuser may write whatever the mode says: the database is told to refuse."""
     opened = database.open_database
 
@@ -158,7 +149,7 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_path: Path) -> None:
+def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store, tmp_path):
     before = (tmp_path / "mlflow.db").read_bytes()
     tracking.require_store("autoencoders")
     assert (tmp_path / "mlflow.db").read_bytes() == before
@@ -166,8 +157,8 @@ def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_pat
 
 
 def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_reported_once(
-    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+    params, prepared, tmp_path, monkeypatch, capfd
+):
     monkeypatch.setattr(tracking, "require_store", lambda experiment: None)
     overwritten(tmp_path / "mlflow.db")
     with pytest.raises(UserError) as caught:
@@ -177,9 +168,7 @@ def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_report
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a:b", "a&b=c;d", "a%b", "ä 犬", "a'b", "a\\b", "file:x"])
-def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(
-    migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(migrated, tmp_path, monkeypatch, name):
     root = tmp_path / name
     root.mkdir()
     (root / "dvc.yaml").touch()
@@ -197,8 +186,8 @@ def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(
 
 @pytest.mark.parametrize("name", ["a?b", "what?", "a%20b", "%3F", os.fsdecode(b"a\xffb")])
 def test_a_checkout_whose_name_mlflow_takes_for_another_is_refused_before_anything_is_made(
-    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+    params, tmp_path, monkeypatch, name
+):
     root = tmp_path / "in" / name
     root.mkdir(parents=True)
     (root / "dvc.yaml").touch()
@@ -211,9 +200,7 @@ def test_a_checkout_whose_name_mlflow_takes_for_another_is_refused_before_anythi
     assert [path.name for path in root.iterdir()] == ["dvc.yaml"]
 
 
-def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20b/m.db?timeout=30")
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/a b/m.db?timeout=30"
     assert artifact_root() == tmp_path / "a b" / "mlartifacts"
@@ -223,7 +210,7 @@ def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(
 
 
 @pytest.fixture
-def project(trained: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(trained, params, tmp_path, monkeypatch) -> Path:
     """A project whose models are in its own store."""
     root = tmp_path / "b"
     root.mkdir()
@@ -258,8 +245,8 @@ def places(root: Path) -> set[str]:
 
 
 def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it_was(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    project, tmp_path, monkeypatch, capsys
+):
     moved = project.rename(tmp_path / "c")
     stand_in(moved, monkeypatch)
     capsys.readouterr()
@@ -272,9 +259,7 @@ def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it
     assert capsys.readouterr().out == ""
 
 
-def test_a_copied_project_and_its_original_are_apart(
-    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copied_project_and_its_original_are_apart(project, tmp_path, trained, monkeypatch):
     copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
     before = tree(project)
     stand_in(copy, monkeypatch)
@@ -287,8 +272,8 @@ def test_a_copied_project_and_its_original_are_apart(
 
 
 def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new_ones_beside_it(
-    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    project, tmp_path, trained, monkeypatch, capsys
+):
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(project / "mlflow.db", alone)
@@ -302,9 +287,7 @@ def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new
     assert sum(name.endswith("weights.safetensors") for name in tree(alone)) == 1
 
 
-def test_a_place_that_somebody_chose_is_left_alone(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_that_somebody_chose_is_left_alone(project, tmp_path, monkeypatch):
     chosen = {"a": (tmp_path / "else").as_uri(), "b": "s3://bucket/mlartifacts"}
     client = tracking.connect()
     for name, place in chosen.items():
@@ -314,7 +297,7 @@ def test_a_place_that_somebody_chose_is_left_alone(
     assert {name: client.get_experiment(experiment_id(client, name)).artifact_location for name in chosen} == chosen
 
 
-def test_a_missing_model_says_which_folder_is_missing(project: Path, tmp_path: Path) -> None:
+def test_a_missing_model_says_which_folder_is_missing(project, tmp_path):
     shutil.rmtree(project / "mlartifacts" / "models")
     with pytest.raises(UserError) as caught:
         sampled(tmp_path / "s")

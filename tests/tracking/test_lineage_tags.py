@@ -1,20 +1,14 @@
 """Tags that tie a run to what it came from; what they tell of a model is a command, tested with the others."""
 
 import subprocess
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-from mlflow import MlflowClient
 from tracked import reference, run_in
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.tracking.lineage import _commit, params_hash
 
 
-def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
-    train_model: Callable[..., Path], prepared: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(train_model, prepared, client, monkeypatch):
     monkeypatch.setenv("DVC_STAGE", "train@ae")
     monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
     folder = train_model("ae")
@@ -27,9 +21,7 @@ def test_tags_tie_a_run_to_the_commit_the_stage_and_the_inputs(
     assert tags.items() >= reference(folder)["tags"].items()
 
 
-def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert _commit() == ("", "false")
@@ -50,7 +42,7 @@ def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(
     assert _commit()[1] == "true"
 
 
-def test_the_params_hash_is_of_this_model_and_its_training_alone() -> None:
+def test_the_params_hash_is_of_this_model_and_its_training_alone():
     one = {"model": {"latent": 2}, "train": {"epochs": 1}, "hardware": "cpu"}
     assert params_hash(one) == params_hash({**one, "hardware": "cuda"})
     assert params_hash(one) != params_hash({**one, "train": {"epochs": 2}})

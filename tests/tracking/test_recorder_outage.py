@@ -4,9 +4,8 @@ import shutil
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import mlflow.pyfunc
 import numpy as np
@@ -16,10 +15,7 @@ from servers import free_port, running
 from tracked import histories, in_one, reference, run_in
 
 from autoencoders import tracking
-from autoencoders.params import Params
 from autoencoders.stages.publish import publish
-
-Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
 
 
 class Proxy:
@@ -68,7 +64,7 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def server_port(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def server_port(migrated, tmp_path_factory) -> Iterator[int]:
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     shutil.copy(migrated, folder / "mlflow.db")
     options = ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/artifacts"]
@@ -79,7 +75,7 @@ def server_port(migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def proxy(server_port: int, params: Params, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def proxy(server_port, params, monkeypatch) -> Iterator[Proxy]:
     proxy = Proxy(server_port)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", proxy.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -89,7 +85,7 @@ def proxy(server_port: int, params: Params, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def away_from_epoch_2(at_epoch: Callable[[Hook], None], proxy: Proxy) -> None:
+def away_from_epoch_2(at_epoch, proxy) -> None:
     """The server goes away in the second epoch of a training, once the first is recorded."""
 
     def go_down(run: tracking.ModelRun, row: dict[str, float]) -> None:
@@ -101,13 +97,8 @@ def away_from_epoch_2(at_epoch: Callable[[Hook], None], proxy: Proxy) -> None:
 
 
 def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_back(
-    train_model: Callable[..., Path],
-    away_from_epoch_2: None,
-    proxy: Proxy,
-    params: Params,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+    train_model, away_from_epoch_2, proxy, params, tmp_path, capfd
+):
     longer = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 4})})
     folder = train_model("ae", longer)
     told = capfd.readouterr()
@@ -136,8 +127,8 @@ def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_ba
 
 
 def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_pipeline(
-    train_model: Callable[..., Path], away_from_epoch_2: None, proxy: Proxy, tmp_path: Path, task: Callable[..., None]
-) -> None:
+    train_model, away_from_epoch_2, proxy, tmp_path, task
+):
     folder = train_model("vae")
     proxy.up()
     client = MlflowClient(proxy.uri)
@@ -154,9 +145,7 @@ def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
 
 
-def test_a_server_that_comes_back_before_the_end_has_the_whole_run(
-    train_model: Callable[..., Path], at_epoch: Callable[[Hook], None], proxy: Proxy, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_comes_back_before_the_end_has_the_whole_run(train_model, at_epoch, proxy, capfd):
     def go_down_and_up(run: tracking.ModelRun, row: dict[str, float]) -> None:
         if row["epoch"] == 1:
             proxy.down()

@@ -47,7 +47,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("name", [None, "last.pt"], ids=["own", "former"])
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, content: bytes, name: str | None) -> None:
+def test_a_damaged_checkpoint_is_one_line_that_names_it(where, content, name):
     checkpoint = Checkpoint(where, "x")
     with checkpoint.acquire():
         checkpoint.store.write(content, name or checkpoint.name)
@@ -60,7 +60,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, conte
     assert "weights_only" not in said
 
 
-def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(tmp_path):
     checkpoint = Checkpoint(tmp_path, "x")
     (tmp_path / checkpoint.name).mkdir()
     with pytest.raises(UserError, match=r"\.pt is damaged \(it is a folder\)\. Delete it"):
@@ -71,7 +71,7 @@ def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(
         checkpoint.load()
 
 
-def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> None:
+def test_a_checkpoint_that_is_far_too_large_is_not_read(where):
     checkpoint = Checkpoint(where, "x", limit=1_000_000)
     with checkpoint.acquire():
         checkpoint.store.write(bytes(2_000_000), checkpoint.name)
@@ -79,7 +79,7 @@ def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> No
             checkpoint.load()
 
 
-def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
+def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):
     (tmp_path / "vae").touch()
     with (
         pytest.raises(UserError, match=r"vae is in the way\. Remove it\."),
@@ -94,7 +94,7 @@ def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
         pass
 
 
-def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path | str) -> None:
+def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where):
     checkpoint = Checkpoint(where, "x")
     checkpoint.run_id = lambda: "abc"
     values = torch.rand(1000, generator=torch.Generator().manual_seed(0))
@@ -112,9 +112,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
-def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
-) -> None:
+def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch, problem):
     checkpoint = Checkpoint(tmp_path, "x")
     checkpoint.save(state(1))
 
@@ -133,7 +131,7 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
     assert epoch(checkpoint.load()) == 1
 
 
-def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
         f"with Checkpoint(Path({str(tmp_path)!r}), 'x').acquire(): pass"
@@ -144,9 +142,7 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path: Path
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_outage_stops_no_running_training_and_is_reported_once(
-    flaky: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_outage_stops_no_running_training_and_is_reported_once(flaky, monkeypatch, capsys):
     monkeypatch.setattr("time.monotonic", lambda: 0.0)  # however slow the machine, the store fails at once
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
 
@@ -170,9 +166,7 @@ def test_an_outage_stops_no_running_training_and_is_reported_once(
     assert said[2].startswith("warning: the checkpoint is left, though no longer needed: flaky://bucket/vae: ")
 
 
-def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
-    flaky: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(flaky, monkeypatch, capsys):
     now, asked = 0.0, []
 
     def fails(content: bytes, name: str) -> None:
@@ -193,7 +187,7 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
 
 
 @pytest.mark.parametrize("method", ["pipe_file", "rm_file", "cat_file"])
-def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky: set[str], method: str) -> None:
+def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky, method):
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
     checkpoint.save(state(1))
     flaky.add(method)
@@ -205,9 +199,7 @@ def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky: set[str
     )
 
 
-def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp_path, monkeypatch):
     now, said = 1000.0, []
     first, second = (Checkpoint(tmp_path / "vae", "x", run) for run in "ab")
     second.warn = said.append

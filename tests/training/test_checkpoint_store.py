@@ -22,18 +22,18 @@ from autoencoders.training.object_store import ObjectStore
         ("s3://bucket/prefix/", "s3://bucket/prefix/vae"),
     ],
 )
-def test_a_model_s_place_is_beneath_a_folder_or_a_url(root: Path | str, expected: Path | str) -> None:
+def test_a_model_s_place_is_beneath_a_folder_or_a_url(root, expected):
     assert join_path(root, "vae") == expected
     assert isinstance(open_store(join_path(root, "vae")), ObjectStore if isinstance(expected, str) else LocalStore)
 
 
 @pytest.mark.parametrize("url", ["s3://", "s3:///x", "://x", "file:///tmp/x", "local://x", "simplecache::s3://b/x"])
-def test_a_url_without_a_store_is_refused(url: str) -> None:
+def test_a_url_without_a_store_is_refused(url):
     with pytest.raises(UserError, match=rf"^{url} is not in an object store\. Name a folder by its path, a store as"):
         join_path(url, "vae")
 
 
-def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path: Path) -> None:
+def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
         f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).acquire():\n"
@@ -44,7 +44,7 @@ def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path: Path) -> None:
     assert done.stdout == "x set()\n"
 
 
-def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) -> None:
+def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path):
     training = Checkpoint(tmp_path / "vae", "x")
     with training.acquire():
         training.save({"progress": {"epoch": 1}})
@@ -56,9 +56,7 @@ def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_lock_that_was_removed_keeps_nobody_out_and_is_made_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_that_was_removed_keeps_nobody_out_and_is_made_anew(tmp_path, monkeypatch):
     """Between the moment at which a file is opened and that at which it is locked, its holder may remove it."""
     flock, opened = fcntl.flock, []
 

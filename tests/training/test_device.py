@@ -10,14 +10,12 @@ from autoencoders.training.device import describe, resolve_device
 
 
 @pytest.mark.parametrize(("threads", "words"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
-def test_threads_are_counted_in_words(monkeypatch: pytest.MonkeyPatch, threads: int, words: str) -> None:
+def test_threads_are_counted_in_words(monkeypatch, threads, words):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert describe(torch.device("cpu")) == words
 
 
-def test_a_missing_device_is_reported_in_one_line_with_advice_for_clusters(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_device_is_reported_in_one_line_with_advice_for_clusters(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError) as caught:
         resolve_device("cuda")
@@ -28,7 +26,7 @@ def test_a_missing_device_is_reported_in_one_line_with_advice_for_clusters(
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's malloc")
-def test_freed_memory_is_kept_for_the_next_step() -> None:
+def test_freed_memory_is_kept_for_the_next_step():
     code = (
         "import torch; from resource import RUSAGE_SELF, getrusage; from autoencoders.training.device import *\n"
         "keep_freed_memory()\n"

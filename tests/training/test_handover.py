@@ -17,7 +17,7 @@ FINGERPRINT, OTHER = "0" * 64, "1" * 64
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path) -> Path:
     """A trained model's folder."""
     folder = tmp_path / "model"
     folder.mkdir()
@@ -27,16 +27,14 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def of(where: Path | str) -> Callable[..., Handover]:
+def of(where) -> Callable[..., Handover]:
     """Return what a training of a Kubeflow run has to do with, at one place."""
     if isinstance(where, Path):
         where.mkdir()
     return lambda run, fingerprint=FINGERPRINT: Handover(open_store(where), fingerprint, run)
 
 
-def test_each_training_that_announced_itself_gets_the_model_and_the_last_removes_it(
-    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
-) -> None:
+def test_each_training_that_announced_itself_gets_the_model_and_the_last_removes_it(of, where, model, tmp_path):
     first, second, third = of("a"), of("b"), of("c")
     assert not first.is_awaited()
     second.announce()
@@ -50,9 +48,7 @@ def test_each_training_that_announced_itself_gets_the_model_and_the_last_removes
     assert open_store(where).names() == []
 
 
-def test_two_that_take_the_model_at_once_leave_nothing_behind(
-    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_that_take_the_model_at_once_leave_nothing_behind(of, where, model, tmp_path, monkeypatch):
     """An object store's lease may be held by two."""
     second, third = of("b"), of("c")
     second.announce()
@@ -74,9 +70,7 @@ def test_two_that_take_the_model_at_once_leave_nothing_behind(
     assert open_store(where).names() == []
 
 
-def test_a_training_that_comes_later_gets_the_model_too(
-    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
-) -> None:
+def test_a_training_that_comes_later_gets_the_model_too(of, where, model, tmp_path):
     of("b").announce()
     of("a").leave(model)
     assert of("late").take(tmp_path / "late")
@@ -84,9 +78,7 @@ def test_a_training_that_comes_later_gets_the_model_too(
     assert open_store(where).names() == []
 
 
-def test_a_model_for_which_nobody_waits_any_more_is_removed(
-    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_for_which_nobody_waits_any_more_is_removed(of, where, model, tmp_path, monkeypatch):
     of("b").announce()
     of("a").leave(model)
     monkeypatch.setattr(handover, "MAX_AGE", 0.0)
@@ -96,17 +88,13 @@ def test_a_model_for_which_nobody_waits_any_more_is_removed(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_training_that_goes_on_by_itself_waits_no_longer(
-    of: Callable[..., Handover], where: Path | str, tmp_path: Path
-) -> None:
+def test_a_training_that_goes_on_by_itself_waits_no_longer(of, where, tmp_path):
     of("b").announce()
     assert not of("b").take(tmp_path / "out")
     assert open_store(where).names() == []
 
 
-def test_trainings_that_differ_have_nothing_to_do_with_each_other(
-    of: Callable[..., Handover], where: Path | str, model: Path, tmp_path: Path
-) -> None:
+def test_trainings_that_differ_have_nothing_to_do_with_each_other(of, where, model, tmp_path):
     of("b", OTHER).announce()
     assert not of("a").is_awaited()
     of("a").leave(model)
@@ -114,7 +102,7 @@ def test_trainings_that_differ_have_nothing_to_do_with_each_other(
     assert len(open_store(where).names()) == 1
 
 
-def test_a_damaged_announcement_is_none(of: Callable[..., Handover], where: Path | str) -> None:
+def test_a_damaged_announcement_is_none(of, where):
     of("b").announce()
     [name] = open_store(where).names()
     open_store(where).write(b"not a time", name)
@@ -122,9 +110,7 @@ def test_a_damaged_announcement_is_none(of: Callable[..., Handover], where: Path
     assert open_store(where).names() == []
 
 
-def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_wait(
-    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_wait(tmp_path, model, monkeypatch):
     said: list[str] = []
     training = Checkpoint(tmp_path / "vae", FINGERPRINT, "a")
     training.warn = said.append

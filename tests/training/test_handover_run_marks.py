@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from trainings import training_command, wait_for_checkpoint
 
 from autoencoders.training.checkpoint import open_store
@@ -15,7 +14,7 @@ from autoencoders.training.handover import RunMarks
 KILLED_PROCESS = "2147483646"
 
 
-def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where: Path | str) -> None:
+def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where):
     if isinstance(where, Path):
         where.mkdir()
     RunMarks(open_store(where), "same", alone=True).mark("a")
@@ -27,7 +26,7 @@ def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where: Path |
     assert open_store(where).names() == []
 
 
-def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training(memory: str) -> None:
+def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training(memory):
     store = open_store(f"{memory}/vae")
     runs = RunMarks(store, "same", alone=False)
     runs.mark("mine")
@@ -42,7 +41,7 @@ def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training
     assert store.names() == ["other.elsewhere.run"]
 
 
-def test_a_store_that_is_away_costs_no_training(flaky: set[str]) -> None:
+def test_a_store_that_is_away_costs_no_training(flaky):
     runs = RunMarks(open_store("flaky://bucket/vae"), "same", alone=False)
     flaky.update({"pipe_file", "rm_file", "cat_file"})
     runs.mark("a")
@@ -52,8 +51,8 @@ def test_a_store_that_is_away_costs_no_training(flaky: set[str]) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
-    prepared: Path, store: str, client: MlflowClient, tmp_path: Path, number: signal.Signals
-) -> None:
+    prepared, store, client, tmp_path, number
+):
     """Each with other parameters, so that none goes on with the one before."""
 
     def start(seed: int, batch: int, epochs: int) -> "subprocess.Popen[bytes]":

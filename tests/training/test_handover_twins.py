@@ -3,10 +3,8 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 from pods import Cluster, Pod, of_pipeline, runs
 from servers import BUCKET, SECRET
 
@@ -20,7 +18,7 @@ BOTH = pytest.mark.parametrize("claim", ["volume", "store"], indirect=True)
 
 
 @pytest.fixture
-def claim(request: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cluster:
+def claim(request, cluster, monkeypatch, tmp_path) -> Cluster:
     """Pods whose checkpoints go to a volume, or to an object store, which has no locks."""
     if request.param == "store":
         for name, value in {**SECRET, "MLFLOW_S3_ENDPOINT_URL": request.getfixturevalue("s3")}.items():
@@ -30,7 +28,7 @@ def claim(request: Any, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 @pytest.fixture(scope="module")
-def whole(prepared: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+def whole(prepared, migrated, tmp_path_factory) -> str:
     """The SHA-256 of the weights of a training that is alone."""
     root = tmp_path_factory.mktemp("whole")
     shutil.copy(migrated, root / "mlflow.db")
@@ -61,7 +59,7 @@ def start_two(cluster: Cluster, gpus: int = 1) -> tuple[Pod, Pod]:
 
 
 @BOTH
-def test_the_second_has_the_model_of_the_first(claim: Cluster, whole: str, client: MlflowClient) -> None:
+def test_the_second_has_the_model_of_the_first(claim, whole, client):
     first, second = start_two(claim)
     third = claim.train("c")
     third.wait_for(lambda: waits(third))
@@ -93,7 +91,7 @@ def identity() -> str:
 
 
 @BOTH
-def test_the_second_goes_on_where_the_first_was_killed(claim: Cluster, whole: str, client: MlflowClient) -> None:
+def test_the_second_goes_on_where_the_first_was_killed(claim, whole, client):
     claim.expired = 1
     first, second = start_two(claim)
     first.kill()
@@ -104,9 +102,7 @@ def test_the_second_goes_on_where_the_first_was_killed(claim: Cluster, whole: st
     assert [(run.info.run_id, run.info.status) for run in runs(client)] == [(run_id(model), "FINISHED")]
 
 
-def test_the_second_goes_on_where_the_first_s_pod_was_deleted_and_the_first_then_waits(
-    cluster: Cluster, whole: str, client: MlflowClient
-) -> None:
+def test_the_second_goes_on_where_the_first_s_pod_was_deleted_and_the_first_then_waits(cluster, whole, client):
     first, second = start_two(cluster)
     first.stop()
     first.go_on()
@@ -122,9 +118,7 @@ def test_the_second_goes_on_where_the_first_s_pod_was_deleted_and_the_first_then
 
 
 @pytest.mark.parametrize("claim", ["volume"], indirect=True)
-def test_a_waiting_training_that_was_killed_gets_the_model_in_its_next_attempt(
-    claim: Cluster, whole: str, client: MlflowClient
-) -> None:
+def test_a_waiting_training_that_was_killed_gets_the_model_in_its_next_attempt(claim, whole, client):
     first, second = start_two(claim)
     second.kill()
     first.go_on()
@@ -137,7 +131,7 @@ def test_a_waiting_training_that_was_killed_gets_the_model_in_its_next_attempt(
 
 
 @pytest.mark.parametrize("claim", ["store"], indirect=True)
-def test_a_further_attempt_of_the_same_run_waits_for_no_lease(claim: Cluster, whole: str, client: MlflowClient) -> None:
+def test_a_further_attempt_of_the_same_run_waits_for_no_lease(claim, whole, client):
     first = claim.train("a")
     first.wait_for(claim.has_checkpoint)
     first.kill()
@@ -147,7 +141,7 @@ def test_a_further_attempt_of_the_same_run_waits_for_no_lease(claim: Cluster, wh
     assert claim.kept() == []
 
 
-def test_of_two_trainings_with_several_processes_each_all_wait(cluster: Cluster, client: MlflowClient) -> None:
+def test_of_two_trainings_with_several_processes_each_all_wait(cluster, client):
     first, second = start_two(cluster, gpus=2)
     first.go_on()
     models = first.end(), second.end()
@@ -156,9 +150,7 @@ def test_of_two_trainings_with_several_processes_each_all_wait(cluster: Cluster,
     assert cluster.kept() == []
 
 
-def test_a_model_taken_over_is_named_by_the_pipeline_s_report_as_well(
-    trained: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_taken_over_is_named_by_the_pipeline_s_report_as_well(trained, client, monkeypatch):
     monkeypatch.setenv("KFP_RUN_ID", "b")
     with RunPublisher("autoencoders") as named:
         named.name_models([trained / "vae"], of_task="vae")

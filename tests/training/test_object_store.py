@@ -4,7 +4,7 @@ import json
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
@@ -16,7 +16,7 @@ from autoencoders.training.checkpoint_store import Unreachable
 from autoencoders.training.object_store import LEASE, Lease
 
 
-def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypatch):
     for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs")):
         monkeypatch.setitem(sys.modules, package, None)
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
@@ -30,7 +30,7 @@ def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypat
         assert str(caught.value) == said
 
 
-def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch):
     for variable in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -52,7 +52,7 @@ def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch: pytes
 
 
 @pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def silent(monkeypatch) -> Iterator[None]:
     """S3 is at a server that takes connections and never says a word."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -63,7 +63,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def test_a_store_that_never_answers_is_given_up(silent: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_never_answers_is_given_up(silent, monkeypatch):
     """Its client waits forever: it wants to be told to go on before it sends an object."""
     monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", 0.5)
     objects = open_store("s3://bucket/vae")
@@ -78,9 +78,7 @@ def test_a_store_that_never_answers_is_given_up(silent: None, monkeypatch: pytes
     assert "MLFLOW_S3_ENDPOINT_URL or AWS_ENDPOINT_URL" in str(caught.value)
 
 
-def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
-    memory: str, clock: Callable[[float], None]
-) -> None:
+def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(memory, clock):
     store, waited = open_store(f"{memory}/vae"), []
     renewals = 5
 
@@ -97,7 +95,7 @@ def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(
     assert MemoryFileSystem.store == {}
 
 
-def test_an_own_or_a_damaged_lease_is_not_waited_for(memory: str) -> None:
+def test_an_own_or_a_damaged_lease_is_not_waited_for(memory):
     store = open_store(f"{memory}/vae")
     for content in (b'{"owner": "a"}', b"", b"[]"):
         store.write(content, LEASE)
@@ -106,16 +104,14 @@ def test_an_own_or_a_damaged_lease_is_not_waited_for(memory: str) -> None:
         assert MemoryFileSystem.store == {}
 
 
-def test_a_lease_that_another_training_has_taken_over_is_left_to_it(memory: str) -> None:
+def test_a_lease_that_another_training_has_taken_over_is_left_to_it(memory):
     store = open_store(f"{memory}/vae")
     with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
         store.write(b'{"owner": "b"}', LEASE)
     assert store.names() == [LEASE]
 
 
-def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(
-    flaky: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(flaky, monkeypatch):
     monkeypatch.setattr(object_store, "RENEW_INTERVAL", 0.001)
     store = open_store("flaky://bucket/vae")
 
@@ -132,7 +128,7 @@ def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(
             flaky.clear()
 
 
-def test_a_store_that_goes_away_while_it_is_waited_for_is_waited_for_too(flaky: set[str]) -> None:
+def test_a_store_that_goes_away_while_it_is_waited_for_is_waited_for_too(flaky):
     store, waited = open_store("flaky://bucket/vae"), []
     store.write(b'{"owner": "a"}', LEASE)
 

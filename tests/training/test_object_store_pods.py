@@ -86,7 +86,7 @@ def wait_for_checkpoint(pod: Pod, address: str, prefix: str) -> None:
 
 
 @pytest.fixture
-def start(prepared: Path, migrated: Path, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
+def start(prepared, migrated, tmp_path) -> Iterator[Callable[..., Pod]]:
     """Start a pod by its name, with where its checkpoints go and what launches it."""
     with ExitStack() as stack:
 
@@ -99,13 +99,13 @@ def start(prepared: Path, migrated: Path, tmp_path: Path) -> Iterator[Callable[.
 
 
 @pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def keys(monkeypatch) -> None:
     for name, value in SECRET.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(scope="module")
-def whole(prepared: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
+def whole(prepared, migrated, tmp_path_factory) -> Callable[..., str]:
     """Return the SHA-256 of the weights of a training that nothing interrupts, given what launches it."""
 
     @cache
@@ -121,15 +121,8 @@ def whole(prepared: Path, migrated: Path, tmp_path_factory: pytest.TempPathFacto
     ids=["one process", "two processes"],
 )
 def test_a_training_whose_pod_is_lost_goes_on_in_another_to_the_same_weights(
-    s3: str,
-    keys: None,
-    start: Callable[..., Pod],
-    whole: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    launcher: tuple[str, ...],
-    variable: str,
-) -> None:
+    s3, keys, start, whole, tmp_path, monkeypatch, launcher, variable
+):
     monkeypatch.setenv(variable, s3)
     prefix = tmp_path.name
     lost = start("lost", f"s3://{BUCKET}/{prefix}", *launcher)
@@ -143,9 +136,7 @@ def test_a_training_whose_pod_is_lost_goes_on_in_another_to_the_same_weights(
     assert "Contents" not in s3_client(s3).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
 
 
-def test_a_training_whose_store_is_lost_ends_with_the_same_weights(
-    keys: None, start: Callable[..., Pod], whole: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_training_whose_store_is_lost_ends_with_the_same_weights(keys, start, whole, tmp_path, monkeypatch):
     (tmp_path / "s3").mkdir()
     with s3_store(tmp_path / "s3") as address:
         monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address)
@@ -162,9 +153,7 @@ def test_a_training_whose_store_is_lost_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_a_store_that_refuses_is_reported_before_the_training_and_without_keys(
-    s3: str, keys: None, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
+def test_a_store_that_refuses_is_reported_before_the_training_and_without_keys(s3, keys, monkeypatch, wrong):
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3)
     monkeypatch.setenv(wrong, "hidden-hidden")
     S3FileSystem.clear_instance_cache()  # a client keeps the keys that it began with

@@ -10,7 +10,7 @@ from autoencoders.params import Train
 from autoencoders.training.schedule import cosine_decay, learning_rate
 
 
-def test_learning_rate_follows_warm_up_and_cosine() -> None:
+def test_learning_rate_follows_warm_up_and_cosine():
     settings = Train(learning_rate=0.1, warmup=0.2, schedule="cosine")
     rates = [learning_rate(settings, step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.1 / 21)
@@ -21,9 +21,7 @@ def test_learning_rate_follows_warm_up_and_cosine() -> None:
 
 
 @given(st.floats(1e-6, 1), st.floats(0, 0.99), st.sampled_from(["constant", "cosine"]), st.integers(1, 5000), st.data())
-def test_the_learning_rate_rises_then_falls_and_stays_positive(
-    peak: float, warmup: float, schedule: str, steps: int, data: st.DataObject
-) -> None:
+def test_the_learning_rate_rises_then_falls_and_stays_positive(peak, warmup, schedule, steps, data):
     section = Train(learning_rate=peak, warmup=warmup, schedule=schedule)
     step = data.draw(st.integers(0, steps - 1))
     rate = learning_rate(section, step, steps)
@@ -37,7 +35,7 @@ def test_the_learning_rate_rises_then_falls_and_stays_positive(
 
 
 @given(st.floats(1e-6, 1), st.integers(1, 5000))
-def test_half_a_cosine_goes_from_the_peak_to_zero(peak: float, steps: int) -> None:
+def test_half_a_cosine_goes_from_the_peak_to_zero(peak, steps):
     assert cosine_decay(peak, 0, steps) == peak
     assert cosine_decay(peak, steps, steps) == pytest.approx(0, abs=1e-15)
     assert cosine_decay(peak, steps / 3, steps) == pytest.approx(peak * (1 + cos(pi / 3)) / 2)

@@ -1,12 +1,8 @@
 """Asking a server: where it is, who asks, and one line for each way in which it can fail."""
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cluster_fixtures import Call
-from kfp_double import Double
 from kube_double import write_kube_config
 
 from pipeline.cluster import connection, failures
@@ -45,22 +41,20 @@ AWAY = {
          "has no namespace gone. Name yours with --namespace."),
     ],
 )  # fmt: skip
-def test_a_refusal_is_one_line(
-    server: Double, call: Call, quick_compile: None, refuses: dict[str, Any], said: str
-) -> None:
+def test_a_refusal_is_one_line(server, call, quick_compile, refuses, said):
     server.refuses = refuses
     code, _, err = call("submit", "--host", server.host)
     assert (code, err) == (2, f"error: {server.host} {said}\n")
 
 
-def test_a_run_that_is_not_there_is_reported(server: Double, call: Call) -> None:
+def test_a_run_that_is_not_there_is_reported(server, call):
     for name in ("other", "../experiments"):
         code, _, err = call("status", name, "--host", server.host)
         assert (code, err) == (2, f"error: {server.host}: there is no run {name!r}.\n")
     assert server.asked[-1] == "GET /apis/v2beta1/runs/../experiments"
 
 
-def test_a_server_that_is_not_there_is_reported_at_once_and_without_password(server: Double, call: Call) -> None:
+def test_a_server_that_is_not_there_is_reported_at_once_and_without_password(server, call):
     code, _, err = call("status", "x", "--host", "http://me:secret@127.0.0.1:9")
     why = "does not answer (NewConnectionError). Is the address right, and the port forwarded?"
     assert (code, err) == (2, f"error: http://127.0.0.1:9 {why}\n")
@@ -70,9 +64,7 @@ def test_a_server_that_is_not_there_is_reported_at_once_and_without_password(ser
     assert err.count("\n") == 1
 
 
-def test_a_missing_address_and_a_kube_config_that_leads_nowhere_are_reported(
-    server: Double, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_address_and_a_kube_config_that_leads_nowhere_are_reported(server, call, monkeypatch, tmp_path):
     code, _, err = call("status", "x")
     assert code == 2
     assert err.startswith("error: which server? Name it with --host or KF_PIPELINES_ENDPOINT")
@@ -89,9 +81,7 @@ def test_a_missing_address_and_a_kube_config_that_leads_nowhere_are_reported(
     assert (code, out, err.partition(" Is the")[0]) == (2, "", f"error: {said}")
 
 
-def test_a_token_reaches_the_server_from_file_or_environment(
-    server: Double, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_token_reaches_the_server_from_file_or_environment(server, call, monkeypatch, tmp_path):
     (tmp_path / "token").write_text("from-file\n")
     assert call("status", "runs-1", "--host", server.host, "--token-file", str(tmp_path / "token"))[0] == 0
     assert set(server.tokens) == {"Bearer from-file"}
@@ -115,7 +105,7 @@ def test_a_token_reaches_the_server_from_file_or_environment(
         ({"multi_user": False}, ""),
     ],
 )
-def test_the_version_is_that_of_the_server_s_answer(server: Double, health: dict[str, Any], version: str) -> None:
+def test_the_version_is_that_of_the_server_s_answer(server, health, version):
     server.health = health
     found = Connection(Server(server.host))
     assert (found.version, found.has_users, found.namespace) == (version, False, None)
@@ -123,7 +113,7 @@ def test_the_version_is_that_of_the_server_s_answer(server: Double, health: dict
     assert (found.pods_namespace, elsewhere.namespace, elsewhere.pods_namespace) == ("kubeflow", None, "kfp")
 
 
-def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Call, tmp_path: Path) -> None:
+def test_a_server_with_several_users_wants_a_namespace(server, call, tmp_path):
     server.health = {"multi_user": True}
     said = f"error: {server.host} has several users: name your namespace with --namespace.\n"
     for command in (["submit"], ["upload", "--version", "1"], ["recurring", "list"]):
@@ -134,7 +124,7 @@ def test_a_server_with_several_users_wants_a_namespace(server: Double, call: Cal
     assert Connection(Server(server.host)).namespace == "kept"
 
 
-def test_a_namespace_without_rights_is_named(server: Double, call: Call, quick_compile: None) -> None:
+def test_a_namespace_without_rights_is_named(server, call, quick_compile):
     server.health = {"multi_user": True}
     # The body is that of KFP's authorization, shortened.
     server.refuses = {"/experiments": (403, {"code": 7, "message": "PermissionDenied: User 'me' is not authorized"})}

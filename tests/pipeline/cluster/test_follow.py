@@ -1,11 +1,10 @@
 """Following a run: outages, tokens that expire, a run that vanishes, and the exit codes."""
 
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_fixtures import Call, Clock, replay
+from cluster_fixtures import Clock, replay
 from kfp_double import Double, missing
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
@@ -34,9 +33,7 @@ AWAY = 500, {"error": "Failed to get a run: connection refused", "code": 13}
         ((503, "no healthy upstream"), "is in trouble (HTTP 503: Service Unavailable)"),
     ],
 )
-def test_a_server_that_is_away_is_waited_for_and_that_is_said_once(
-    server: Double, clock: Clock, call: Call, answer: Any, what: str
-) -> None:
+def test_a_server_that_is_away_is_waited_for_and_that_is_said_once(server, clock, call, answer, what):
     replay(server, clock, "cached")
     between(server, clock, 60, 105, answer)
     code, out, _ = call("submit", "--host", server.host)
@@ -49,7 +46,7 @@ def test_a_server_that_is_away_is_waited_for_and_that_is_said_once(
     assert "full-2-same: succeeded" in out
 
 
-def test_a_server_that_stays_away_ends_the_following_not_the_run(server: Double, clock: Clock, call: Call) -> None:
+def test_a_server_that_stays_away_ends_the_following_not_the_run(server, clock, call):
     recorded = replay(server, clock, "cached")
     between(server, clock, 60, 1e9, AWAY)
     began = clock.now
@@ -63,9 +60,7 @@ def test_a_server_that_stays_away_ends_the_following_not_the_run(server: Double,
     assert not server.stopped
 
 
-def test_a_token_that_expires_is_read_anew_once_and_then_reported(
-    server: Double, clock: Clock, call: Call, tmp_path: Path
-) -> None:
+def test_a_token_that_expires_is_read_anew_once_and_then_reported(server, clock, call, tmp_path):
     recorded = replay(server, clock, "cached")
     file, ask = tmp_path / "token", server.answer
     file.write_text("first")
@@ -92,7 +87,7 @@ def test_a_token_that_expires_is_read_anew_once_and_then_reported(
     assert set(server.tokens) == {"Bearer first", "Bearer second"}
 
 
-def test_a_page_for_a_login_in_mid_run_is_a_token_that_has_expired(server: Double, clock: Clock, call: Call) -> None:
+def test_a_page_for_a_login_in_mid_run_is_a_token_that_has_expired(server, clock, call):
     recorded = replay(server, clock, "cached")
     between(server, clock, 60, 1e9, (200, "<!doctype html><title>Log in"))
     code, _, err = call("submit", "--host", server.host)
@@ -101,7 +96,7 @@ def test_a_page_for_a_login_in_mid_run_is_a_token_that_has_expired(server: Doubl
     assert recorded.run_id in err
 
 
-def test_a_run_that_vanishes_is_reported(server: Double, clock: Clock, call: Call) -> None:
+def test_a_run_that_vanishes_is_reported(server, clock, call):
     recorded = replay(server, clock, "cached")
     between(server, clock, 60, 1e9, missing(recorded.run_id))
     code, _, err = call("submit", "--host", server.host)

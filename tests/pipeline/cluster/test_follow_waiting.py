@@ -3,9 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from cluster_fixtures import Call, Clock, replay, replay_workflow
-from kfp_double import Double
-from kube_double import KubeDouble
+from cluster_fixtures import replay, replay_workflow
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 
@@ -17,8 +15,8 @@ def seconds_of(line: str, began: datetime) -> float:
 
 @pytest.mark.parametrize("case", ["wrong-image", "wrong-secret"])
 def test_a_pod_that_cannot_start_is_reported_within_a_minute_with_its_cure_and_given_up(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call, case: str
-) -> None:
+    server, kube, clock, call, case
+):
     recorded = replay_workflow(server, kube, clock, case)
     began = min(node["startedAt"] for node in recorded.nodes.values() if node["phase"] == "Pending")
     code, out, err = call("submit", "--host", server.host, "--give-up", "3m")
@@ -34,9 +32,7 @@ def test_a_pod_that_cannot_start_is_reported_within_a_minute_with_its_cure_and_g
 
 
 @pytest.mark.parametrize("case", ["wrong-image", "missing-claim"])
-def test_without_argo_s_workflow_it_is_given_up_too_and_the_reason_is_said_to_be_unseen(
-    server: Double, clock: Clock, call: Call, case: str
-) -> None:
+def test_without_argo_s_workflow_it_is_given_up_too_and_the_reason_is_said_to_be_unseen(server, clock, call, case):
     replay(server, clock, case)
     code, out, err = call("submit", "--host", server.host, "--give-up", "90s")
     assert code == 1
@@ -51,16 +47,14 @@ def test_without_argo_s_workflow_it_is_given_up_too_and_the_reason_is_said_to_be
 
 
 @pytest.mark.parametrize("case", ["succeeded", "pod-force-deleted", "recurring", "terminated"])
-def test_a_run_whose_list_may_have_stopped_is_never_given_up(
-    server: Double, clock: Clock, call: Call, case: str
-) -> None:
+def test_a_run_whose_list_may_have_stopped_is_never_given_up(server, clock, call, case):
     """KFP's lists of these runs show pods that wait to the end; in truth they ran."""
     replay(server, clock, case)
     call("submit", "--host", server.host, "--give-up", "60s")
     assert not server.stopped
 
 
-def test_a_run_that_may_not_be_stopped_is_reported(server: Double, kube: KubeDouble, clock: Clock, call: Call) -> None:
+def test_a_run_that_may_not_be_stopped_is_reported(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "wrong-image")
     server.refuses = {":terminate": (403, {})}
     code, out, err = call("submit", "--host", server.host, "--give-up", "1m")
@@ -70,9 +64,7 @@ def test_a_run_that_may_not_be_stopped_is_reported(server: Double, kube: KubeDou
     assert recorded.run_id in out
 
 
-def test_a_run_in_which_nothing_can_run_is_remembered_rarely(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_a_run_in_which_nothing_can_run_is_remembered_rarely(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "wrong-image")
     clock.interrupt_at = recorded.began + timedelta(minutes=50)
     code, out, err = call("submit", "--host", server.host)
@@ -86,9 +78,7 @@ def test_a_run_in_which_nothing_can_run_is_remembered_rarely(
     assert times == ["10 min", "20 min", "40 min"]
 
 
-def test_rights_that_are_missing_are_named_where_a_task_waits_and_where_one_failed(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_rights_that_are_missing_are_named_where_a_task_waits_and_where_one_failed(server, kube, clock, call):
     kube.forbidden = {"workflows"}
     kube.objects |= {"persistentvolumeclaims": {"autoencoders-checkpoints"}, "secrets": {"mlflow"}}
     line = (
@@ -104,9 +94,7 @@ def test_rights_that_are_missing_are_named_where_a_task_waits_and_where_one_fail
     assert err == f"error: train pca and train ae failed.\n{line}\n"
 
 
-def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "plugin-conflict")
     clock.now = recorded.newest + timedelta(minutes=2)
     driver = f"{recorded.workflow['metadata']['name']}-system-container-driver-"
@@ -125,9 +113,7 @@ def test_why_kfp_could_not_prepare_a_task_is_in_the_driver_s_log(
     ]
 
 
-def test_a_volume_that_cannot_be_mounted_is_reported_from_the_pod_s_events(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_a_volume_that_cannot_be_mounted_is_reported_from_the_pod_s_events(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "wrong-image")
     [pod] = [node for node in recorded.nodes.values() if node["phase"] == "Pending"]
     nodes = {**recorded.nodes, pod["id"]: {**pod, "message": "ContainerCreating"}}
@@ -143,9 +129,7 @@ def test_a_volume_that_cannot_be_mounted_is_reported_from_the_pod_s_events(
     assert "download: See the volume's driver and its claim.\n" in out
 
 
-def test_a_run_that_argo_cannot_begin_is_reported_with_what_argo_says(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_a_run_that_argo_cannot_begin_is_reported_with_what_argo_says(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "second-of-two")
     clock.now = recorded.newest + timedelta(minutes=2)
     status = {"phase": "Error", "message": "invalid spec: templates.root has no tasks"}
@@ -155,9 +139,7 @@ def test_a_run_that_argo_cannot_begin_is_reported_with_what_argo_says(
     assert "train pca     not run\n" in out
 
 
-def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call
-) -> None:
+def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(server, kube, clock, call):
     recorded = replay_workflow(server, kube, clock, "out-of-memory")  # a rung has no room while another runs
     clock.interrupt_at = recorded.newest + timedelta(minutes=30)
     code, out, _ = call("submit", "--host", server.host, "--give-up", "2m")
@@ -167,7 +149,7 @@ def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(
     assert not server.stopped
 
 
-def test_give_up_wants_a_duration(server: Double, call: Call) -> None:
+def test_give_up_wants_a_duration(server, call):
     assert call("submit", "--give-up", "soon")[2].endswith(
         "error: argument --give-up: 'soon' is no duration: write 90s, 10m or 2h\n"
     )

@@ -4,10 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from cluster_fixtures import Call, Clock, replay, replay_workflow
-from kfp_double import Double
-from kube_double import KubeDouble
-from mlflow import MlflowClient
+from cluster_fixtures import replay, replay_workflow
 
 from autoencoders.tracking.store import tagged
 
@@ -15,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 @pytest.fixture
-def pipeline_run(client: MlflowClient, store: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+def pipeline_run(client, store, monkeypatch) -> Callable[[str], str]:
     """MLflow, to which MLFLOW_TRACKING_URI points, with the run of a pipeline, and those of two of its trainings."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
 
@@ -32,10 +29,7 @@ def pipeline_run(client: MlflowClient, store: str, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("case", "status", "task"), [("cached", "FINISHED", None), ("out-of-memory", "FAILED", "train pca")]
 )
-def test_mlflow_s_run_of_the_pipeline_ends_with_it(
-    server: Double, clock: Clock, call: Call, client: MlflowClient, pipeline_run: Callable[[str], str],
-    case: str, status: str, task: str | None,
-) -> None:  # fmt: skip
+def test_mlflow_s_run_of_the_pipeline_ends_with_it(server, clock, call, client, pipeline_run, case, status, task):
     recorded = replay(server, clock, case)
     run = pipeline_run(recorded.run_id)
     assert call("submit", "--host", server.host)[0] == (status != "FINISHED")
@@ -43,9 +37,7 @@ def test_mlflow_s_run_of_the_pipeline_ends_with_it(
     assert (ended.info.status, ended.data.tags.get("kfp_failed_task")) == (status, task)
 
 
-def test_status_ends_mlflow_s_run_too_and_keeps_what_a_task_said(
-    server: Double, clock: Clock, call: Call, client: MlflowClient, pipeline_run: Callable[[str], str]
-) -> None:
+def test_status_ends_mlflow_s_run_too_and_keeps_what_a_task_said(server, clock, call, client, pipeline_run):
     recorded = replay(server, clock, "second-of-two")
     run = pipeline_run(recorded.run_id)
     client.set_tag(run, "kfp_failed_task", "train")
@@ -58,18 +50,14 @@ def test_status_ends_mlflow_s_run_too_and_keeps_what_a_task_said(
     assert tagged(client, "kfp_pipeline", recorded.run_id) == run
 
 
-def test_a_terminated_run_is_killed_in_mlflow(
-    server: Double, clock: Clock, call: Call, client: MlflowClient, pipeline_run: Callable[[str], str]
-) -> None:
+def test_a_terminated_run_is_killed_in_mlflow(server, clock, call, client, pipeline_run):
     recorded = replay(server, clock, "terminated")
     run = pipeline_run(recorded.run_id)
     assert call("submit", "--host", server.host)[0] == 1
     assert client.get_run(run).info.status == "KILLED"
 
 
-def test_a_list_that_stands_still_is_replaced_by_what_is_known(
-    server: Double, clock: Clock, call: Call, pipeline_run: Callable[[str], str]
-) -> None:
+def test_a_list_that_stands_still_is_replaced_by_what_is_known(server, clock, call, pipeline_run):
     recorded = replay(server, clock, "succeeded")
     pipeline_run(recorded.run_id)
     code, out, _ = call("submit", "--host", server.host)
@@ -87,10 +75,7 @@ def test_a_list_that_stands_still_is_replaced_by_what_is_known(
     assert sum("stood still" in line for line in told) == 1
 
 
-def test_where_a_log_is_gone_mlflow_may_have_the_reason(
-    server: Double, kube: KubeDouble, clock: Clock, call: Call, client: MlflowClient,
-    pipeline_run: Callable[[str], str],
-) -> None:  # fmt: skip
+def test_where_a_log_is_gone_mlflow_may_have_the_reason(server, kube, clock, call, client, pipeline_run):
     recorded = replay_workflow(server, kube, clock, "second-of-two")
     run = pipeline_run(recorded.run_id)
     client.set_tag(run, "kfp_failed_task", "train")

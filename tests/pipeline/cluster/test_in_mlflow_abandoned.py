@@ -2,15 +2,12 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from json_server import json_server
-from mlflow import MlflowClient
 from replay import recording
 
-from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking import kfp_status
 from autoencoders.tracking.kfp_status import status_in
@@ -37,12 +34,12 @@ def recorded(case: str, snapshot: int = -1) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("case", "status"), ENDED.items())
-def test_a_run_ended_as_its_server_says(case: str, status: str) -> None:
+def test_a_run_ended_as_its_server_says(case, status):
     assert status_in(recorded(case)) == status
 
 
 @pytest.mark.parametrize("state", [None, "PENDING", "RUNNING", "CANCELING", "PAUSED", "RUNTIME_STATE_UNSPECIFIED"])
-def test_a_run_that_goes_on_has_no_end(state: str | None) -> None:
+def test_a_run_that_goes_on_has_no_end(state):
     assert status_in({"state": state, "state_history": [{"state": "PENDING"}, {"state": state}]}) is None
     assert status_in(recorded("terminated", 0)) is None
     assert status_in({"state": "CANCELED"}) == "KILLED"
@@ -68,7 +65,7 @@ class Kubeflow:
 
 
 @pytest.fixture
-def kubeflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kubeflow]:
+def kubeflow(monkeypatch, tmp_path) -> Iterator[Kubeflow]:
     double = Kubeflow()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setattr(kfp_status, "TOKEN_FILE", str(tmp_path / "no-token"))
@@ -81,7 +78,7 @@ def kubeflow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Kubefl
 
 
 @pytest.fixture
-def begin(params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def begin(params, prepared, tmp_path, monkeypatch) -> Callable[[str], None]:
     """Train principal components as a task of a Kubeflow run."""
 
     def training(pipeline: str) -> None:
@@ -93,7 +90,7 @@ def begin(params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
-def left(client: MlflowClient) -> Callable[..., dict[str, str]]:
+def left(client) -> Callable[..., dict[str, str]]:
     """Return the run of each Kubeflow run that is named, all of them left running."""
 
     def leave(*pipelines: str) -> dict[str, str]:
@@ -103,9 +100,7 @@ def left(client: MlflowClient) -> Callable[..., dict[str, str]]:
     return leave
 
 
-def test_the_first_task_of_a_new_pipeline_ends_what_earlier_ones_left_running(
-    kubeflow: Kubeflow, begin: Callable[[str], None], left: Callable[..., dict[str, str]], client: MlflowClient
-) -> None:
+def test_the_first_task_of_a_new_pipeline_ends_what_earlier_ones_left_running(kubeflow, begin, left, client):
     runs = left(*ENDED, "going-on", "unknown", "no-object")
     below = create_run(client, "autoencoders", "vae", {}, parent=runs["out-of-memory"])
     begin("new")
@@ -120,14 +115,7 @@ def test_the_first_task_of_a_new_pipeline_ends_what_earlier_ones_left_running(
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_the_server_is_shown_the_pod_s_token(
-    kubeflow: Kubeflow,
-    begin: Callable[[str], None],
-    left: Callable[..., dict[str, str]],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    named: bool,
-) -> None:
+def test_the_server_is_shown_the_pod_s_token(kubeflow, begin, left, tmp_path, monkeypatch, named):
     (tmp_path / "token").write_text("a-token\n")
     if named:
         monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
@@ -138,13 +126,7 @@ def test_the_server_is_shown_the_pod_s_token(
     assert kubeflow.tokens == {"Bearer a-token"}
 
 
-def test_outside_of_pods_nobody_is_asked(
-    kubeflow: Kubeflow,
-    begin: Callable[[str], None],
-    left: Callable[..., dict[str, str]],
-    client: MlflowClient,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_outside_of_pods_nobody_is_asked(kubeflow, begin, left, client, monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     runs = left("terminated")
     begin("new")
@@ -153,13 +135,8 @@ def test_outside_of_pods_nobody_is_asked(
 
 
 def test_a_server_that_does_not_answer_is_asked_once_and_the_task_goes_on(
-    kubeflow: Kubeflow,
-    begin: Callable[[str], None],
-    left: Callable[..., dict[str, str]],
-    client: MlflowClient,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    kubeflow, begin, left, client, tmp_path, monkeypatch
+):
     runs = left("terminated", "succeeded", "cached")
     monkeypatch.setattr(kfp_status, "REQUEST_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -173,12 +150,7 @@ def test_a_server_that_does_not_answer_is_asked_once_and_the_task_goes_on(
     assert (tmp_path / "pca" / "model.json").exists()
 
 
-def test_no_more_are_asked_for_once_that_has_taken_long(
-    kubeflow: Kubeflow,
-    begin: Callable[[str], None],
-    left: Callable[..., dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_more_are_asked_for_once_that_has_taken_long(kubeflow, begin, left, monkeypatch):
     left("terminated", "succeeded", "cached")
     monkeypatch.setattr(kfp_status, "MAX_SECONDS_ASKING", -1.0)
     begin("new")

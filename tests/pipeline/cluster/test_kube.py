@@ -1,12 +1,8 @@
 """What Kubernetes is asked, and one line for each reason why it does not say."""
 
 from datetime import timedelta
-from pathlib import Path
-from typing import Any
 
 import pytest
-from cluster_fixtures import Clock
-from kfp_double import Double
 from kube_double import KubeDouble, write_kube_config
 
 from pipeline.cluster.kube import Kube, Unseen
@@ -15,12 +11,12 @@ WORKFLOW = {"metadata": {"name": "wf"}, "status": {}}
 
 
 @pytest.fixture
-def seen(kube: KubeDouble) -> KubeDouble:
+def seen(kube) -> KubeDouble:
     kube.workflow, kube.run_id = lambda now: WORKFLOW, "run-1"
     return kube
 
 
-def test_the_workflow_of_a_run_is_found_by_its_label(seen: KubeDouble) -> None:
+def test_the_workflow_of_a_run_is_found_by_its_label(seen):
     kube = Kube("kubeflow")
     assert (kube.workflow("run-1"), kube.blind) == (WORKFLOW, "")
     assert kube.workflow("run-2") is None
@@ -30,7 +26,7 @@ def test_the_workflow_of_a_run_is_found_by_its_label(seen: KubeDouble) -> None:
     )
 
 
-def test_a_right_that_is_missing_is_named(seen: KubeDouble) -> None:
+def test_a_right_that_is_missing_is_named(seen):
     seen.forbidden = {"workflows", "pods/log"}
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
@@ -51,7 +47,7 @@ def test_a_right_that_is_missing_is_named(seen: KubeDouble) -> None:
         ((200, "<html>"), "{cluster} does not answer as Kubernetes does"),
     ],
 )
-def test_other_answers_are_reported(seen: KubeDouble, answer: tuple[int, Any], blind: str) -> None:
+def test_other_answers_are_reported(seen, answer, blind):
     seen.always = answer
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
@@ -59,8 +55,8 @@ def test_other_answers_are_reported(seen: KubeDouble, answer: tuple[int, Any], b
 
 
 def test_a_cluster_that_is_not_there_is_asked_once_in_five_minutes_and_quietly(
-    server: Double, clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    server, clock, monkeypatch, tmp_path, capsys
+):
     write_kube_config(tmp_path / "kube.yaml", "http://127.0.0.1:9")
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kube.yaml"))
     kube, asked = Kube("kubeflow"), []
@@ -74,9 +70,7 @@ def test_a_cluster_that_is_not_there_is_asked_once_in_five_minutes_and_quietly(
 
 
 @pytest.mark.parametrize("text", ["nonsense: [", "[]", "", "current-context: gone\ncontexts: []\nclusters: []\n"])
-def test_a_kube_config_that_cannot_be_used_is_reported(
-    server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
-) -> None:
+def test_a_kube_config_that_cannot_be_used_is_reported(server, monkeypatch, tmp_path, text):
     (tmp_path / "kube.yaml").write_text(text)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kube.yaml"))
     kube = Kube("kubeflow")
@@ -85,13 +79,13 @@ def test_a_kube_config_that_cannot_be_used_is_reported(
     assert "\n" not in kube.blind
 
 
-def test_without_a_kube_config_that_is_what_is_said(server: Double) -> None:
+def test_without_a_kube_config_that_is_what_is_said(server):
     kube = Kube("kubeflow")
     assert kube.workflow("run-1") is None
     assert kube.blind == "there is no kube config here (which rights show it: docs/kubernetes.md)"
 
 
-def test_the_log_is_the_container_s_and_a_pod_that_is_gone_has_none(seen: KubeDouble) -> None:
+def test_the_log_is_the_container_s_and_a_pod_that_is_gone_has_none(seen):
     seen.logs = {"impl-1": "first\nlast\n"}
     kube = Kube("kubeflow")
     assert kube.log("wf-impl-1") == ["first", "last"]
@@ -100,7 +94,7 @@ def test_the_log_is_the_container_s_and_a_pod_that_is_gone_has_none(seen: KubeDo
         kube.log("wf-impl-2")
 
 
-def test_of_a_pod_s_events_the_last_shows_trouble_with_volumes(seen: KubeDouble) -> None:
+def test_of_a_pod_s_events_the_last_shows_trouble_with_volumes(seen):
     trouble = ("FailedMount", "Unable to attach or mount volumes")
     seen.events = {"a": [("Scheduled", ""), trouble], "b": [trouble, ("Pulling", "Pulling image")]}
     kube = Kube("kubeflow")
@@ -110,7 +104,7 @@ def test_of_a_pod_s_events_the_last_shows_trouble_with_volumes(seen: KubeDouble)
     assert kube.mount_trouble("a") == ""
 
 
-def test_what_is_missing_is_known_only_where_it_may_be_looked_up(seen: KubeDouble) -> None:
+def test_what_is_missing_is_known_only_where_it_may_be_looked_up(seen):
     seen.objects["secrets"] = {"mlflow"}
     kube = Kube("kubeflow")
     assert [kube.lacks("secrets", name) for name in ("mlflow", "other")] == [False, True]

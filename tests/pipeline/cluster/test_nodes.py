@@ -19,13 +19,13 @@ RUNS = [case for case in CASES if not case.startswith("workflow-") and case != "
     ("text", "value"),  # of the reference implementation: http://isthe.com/chongo/tech/comp/fnv
     [("", 0x811C9DC5), ("a", 0xE40C292C), ("foobar", 0xBF9CF968)],
 )
-def test_the_hash_is_32_bit_fnv_1a(text: str, value: int) -> None:
+def test_the_hash_is_32_bit_fnv_1a(text, value):
     assert fnv1a(text) == value
     assert fnv1a(text[3:], fnv1a(text[:3])) == value
 
 
 @pytest.mark.parametrize("case", WORKFLOWS)
-def test_an_id_is_the_hash_of_a_full_name_and_so_is_a_pod_s_name(case: str) -> None:
+def test_an_id_is_the_hash_of_a_full_name_and_so_is_a_pod_s_name(case):
     recorded = RecordedWorkflow(case)
     name = recorded.workflow["metadata"]["name"]
     for node in recorded.nodes.values():
@@ -37,7 +37,7 @@ def test_an_id_is_the_hash_of_a_full_name_and_so_is_a_pod_s_name(case: str) -> N
 
 
 @pytest.mark.parametrize("case", RUNS)
-def test_all_names_are_found_from_the_ids_of_the_children(case: str) -> None:
+def test_all_names_are_found_from_the_ids_of_the_children(case):
     for snapshot in recording(case)["snapshots"]:
         tasks = [one for one in snapshot["run"]["run_details"]["task_details"] if "display_name" in one]
         ids = {child["pod_name"] for task in tasks for child in task.get("child_tasks", ())}
@@ -49,7 +49,7 @@ def test_all_names_are_found_from_the_ids_of_the_children(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ["second-of-two", "terminated"])
-def test_kfp_s_api_gives_the_nodes_that_argo_has(case: str) -> None:
+def test_kfp_s_api_gives_the_nodes_that_argo_has(case):
     """Both were recorded at the end of the same run: which of many an `executor(0)` is, is found by times."""
     of_kfp = read_tasks(RecordedRun(case).snapshots[-1]["run"]).nodes
     of_argo = workflow_nodes(recording(f"workflow-{case}"))
@@ -61,7 +61,7 @@ def test_kfp_s_api_gives_the_nodes_that_argo_has(case: str) -> None:
     assert not any(node.maybe for node in of_kfp)
 
 
-def test_pods_that_began_in_one_moment_may_be_in_each_other_s_state() -> None:
+def test_pods_that_began_in_one_moment_may_be_in_each_other_s_state():
     run = RecordedRun("pod-deleted").snapshots[1]["run"]
     pods = [node for node in read_tasks(run).nodes if node.name.endswith("train(0).executor(0)")]
     assert sorted((node.phase, sorted(node.maybe)) for node in pods) == [
@@ -90,7 +90,7 @@ def test_pods_that_began_in_one_moment_may_be_in_each_other_s_state() -> None:
         ("wf(0).root(0).ladder(0).one-image-driver(0)", (("ladder", None), ("one-image", None)), "driver", 0),
     ],
 )  # fmt: skip
-def test_a_name_says_what_a_node_is_of(name: str, path: Any, role: str, attempt: int | None) -> None:
+def test_a_name_says_what_a_node_is_of(name, path, role, attempt):
     assert locate(name) == (path, role, attempt)
 
 
@@ -118,7 +118,7 @@ def older(recorded: RecordedWorkflow) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", ["terminated", "succeeded", "second-of-two"])
-def test_older_manifests_give_the_same_view(case: str) -> None:
+def test_older_manifests_give_the_same_view(case):
     recorded = RecordedWorkflow(case)
     nodes = read_tasks(older(recorded)).nodes
     assert "(0)" not in "".join(node.name for node in nodes)

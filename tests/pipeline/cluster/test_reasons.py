@@ -71,21 +71,21 @@ AGAIN = "Send the same run again: what is done is reused, trainings go on."
         ("something that\n nobody has seen", "something that nobody has seen", ""),
     ],
 )  # fmt: skip
-def test_a_message_becomes_a_reason_and_its_cure(message: str, text: str, cure: str) -> None:
+def test_a_message_becomes_a_reason_and_its_cure(message, text, cure):
     assert explain(message, PLACE) == Reason(text, cure)
 
 
 @pytest.mark.parametrize(
     "case", ["wrong-image", "wrong-secret", "no-room", "out-of-memory", "deadline", "plugin-conflict", "second-of-two"]
 )
-def test_no_recorded_reason_of_a_pod_is_shown_in_the_cluster_s_words(case: str) -> None:
+def test_no_recorded_reason_of_a_pod_is_shown_in_the_cluster_s_words(case):
     messages = {node.message for node in workflow_nodes(recording(f"workflow-{case}")) if node.pod and node.message}
     assert messages
     for message in messages:
         assert explain(message, PLACE).text not in message or message == "main: Error (exit code 1)"
 
 
-def test_what_argo_says_of_a_stopped_run_is_known() -> None:
+def test_what_argo_says_of_a_stopped_run_is_known():
     for case in ("terminated", "plugin-conflict"):
         nodes = workflow_nodes(recording(f"workflow-{case}"))
         assert any(reasons.STOPPED.match(node.message) for node in nodes)
@@ -106,11 +106,11 @@ FATAL = 'F1128 14:04:00.512345      15 main.go:79] KFP driver: driver.Container(
         ([], ""),
     ],
 )
-def test_the_line_that_says_what_went_wrong(log: list[str], line: str) -> None:
+def test_the_line_that_says_what_went_wrong(log, line):
     assert error_line(log) == line
 
 
-def test_the_end_of_a_log_is_what_the_task_wrote() -> None:
+def test_the_end_of_a_log_is_what_the_task_wrote():
     own = [f"epoch {number}" for number in range(20)]
     argo = 'time="2026-11-28T14:44:30Z" level=info msg="sub-process exited" argo=true error="<nil>"'
     assert last_lines([LAUNCHER, *own, "", argo, "Error: exit status 1"]) == own[-15:]

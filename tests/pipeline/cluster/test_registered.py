@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from cluster_fixtures import Call
 from compiled import PINNED, parse
 from kfp_double import Double
 
@@ -12,11 +11,11 @@ from pipeline.cluster import sending
 
 
 @pytest.fixture(autouse=True)
-def _commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def _commit(monkeypatch) -> None:
     monkeypatch.setattr(sending, "code_version", lambda: "66edca9b304f-dirty")
 
 
-def test_a_recurring_run_is_made_and_not_waited_for(server: Double, call: Call, quick_compile: None) -> None:
+def test_a_recurring_run_is_made_and_not_waited_for(server, call, quick_compile):
     code, out, _ = call("submit", "--host", server.host, "--cron", "0 0 3 * * *", "--run-name", "nightly")
     assert code == 0
     sent = server.sent[-1]
@@ -33,7 +32,7 @@ def test_a_recurring_run_is_made_and_not_waited_for(server: Double, call: Call, 
     assert (code, err.startswith("error: --cron '0 3 * * *': write six fields")) == (2, True)
 
 
-def test_recurring_runs_are_listed_with_their_last_run(server: Double, call: Call) -> None:
+def test_recurring_runs_are_listed_with_their_last_run(server, call):
     assert call("recurring", "list", "--host", server.host)[1] == (
         "There are no recurring runs. `python -m pipeline submit --cron …` makes one.\n"
     )
@@ -54,7 +53,7 @@ def test_recurring_runs_are_listed_with_their_last_run(server: Double, call: Cal
     )
 
 
-def test_recurring_runs_of_several_pages_are_all_listed(server: Double, call: Call) -> None:
+def test_recurring_runs_of_several_pages_are_all_listed(server, call):
     def paged(method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         if "/recurringruns" not in path:
             return Double.answer(server, method, path, body, token)
@@ -67,7 +66,7 @@ def test_recurring_runs_of_several_pages_are_all_listed(server: Double, call: Ca
     assert re.findall("r-.", out) == ["r-1", "r-2"]
 
 
-def test_a_recurring_run_is_stopped_or_deleted(server: Double, call: Call) -> None:
+def test_a_recurring_run_is_stopped_or_deleted(server, call):
     server.kept["recurringruns"] = [{"recurring_run_id": "r-1"}]
     assert call("recurring", "stop", "r-1", "--host", server.host)[:2] == (
         0, "Recurring run r-1 is stopped. Runs that it has started go on.\n"
@@ -82,7 +81,7 @@ def test_a_recurring_run_is_stopped_or_deleted(server: Double, call: Call) -> No
     )  # fmt: skip
 
 
-def test_the_pipeline_is_registered_by_its_commit(server: Double, call: Call) -> None:
+def test_the_pipeline_is_registered_by_its_commit(server, call):
     code, out, _ = call("upload", "--host", server.host, "--image", PINNED, "-S", "train.epochs=3")
     assert code == 0
     made, version = server.sent
@@ -100,9 +99,7 @@ def test_the_pipeline_is_registered_by_its_commit(server: Double, call: Call) ->
     )
 
 
-def test_a_version_that_exists_is_reported_and_not_uploaded_again(
-    server: Double, call: Call, quick_compile: None
-) -> None:
+def test_a_version_that_exists_is_reported_and_not_uploaded_again(server, call, quick_compile):
     server.kept["pipelines"] = [{"pipeline_id": "p-1", "display_name": "mine"}]
     server.kept["versions"] = [{"pipeline_version_id": "v-1", "display_name": "7"}]
     said = (
@@ -119,7 +116,7 @@ def test_a_version_that_exists_is_reported_and_not_uploaded_again(
     assert call(*upload, "9")[::2] == (2, said.replace("7", "9"))
 
 
-def test_without_git_a_version_must_be_named(server: Double, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_git_a_version_must_be_named(server, call, monkeypatch):
     monkeypatch.setattr(sending, "code_version", lambda: "")
     assert call("upload", "--host", server.host)[::2] == (
         2, "error: there is no git here to name the version by: name it with --version.\n"

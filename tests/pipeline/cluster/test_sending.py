@@ -2,15 +2,11 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from cluster_fixtures import Call, Clock
 from compiled import PINNED, ROOT
-from kfp_double import Double
-from kube_double import KubeDouble
 from replay import RecordedRun
 
 from pipeline.cluster import sending
@@ -18,11 +14,11 @@ from pipeline.cluster.sending import describe, run_name
 
 
 @pytest.fixture(autouse=True)
-def _commit(monkeypatch: pytest.MonkeyPatch) -> None:
+def _commit(monkeypatch) -> None:
     monkeypatch.setattr(sending, "code_version", lambda: "66edca9b304f-dirty")
 
 
-def test_a_run_is_sent_as_it_was_compiled_and_says_what_it_was_run_with(server: Double, call: Call) -> None:
+def test_a_run_is_sent_as_it_was_compiled_and_says_what_it_was_run_with(server, call):
     code, out, _ = call(
         "submit", "--host", server.host, "--profile", "gpu", "--image", PINNED, "-S", "train.epochs=3",
         "-S", "models.vae.beta=2.5", "--experiment", "mine", "--no-wait",
@@ -45,15 +41,13 @@ def test_a_run_is_sent_as_it_was_compiled_and_says_what_it_was_run_with(server: 
     assert out == f"{sent['display_name']}\n{sent['description']}\nKFP:    {server.host}/#/runs/details/runs-1\n"
 
 
-def test_an_experiment_that_exists_is_used(server: Double, call: Call, quick_compile: None) -> None:
+def test_an_experiment_that_exists_is_used(server, call, quick_compile):
     server.kept["experiments"] = [{"experiment_id": "e-7", "display_name": "autoencoders"}]
     assert call("submit", "--host", server.host, "--no-wait")[0] == 0
     assert [(sent["to"], sent["experiment_id"]) for sent in server.sent] == [("runs", "e-7")]
 
 
-def test_an_older_server_gets_the_run_without_what_it_does_not_know(
-    server: Double, call: Call, quick_compile: None
-) -> None:
+def test_an_older_server_gets_the_run_without_what_it_does_not_know(server, call, quick_compile):
     server.health = {"tag_name": "2.14.3", "multi_user": False}
     # The body is that of grpc-gateway for an unknown field, which KFP has refuse such.
     unknown = {"code": 3, "message": 'proto: (line 1:2): unknown field "plugins_input"', "details": []}
@@ -74,7 +68,7 @@ def test_an_older_server_gets_the_run_without_what_it_does_not_know(
         )
 
 
-def test_a_run_s_name_and_description_have_room_for_what_fits(clock: Clock) -> None:
+def test_a_run_s_name_and_description_have_room_for_what_fits(clock):
     assert run_name([]) == "autoencoders 2026-11-28 14:00:00"
     assert run_name(["models.vae.beta=4"]) == "autoencoders models.vae.beta=4"
     many = [f"models.vae-{number}.learning_rate=0.001" for number in range(20)]
@@ -88,7 +82,7 @@ def test_a_run_s_name_and_description_have_room_for_what_fits(clock: Clock) -> N
     assert describe([], "cpu", "a:1") == "profile cpu; image a:1; commit 66edca9b304f-dirty"
 
 
-def test_the_commit_is_git_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commit_is_git_s(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr("autoencoders.tracking.run_context", lambda: {"git_commit": "a" * 40, "git_dirty": "true"})
     assert sending.code_version() == f"{'a' * 12}-dirty"
@@ -96,9 +90,7 @@ def test_the_commit_is_git_s(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sending.code_version() == ""
 
 
-def test_the_page_in_mlflow_is_that_of_kubeflow_s_plugin_where_it_made_one(
-    server: Double, clock: Clock, call: Call
-) -> None:
+def test_the_page_in_mlflow_is_that_of_kubeflow_s_plugin_where_it_made_one(server, clock, call):
     recorded = RecordedRun("small-cached")
     server.run = recorded.at
     clock.now, _ = recorded.snapshot(0)
@@ -109,9 +101,7 @@ def test_the_page_in_mlflow_is_that_of_kubeflow_s_plugin_where_it_made_one(
     )
 
 
-def test_mlflow_is_asked_before_anything_is_sent(
-    server: Double, call: Call, quick_compile: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_is_asked_before_anything_is_sent(server, call, quick_compile, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
     code, _, err = call("submit", "--host", server.host)
     assert (code, server.sent) == (2, [])
@@ -122,9 +112,7 @@ def test_mlflow_is_asked_before_anything_is_sent(
     )
 
 
-def test_what_the_profile_names_is_looked_up_before_anything_is_sent(
-    server: Double, kube: KubeDouble, call: Call, quick_compile: None, tmp_path: Path
-) -> None:
+def test_what_the_profile_names_is_looked_up_before_anything_is_sent(server, kube, call, quick_compile, tmp_path):
     profile = yaml.safe_load((ROOT / "pipeline" / "placement" / "cpu.yaml").read_text())
     profile["service_account"] = "runner"
     profile["default"]["volumes"] = [{"claim": "pictures", "path": "/data"}]
@@ -147,9 +135,7 @@ def test_what_the_profile_names_is_looked_up_before_anything_is_sent(
 
 
 @pytest.mark.parametrize("why", ["another cluster", "no rights", "away"])
-def test_what_cannot_be_looked_up_holds_up_nothing(
-    server: Double, kube: KubeDouble, call: Call, quick_compile: None, why: str
-) -> None:
+def test_what_cannot_be_looked_up_holds_up_nothing(server, kube, call, quick_compile, why):
     if why == "another cluster":  # one without KFP: the kube config and --host need not be of the same
         kube.objects["services"] = set()
     elif why == "no rights":
@@ -160,14 +146,14 @@ def test_what_cannot_be_looked_up_holds_up_nothing(
 
 
 @pytest.mark.parametrize("command", ["submit --dry-run", "compile", "--help"])
-def test_a_pipe_that_is_closed_ends_a_command_quietly(command: str) -> None:
+def test_a_pipe_that_is_closed_ends_a_command_quietly(command):
     shell = f"set -o pipefail; {sys.executable} -m pipeline {command} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", shell], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] in ("0", "141")
 
 
-def test_a_pipe_that_is_closed_ends_status_quietly(server: Double) -> None:
+def test_a_pipe_that_is_closed_ends_status_quietly(server):
     _, answer = RecordedRun("cached").snapshot(-1)
     server.run = lambda now: answer
     status = f"{sys.executable} -m pipeline status {answer['run_id']} --host {server.host}"
@@ -178,7 +164,7 @@ def test_a_pipe_that_is_closed_ends_status_quietly(server: Double) -> None:
     assert "14:30:42, after 2 min 44 s\n" in done.stdout
 
 
-def test_help_imports_neither_kfp_nor_kubernetes() -> None:
+def test_help_imports_neither_kfp_nor_kubernetes():
     code = (
         "import sys; from pipeline.__main__ import _parser; _parser(); print({'kfp', 'kubernetes'} & set(sys.modules))"
     )

@@ -60,24 +60,24 @@ def told(nodes: list[Node], at: float = 100, **scene: Any) -> str:
         ([("Pending", 'secret "x" not found')], None, "waiting: the secret x is missing, 1 min 40 s"),
     ],
 )  # fmt: skip
-def test_attempts_are_folded_into_their_task(attempts: list[tuple[str, str]], end: float | None, line: str) -> None:
+def test_attempts_are_folded_into_their_task(attempts, end, line):
     assert told(pods(f"{ROOT}.train", *attempts, end=end)) == line
 
 
-def test_a_pod_that_cannot_start_is_no_fault_for_some_seconds() -> None:
+def test_a_pod_that_cannot_start_is_no_fault_for_some_seconds():
     nodes = pods(f"{ROOT}.train", ("Pending", "ErrImagePull: rpc error"))
     assert told(nodes, at=14) == "starting, 14 s"
     assert told(nodes, at=15).startswith("waiting: the image")
 
 
-def test_a_pod_that_kfp_does_not_report_as_running_waits_after_45_s_where_the_list_is_live() -> None:
+def test_a_pod_that_kfp_does_not_report_as_running_waits_after_45_s_where_the_list_is_live():
     nodes = pods(f"{ROOT}.train", ("Pending", ""))
     assert told(nodes, at=44, has_reasons=False) == "starting, 44 s"
     assert told(nodes, at=45, has_reasons=False) == "waiting: its pod is not reported as running, 45 s"
     assert told(nodes, at=45, has_reasons=False, is_live=False) == "starting, 45 s"
 
 
-def test_states_that_pods_of_one_moment_may_have_are_not_shown_as_certain() -> None:
+def test_states_that_pods_of_one_moment_may_have_are_not_shown_as_certain():
     train = pods(f"{ROOT}.train")
     either = node(f"{ROOT}.train(0).executor(0)", "Running", maybe=frozenset({"Pending"}))
     failed = node(f"{ROOT}.train(0).executor(0)", "Failed", maybe=frozenset({"Running"}), end=60)
@@ -87,13 +87,13 @@ def test_states_that_pods_of_one_moment_may_have_are_not_shown_as_certain() -> N
     assert told([*train, failed], has_reasons=False) == "running, 1 min 40 s"
 
 
-def test_a_task_from_kfp_s_cache_is_reused_and_one_that_never_ran_is_not_run() -> None:
+def test_a_task_from_kfp_s_cache_is_reused_and_one_that_never_ran_is_not_run():
     reused = [node(f"{ROOT}.a", "Succeeded", end=0), node(f"{ROOT}.a(0).executor", "Skipped", end=0)]
     omitted = [node(f"{ROOT}.b", "Omitted", end=0), node(f"{ROOT}.b-driver", "Omitted", end=0)]
     assert [task.told() for task in see(reused + omitted)] == ["reused from an earlier run", "not run"]
 
 
-def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_before_has_failed() -> None:
+def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_before_has_failed():
     stopped = START + timedelta(seconds=58)
     by_argo = pods(f"{ROOT}.a", ("Failed", "Step exceeded its deadline"), end=61)
     by_kfp = pods(f"{ROOT}.b", ("Failed", ""), end=61)
@@ -102,7 +102,7 @@ def test_what_was_running_when_the_run_was_stopped_is_stopped_and_what_failed_be
     assert told(by_kfp, has_reasons=False, stopped=START + timedelta(seconds=90)) == "failed, after 1 min"
 
 
-def test_drivers_are_shown_only_where_they_fail_or_cannot_start() -> None:
+def test_drivers_are_shown_only_where_they_fail_or_cannot_start():
     def driver(phase: str, message: str = "", end: float | None = None) -> list[Node]:
         name = f"{ROOT}.train-driver"
         return [node(name, "Running", end=end), node(f"{name}(0)", phase, message, end=end)]
@@ -116,7 +116,7 @@ def test_drivers_are_shown_only_where_they_fail_or_cannot_start() -> None:
     assert (task.is_driver, task.state) == (True, State.FAILED)
 
 
-def test_the_driver_of_a_loop_or_of_the_pipeline_is_reported_where_it_fails() -> None:
+def test_the_driver_of_a_loop_or_of_the_pipeline_is_reported_where_it_fails():
     failed = [
         node("wf(0).root-driver(0)", "Failed", "main: Error (exit code 1)", end=5),
         node(f"{ROOT}.for-loop-1(0).iteration-driver(0)", "Failed", "main: Error (exit code 1)", end=5),
@@ -136,7 +136,7 @@ def test_the_driver_of_a_loop_or_of_the_pipeline_is_reported_where_it_fails() ->
     assert (pipeline.name, pipeline.told()) == ("the pipeline", "waiting: the namespace's quota is used up (cpu)")
 
 
-def test_the_order_is_that_of_the_pipeline_spec_model_by_model() -> None:
+def test_the_order_is_that_of_the_pipeline_spec_model_by_model():
     given = {"runtime_config": {"parameters": {"models_params": [{"pca": {}}, {"vae": {}}]}}}
     names = [task.name for task in see([], spec=read_spec(given, pipeline_spec("")))]
     assert names == [
@@ -145,7 +145,7 @@ def test_the_order_is_that_of_the_pipeline_spec_model_by_model() -> None:
     ]  # fmt: skip
 
 
-def test_without_a_spec_the_order_is_that_of_the_stages_and_models_have_numbers() -> None:
+def test_without_a_spec_the_order_is_that_of_the_stages_and_models_have_numbers():
     nodes = [
         *pods(f"{ROOT}.report", ("Running", "")),
         *pods(f"{ITEM.format(1)}.evaluate", ("Running", "")),
@@ -159,7 +159,7 @@ def test_without_a_spec_the_order_is_that_of_the_stages_and_models_have_numbers(
     assert known == ["prepare", "train pca", "train ae", "evaluate ae", "report"]
 
 
-def test_tasks_in_a_nested_pipeline_have_their_own_names() -> None:
+def test_tasks_in_a_nested_pipeline_have_their_own_names():
     inner = (Task("one-image", "one-image"), Task("linear", "linear", after=("one-image",)))
     spec = Spec((Task("prepare", "prepare"), Task("ladder", "ladder", after=("prepare",), tasks=inner)))
     nodes = [
@@ -172,7 +172,7 @@ def test_tasks_in_a_nested_pipeline_have_their_own_names() -> None:
     assert [task.name for task in see(nodes)] == ["one-image"]
 
 
-def test_what_a_task_waits_for_is_shown_until_that_is_done() -> None:
+def test_what_a_task_waits_for_is_shown_until_that_is_done():
     spec = read_spec({}, pipeline_spec(""))
     lines = {task.name: task.told() for task in see(pods(f"{ROOT}.prepare", ("Succeeded", ""), end=60), spec=spec)}
     assert lines["train vae"] == "not started (after features)"
@@ -181,14 +181,14 @@ def test_what_a_task_waits_for_is_shown_until_that_is_done() -> None:
     assert lines["beta"] == "not started"
 
 
-def test_limits_are_those_of_the_run_s_own_pipeline() -> None:
+def test_limits_are_those_of_the_run_s_own_pipeline():
     limits = read_spec({}, pipeline_spec("")).limits
     assert limits["train"] == Limits(f"autoencoders@sha256:{'a' * 64}", "8Gi", 6 * 3600.0)
     nodes = pods(f"{ROOT}.train", ("Failed", "main: OOMKilled (exit code 137)"), end=61)
     assert told(nodes, spec=Spec(limits=limits)) == "failed: out of memory (limit 8Gi), after 1 min"
 
 
-def test_what_the_events_say_of_a_volume_is_why_a_container_is_not_made() -> None:
+def test_what_the_events_say_of_a_volume_is_why_a_container_is_not_made():
     train = pods(f"{ROOT}.train")
     pod = node(f"{ROOT}.train(0).executor(0)", "Pending", "ContainerCreating", pod="wf-impl-1")
     mounts = {"wf-impl-1": 'FailedMount: MountVolume.SetUp failed for volume "x":\n timed out'}
