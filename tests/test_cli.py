@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from autoencoders import cli
 from autoencoders.commands import interpolate, sample
@@ -23,7 +24,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path):
     code = (
         "import sys; from autoencoders.cli import main\ntry: main(['--help'])\nfinally: print('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_python(code, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False"
     stages, uses = done.stdout.split("use a trained model:")
     for group, text in ((STAGES, stages), (USES, uses)):
@@ -34,7 +35,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path):
 @pytest.mark.parametrize("name", ["check", "download", "prepare", "compare"])
 def test_what_computes_nothing_starts_without_torch_and_mlflow(name):
     code = f"import sys; from autoencoders.cli import find_command; find_command({name!r}); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert "autoencoders.cli" in done.stdout.split()
     assert not {"torch", "mlflow"} & set(done.stdout.split())
 

@@ -1,9 +1,7 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
+from processes import run_python
 
 import autoencoders
 from autoencoders import params
@@ -43,7 +41,7 @@ def vae(trained) -> TrainedModel:
 
 def test_importing_the_package_imports_neither_torch_nor_mlflow(tmp_path):
     code = "import sys, autoencoders; print({'torch', 'mlflow', 'numpy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = run_python(code, cwd=tmp_path)
     assert done.stdout == "set()\n"
 
 

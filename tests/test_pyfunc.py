@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from mlflow.exceptions import MlflowException
+from processes import run_python
 
 import autoencoders
 from autoencoders.model_folder import load_trained, read_description
@@ -162,9 +163,7 @@ def test_models_of_two_versions_and_the_package_work_in_one_process_in_any_order
     other = logged("other")
     np.save(tmp_path / "images.npy", IMAGES)
     places = [str(place) for place in (tmp_path / "images.npy", first, other, trained / "vae")]
-    done = subprocess.run(
-        [sys.executable, "-c", ORDERS, *places, orders], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    done = run_python(ORDERS, *places, orders, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
 
 

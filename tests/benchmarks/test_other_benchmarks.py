@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import anomalies
 import gpu
 import numpy as np
@@ -11,6 +8,7 @@ import startup
 import startup_clock
 import torch
 from common import BENCHMARKS, measure
+from processes import run_python
 
 from autoencoders.data.prepared import PreparedData, Split, write_prepared
 from autoencoders.errors import UserError
@@ -111,7 +109,7 @@ def test_the_table_marks_the_best_of_each_line_and_averages():
 def test_the_gpu_check_imports_torch_and_numpy_and_nothing_else_that_must_be_installed():
     code = "import sys, gpu; print({'pydantic', 'yaml', 'mlflow', 'pandas'} & set(sys.modules))"
     path = f"{BENCHMARKS}:{BENCHMARKS.parent / 'src'}"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True)
+    done = run_python(code, env={"PYTHONPATH": path})
     assert done.stdout.strip() == "set()", done.stderr
 
 

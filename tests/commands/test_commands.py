@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import torch
 from calling import COUNT, names, read
 from PIL import Image
+from processes import run_python
 
 from autoencoders.commands.codes import read_codes
 from autoencoders.data.prepared import PreparedData
@@ -316,13 +315,7 @@ def test_a_model_in_a_folder_needs_no_mlflow_and_no_params_yaml(trained, picture
     )
     arguments = ["encode", str(pictures), "--model", str(trained / "vae"), "--out", "codes.npz"]
     (tmp_path / "elsewhere").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=tmp_path / "elsewhere",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = run_python(code, *arguments, cwd=tmp_path / "elsewhere")
+    assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "set()"
     assert names(tmp_path / "elsewhere") == ["codes.npz"]

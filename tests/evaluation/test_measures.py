@@ -1,6 +1,6 @@
-import subprocess
-import sys
 from pathlib import Path
+
+from processes import run_python
 
 from autoencoders.evaluation.measures import MEASURES
 
@@ -21,4 +21,4 @@ def test_the_documentation_s_table_is_that_of_the_measures():
 
 def test_the_table_of_measures_imports_nothing_heavy():
     code = f"import sys, autoencoders.evaluation.measures; print(sorted(sys.modules.keys() & {set(HEAVY)}))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+    assert run_python(code).stdout == "[]\n"

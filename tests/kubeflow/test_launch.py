@@ -4,12 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from artifacts import Artifact
+from processes import run_python
 
 from autoencoders.kubeflow import launch
 from autoencoders.params import Params
@@ -134,4 +134,4 @@ def test_what_a_process_is_set_up_with_comes_from_calls_not_from_imports():
         name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
     }
     pod = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KFP_RUN_ID": "a-run"}
-    subprocess.run([sys.executable, "-c", program], env={**environment, **pod}, check=True)
+    run_python(program, env={**environment, **pod})

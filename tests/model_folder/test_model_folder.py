@@ -3,41 +3,21 @@
 import hashlib
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save
+from trees import replaced, rewritten
 
 from autoencoders.errors import UserError
 from autoencoders.model_folder import load_trained, read_reference
 from autoencoders.model_folder.history import read_history
 
 
-def flip_a_byte(folder: Path) -> None:
-    path = folder / "weights.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-3] ^= 1
-    path.write_bytes(content)
-
-
-def cut_short(folder: Path) -> None:
-    path = folder / "weights.safetensors"
-    path.write_bytes(path.read_bytes()[:-10])
-
-
-def append(folder: Path, more: bytes) -> None:
-    path = folder / "weights.safetensors"
-    path.write_bytes(path.read_bytes() + more)
-
-
-def nested(folder: Path) -> None:
-    (folder / "model.json").write_text("[" * 100_000)
-
-
-def pipe(folder: Path) -> None:
-    (folder / "model.json").unlink()
-    os.mkfifo(folder / "model.json")
+def weights(change):
+    return lambda folder: rewritten(change)(folder / "weights.safetensors")
 
 
 def rehashed(folder: Path, **values: torch.Tensor) -> None:
@@ -45,10 +25,6 @@ def rehashed(folder: Path, **values: torch.Tensor) -> None:
     content = save({**load((folder / "weights.safetensors").read_bytes()), **values})
     (folder / "weights.safetensors").write_bytes(content)
     edit(folder, weights_sha256=hashlib.sha256(content).hexdigest())
-
-
-def swap_weights(folder: Path) -> None:
-    (folder / "weights.safetensors").write_bytes((folder.parent / "ae" / "weights.safetensors").read_bytes())
 
 
 def garbage(folder: Path) -> None:
@@ -75,13 +51,22 @@ def without(folder: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (flip_a_byte, "weights.safetensors is damaged, or of another training"),
-        (cut_short, "weights.safetensors is damaged, or of another training"),
-        (garbage, "weights.safetensors is damaged: it is no file of weights"),
-        (swap_weights, r"vae/weights.safetensors holds the weights of another model.*encoder.3.bias is F32 \[2\], exp"),
-        (nested, r"model.json is damaged \(it is nested too deeply\)"),
         (
-            lambda folder: append(folder, b"x"),
+            weights(lambda content: content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]),
+            "weights.safetensors is damaged, or of another training",
+        ),
+        (weights(lambda content: content[:-10]), "weights.safetensors is damaged, or of another training"),
+        (garbage, "weights.safetensors is damaged: it is no file of weights"),
+        (
+            lambda folder: shutil.copy(folder.parent / "ae/weights.safetensors", folder),
+            r"vae/weights.safetensors holds the weights of another model.*encoder.3.bias is F32 \[2\], exp",
+        ),
+        (
+            lambda folder: (folder / "model.json").write_text("[" * 100_000),
+            r"model.json is damaged \(it is nested too deeply\)",
+        ),
+        (
+            weights(lambda content: content + b"x"),
             r"^[^(]*weights.safetensors is damaged, or of another training than [^(]*$",
         ),
         (lambda folder: without(folder, "name"), r"model.json is damaged \(name: Field required\)"),
@@ -93,7 +78,7 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: edit(folder, validation={"val/mse": float("inf"), "val/elbo": 1}), "model.json is damaged"),
         (lambda folder: edit_model(folder, hidden=[1] * 10**4), r"model.json is damaged \(model.vae.hidden: "),
         (lambda folder: edit(folder, more=["x" * 2**20]), r"model.json is damaged \(it is larger than 1 MiB\)"),
-        (pipe, r"model.json is damaged \(not a regular file\)"),
+        (lambda folder: replaced(os.mkfifo)(folder / "model.json"), r"model.json is damaged \(not a regular file\)"),
         (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
         (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),
         (lambda folder: (folder / "model.json").write_text("{"), "model.json is damaged"),

@@ -2,13 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from pods import WAITING, of_pipeline, runs
+from processes import run_python
 
 from autoencoders.model_folder import read_description
 from autoencoders.runtime import pod
@@ -80,10 +79,7 @@ def test_a_command_takes_its_variables_from_secrets(tmp_path, monkeypatch):
         "import sys; from pathlib import Path; from autoencoders import cli; from autoencoders.runtime import pod; "
         "pod.SECRETS = Path(sys.argv[1])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", f"{script}; cli.main(['lineage', 'x'])", str(tmp_path)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_python(f"{script}; cli.main(['lineage', 'x'])", tmp_path, code=2, cwd=tmp_path)
     assert done.stderr.startswith("error: the MLflow server at http://127.0.0.1:9 does not answer (ConnectionError).")
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
-from trainings import training_command, wait_for_checkpoint
+from processes import training_command, wait_for_checkpoint
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.process import STOPPED, exit_code

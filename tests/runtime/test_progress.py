@@ -5,8 +5,8 @@ import subprocess
 import sys
 
 import pytest
+from processes import training_command
 from tqdm import tqdm
-from trainings import training_command
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.process import exit_code

@@ -4,8 +4,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from json_server import json_server
+from processes import run_python
 from servers import free_port
 from tracked import run_in
 
@@ -193,9 +192,7 @@ def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store):
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     environment["MLFLOW_TRACKING_URI"] = store
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, env=environment
-    )
+    done = run_python(program, timeout=120, env=environment)
     before, after = done.stdout.splitlines()
     assert before == "['MLFLOW_TRACKING_URI']"
     assert "MLFLOW_DISABLE_TELEMETRY" in after

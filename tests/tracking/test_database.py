@@ -4,14 +4,13 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from trees import tree
+from processes import run_python
+from trees import replaced, rewritten, tree
 
 from autoencoders import tracking
 from autoencoders.commands.sample import sample
@@ -25,21 +24,6 @@ from autoencoders.tracking.store import create_run, experiment_id
 MALFORMED = "database disk image is malformed"
 
 
-def folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link_to_nothing(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/nowhere/mlflow.db")
-
-
 def sql(*statements: str) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         with sqlite3.connect(path) as connection:
@@ -49,26 +33,16 @@ def sql(*statements: str) -> Callable[[Path], None]:
     return change
 
 
-def of_another_program(path: Path) -> None:
-    path.unlink()
-    sql("CREATE TABLE notes (text)")(path)
-
-
-def overwritten(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
-    path.write_bytes(content)
-
-
+overwritten = rewritten(lambda content: content[:4096] + b"\xff" * (len(content) - 4096))
 BROKEN = {
-    "a folder": (folder, "is a folder"),
-    "a pipe": (pipe, "is no file"),
-    "a link to nothing": (link_to_nothing, "is no file"),
+    "a folder": (replaced(Path.mkdir), "is a folder"),
+    "a pipe": (replaced(os.mkfifo), "is no file"),
+    "a link to nothing": (replaced(lambda path: path.symlink_to("/nowhere/mlflow.db")), "is no file"),
     "random": (lambda path: path.write_bytes(bytes(range(256)) * 400), "file is not a database"),
     "text": (lambda path: path.write_text("hello\n" * 99), "file is not a database"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:100_000]), MALFORMED),
+    "cut": (rewritten(lambda content: content[:100_000]), MALFORMED),
     "overwritten": (overwritten, MALFORMED),
-    "another program's": (of_another_program, "is the database of another program than MLflow"),
+    "another program's": (replaced(sql("CREATE TABLE notes (text)")), "is the database of another program than MLflow"),
     "a newer MLflow's": (
         sql("UPDATE alembic_version SET version_num = 'ffffffffffff'"),
         "is of a newer MLflow than the",
@@ -84,7 +58,7 @@ def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(sto
         "try: tracking.require_store('autoencoders')\n"
         "except UserError as error: print(error, 'mlflow' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = run_python(code, timeout=30)
     assert done.stderr == ""
     [line] = done.stdout.splitlines()
     assert said in line

@@ -7,8 +7,8 @@ import time
 
 import pandas as pd
 import pytest
+from processes import training_command, wait_for_checkpoint
 from tracked import contents, everything, histories, in_one, reference, run_in
-from trainings import training_command, wait_for_checkpoint
 
 from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError

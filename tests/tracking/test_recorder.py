@@ -1,11 +1,10 @@
 """Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
 
-import subprocess
-import sys
 import threading
 import time
 
 import pytest
+from processes import run_python
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
@@ -67,5 +66,5 @@ def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store):
         "import torch._dynamo, sklearn.mixture;"
         "f = r.attempt(lambda client: len(client.search_experiments())); r.finish(); print(f.result())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = run_python(program, timeout=120)
     assert (done.stdout, done.stderr) == ("1\n", "")

@@ -1,7 +1,5 @@
-import subprocess
-import sys
-
 import torch
+from processes import run_python
 from torch.nn import Parameter
 
 from autoencoders.training.adam import Adam
@@ -48,4 +46,4 @@ def test_the_compiler_is_not_imported():
         "p = torch.nn.Parameter(torch.ones(2)); a = Adam([p]); p.sum().backward(); a.step(0.1)\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)

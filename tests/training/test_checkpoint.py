@@ -3,14 +3,13 @@ import io
 import os
 import pickle
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training import checkpoint as module
@@ -137,9 +136,9 @@ def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path):
         f"with Checkpoint(Path({str(tmp_path)!r}), 'x').acquire(): pass"
     )
     with Checkpoint(tmp_path, "x").acquire():
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = run_python(code, code=1)
     assert f"process {os.getpid()} is already training" in done.stderr
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)
 
 
 def test_an_outage_stops_no_running_training_and_is_reported_once(flaky, monkeypatch, capsys):

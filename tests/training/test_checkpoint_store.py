@@ -1,11 +1,10 @@
 """Where checkpoints are: a folder and its lock, or an object store by its URL."""
 
 import fcntl
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training.checkpoint import Checkpoint, open_store
@@ -40,7 +39,7 @@ def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path):
         "    checkpoint.save({'progress': {'epoch': 1}})\n"
         "print(checkpoint.load()['identity'], {'fsspec', 's3fs', 'aiobotocore'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = run_python(code)
     assert done.stdout == "x set()\n"
 
 

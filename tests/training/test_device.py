@@ -1,9 +1,8 @@
 import ctypes
-import subprocess
-import sys
 
 import pytest
 import torch
+from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training.device import describe, resolve_device
@@ -34,5 +33,5 @@ def test_freed_memory_is_kept_for_the_next_step():
         "steps(10); before = getrusage(RUSAGE_SELF).ru_minflt; steps(5)\n"
         "print(getrusage(RUSAGE_SELF).ru_minflt - before)"
     )
-    faults = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    faults = int(run_python(code).stdout)
     assert faults < 100  # up to 40,000 otherwise

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from trainings import training_command, wait_for_checkpoint
+from processes import training_command, wait_for_checkpoint
 
 from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks

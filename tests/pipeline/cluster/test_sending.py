@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 from compiled import PINNED, ROOT
+from processes import run_python
 from replay import RecordedRun
 
 from pipeline.cluster import sending
@@ -168,5 +169,5 @@ def test_help_imports_neither_kfp_nor_kubernetes():
     code = (
         "import sys; from pipeline.__main__ import _parser; _parser(); print({'kfp', 'kubernetes'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = run_python(code, cwd=ROOT)
     assert done.stdout == "set()\n"

@@ -1,11 +1,22 @@
-"""A training of a tiny network in a process of its own."""
+"""Python in a process of its own: any program, or a training of a tiny network."""
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import yaml
+
+
+def run_python(program: str, *arguments: object, code: int = 0, **options: Any) -> "subprocess.CompletedProcess[str]":
+    """Run a program, which must end with this exit code."""
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == code, done.stderr[-3000:]
+    return done
+
 
 AE = {"kind": "autoencoder", "arch": "mlp", "hidden": [8], "latent": 2}
 
