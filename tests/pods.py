@@ -101,7 +101,7 @@ class Pod:
 
 
 class Cluster:
-    """Start pods that share a claim and MLflow's store."""
+    """Starts pods that share a claim and MLflow's store."""
 
     def __init__(self, root: Path, prepared: Path, store: str, claim: str) -> None:
         self.root, self.prepared, self.store, self.claim = root, prepared, store, claim

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 SHOTS = 20
 """Kills of each stage."""
 START = 0.1
-"""Seconds in which the interpreter starts: what is told to it before any module of the package is not the package's."""
+"""Seconds in which the interpreter starts: a signal before any module of the package is not the package's matter."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 STAGES = (
     *("download", "prepare", "features", "train@pca", "train@ae", "train@vae"),

@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.text import format_change, format_number, join_words, keep_units_together
+from autoencoders.text import format_bytes, format_change, format_number, join_words, keep_units_together
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_numbers_keep_their_units_on_their_line():
     assert keep_units_together(told) == (
         "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (784, "784 B"), (3136, "3.1 kB"), (61_956, "62 kB"), (999_600, "1.0 MB"), (5e12, "5000 GB")],
+)
+def test_bytes_are_readable(count, text):
+    assert format_bytes(count) == text

@@ -3,8 +3,6 @@ import pytest
 
 from autoencoders.ladder.one_hot.figure import draw
 from autoencoders.ladder.one_hot.measure import Capacity, figure_arrays, story_facts
-from autoencoders.plots.image_rows import padded
-from autoencoders.text import format_bytes
 
 
 def figure(shape=(1, 28, 28), counts=(4, 16, 64, 256), weights=15_000):
@@ -32,20 +30,6 @@ def test_the_capacity_curve_and_the_place_where_bytes_are_equal():
 def test_lines_differ_by_more_than_colour():
     lines = [line for line in figure().axes[1].lines if line.get_gid() != "leader"]
     assert len({line.get_linestyle() for line in lines}) == len(lines) == 4
-
-
-def test_images_that_a_network_does_not_hold_stay_white():
-    x = np.zeros((2, 1, 3, 3))
-    np.testing.assert_array_equal(padded(x, 4)[2:], 1)
-    np.testing.assert_array_equal(padded(x, 1), x[:1])
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [(0, "0 B"), (784, "784 B"), (3136, "3.1 kB"), (61_956, "62 kB"), (999_600, "1.0 MB"), (5e12, "5000 GB")],
-)
-def test_bytes_are_readable(count, text):
-    assert format_bytes(count) == text
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (1, 10, 50), (3, 50, 10)])

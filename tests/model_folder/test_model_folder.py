@@ -1,4 +1,4 @@
-"""What a damaged folder of a trained model is told as: one line that names the file."""
+"""A damaged folder of a trained model is refused in one line that names the file."""
 
 import hashlib
 import json

@@ -106,7 +106,7 @@ WITHOUT_NAMES = {"learned_distribution"}
 
 @pytest.fixture(autouse=True)
 def _as_on_a_machine_with_few_fonts(monkeypatch) -> Iterator[None]:
-    """Every test begins with nothing found and nothing told, whichever fonts this machine has."""
+    """Begin every test with no fonts found and no warnings given, whichever fonts this machine has."""
     monkeypatch.setattr(module, "families", [module.FONT])
     monkeypatch.setattr("autoencoders.plots.style.families", module.families)
     monkeypatch.setattr(module, "_undrawn", {})

@@ -1,4 +1,4 @@
-"""In a pod: the environment comes from mounted secrets, too, and what is told to stop waits to be killed."""
+"""In a pod: mounted secrets complete the environment, and a process that must stop waits to be killed."""
 
 import os
 import signal

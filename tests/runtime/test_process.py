@@ -119,7 +119,7 @@ def test_a_training_under_nohup_survives_a_closed_terminal(training, client, tmp
 
 
 def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(params):
-    """Of two processes that train together, the second may find that the first has gone before it is told to go."""
+    """Of two processes that train together, the second may find that the first has gone before a signal reaches it."""
 
     def call() -> None:
         try:
@@ -138,7 +138,7 @@ def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(par
 
 
 def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path):
-    """One that does not listen is killed, with all that it has started, also where the parent is told twice."""
+    """A child that ignores the signal is killed with all that it has started, even where the parent gets two."""
     deaf = "trap 'touch told' TERM; sleep 1000 & echo $! > child; wait; wait; wait"
     program = (
         "import sys; from autoencoders.runtime import process; process.CHILD_PATIENCE = 1\n"

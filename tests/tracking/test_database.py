@@ -103,7 +103,7 @@ def test_a_lock_beside_the_store_is_not_waited_for_without_end(store, tmp_path, 
     ids=["read-only", "full"],
 )
 def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(store, monkeypatch, statement, said):
-    """A superuser may write whatever the mode says: the database is told to refuse."""
+    """A superuser may write whatever the mode says: so the database itself refuses."""
     opened = database.open_database
 
     def refusing(file: Path) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
+"""Calls to MLflow in the background: which failures are reported, which are raised, and what is waited for."""
 
 import threading
 import time

@@ -19,7 +19,7 @@ from autoencoders.stages.publish import publish
 
 
 class Proxy:
-    """Forward a port of this machine to a server, until told to be down."""
+    """Forwards a port of this machine to a server, until it is taken down."""
 
     def __init__(self, target: int) -> None:
         self._target = target

@@ -28,7 +28,7 @@ def model(tmp_path) -> Path:
 
 @pytest.fixture
 def of(where) -> Callable[..., Handover]:
-    """Return what a training of a Kubeflow run has to do with, at one place."""
+    """Return the handover of a Kubeflow run's training, all at one place."""
     if isinstance(where, Path):
         where.mkdir()
     return lambda run, fingerprint=FINGERPRINT: Handover(open_store(where), fingerprint, run)

@@ -64,7 +64,7 @@ def silent(monkeypatch) -> Iterator[None]:
 
 
 def test_a_store_that_never_answers_is_given_up(silent, monkeypatch):
-    """Its client waits forever: it wants to be told to go on before it sends an object."""
+    """Its client waits forever for the server's leave to send an object."""
     monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", 0.5)
     objects = open_store("s3://bucket/vae")
     for ask in (

@@ -1,4 +1,4 @@
-"""Checkpoints of other parameters: each has its own file, is told of, found again, and cleaned up."""
+"""Checkpoints of other parameters: each has its own file, is reported, used again, and cleaned up."""
 
 import hashlib
 import io

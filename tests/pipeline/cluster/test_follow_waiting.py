@@ -1,4 +1,4 @@
-"""Pods that cannot start, and why: what is told, when, and when a run is given up."""
+"""Pods that cannot start, and why: what is reported, when, and when a run is given up."""
 
 from datetime import datetime, timedelta
 

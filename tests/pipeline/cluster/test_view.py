@@ -1,4 +1,4 @@
-"""A line a task and model: which state is told of which nodes, in which order, with which words."""
+"""A line a task and model: which state belongs to which nodes, in which order, in which words."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
