@@ -5,7 +5,9 @@
 `store`     the test's own MLflow database, a copy of one that was migrated once; `params` brings it along
 `trained`   folder with the three models, trained; their runs are in no store that the test can see
 `rungs`     folder with the rungs of the ladder, measured of tiny networks; `generation` has nothing to compare
+`outputs`   the folders of all stages before the report, for the three models
 `client`    MLflow's client of `store`
+`clock`     lets time pass that `time.monotonic` tells
 `cluster`   starts processes as a cluster starts pods, with an empty volume for their checkpoints
 `s3`        address of a real S3 store with an empty bucket, for tests of the marker `cluster`
 """
@@ -15,7 +17,8 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +29,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from tiny_params import LADDER, METRICS, PARAMS, TINY  # noqa: E402
 
-from autoencoders.data.prepared import Split, write_prepared  # noqa: E402
+from autoencoders.data.prepared import PreparedData, Split, write_prepared  # noqa: E402
 from autoencoders.params import Params, load_params, parse_params  # noqa: E402
 
 if TYPE_CHECKING:
@@ -51,26 +55,6 @@ INHERITED = (
     "KFP_MLFLOW_CONFIG",
     "KUBERNETES_SERVICE_HOST",
 )
-TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
-PARAMS = {
-    "device": "cpu",
-    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "precision": "fp32"},
-    "models": {
-        "pca": {"kind": "pca", "latent": 2},
-        "ae": {"kind": "autoencoder", **TINY},
-        "vae": {"kind": "vae", **TINY},
-    },
-    "features": {"epochs": 1, "images": 100},
-    "evaluate": {"importance_samples": 5, "importance_images": 10, "mixture_components": 2},
-    "plots": {"images": 4, "grid": 3},
-}
-LADDER = {
-    "one_image": {"networks": [[2, 2], [4, 2]], "steps": 12},
-    "one_hot": {"counts": [2, 8], "latent": 3, "channels": [4, 2], "steps": 10},
-    "auto_decoder": {"images": 16, "latent": 3, "channels": [4, 2], "epochs": 2},
-    "linear": {"latents": [1, 3], "epochs": 2, "batch_size": 15},
-    "beta": {"betas": [0.1, 10], "latent": 3, "hidden": [8], "decoder_hidden": [8], "images": 40, "epochs": 1},
-}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,7 +72,7 @@ def _clean_repository() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_tracking(monkeypatch, tmp_path) -> None:
     """No test writes to the developer's store or joins a run that the shell it was started from is in."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     for variable in INHERITED:
@@ -97,7 +81,7 @@ def _own_tracking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated(tmp_path_factory) -> Path:
     """An empty MLflow database: making one takes 8 s, so all processes of a test session share it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "migrated"
@@ -114,21 +98,33 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(migrated: Path, tmp_path: Path) -> str:
+def store(migrated, tmp_path) -> str:
     """The URI of the test's own database, to which MLFLOW_TRACKING_URI points."""
     shutil.copy(migrated, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
 @pytest.fixture
-def client(store: str) -> "MlflowClient":
+def client(store) -> "MlflowClient":
     from mlflow import MlflowClient
 
     return MlflowClient(store)
 
 
+@pytest.fixture
+def clock(monkeypatch) -> Callable[[float], None]:
+    """Return a function that lets seconds pass."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    def passing(seconds: float) -> None:
+        now[0] += seconds
+
+    return passing
+
+
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def s3(tmp_path_factory) -> Iterator[str]:
     from servers import s3_store
 
     with s3_store(tmp_path_factory.mktemp("s3")) as address:
@@ -136,7 +132,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path, prepared: Path, store: str) -> "Iterator[Cluster]":
+def cluster(tmp_path, prepared, store) -> "Iterator[Cluster]":
     from pods import Cluster
 
     (tmp_path / "claim").mkdir()
@@ -147,12 +143,12 @@ def cluster(tmp_path: Path, prepared: Path, store: str) -> "Iterator[Cluster]":
 
 
 @pytest.fixture
-def params(store: str) -> Params:
+def params(store) -> Params:
     return parse_params(PARAMS)
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("prepared")
     random = np.random.default_rng(0)
 
@@ -169,7 +165,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _trained_once(migrated, prepared, tmp_path_factory) -> Path:
     from autoencoders.stages.train import train
 
     root = tmp_path_factory.mktemp("trained")
@@ -185,12 +181,12 @@ def _trained_once(migrated: Path, prepared: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def trained(_trained_once: Path, tmp_path: Path) -> Path:
+def trained(_trained_once, tmp_path) -> Path:
     return Path(shutil.copytree(_trained_once, tmp_path / "models"))
 
 
 @pytest.fixture(scope="session")
-def _rungs_once(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _rungs_once(prepared, tmp_path_factory) -> Path:
     from autoencoders.ladder.record import RUNGS
     from autoencoders.ladder.run import measure_rung
 
@@ -206,10 +202,45 @@ def _rungs_once(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture
-def rungs(_rungs_once: Path, tmp_path: Path) -> Path:
+def rungs(_rungs_once, tmp_path) -> Path:
     return Path(shutil.copytree(_rungs_once, tmp_path / "ladder"))
 
 
 @pytest.fixture(scope="session")
 def repository_params() -> Params:
     return load_params(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def outputs(params, prepared, trained, rungs, tmp_path) -> dict[str, Path]:
+    """The report's inputs by the names of its arguments, as the stages would leave them."""
+    import torch
+
+    from autoencoders.ladder.record import RUNGS, figure_file
+    from autoencoders.model_folder import load_trained
+    from autoencoders.stages.compare import comparison_table
+
+    data = PreparedData(prepared)
+    folders = {name: tmp_path / name for name in ("evaluation", "figures", "comparison")}
+    for name in ("data_card", "comparison", "reconstructions", "prediction--vae"):
+        _draw(folders["figures"] / f"{name}.png", 1800)
+    metrics = {}
+    for place, name in enumerate(params.models):
+        model = load_trained(trained / name).model
+        codes = model.encode(torch.from_numpy(data.split("test").images).float() / 255).detach().numpy()
+        (folders["evaluation"] / name / "codes").mkdir(parents=True)
+        np.save(folders["evaluation"] / name / "codes" / "test.npy", codes)
+        metrics[name] = {"mse": 0.01 * (3 - place), **METRICS, **({"elbo": -9.0} if name == "vae" else {})}
+    folders["comparison"].mkdir()
+    comparison_table(params, metrics).to_csv(folders["comparison"] / "comparison.csv")
+    for name in RUNGS:
+        if name != "generation":
+            _draw(figure_file(folders["figures"], name), 400)
+    return {"data": prepared, "models": trained, "ladder": rungs, **folders, "out": tmp_path / "reports" / "index.html"}
+
+
+def _draw(path: Path, width: int) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGBA", (width, 200), "#3f90da").save(path)

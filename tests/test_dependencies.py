@@ -89,7 +89,7 @@ def covers(dependency: str, file: str) -> bool:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
+def test_a_stage_depends_on_the_modules_that_it_uses(stage):
     prefix, dependencies, files = "src/autoencoders/", dependencies_of(stage), used(stage)
     missing = sorted(file for file in files if not any(covers(dep, file) for dep in dependencies))
     idle = sorted(dep for dep in dependencies if not any(covers(dep, file) for file in files))
@@ -97,7 +97,7 @@ def test_a_stage_depends_on_the_modules_that_it_uses(stage: str) -> None:
     assert not idle, f"dvc.yaml, {stage}: remove from deps {[prefix + dep for dep in idle]}"
 
 
-def test_no_stage_depends_on_the_whole_package() -> None:
+def test_no_stage_depends_on_the_whole_package():
     for name, stage in STAGES.items():
         assert "src/autoencoders" not in stage["deps"], f"dvc.yaml, {name}: list the modules"
 
@@ -108,7 +108,7 @@ def stages_that_depend_on(file: str) -> set[str]:
 
 
 @pytest.mark.parametrize("rung", [name.replace("-", "_") for name in RUNGS])
-def test_another_story_or_figure_of_a_rung_measures_nothing_again(rung: str) -> None:
+def test_another_story_or_figure_of_a_rung_measures_nothing_again(rung):
     assert stages_that_depend_on(f"ladder/{rung}/story.md") == {"report"}
     assert stages_that_depend_on(f"ladder/{rung}/figure.py") == {"plots"}
     [stage] = stages_that_depend_on(f"ladder/{rung}/measure.py")
@@ -117,5 +117,5 @@ def test_another_story_or_figure_of_a_rung_measures_nothing_again(rung: str) -> 
 
 
 @pytest.mark.parametrize("file", sorted(path.name for path in (PACKAGE / "plots").glob("[!_]*.py")))
-def test_another_look_of_figures_measures_nothing_again(file: str) -> None:
+def test_another_look_of_figures_measures_nothing_again(file):
     assert {"plots"} <= stages_that_depend_on(f"plots/{file}") <= {"plots", "report"}

@@ -29,8 +29,8 @@ FILES = {
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], int]:
-    """Runs `autoencoders check` as though it were the stage `train` of the model `vae`; `meanwhile` happens in it."""
+def stage(tmp_path, monkeypatch) -> Callable[[Callable[[], object]], int]:
+    """Run `autoencoders check` as though it were the stage `train` of the model `vae`; `meanwhile` happens in it."""
     for name, content in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
@@ -80,12 +80,7 @@ def write(name: str, content: str) -> Callable[[], object]:
         (lambda: None, None),
     ],
 )
-def test_what_changes_while_a_stage_runs_is_told_and_not_recorded(
-    stage: Callable[[Callable[[], object]], int],
-    capsys: pytest.CaptureFixture[str],
-    change: Callable[[], object],
-    said: str | None,
-) -> None:
+def test_what_changes_while_a_stage_runs_is_reported_and_not_recorded(stage, capsys, change, said):
     assert stage(change) == (2 if said else 0)
     error = capsys.readouterr().err
     if said:
@@ -95,16 +90,12 @@ def test_what_changes_while_a_stage_runs_is_told_and_not_recorded(
         assert error == ""
 
 
-def test_a_stage_by_hand_may_be_edited_beside(
-    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stage_by_hand_may_be_edited_beside(stage, monkeypatch):
     monkeypatch.delenv("DVC_STAGE")
     assert stage(write("params.yaml", "{")) == 0
 
 
-def test_a_model_taken_out_of_params_yaml_is_no_part_of_what_dvc_records(
-    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_model_taken_out_of_params_yaml_is_no_part_of_what_dvc_records(stage, monkeypatch, capsys):
     Path("dvc.yaml").write_text("stages: {plots: {params: [models], deps: [models, evaluation]}}")
     for name in (
         "models/vae/model.json",
@@ -133,15 +124,14 @@ def test_a_model_taken_out_of_params_yaml_is_no_part_of_what_dvc_records(
     assert "params.yaml has no model ae: models/ae is now .cache/unlisted/models/ae\n" in said.out
 
 
-def test_nothing_is_moved_where_params_yaml_cannot_be_read(
-    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_moved_where_params_yaml_cannot_be_read(stage, monkeypatch):
     Path("dvc.yaml").write_text("stages: {plots: {params: [models], deps: [models, evaluation]}}")
     Path("params.yaml").write_text("models: {")
     write_beneath("models/ae/model.json")
     monkeypatch.setenv("DVC_STAGE", "plots")
     stage(lambda: None)
     assert Path("models/ae/model.json").exists()
+    assert not Path(".cache/unlisted").exists()
 
 
 def write_beneath(name: str) -> None:
@@ -149,9 +139,7 @@ def write_beneath(name: str) -> None:
     Path(name).write_text("{}")
 
 
-def test_what_each_rung_depends_on_is_filled_in(
-    stage: Callable[[Callable[[], object]], int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_each_rung_depends_on_is_filled_in(stage, monkeypatch):
     """A stage `foreach` of several names, each with its value: another rung's module may change meanwhile."""
     each = "foreach: {one-hot: one_hot, beta: beta}"
     do = 'do: {params: ["ladder.${item}"], deps: ["src/ladder/${item}/measure.py"], outs: ["reports/${key}"]}'

@@ -15,12 +15,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from conftest import PARAMS, ROOT
-
-sys.path.insert(0, str(Path(__file__).parent / "stages"))
-
+from tiny_params import PARAMS
 from tiny_sets import idx, images, md5
 
+ROOT = Path(__file__).parents[1]
 SOURCES = ("components", "MLproject", "dvc.yaml", "params.yaml", "pipeline", "pyproject.toml", "src")
 RECIPES = dict(
     re.findall(
@@ -38,7 +36,7 @@ class Copy:
     """Files that the patch touches."""
 
     def python(self, *arguments: str | Path) -> str:
-        """Run Python with the copy's package in the copy; returns what it printed."""
+        """Run Python with the copy's package in the copy; return what it printed."""
         environment = {**os.environ, "PYTHONPATH": f"{self.root / 'src'}:{self.root}"}
         done = subprocess.run(
             [sys.executable, *map(str, arguments)], cwd=self.root, env=environment, capture_output=True, text=True
@@ -52,7 +50,7 @@ class Copy:
 
 
 @pytest.fixture
-def apply(tmp_path: Path, store: str) -> Callable[..., Copy]:
+def apply(tmp_path, store) -> Callable[..., Copy]:
     """Apply a recipe's patch to a copy; `texts` are replaced in the patch, `params` are laid over the tests' own."""
 
     def apply(recipe: str, texts: dict[str, str] | None = None, params: dict[str, Any] | None = None) -> Copy:
@@ -82,7 +80,7 @@ def evaluate(copy: Copy, model: str, prepared: Path) -> dict[str, float]:
     return metrics
 
 
-def test_a_kind_of_model_is_two_files(apply: Callable[..., Copy], prepared: Path) -> None:
+def test_a_kind_of_model_is_two_files(apply, prepared):
     [entry] = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", RECIPES["A kind of model"], re.DOTALL)]
     entry["models"]["dae"] |= {"latent": 2, "hidden": [8]}
     copy = apply("A kind of model", params=entry)
@@ -107,7 +105,7 @@ print(tuple(model.reconstruct(numpy.load("x.npy")).shape))
     assert copy.python("-c", page).strip() == "DAE"
 
 
-def test_a_measure_is_two_files(apply: Callable[..., Copy], prepared: Path) -> None:
+def test_a_measure_is_two_files(apply, prepared):
     copy = apply("A measure", params={"models": {"ae": PARAMS["models"]["ae"]}})
     assert len(copy.files) == 2
     metrics = evaluate(copy, "ae", prepared)
@@ -118,7 +116,7 @@ def test_a_measure_is_two_files(apply: Callable[..., Copy], prepared: Path) -> N
     assert f"{metrics['sparsity']:.2f}" in shown
 
 
-def test_a_data_set_is_one_file(apply: Callable[..., Copy], tmp_path: Path) -> None:
+def test_a_data_set_is_one_file(apply, tmp_path):
     files = {
         "train-images": idx(images(30, (9, 8))),
         "train-labels": idx(np.arange(30) % 2),
@@ -138,7 +136,7 @@ def test_a_data_set_is_one_file(apply: Callable[..., Copy], tmp_path: Path) -> N
     np.testing.assert_array_equal(np.load(copy.root / "data/test/images.npy"), images(20, (9, 8), seed=1)[:, None])
 
 
-def test_a_stage_is_five_files_with_its_component(apply: Callable[..., Copy], prepared: Path) -> None:
+def test_a_stage_is_five_files_with_its_component(apply, prepared):
     copy = apply("A stage")
     assert len(copy.files) == 5
     assert "brightness   Measure how bright the images are" in copy.stage("--help")

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 SHOTS = 20
 """Kills of each stage."""
 START = 0.1
-"""Seconds in which the interpreter starts: what is told to it before any module of the package is not the package's."""
+"""Seconds in which the interpreter starts: a signal before any module of the package is not the package's matter."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 STAGES = (
     *("download", "prepare", "features", "train@pca", "train@ae", "train@vae"),
@@ -55,7 +55,7 @@ ladder:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def project(tmp_path_factory) -> Iterator[Path]:
     """A project in which everything has run once."""
     root = tmp_path_factory.mktemp("faults")
     shutil.copytree(ROOT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
@@ -125,7 +125,7 @@ def below(process: psutil.Process) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project: Path, stage: str) -> None:
+def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project, stage):
     before, chance = weights(project), random.Random(stage)
     _, duration = killed(project, stage, 600, signal.SIGKILL)  # it ends by itself
     for shot in range(SHOTS):

@@ -1,10 +1,7 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from processes import run_python
 
 import autoencoders
 from autoencoders import params
@@ -31,36 +28,36 @@ def untrained(raw: dict, shape: tuple[int, int, int], device: str = "cpu") -> Tr
 
 
 @pytest.fixture(params=KINDS)
-def model(request: pytest.FixtureRequest, trained: Path) -> TrainedModel:
+def model(request, trained) -> TrainedModel:
     return load_model(trained / request.param)
 
 
 @pytest.fixture
-def vae(trained: Path) -> TrainedModel:
+def vae(trained) -> TrainedModel:
     return load_model(str(trained / "vae"))
 
 
 # The package
 
 
-def test_importing_the_package_imports_neither_torch_nor_mlflow(tmp_path: Path) -> None:
+def test_importing_the_package_imports_neither_torch_nor_mlflow(tmp_path):
     code = "import sys, autoencoders; print({'torch', 'mlflow', 'numpy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    done = run_python(code, cwd=tmp_path)
     assert done.stdout == "set()\n"
 
 
-def test_the_package_has_load_model() -> None:
+def test_the_package_has_load_model():
     assert autoencoders.load_model is load_model
     assert autoencoders.TrainedModel is TrainedModel
     with pytest.raises(AttributeError, match="has no attribute 'save_model'"):
-        _ = autoencoders.save_model  # type: ignore[attr-defined]
+        _ = autoencoders.save_model
 
 
 # Codes and images
 
 
 @pytest.mark.parametrize("as_input", [lambda x: x, lambda x: x.numpy(), lambda x: x.double().numpy()[::-1][::-1]])
-def test_encode_and_decode_are_the_networks(trained: Path, model: TrainedModel, as_input) -> None:
+def test_encode_and_decode_are_the_networks(trained, model, as_input):
     network, x = load_trained(trained / model.name).model, images(5)
     with torch.no_grad():
         z = network.encode(x)
@@ -72,7 +69,7 @@ def test_encode_and_decode_are_the_networks(trained: Path, model: TrainedModel, 
     torch.testing.assert_close(model.reconstruct(as_input(x)), redrawn)
 
 
-def test_what_goes_in_is_left_as_it_is(vae: TrainedModel) -> None:
+def test_what_goes_in_is_left_as_it_is(vae):
     x = images(3).numpy()
     before = x.copy()
     x.flags.writeable = False
@@ -81,15 +78,14 @@ def test_what_goes_in_is_left_as_it_is(vae: TrainedModel) -> None:
     np.testing.assert_array_equal(x, before)
 
 
-def test_more_than_a_block_goes_through(vae: TrainedModel) -> None:
+def test_more_than_a_block_goes_through(vae):
     x = images(EVAL_BATCH + 3)
     torch.testing.assert_close(vae.encode(x)[-3:], vae.encode(x[-3:]))
     scores, last = vae.anomaly_scores(x), vae.anomaly_scores(x[-3:])
-    assert scores.neg_elbo is not None
     torch.testing.assert_close(scores.neg_elbo[-3:], last.neg_elbo)
 
 
-def test_decoded_images_lie_in_0_1_even_pca_s(trained: Path) -> None:
+def test_decoded_images_lie_in_0_1_even_pca_s(trained):
     pca = load_model(trained / "pca")
     assert isinstance(pca.network, PCA)
     far = torch.full((1, 2), 50.0)
@@ -98,7 +94,7 @@ def test_decoded_images_lie_in_0_1_even_pca_s(trained: Path) -> None:
     assert (decoded.min().item(), decoded.max().item()) == (0, 1)
 
 
-def test_what_a_model_says_of_itself(vae: TrainedModel) -> None:
+def test_what_a_model_says_of_itself(vae):
     assert (vae.name, vae.shape, vae.latent, vae.takes_any_size) == ("vae", SHAPE, 2, False)
     assert vae.weights_sha256 == vae.description["weights_sha256"]
     assert untrained({"kind": "pca", "latent": 2}, (3, 5, 6)).takes_any_size
@@ -115,7 +111,7 @@ def overflowing(kind: str) -> TrainedModel:
 
 
 @pytest.mark.parametrize("kind", ["pca", "autoencoder", "vae"])
-def test_what_is_not_finite_is_never_a_result(kind: str) -> None:
+def test_what_is_not_finite_is_never_a_result(kind):
     model, message = overflowing(kind), "NaN or infin"
     with pytest.raises(UserError, match=f"untrained gives {message}"):
         model.encode(images(3))
@@ -150,13 +146,13 @@ GOLDEN = {
 }
 
 
-def test_a_code_decodes_to_the_image_that_it_decoded_to_when_this_was_written() -> None:
+def test_a_code_decodes_to_the_image_that_it_decoded_to_when_this_was_written():
     decoded = hand_made().decode(CODES)
     found = {place: decoded[place[0], 0, place[1], place[2]].item() for place in GOLDEN}
     assert found == pytest.approx(GOLDEN, abs=1e-5)
 
 
-def test_decoding_is_exact_to_single_precision() -> None:
+def test_decoding_is_exact_to_single_precision():
     model = hand_made()
     single = model.decode(CODES)
     with torch.no_grad():
@@ -167,7 +163,7 @@ def test_decoding_is_exact_to_single_precision() -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_gpu_decodes_the_same_image(trained: Path, kind: str) -> None:
+def test_a_gpu_decodes_the_same_image(trained, kind):
     cpu, gpu = load_model(trained / kind, "cpu"), load_model(trained / kind, "cuda")
     x = images(50)
     z = cpu.encode(x)
@@ -181,7 +177,7 @@ def test_a_gpu_decodes_the_same_image(trained: Path, kind: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_s_convolutions_are_in_full_precision_and_its_settings_come_back() -> None:
+def test_a_gpu_s_convolutions_are_in_full_precision_and_its_settings_come_back():
     entry = {"kind": "vae", "latent": 16, "arch": "conv", "hidden": [64, 128]}
     cpu, gpu = untrained(entry, (3, 64, 64)), untrained(entry, (3, 64, 64), "cuda")
     before = torch.backends.cudnn.allow_tf32
@@ -193,7 +189,7 @@ def test_a_gpu_s_convolutions_are_in_full_precision_and_its_settings_come_back()
 # Sampling, lines, neighbours
 
 
-def test_samples_are_decoded_from_the_prior_and_follow_the_generator(vae: TrainedModel) -> None:
+def test_samples_are_decoded_from_the_prior_and_follow_the_generator(vae):
     found = vae.sample(6, torch.Generator().manual_seed(4))
     z = torch.randn(6, 2, generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(found, vae.decode(z), rtol=0, atol=0)
@@ -201,12 +197,12 @@ def test_samples_are_decoded_from_the_prior_and_follow_the_generator(vae: Traine
 
 
 @pytest.mark.parametrize("kind", ["pca", "ae"])
-def test_only_a_vae_samples(trained: Path, kind: str) -> None:
+def test_only_a_vae_samples(trained, kind):
     with pytest.raises(UserError, match=rf"^{kind} cannot sample. Only a VAE holds its codes to N\(0, I\)"):
         load_model(trained / kind).sample(4, torch.Generator())
 
 
-def test_a_line_goes_from_one_reconstruction_to_the_other_through_the_mean_code(model: TrainedModel) -> None:
+def test_a_line_goes_from_one_reconstruction_to_the_other_through_the_mean_code(model):
     a, b = images(2)
     line = model.interpolate(a, b.numpy(), steps=5)
     assert tuple(line.shape) == (5, *SHAPE)
@@ -214,7 +210,7 @@ def test_a_line_goes_from_one_reconstruction_to_the_other_through_the_mean_code(
     torch.testing.assert_close(line[2:3], model.decode(model.encode(torch.stack([a, b])).mean(0, keepdim=True)))
 
 
-def test_neighbours_are_the_nearest_codes_in_order(model: TrainedModel) -> None:
+def test_neighbours_are_the_nearest_codes_in_order(model):
     x, others = images(4), images(40, seed=1)
     others[7] = x[2]
     codes = model.encode(others)
@@ -229,9 +225,7 @@ def test_neighbours_are_the_nearest_codes_in_order(model: TrainedModel) -> None:
 # Anomalies
 
 
-def test_a_training_stores_thresholds_and_one_of_twenty_validation_images_lies_above(
-    model: TrainedModel, prepared: Path
-) -> None:
+def test_a_training_stores_thresholds_and_one_of_twenty_validation_images_lies_above(model, prepared):
     x = torch.from_numpy(PreparedData(prepared).split("val").images / 255)
     scores = model.anomaly_scores(x)
     expected = {"quantile", "mse", "neg_elbo"} if isinstance(model.network, VAE) else {"quantile", "mse"}
@@ -243,12 +237,12 @@ def test_a_training_stores_thresholds_and_one_of_twenty_validation_images_lies_a
     assert model.anomalies(x)[scores.mse.argmax()]
 
 
-def test_a_checkerboard_is_an_anomaly_to_a_model_of_bars(model: TrainedModel) -> None:
+def test_a_checkerboard_is_an_anomaly_to_a_model_of_bars(model):
     board = (torch.arange(8)[:, None] + torch.arange(8)) % 2
     assert model.anomalies(board.float()[None, None]).tolist() == [True]
 
 
-def test_a_model_stored_without_thresholds_says_so(vae: TrainedModel) -> None:
+def test_a_model_stored_without_thresholds_says_so(vae):
     del vae.description["anomaly"]
     with pytest.raises(UserError, match=r"vae was stored without thresholds for anomalies.* Train it again"):
         vae.anomalies(images(1))
@@ -278,7 +272,7 @@ EXPECTED = r"vae: expected images \(N, 1, 8, 8\), floats in \[0, 1\], "
         ([[0.0]], r"as a tensor or an array, found list\.$"),
     ],
 )
-def test_images_that_are_none(vae: TrainedModel, method: str, x: object, found: str) -> None:
+def test_images_that_are_none(vae, method, x, found):
     with pytest.raises(UserError, match=EXPECTED + found):
         getattr(vae, method)(x)
 
@@ -293,12 +287,12 @@ def test_images_that_are_none(vae: TrainedModel, method: str, x: object, found: 
         (np.zeros((1, 2), np.int32), r"found int32\.$"),
     ],
 )
-def test_codes_that_are_none(vae: TrainedModel, z: object, found: str) -> None:
+def test_codes_that_are_none(vae, z, found):
     with pytest.raises(UserError, match=r"vae: expected codes \(N, 2\), finite floats, " + found):
-        vae.decode(z)  # type: ignore[arg-type]
+        vae.decode(z)
 
 
-def test_counts_out_of_range(vae: TrainedModel) -> None:
+def test_counts_out_of_range(vae):
     for n in (0, -3, 2.5, True, "3", None):
         with pytest.raises(UserError, match=rf"^sample: expected n, a positive integer, found {n!r}\.$"):
             vae.sample(n, torch.Generator())  # type: ignore[arg-type]
@@ -306,15 +300,15 @@ def test_counts_out_of_range(vae: TrainedModel) -> None:
         with pytest.raises(UserError, match=rf"^interpolate: expected steps, an integer from 2 on, found {steps!r}\.$"):
             vae.interpolate(*images(2), steps=steps)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"^vae: expected two images \(1, 8, 8\), found a list\.$"):
-        vae.interpolate([[0.0]], images(2)[0])  # type: ignore[arg-type]
+        vae.interpolate([[0.0]], images(2)[0])
     with pytest.raises(UserError, match=r"expected two images \(1, 8, 8\), found one of \(1, 1, 8, 8\)"):
         vae.interpolate(images(1), images(1))
     for count in (0, 4, 1.5):
         with pytest.raises(UserError, match=rf"expected a count from 1 to 3 \(the codes\), found {count}"):
-            vae.neighbours(images(1), torch.zeros(3, 2), count)  # type: ignore[arg-type]
+            vae.neighbours(images(1), torch.zeros(3, 2), count)
 
 
-def test_a_device_that_is_not_there(trained: Path) -> None:
+def test_a_device_that_is_not_there(trained):
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"^device: cuda, but torch sees no CUDA device"):
             load_model(trained / "vae", "cuda")

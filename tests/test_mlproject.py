@@ -25,7 +25,7 @@ PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 BEYOND_DVC = {"main", "publish"}
 
 
-def test_every_stage_is_an_entry_point_and_main_is_the_whole_pipeline() -> None:
+def test_every_stage_is_an_entry_point_and_main_is_the_whole_pipeline():
     missing, unknown = DVC.keys() - PROJECT.keys(), PROJECT.keys() - DVC.keys() - BEYOND_DVC
     assert not missing, f"add these stages of dvc.yaml to MLproject: {sorted(missing)}"
     assert not unknown, f"remove these entry points of MLproject, or add them to dvc.yaml: {sorted(unknown)}"
@@ -33,7 +33,7 @@ def test_every_stage_is_an_entry_point_and_main_is_the_whole_pipeline() -> None:
 
 
 @pytest.mark.parametrize("stage", DVC)
-def test_an_entry_point_runs_the_command_of_dvc_yaml(stage: str) -> None:
+def test_an_entry_point_runs_the_command_of_dvc_yaml(stage):
     expected = re.sub(r"\$\{item\.(\w+)\}", r"{\1}", DVC[stage]["cmd"].replace("${key}", "{rung}"))
     found = PROJECT[stage]["command"]
     assert found == expected, f"MLproject, entry point {stage}: write `command: {expected}`, as dvc.yaml has it"
@@ -41,13 +41,13 @@ def test_an_entry_point_runs_the_command_of_dvc_yaml(stage: str) -> None:
     assert used == declared, f"MLproject, entry point {stage}: declare just the parameters {sorted(used)}"
 
 
-def test_all_rungs_are_measured_by_one_command() -> None:
+def test_all_rungs_are_measured_by_one_command():
     assert STAGES["ladder-of-models"]["do"]["cmd"] == STAGES["ladder"]["do"]["cmd"]
     assert sorted({**STAGES["ladder"]["foreach"], **STAGES["ladder-of-models"]["foreach"]}) == sorted(RUNGS)
 
 
 @pytest.mark.parametrize("stage", [*DVC, "publish"])
-def test_a_command_gives_a_stage_what_its_function_takes(stage: str) -> None:
+def test_a_command_gives_a_stage_what_its_function_takes(stage):
     command = DVC[stage]["cmd"] if stage in DVC else PROJECT[stage]["command"]
     assert command.split()[:2] == ["autoencoders", stage]
     assert stage in cli.list_commands("stages"), f"write the function {stage} in stages/{stage}.py"
@@ -61,7 +61,7 @@ def test_a_command_gives_a_stage_what_its_function_takes(stage: str) -> None:
 
 
 @pytest.fixture
-def repository(tmp_path: Path, migrated: Path, prepared: Path) -> Path:
+def repository(tmp_path, migrated, prepared) -> Path:
     """A repository with the real MLproject, a dvc.yaml of the one stage `train`, prepared data and two tiny models."""
     root = tmp_path / "a repository"
     shutil.copytree(prepared, root / "data" / "prepared")
@@ -80,9 +80,7 @@ def repository(tmp_path: Path, migrated: Path, prepared: Path) -> Path:
     return root
 
 
-def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(
-    repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(repository, monkeypatch):
     """Without MLFLOW_TRACKING_URI, so that `mlflow run`, the stage and `mlflow ui` have to agree on the store."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")

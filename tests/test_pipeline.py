@@ -42,7 +42,7 @@ def stages_run(output: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory) -> Path:
     """A clone of this repository with small parameters, on which the pipeline has run once."""
     folder = tmp_path_factory.mktemp("small") / "project"
     small_project(folder)
@@ -64,7 +64,7 @@ def mlflow_runs(folder: Path, experiment_name: str = "autoencoders") -> list:
     return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
-def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
+def test_every_model_is_measured_drawn_and_compared(project):
     table = (project / "reports/comparison/comparison.txt").read_text()
     assert [line.split()[0] for line in table.splitlines()[2:4]] == ["pca", "vae"]
     metrics = json.loads((project / "evaluation/vae/metrics.json").read_text())
@@ -80,7 +80,7 @@ def test_every_model_is_measured_drawn_and_compared(project: Path) -> None:
     assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
 
 
-def test_every_model_has_one_run_with_everything_in_it(project: Path) -> None:
+def test_every_model_has_one_run_with_everything_in_it(project):
     runs = {found.info.run_name: found for found in mlflow_runs(project) if "dvc_experiment" not in found.data.tags}
     assert set(runs) == {"pca", "vae"}
     beside = [found.info.run_name for found in mlflow_runs(project, "autoencoders-ladder")]
@@ -96,20 +96,20 @@ def test_every_model_has_one_run_with_everything_in_it(project: Path) -> None:
     assert (vae.data.tags["git_commit"], vae.data.tags["git_dirty"]) == (head, "false")
 
 
-def test_a_second_run_does_nothing(project: Path) -> None:
+def test_a_second_run_does_nothing(project):
     output = run(project, "dvc", "repro")
     assert stages_run(output) == []
     assert "up to date" in output
 
 
-def test_compiled_modules_are_no_dependency(project: Path) -> None:
+def test_compiled_modules_are_no_dependency(project):
     """They hold the time of their source, which differs from clone to clone."""
     compileall.compile_dir(project / "src", quiet=1)
     assert list(project.glob("src/autoencoders/*/__pycache__/*.pyc"))
     assert stages_run(run(project, "dvc", "repro", "--dry")) == []
 
 
-def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> None:
+def test_an_experiment_re_runs_one_model_and_what_depends_on_it(project):
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
     assert stages_run(output) == ["train@vae", "evaluate@vae", *LADDER[-2:], "plots", "compare", "report"]
     betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]
@@ -119,7 +119,7 @@ def test_an_experiment_re_runs_one_model_and_what_hangs_on_it(project: Path) -> 
     assert "evaluation/pca/metrics.json" not in difference
 
 
-def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: Path, tmp_path: Path) -> None:
+def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project, tmp_path):
     tracked = run(project, "git", "ls-files", "evaluation").split()
     assert tracked == ["evaluation/pca/metrics.json", "evaluation/vae/metrics.json"]
     run(tmp_path, "git", "clone", "-q", str(project), "clone")
@@ -136,7 +136,7 @@ def test_metrics_are_in_git_and_compare_on_a_clone_that_pulled_nothing(project: 
         ("plots/style.py", ["plots", "report"]),
     ],
 )
-def test_another_sentence_or_line_measures_nothing_again(project: Path, file: str, stages: list[str]) -> None:
+def test_another_sentence_or_line_measures_nothing_again(project, file, stages):
     """A figure that has come out other than before then has the report written again."""
     path = project / "src" / "autoencoders" / file
     before = path.read_text()
@@ -147,7 +147,7 @@ def test_another_sentence_or_line_measures_nothing_again(project: Path, file: st
         path.write_text(before)
 
 
-def test_a_new_image_is_noticed(project: Path) -> None:
+def test_a_new_image_is_noticed(project):
     path = project / "pictures" / "kind-0" / "new.png"
     Image.fromarray(np.full((9, 8), 7, np.uint8)).save(path)
     try:
@@ -156,13 +156,12 @@ def test_a_new_image_is_noticed(project: Path) -> None:
         path.unlink()
 
 
-def test_two_at_once_are_kept_apart(project: Path) -> None:
+def test_two_at_once_are_kept_apart(project):
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     script = "import time; from dvc.repo import Repo\nwith Repo('.').lock: print('locked', flush=True); time.sleep(60)"
     with subprocess.Popen(
         [sys.executable, "-c", script], cwd=project, stdout=subprocess.PIPE, env=environment
     ) as other:
-        assert other.stdout is not None
         other.stdout.readline()
         try:
             output = run(project, "dvc", "repro", code=255)
@@ -172,7 +171,7 @@ def test_two_at_once_are_kept_apart(project: Path) -> None:
 
 
 @pytest.mark.cluster
-def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) -> None:
+def test_kubeflow_s_graph_gives_what_dvc_s_gives(project, tmp_path):
     """The same stages, called by KFP's components on this machine: the same weights, numbers and pictures."""
     environment = {"PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"}
     with pytest.MonkeyPatch.context() as patch:
@@ -201,7 +200,6 @@ def test_kubeflow_s_graph_gives_what_dvc_s_gives(project: Path, tmp_path: Path) 
         assert found | of_one_run == expected | of_one_run
     client = MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
     above = tagged(client, "kfp_pipeline", output.split()[1])
-    assert above
     below = client.search_runs([client.get_run(above).info.experiment_id], f"tags.`mlflow.parentRunId` = '{above}'")
     assert {run.info.run_name for run in below} == {"pca", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
     assert {run.info.status for run in [client.get_run(above), *below]} == {"FINISHED"}

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from processes import run_python
 
 import autoencoders
 from autoencoders.model_folder import load_trained, read_description
-from autoencoders.params import Params
 from autoencoders.pyfunc import EVAL_BATCH, OUTPUTS, Reconstructor
 from autoencoders.stages.publish import publish
 from autoencoders.tracking import registry
@@ -56,7 +55,7 @@ print(json.dumps({"params": params, "code": code, "said": said, "codes": codes.s
 
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
-def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, name: str) -> None:
+def test_predictions_are_the_decoded_codes_whatever_the_batch(trained, name):
     model = load_trained(trained / name).model
     images = np.random.default_rng(1).random((EVAL_BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
@@ -67,7 +66,7 @@ def test_predictions_are_the_decoded_codes_whatever_the_batch(trained: Path, nam
 
 
 @pytest.mark.parametrize("name", ["pca", "ae", "vae"])
-def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
+def test_the_parameter_output_asks_for_codes(trained, name):
     images = np.random.default_rng(1).random((EVAL_BATCH + 1, 1, 8, 8), dtype=np.float32)
     with torch.inference_mode():
         expected = load_trained(trained / name).model.encode(torch.from_numpy(images)).numpy()
@@ -82,16 +81,14 @@ def test_the_parameter_output_asks_for_codes(trained: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.1, 1.5, 255.0])
-def test_images_out_of_range_are_refused(trained: Path, value: float) -> None:
+def test_images_out_of_range_are_refused(trained, value):
     images = IMAGES.copy()
     images[3, 0, 2, 2] = value
     with pytest.raises(MlflowException, match=r"^images must be floats in \[0, 1\], found values from "):
         Reconstructor(trained / "vae").predict(images)
 
 
-def test_a_logged_model_brings_its_code_its_signature_and_an_example(
-    trained: Path, params: Params, client: MlflowClient, tmp_path: Path
-) -> None:
+def test_a_logged_model_brings_its_code_its_signature_and_an_example(trained, params, client, tmp_path):
     nothing = dict.fromkeys(("evaluation", "figures", "ladder"), tmp_path / "nothing")
     publish(params, models=trained, report=tmp_path / "nothing", **nothing)
     np.save(tmp_path / "images.npy", IMAGES)
@@ -117,15 +114,15 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(
 
 
 @pytest.fixture
-def logged(trained: Path, tmp_path: Path) -> Callable[[str], Path]:
-    """Saves a trained model as it is logged; a hash of its code is in the names of two versions."""
+def logged(trained, tmp_path) -> Callable[[str], Path]:
+    """Save a trained model as it is logged; a hash of its code is in the names of two versions."""
     (tmp_path / "logged").mkdir()
 
     def save(name: str) -> Path:
         scratch = tmp_path / "logged" / name
         scratch.mkdir()
         model = SimpleNamespace(artifact_location="", model_id="m" * 32)
-        save_pyfunc(scratch, trained / "vae", read_description(trained / "vae"), "r" * 32, model)  # type: ignore[arg-type]
+        save_pyfunc(scratch, trained / "vae", read_description(trained / "vae"), "r" * 32, model)
         return scratch / "model"
 
     return save
@@ -159,20 +156,18 @@ for one in found[1:]:
 
 @pytest.mark.parametrize("orders", ["first installed other", "installed other first"])
 def test_models_of_two_versions_and_the_package_work_in_one_process_in_any_order(
-    trained: Path, tmp_path: Path, logged: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, orders: str
-) -> None:
+    trained, tmp_path, logged, monkeypatch, orders
+):
     first = logged("first")
     of_another_version(monkeypatch, tmp_path / "other")
     other = logged("other")
     np.save(tmp_path / "images.npy", IMAGES)
     places = [str(place) for place in (tmp_path / "images.npy", first, other, trained / "vae")]
-    done = subprocess.run(
-        [sys.executable, "-c", ORDERS, *places, orders], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
+    done = run_python(ORDERS, *places, orders, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path: Path) -> None:
+def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path):
     package = write_code(tmp_path)
     texts = [path.read_text() for path in package.rglob("*.py")]
     assert len(texts) > 12
@@ -180,7 +175,7 @@ def test_what_a_logged_model_brings_takes_nothing_from_the_package(tmp_path: Pat
     assert write_code(tmp_path / "again").name == package.name
 
 
-def test_a_result_that_is_not_finite_is_no_answer(trained: Path) -> None:
+def test_a_result_that_is_not_finite_is_no_answer(trained):
     served = Reconstructor(trained / "vae")
     for values in served._model.state_dict().values():
         values.fill_(3e38)

@@ -12,7 +12,7 @@ def pinned(name: str) -> set[str]:
     return set(re.findall(r"^([a-z0-9.\[\]-]+==\S+)", (ROOT / name).read_text(), re.M))
 
 
-def test_the_image_has_the_versions_that_everything_else_is_tested_with() -> None:
+def test_the_image_has_the_versions_that_everything_else_is_tested_with():
     image = pinned("requirements-image.txt")
     assert image <= pinned("requirements.txt"), "run `make lock`"
     assert {"torch", "mlflow", "kfp", "kubeflow", "boto3", "s3fs"} <= {one.partition("==")[0] for one in image}
@@ -20,5 +20,5 @@ def test_the_image_has_the_versions_that_everything_else_is_tested_with() -> Non
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-image.txt"])
-def test_a_lock_names_no_index(name: str) -> None:
+def test_a_lock_names_no_index(name):
     assert not re.search(r"://|--index|--find-links", (ROOT / name).read_text())

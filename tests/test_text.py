@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.text import format_change, format_number, join_words, keep_units_together
+from autoencoders.text import format_bytes, format_change, format_number, join_words, keep_units_together
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,11 @@ from autoencoders.text import format_change, format_number, join_words, keep_uni
         (0.0, 0.0, "the same"),
     ],
 )
-def test_a_change_is_told_in_per_cent(value: float, reference: float, expected: str) -> None:
+def test_a_change_is_given_in_per_cent(value, reference, expected):
     assert format_change(value, reference) == expected
 
 
-def test_words_are_listed_with_one_and() -> None:
+def test_words_are_listed_with_one_and():
     assert join_words(["a"]) == "a"
     assert join_words(["a", "b"]) == "a and b"
     assert join_words(["a", "b", "c"]) == "a, b and c"
@@ -37,12 +37,20 @@ def test_words_are_listed_with_one_and() -> None:
         (float("nan"), "n/a"),
     ],
 )
-def test_numbers_have_three_digits(value: float, text: str) -> None:
+def test_numbers_have_three_digits(value, text):
     assert format_number(value) == text
 
 
-def test_numbers_keep_their_units_on_their_line() -> None:
+def test_numbers_keep_their_units_on_their_line():
     told = "64 pictures (50 kB) at 30.1 dB, 28 % less at β = 0.1; 12 months"
     assert keep_units_together(told) == (
         "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (784, "784 B"), (3136, "3.1 kB"), (61_956, "62 kB"), (999_600, "1.0 MB"), (5e12, "5000 GB")],
+)
+def test_bytes_are_readable(count, text):
+    assert format_bytes(count) == text

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_default_folder_of_images_can_be_given_to_dvc_as_the_docs_say(tmp_path: Path) -> None:
+def test_the_default_folder_of_images_can_be_given_to_dvc_as_the_docs_say(tmp_path):
     for name in (".gitignore", "images/README.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

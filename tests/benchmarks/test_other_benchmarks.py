@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import anomalies
 import gpu
 import numpy as np
@@ -12,11 +8,11 @@ import startup
 import startup_clock
 import torch
 from common import BENCHMARKS, measure
+from processes import run_python
 
 from autoencoders.data.prepared import PreparedData, Split, write_prepared
 from autoencoders.errors import UserError
 from autoencoders.model_folder import load_trained
-from autoencoders.params import Params
 from autoencoders.tracking import recorder
 
 CPU = torch.device("cpu")
@@ -25,7 +21,7 @@ DOCS = BENCHMARKS.parent / "docs"
 # Seeds
 
 
-def test_models_are_those_of_the_stage_train(params: Params, prepared: Path, trained: Path) -> None:
+def test_models_are_those_of_the_stage_train(params, prepared, trained):
     data = PreparedData(prepared)
     for name in ("ae", "vae"):
         found = seeds.train_and_measure(params, name, params.train.seed, data)
@@ -35,7 +31,7 @@ def test_models_are_those_of_the_stage_train(params: Params, prepared: Path, tra
         assert found["mse"] != seeds.train_and_measure(params, name, 7, data)["mse"]
 
 
-def test_mean_and_standard_deviation_are_shown() -> None:
+def test_mean_and_standard_deviation_are_shown():
     rows = pd.DataFrame({"model": ["vae"] * 3 + ["ae"], "mse": [0.1, 0.2, 0.3, 0.25], "neg_elbo": [1, 2, 4.5, None]})
     assert seeds.table(rows.assign(kl=None, cpu_seconds=2.0)).replace(" ", "").splitlines()[2:] == [
         "|vae|3|0.20000±0.10000|2.50±1.80|–|2.0±0.0|",
@@ -47,7 +43,7 @@ def test_mean_and_standard_deviation_are_shown() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch) -> None:
     """Networks and a code that suit images of 8×8 of which two bars are known."""
     for fields in anomalies.MODELS.values():
         monkeypatch.setitem(fields, "latent", 2)
@@ -58,9 +54,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small")
-def test_the_class_left_out_is_in_no_training_and_scores_higher(
-    prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_class_left_out_is_in_no_training_and_scores_higher(prepared, monkeypatch):
     seen: list[tuple[int, int]] = []
     train_model = anomalies.train_model
 
@@ -77,7 +71,7 @@ def test_the_class_left_out_is_in_no_training_and_scores_higher(
 
 
 @pytest.mark.usefixtures("small")
-def test_classes_are_measured_once(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classes_are_measured_once(prepared, tmp_path, monkeypatch):
     out = tmp_path / "table.csv"
     asked: list[str] = []
     hold_out = anomalies.hold_out
@@ -98,7 +92,7 @@ def test_classes_are_measured_once(prepared: Path, tmp_path: Path, monkeypatch: 
         anomalies.benchmark(PreparedData(tmp_path / "bare"), out)
 
 
-def test_the_table_marks_the_best_of_each_line_and_averages() -> None:
+def test_the_table_marks_the_best_of_each_line_and_averages():
     aurocs = {"right": (0.5, 0.75, 0.25, 0.6), "left": (0.9, 0.85, 0.95, 0.9)}
     rows = [(name, *key, of, 1.0) for name in aurocs for key, of in zip(anomalies.HEADINGS, aurocs[name], strict=True)]
     table = anomalies.table(pd.DataFrame(rows, columns=list(anomalies.COLUMNS)))
@@ -112,14 +106,14 @@ def test_the_table_marks_the_best_of_each_line_and_averages() -> None:
 # The GPU's
 
 
-def test_the_gpu_check_imports_torch_and_numpy_and_nothing_else_that_must_be_installed() -> None:
+def test_the_gpu_check_imports_torch_and_numpy_and_nothing_else_that_must_be_installed():
     code = "import sys, gpu; print({'pydantic', 'yaml', 'mlflow', 'pandas'} & set(sys.modules))"
     path = f"{BENCHMARKS}:{BENCHMARKS.parent / 'src'}"
-    done = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": path}, capture_output=True, text=True)
+    done = run_python(code, env={"PYTHONPATH": path})
     assert done.stdout.strip() == "set()", done.stderr
 
 
-def test_the_gpu_check_prints_a_line_a_network_and_batch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_gpu_check_prints_a_line_a_network_and_batch(capsys):
     gpu.main(["--device", "cpu", "--images", "20", "--batches", "4", "10"])
     lines = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [line[:3] for line in lines] == [
@@ -128,7 +122,7 @@ def test_the_gpu_check_prints_a_line_a_network_and_batch(capsys: pytest.CaptureF
     assert all(float(line[3].replace(",", "")) > 0 for line in lines)
 
 
-def test_the_products_of_a_step_are_counted() -> None:
+def test_the_products_of_a_step_are_counted():
     macs = 784 * 400 + 400 * 40 + 20 * 400 + 400 * 784
     assert gpu.flop_of_an_image(gpu.NETWORKS["mlp"]()) == 2 * (3 * macs - 784 * 400)  # no gradient of the images
 
@@ -136,7 +130,7 @@ def test_the_products_of_a_step_are_counted() -> None:
 # Start-up
 
 
-def test_time_is_counted_once_and_mlflows_opening_is_clocked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_is_counted_once_and_mlflows_opening_is_clocked(monkeypatch):
     ticks = iter([1.0, 3.5])  # one call of the clock begins, one ends: what is within counts no further
     monkeypatch.setattr(startup_clock.time, "thread_time", lambda: next(ticks))
     monkeypatch.setattr(startup_clock, "seconds", 0.0)
@@ -151,7 +145,7 @@ def test_time_is_counted_once_and_mlflows_opening_is_clocked(monkeypatch: pytest
     monkeypatch.undo()
 
 
-def test_the_table_holds_medians_and_leaves_out_what_has_no_start() -> None:
+def test_the_table_holds_medians_and_leaves_out_what_has_no_start():
     rows = [("train", 1.0, 2.0), ("train", 2.0, 2.1), ("train", 4.0, 2.2), ("dvc", None, 9.0)]
     cells = startup.table(pd.DataFrame(rows, columns=["command", "startup", "all"])).replace(" ", "").splitlines()[2:]
     assert cells == ["|train|2.00|2.10±5%|", "|dvc||9.00|"]
@@ -160,7 +154,7 @@ def test_the_table_holds_medians_and_leaves_out_what_has_no_start() -> None:
 # The documents
 
 
-def test_documents_show_what_the_files_hold() -> None:
+def test_documents_show_what_the_files_hold():
     quality = pd.read_csv(BENCHMARKS / "quality.csv", dtype=str, keep_default_na=False)
     for table, document in (
         (startup.table(pd.read_csv(BENCHMARKS / "startup.csv")), DOCS / "performance.md"),

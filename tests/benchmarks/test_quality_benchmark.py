@@ -45,7 +45,7 @@ def figure(protocol: str, dataset: str, model: str, metric: str) -> Figure:
 # The numbers to reach
 
 
-def test_references_were_measured_by_others_and_reach_the_targets() -> None:
+def test_references_were_measured_by_others_and_reach_the_targets():
     assert figure("pca", "mnist", "pca-2", "mse").references == (0.055669,)
     assert figure("pca", "fashion-mnist", "pca-32", "mse").references == (0.015142,)
     assert figure("p1", "mnist", "vae-16", "mse").references == (0.00956,)
@@ -69,7 +69,7 @@ def test_references_were_measured_by_others_and_reach_the_targets() -> None:
         (("keras", "mnist", "vae-2", "kl"), 5.0, None),
     ],
 )
-def test_targets_are_held_to_the_unrounded_value(key: tuple, measured: float, met: bool | None) -> None:
+def test_targets_are_held_to_the_unrounded_value(key, measured, met):
     assert figure(*key).met(measured) is met
 
 
@@ -77,9 +77,7 @@ def test_targets_are_held_to_the_unrounded_value(key: tuple, measured: float, me
 
 
 @pytest.mark.parametrize(("protocol", "name", "hidden", "head"), [("p1", "ae-3", 400, 3), ("keras", "vae-2", 256, 4)])
-def test_networks_are_as_wide_as_the_protocol_says_and_depend_on_the_seed_alone(
-    protocol: str, name: str, hidden: int, head: int
-) -> None:
+def test_networks_are_as_wide_as_the_protocol_says_and_depend_on_the_seed_alone(protocol, name, hidden, head):
     model, seconds = train(protocol, name, IMAGES, CPU, epochs=2)
     layers = [(layer.in_features, layer.out_features) for layer in model.modules() if isinstance(layer, nn.Linear)]
     assert layers == [(36, hidden), (hidden, head), (model.latent, hidden), (hidden, 36)]
@@ -88,7 +86,7 @@ def test_networks_are_as_wide_as_the_protocol_says_and_depend_on_the_seed_alone(
     assert torch.equal(flat(train(protocol, name, IMAGES, CPU, epochs=2)[0]), flat(model))
 
 
-def test_the_last_weights_are_kept_whatever_the_validation_says() -> None:
+def test_the_last_weights_are_kept_whatever_the_validation_says():
     """Validation is on the first training image: the darker the model draws, the worse it is there."""
     images = np.concatenate([np.full((1, *SHAPE), 235, np.uint8), np.full((40, *SHAPE), 20, np.uint8)])
     entry = model_entry(kind="autoencoder", latent=2, hidden=[8])
@@ -103,7 +101,7 @@ def test_the_last_weights_are_kept_whatever_the_validation_says() -> None:
 
 
 @pytest.mark.parametrize(("kind", "latent", "head"), [("vae", 2, 2), ("autoencoder", 64, 64)])
-def test_glorot_bounds_count_mu_and_logvar_as_two_layers(kind: str, latent: int, head: int) -> None:
+def test_glorot_bounds_count_mu_and_logvar_as_two_layers(kind, latent, head):
     model = new_model(model_entry(kind=kind, latent=latent, hidden=[256]), (1, 28, 28), seeded(0))
     initialise_glorot(model, seeded(0))
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
@@ -114,7 +112,7 @@ def test_glorot_bounds_count_mu_and_logvar_as_two_layers(kind: str, latent: int,
         assert torch.count_nonzero(layer.bias) == 0
 
 
-def test_rmsprop_follows_keras_rule() -> None:
+def test_rmsprop_follows_keras_rule():
     layer = nn.Linear(1, 1, bias=False, dtype=torch.float64)
     nn.init.constant_(layer.weight, 1.0)
     optimizer = keras_rmsprop(layer)
@@ -127,7 +125,7 @@ def test_rmsprop_follows_keras_rule() -> None:
         assert layer.weight.item() == pytest.approx(weight, abs=1e-15)
 
 
-def test_the_first_keras_step_moves_every_weight_equally_far() -> None:
+def test_the_first_keras_step_moves_every_weight_equally_far():
     model = new_model(model_entry(kind="vae", latent=2, hidden=[8]), SHAPE, seeded(0))
     before = flat(model)
     fit_like_keras(model, Batches(IMAGES, 70, CPU), epochs=1)
@@ -141,7 +139,7 @@ def test_the_first_keras_step_moves_every_weight_equally_far() -> None:
 # Measuring
 
 
-def test_measures_of_an_empty_vae_are_closed_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measures_of_an_empty_vae_are_closed_forms(monkeypatch):
     monkeypatch.setattr(common, "EVAL_BATCH", 32)  # batches of 32, 32 and 6
     model = new_model(model_entry(kind="vae", latent=2, hidden=[8]), SHAPE, seeded(0))
     for parameter in model.parameters():
@@ -154,13 +152,13 @@ def test_measures_of_an_empty_vae_are_closed_forms(monkeypatch: pytest.MonkeyPat
     assert measure(model, IMAGES)["mse"] == pytest.approx((IMAGES / 255).var(axis=0).mean(), rel=1e-4)
 
 
-def test_pca_is_fitted_on_the_images_that_it_gets() -> None:
+def test_pca_is_fitted_on_the_images_that_it_gets():
     model, _ = train("pca", "pca-3", IMAGES, CPU)
     values = np.linalg.eigvalsh(np.cov((IMAGES.reshape(70, -1) / 255).T, bias=True))
     assert measure(model, IMAGES) == {"mse": pytest.approx(values[:-3].sum() / 36, rel=1e-5)}
 
 
-def test_images_are_all_there_are_once_each_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_all_there_are_once_each_and_kept(tmp_path, monkeypatch):
     tiny_mnist(monkeypatch, tmp_path / "mirror")
     loaded = load_images("mnist", tmp_path / "cache", str(tmp_path / "mirror"))
     originals = random_images(60, (28, 28), seed=1)
@@ -174,7 +172,7 @@ def test_images_are_all_there_are_once_each_and_kept(tmp_path: Path, monkeypatch
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def trained(monkeypatch) -> list[str]:
     """Trainings that cost nothing: the data sets that they are asked for are listed."""
     asked: list[str] = []
     monkeypatch.setattr(quality, "train", lambda *_: (None, 12.34))
@@ -190,9 +188,7 @@ def run(out: Path, asked: list[str], sets: tuple[str, ...] = SETS, again: bool =
     return quality.benchmark(figures_of(["keras"], sets), out, images_of, again)
 
 
-def test_a_missed_target_is_counted_kept_and_shown(
-    tmp_path: Path, trained: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missed_target_is_counted_kept_and_shown(tmp_path, trained, capsys):
     assert run(tmp_path / "q.csv", trained) == 1
     assert (tmp_path / "q.csv").read_text().splitlines()[:3] == [
         "protocol,dataset,model,metric,measured,reference,target,met,seconds",
@@ -202,7 +198,7 @@ def test_a_missed_target_is_counted_kept_and_shown(
     assert "1 of 2 targets met" in capsys.readouterr().out
 
 
-def test_what_is_measured_is_kept_and_another_call_measures_what_is_missing(tmp_path: Path, trained: list[str]) -> None:
+def test_what_is_measured_is_kept_and_another_call_measures_what_is_missing(tmp_path, trained):
     out = tmp_path / "q.csv"
     run(out, trained, SETS[:1])
     run(out, trained)
@@ -215,7 +211,7 @@ def test_what_is_measured_is_kept_and_another_call_measures_what_is_missing(tmp_
     assert out.read_text() == whole
 
 
-def test_a_file_of_another_kind_and_unknown_names_are_refused(tmp_path: Path) -> None:
+def test_a_file_of_another_kind_and_unknown_names_are_refused(tmp_path):
     (tmp_path / "q.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"q\.csv is no table of this benchmark"):
         quality.read(tmp_path / "q.csv")

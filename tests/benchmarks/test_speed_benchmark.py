@@ -1,5 +1,4 @@
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -33,9 +32,7 @@ def rows_of(part: str, *values: tuple[str, str, int, float]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("folder", "spins"), [("", "3000"), ("peers/", "torch's")])
-def test_a_script_gets_its_options_its_threads_and_how_they_wait(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, spins: str
-) -> None:
+def test_a_script_gets_its_options_its_threads_and_how_they_wait(tmp_path, monkeypatch, folder, spins):
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     monkeypatch.setattr(speed, "BENCHMARKS", tmp_path)
@@ -51,14 +48,14 @@ def test_a_script_gets_its_options_its_threads_and_how_they_wait(
     assert rows == [Measurement(f"3 {spins}", "this", 1, 2.0, "fp32")]
 
 
-def test_a_script_that_fails_is_a_mistake_that_ends_with_what_it_said(tmp_path: Path) -> None:
+def test_a_script_that_fails_is_a_mistake_that_ends_with_what_it_said(tmp_path):
     script = tmp_path / "script.py"
     script.write_text("raise OSError('no such thing')")
     with pytest.raises(UserError, match=r"script\.py ended with 1: OSError: no such thing"):
         speed.run_script(str(script), threads=1)
 
 
-def test_a_part_that_is_measured_again_replaces_its_rows_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_part_that_is_measured_again_replaces_its_rows_alone(tmp_path, monkeypatch):
     values = iter([1.0, 2.0, math.pi])
 
     def part(start: object, repeats: int) -> list[Measurement]:
@@ -78,7 +75,7 @@ B = Contender("B", CONV, 128, "b.py", {"network": "conv"}, full="once")
 C = Contender("C", CONV, 128, "c.py", {})
 
 
-def test_runs_are_interleaved_and_full_as_often_as_they_should_be() -> None:
+def test_runs_are_interleaved_and_full_as_often_as_they_should_be():
     calls: list[tuple[object, ...]] = []
 
     def start(script: str, **options: object) -> list[Measurement]:
@@ -97,7 +94,7 @@ def test_runs_are_interleaved_and_full_as_often_as_they_should_be() -> None:
     assert [row.subject for row in rows] == list("ABCABC")
 
 
-def test_a_peer_that_does_not_run_is_left_out_and_the_project_may_not_fail() -> None:
+def test_a_peer_that_does_not_run_is_left_out_and_the_project_may_not_fail():
     calls: list[str] = []
 
     def start(script: str, **options: object) -> list[Measurement]:
@@ -112,7 +109,7 @@ def test_a_peer_that_does_not_run_is_left_out_and_the_project_may_not_fail() -> 
         speed.race(start, 2, [contender for contender in CONTENDERS if contender.name == OWN])
 
 
-def test_contenders_have_scripts_and_groups_begin_with_another_code() -> None:
+def test_contenders_have_scripts_and_groups_begin_with_another_code():
     assert train_settings().batch_size == OWN_BATCH == RECIPE["batch_size"]
     firsts = {contender.group: contender for contender in reversed(CONTENDERS)}
     assert not any(contender.name.startswith(OWN) for contender in firsts.values())
@@ -121,7 +118,7 @@ def test_contenders_have_scripts_and_groups_begin_with_another_code() -> None:
 
 
 @pytest.mark.parametrize(("name", "plain"), [("mlp", DenseVae()), ("conv", ConvVae())])
-def test_peers_have_the_projects_network_and_loss(name: str, plain: DenseVae | ConvVae) -> None:
+def test_peers_have_the_projects_network_and_loss(name, plain):
     """With the peer's weights, whose mean and log-variance are two layers where the project's are one."""
     model = network(name)
     kinds = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
@@ -139,7 +136,7 @@ def test_peers_have_the_projects_network_and_loss(name: str, plain: DenseVae | C
     assert batch_loss(model, x, seeded(3)).item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_plain_loop_learns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_plain_loop_learns(monkeypatch):
     bars = np.zeros((64, 1, 28, 28), np.uint8)
     bars[:, :, :, :14] = 255
     monkeypatch.setattr(clock_module, "load_images", lambda name: Images(bars, bars))
@@ -160,12 +157,12 @@ class Time:
 
 
 @pytest.fixture
-def images(monkeypatch: pytest.MonkeyPatch) -> None:
+def images(monkeypatch) -> None:
     monkeypatch.setattr(clock_module, "load_images", lambda name: Images(IMAGES, IMAGES))
 
 
 @pytest.fixture
-def time(monkeypatch: pytest.MonkeyPatch, images: None) -> Time:
+def time(monkeypatch, images) -> Time:
     time = Time()
     monkeypatch.setattr(clock_module.time, "perf_counter", time)
     return time
@@ -175,7 +172,7 @@ def grey(z: torch.Tensor) -> torch.Tensor:
     return torch.full((len(z), 784), 0.5)
 
 
-def test_the_clock_stands_still_while_the_test_images_are_measured(time: Time) -> None:
+def test_the_clock_stands_still_while_the_test_images_are_measured(time):
     def encode(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         time.now += 100
         return torch.zeros(len(x), 2), torch.zeros(len(x), 2)
@@ -194,7 +191,7 @@ def test_the_clock_stands_still_while_the_test_images_are_measured(time: Time) -
         clock.epoch_ended()
 
 
-def test_the_test_elbo_is_a_closed_form_where_the_code_is_known() -> None:
+def test_the_test_elbo_is_a_closed_form_where_the_code_is_known():
     def encode(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return torch.full((len(x), 3), 2.0), torch.full((len(x), 3), -1.0)
 
@@ -207,7 +204,7 @@ def test_the_test_elbo_is_a_closed_form_where_the_code_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])
-def test_products_are_all_that_a_step_multiplies(name: str) -> None:
+def test_products_are_all_that_a_step_multiplies(name):
     model = network(name)
     x = torch.from_numpy(IMAGES[:6]).float() / 255
     with FlopCounterMode(display=False) as step:
@@ -221,7 +218,7 @@ def test_products_are_all_that_a_step_multiplies(name: str) -> None:
 
 
 @pytest.fixture
-def tiny(monkeypatch: pytest.MonkeyPatch, images: None) -> dict[str, object]:
+def tiny(monkeypatch, images) -> dict[str, object]:
     """Options of a measure that finds few images and times little."""
     monkeypatch.setattr(speed_own, "STEP_IMAGES", {"mlp": 70})
     monkeypatch.setattr(speed_own, "STEP_BATCHES", (32,))
@@ -229,14 +226,14 @@ def tiny(monkeypatch: pytest.MonkeyPatch, images: None) -> dict[str, object]:
     return {"repeats": 2, "quick": True}
 
 
-def test_a_step_is_measured_beside_its_products(tiny: dict[str, object]) -> None:
+def test_a_step_is_measured_beside_its_products(tiny):
     rows = speed_own.measure_step(tiny)
     values = {row.metric: row.value for row in rows if row.round == 2 and row.subject == "mlp, batch 32"}
     assert values["products_share"] == pytest.approx(values["products_ms"] / values["step_ms"])
     assert values["images_per_second"] == pytest.approx(32 / values["step_ms"] * 1000)
 
 
-def test_growth_is_measured_of_each_size_in_every_round(tiny: dict[str, object]) -> None:
+def test_growth_is_measured_of_each_size_in_every_round(tiny):
     rows = speed_own.measure_scaling(tiny)
     assert len(rows) == 2 * (4 + 7) == len({row[:3] for row in rows})
     assert all(row.value > 0 for row in rows)
@@ -266,7 +263,7 @@ def cells_of(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_seconds_to_the_target_are_those_of_the_epoch_that_reached_it() -> None:
+def test_seconds_to_the_target_are_those_of_the_epoch_that_reached_it():
     values = CURVES.pivot_table("value", ["subject", "metric"], "round", sort=False)
     # The second round's run is short: as many epochs of 60,000 images as the first needed.
     assert seconds_to_target(values, "pytorch/examples").to_dict() == {1: 110.0, 2: 220.0}
@@ -275,7 +272,7 @@ def test_seconds_to_the_target_are_those_of_the_epoch_that_reached_it() -> None:
     assert full_runs(values, "pythae") == {1: [(30.0, 110.0)]}
 
 
-def test_the_peers_tables_hold_ratios_taken_within_a_round() -> None:
+def test_the_peers_tables_hold_ratios_taken_within_a_round():
     text = tables_of("peers", CURVES)
     assert text.startswith("Threads: 2. Cores: 4 (some processor). torch 2.14.1. Medians of 2 runs")
     assert "(!): a run lies further than 10 % from the median" in text
@@ -291,7 +288,7 @@ def test_the_peers_tables_hold_ratios_taken_within_a_round() -> None:
     ]
 
 
-def test_other_tables_have_a_line_a_subject_and_a_column_a_metric() -> None:
+def test_other_tables_have_a_line_a_subject_and_a_column_a_metric():
     text = tables_of(
         "memory", rows_of("memory", ("train", "peak_mb", 1, 907.4), ("limit", "images_per_second", 1, 5.0))
     )
@@ -299,7 +296,7 @@ def test_other_tables_have_a_line_a_subject_and_a_column_a_metric() -> None:
     assert cells_of(text) == [["", "peak mb", "images per second"], ["train", "907", ""], ["limit", "", "5.00"]]
 
 
-def test_numbers_have_three_digits_and_what_cannot_be_repeated_is_marked() -> None:
+def test_numbers_have_three_digits_and_what_cannot_be_repeated_is_marked():
     values = {0: "0.00", 33_012: "33,000", 14.96: "15.0", 999.6: "1,000", 0.012345: "0.0123", 1: "1.00"}
     assert {value: format_number(value) for value in values} == values
     assert format_runs(pd.Series([33_000, 33_012, 34_332])) == "33,000 ± 4 %"
@@ -311,7 +308,7 @@ def test_numbers_have_three_digits_and_what_cannot_be_repeated_is_marked() -> No
 
 
 @pytest.mark.parametrize("part", ["peers", "step", "scaling", "memory", "evaluation"])
-def test_the_document_shows_what_the_file_holds(part: str) -> None:
+def test_the_document_shows_what_the_file_holds(part):
     rows = speed.read(BENCHMARKS / "speed.csv")
     document = (BENCHMARKS.parent / "docs" / "performance.md").read_text()
     for table in tables_of(part, rows[rows["part"] == part]).split("\n\n"):

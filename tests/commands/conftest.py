@@ -12,8 +12,8 @@ from autoencoders.data.prepared import PreparedData
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Calls `autoencoders …` in an empty folder: no params.yaml, no data."""
+def run(tmp_path, monkeypatch, capsys) -> Run:
+    """Call `autoencoders …` in an empty folder: no params.yaml, no data."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> Done:
@@ -25,13 +25,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture
-def pixels(prepared: Path) -> np.ndarray:
+def pixels(prepared) -> np.ndarray:
     """The first test images, uint8 (COUNT, 1, 8, 8)."""
     return np.array(PreparedData(prepared).split("test").images[:COUNT])
 
 
 @pytest.fixture
-def pictures(tmp_path: Path, pixels: np.ndarray) -> Path:
+def pictures(tmp_path, pixels) -> Path:
     """A folder of them as PNGs, half of them in a subfolder."""
     folder = tmp_path / "pictures"
     for i, image in enumerate(pixels):

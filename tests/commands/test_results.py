@@ -13,7 +13,7 @@ def marked_file(out: Path) -> AbstractContextManager[Path]:
 
 
 @pytest.mark.parametrize("before", ["nothing", "an empty folder"])
-def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
+def test_a_folder_appears_whole(tmp_path, before):
     out = tmp_path / "deep" / "out"
     if before == "an empty folder":
         out.mkdir(parents=True)
@@ -24,7 +24,7 @@ def test_a_folder_appears_whole(tmp_path: Path, before: str) -> None:
     assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
-def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failure_leaves_nothing(tmp_path):
     for place in (new_folder, marked_file):
         with pytest.raises(RuntimeError), place(tmp_path / "out") as draft:
             ((draft / "a") if place is new_folder else draft).touch()
@@ -32,7 +32,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_somebody_s_files_are_left_alone(tmp_path: Path) -> None:
+def test_other_files_are_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").touch()
     (tmp_path / "file").touch()
@@ -47,14 +47,14 @@ def test_somebody_s_files_are_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "mine").exists()
 
 
-def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+def test_a_file_takes_the_place_of_the_one_before(tmp_path):
     (tmp_path / "codes").write_text("mark before")
     with result_file(tmp_path / "codes", b"mark") as draft:
         draft.write_text("after")
     assert (tmp_path / "codes").read_text() == "after"
 
 
-def test_a_file_takes_the_place_of_no_other(tmp_path: Path) -> None:
+def test_a_file_takes_the_place_of_no_other(tmp_path):
     (tmp_path / "labels.csv").write_text("image,label\n")
     with (
         pytest.raises(UserError, match=r"labels\.csv is no earlier result of this command\. Name another file"),
@@ -66,7 +66,7 @@ def test_a_file_takes_the_place_of_no_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", [marked_file, new_folder])
 @pytest.mark.parametrize("beneath", ["out", "deep/out"])
-def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> None:
+def test_a_place_beneath_a_file_is_none(tmp_path, place, beneath):
     (tmp_path / "file").touch()
     with (
         pytest.raises(UserError, match=rf"{tmp_path}/file is no folder. Name another"),
@@ -77,7 +77,7 @@ def test_a_place_beneath_a_file_is_none(tmp_path: Path, place, beneath: str) -> 
 
 @pytest.mark.parametrize("place", [marked_file, new_folder])
 @pytest.mark.parametrize("out", ["/proc/none/out", f"{'long' * 100}", "/proc/out"])
-def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place, out) -> None:
+def test_a_place_that_cannot_be_written_is_none(tmp_path, monkeypatch, place, out):
     monkeypatch.chdir(tmp_path)
     with (
         pytest.raises(UserError, match=rf"--out {out} cannot be written \(.+\). Name another place"),
@@ -87,7 +87,7 @@ def test_a_place_that_cannot_be_written_is_none(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_device_is_no_file(tmp_path: Path) -> None:
+def test_a_device_is_no_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # as /dev/null, which root could replace
     with (
         pytest.raises(UserError, match=r"pipe is no file. Name a file with --out"),

@@ -1,7 +1,6 @@
 """Tests of batches from a memory map that may be larger than memory."""
 
 import mmap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ Calls = list[tuple[int, int, int]]
 
 
 @pytest.fixture
-def mapped(tmp_path: Path) -> Mapped:
+def mapped(tmp_path) -> Mapped:
     images = np.random.default_rng(0).integers(0, 256, (50, 1, 30, 30), dtype=np.uint8)
     np.save(tmp_path / "images.npy", images)
     loaded = np.load(tmp_path / "images.npy", mmap_mode="r")
@@ -27,7 +26,7 @@ def mapped(tmp_path: Path) -> Mapped:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+def calls(monkeypatch) -> Calls:
     """Return the list of calls of madvise: start, length, advice."""
     found: Calls = []
 
@@ -43,7 +42,7 @@ def shuffled(images: NDArray[np.uint8]) -> list[torch.Tensor]:
     return list(Batches(images, 16, CPU).shuffled(torch.Generator().manual_seed(0)))
 
 
-def test_a_large_memory_map_gives_the_same_batches(mapped: Mapped, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_memory_map_gives_the_same_batches(mapped, monkeypatch):
     expected = shuffled(np.array(mapped))
     monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
     found = shuffled(mapped)
@@ -51,7 +50,7 @@ def test_a_large_memory_map_gives_the_same_batches(mapped: Mapped, monkeypatch: 
     assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
 
 
-def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(mapped: Mapped, calls: Calls) -> None:
+def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(mapped, calls):
     batches = Batches(mapped, 16, CPU)
     order = torch.randperm(50, generator=torch.Generator().manual_seed(0)).tolist()
     address = mapped.ctypes.data
@@ -65,7 +64,7 @@ def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(mapped: Ma
     assert [start for start, _, _ in calls[1:]] == [address + index * 900 for index in order[16:]]
 
 
-def test_in_order_linux_may_read_ahead_again(mapped: Mapped, calls: Calls) -> None:
+def test_in_order_linux_may_read_ahead_again(mapped, calls):
     batches = Batches(mapped, 50, CPU)
     for _ in range(2):
         next(batches.shuffled(torch.Generator()))
@@ -73,7 +72,7 @@ def test_in_order_linux_may_read_ahead_again(mapped: Mapped, calls: Calls) -> No
     assert [advice for _, _, advice in calls] == [mmap.MADV_RANDOM, mmap.MADV_NORMAL] * 2
 
 
-def test_linux_is_advised_of_whole_pages_and_accepts_it(mapped: Mapped, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linux_is_advised_of_whole_pages_and_accepts_it(mapped, monkeypatch):
     advisor = MapAdvisor(mapped)
     advise, answers = advisor._advise, []
 
@@ -89,18 +88,14 @@ def test_linux_is_advised_of_whole_pages_and_accepts_it(mapped: Mapped, monkeypa
     assert answers[2][0] <= last < last + 900 == answers[2][1]
 
 
-def test_a_small_memory_map_and_an_array_are_left_alone(
-    mapped: Mapped, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_small_memory_map_and_an_array_are_left_alone(mapped, calls, monkeypatch):
     shuffled(np.array(mapped))
     monkeypatch.setattr(module, "MIN_ADVISED_BYTES", mapped.nbytes + 1)
     shuffled(mapped)
     assert calls == []
 
 
-def test_images_that_fit_on_the_gpu_are_read_once_and_nothing_is_asked_for_in_a_step(
-    mapped: Mapped, calls: Calls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_that_fit_on_the_gpu_are_read_once_and_nothing_is_asked_for_in_a_step(mapped, calls, monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 2**30))
     monkeypatch.setattr(torch.Tensor, "to", lambda self, *_, **__: self)  # to a GPU that is not there
     batches = list(Batches(mapped, 16, torch.device("cuda")).shuffled(torch.Generator().manual_seed(0)))

@@ -1,5 +1,4 @@
-import subprocess
-import sys
+from processes import run_python
 
 from autoencoders.data.catalog import CATALOG, known_names
 
@@ -11,7 +10,7 @@ def test_every_promised_set_is_known():
 
 def test_the_catalog_is_light():
     code = "import sys, autoencoders.data.catalog; print({'torch', 'numpy', 'requests'} & set(sys.modules))"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer = run_python(code)
     assert answer.stdout.strip() == "set()"
 
 

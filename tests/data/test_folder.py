@@ -43,19 +43,19 @@ def test_what_is_no_file_is_counted_and_never_opened(tmp_path):
         scan(tmp_path)
 
 
-def test_a_name_that_is_not_utf_8_is_told(tmp_path):
+def test_a_name_that_is_not_utf_8_is_reported(tmp_path):
     touch(tmp_path, "ü.png", os.fsdecode(b"b\xff.png"))
     with pytest.raises(UserError, match=r"the file name b'b\\xff.png' is not UTF-8. Rename it"):
         scan(tmp_path)
 
 
-def test_an_image_that_disappears_is_told(tmp_path):
+def test_an_image_that_disappears_is_reported(tmp_path):
     touch(tmp_path, "own/a.png")
     with pytest.raises(UserError, match=r"own/b.png cannot be read \(No such file or directory\)\. Run again"):
         write_manifest(tmp_path / "own", ["a.png", "b.png"], tmp_path / "manifest.csv")
 
 
-def test_a_folder_that_disappears_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_disappears_is_reported(tmp_path, monkeypatch):
     touch(tmp_path, "own/a.png", "own/b/c.png")
     walk = os.walk
 

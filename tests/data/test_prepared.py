@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trees import replaced
 
 from autoencoders.data.prepared import SPLITS, PreparedData
 from autoencoders.errors import UserError
 
 
 @pytest.fixture
-def folder(prepared: Path, tmp_path: Path) -> Path:
+def folder(prepared, tmp_path) -> Path:
     return Path(shutil.copytree(prepared, tmp_path / "prepared"))
 
 
@@ -35,20 +36,10 @@ def pickled(folder: Path) -> None:
     np.save(folder / "train/images.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
 
 
-def piped(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
 def swap(folder: Path, first: str, second: str) -> None:
     (folder / first).rename(folder / "kept")
     (folder / second).rename(folder / first)
     (folder / "kept").rename(folder / second)
-
-
-def a_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
 
 
 IMAGES = r"train/images\.npy is damaged \("
@@ -63,8 +54,8 @@ LABELS = r"train/labels\.npy is damaged \("
         (lambda f: (f / "train/images.npy").write_bytes(b"\x93NUMPY\x01\x00\x03\x00((("), IMAGES),
         (lambda f: (f / "train/images.npy").write_bytes(b"PK\x03\x04"), IMAGES),
         (lambda f: (f / "train/images.npy").unlink(), IMAGES + "No such file"),
-        (lambda f: piped(f / "train/images.npy"), IMAGES + "not a regular file"),
-        (lambda f: a_folder(f / "train/images.npy"), IMAGES + "not a regular file"),
+        (lambda f: replaced(os.mkfifo)(f / "train/images.npy"), IMAGES + "not a regular file"),
+        (lambda f: replaced(Path.mkdir)(f / "train/images.npy"), IMAGES + "not a regular file"),
         (lambda f: shutil.rmtree(f / "train"), IMAGES + "No such file"),
         (lambda f: (f / "train/images.npy").open("ab").write(b"x"), IMAGES + "longer than its header says"),
         (pickled, IMAGES),

@@ -2,7 +2,6 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,7 +46,7 @@ def archive(body: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def index(monkeypatch):
-    """Makes a server the package index, whose page of a project lists two source archives and a wheel."""
+    """Make a server the package index, whose page of a project lists two source archives and a wheel."""
 
     def listing(server: Mirror, kind: str = "html") -> None:
         names = ("digits-0.9.zip", "digits-1.0-py3-none-any.whl", "digits-1.0.zip")
@@ -164,15 +163,6 @@ def test_an_index_s_page_may_hold_anything(tmp_path, monkeypatch, page, kind, re
         with pytest.raises(UserError) as caught:
             Sources(None, entry, tmp_path / "scratch").fetch(raw_file("images.gz"), tmp_path / "images.gz")
     assert reason in str(caught.value)
-
-
-@pytest.mark.parametrize("behaviour", ["trickles headers", "never ends", "claims much"])
-def test_after_a_source_without_end_the_next_is_tried(tmp_path, monkeypatch, behaviour):
-    monkeypatch.setattr(fetch, "SLOW_AFTER", 0.3)
-    with serving({}, behaviour) as endless, serving(BODIES) as good:
-        file = replace(raw_file("images.gz", good.url), max_bytes=1_000_000)
-        assert get(endless.url, tmp_path, file) == good.url
-    assert (tmp_path / "images.gz").read_bytes() == BODIES["images.gz"]
 
 
 def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):

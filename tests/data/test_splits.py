@@ -11,14 +11,6 @@ def test_the_seed_alone_decides_the_order():
     assert sorted(shuffled(1000, 3)) == list(range(1000))
 
 
-@pytest.mark.parametrize(("validation", "count"), [(1, 1), (5, 5), (20, 20), (0.1, 10), (0.02, 2), (0.98, 98)])
-def test_validation_is_a_count_or_a_share(validation, count, capsys):
-    train, val = split_off_validation(shuffled(100, 0), validation)
-    assert (len(train), len(val)) == (100 - count, count)
-    assert sorted([*train, *val]) == list(range(100))
-    assert capsys.readouterr().out == ""
-
-
 @pytest.mark.parametrize(("total", "count"), [(100, 20), (3, 1), (4, 1), (9, 1), (10, 2), (5899, 1179), (24999, 4999)])
 def test_a_count_is_at_most_a_fifth_and_says_so(total, count, capsys):
     train, val = split_off_validation(shuffled(total, 0), 5000)
@@ -53,13 +45,6 @@ def test_what_the_messages_advise_will_do(total):
     rest, test = split_off_test(shuffled(total, 0), share)
     train, val = split_off_validation(rest, max(0.2, np.ceil(200 / len(rest)) / 100))
     assert min(len(test), len(train), len(val)) >= 2
-
-
-def test_the_test_fraction_is_taken_first():
-    rest, test = split_off_test(shuffled(101, 0), 0.15)
-    assert (len(rest), len(test)) == (86, 15)
-    assert not set(rest) & set(test)
-    assert [len(part) for part in split_off_test(shuffled(10, 0), 0.15)] == [8, 2]
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,13 @@ class LinearGaussianVae:
 
 
 @pytest.mark.parametrize("samples", [1, 7, 50])
-def test_with_the_exact_posterior_every_bound_is_the_likelihood(samples: int) -> None:
+def test_with_the_exact_posterior_every_bound_is_the_likelihood(samples):
     vae = LinearGaussianVae()
     x = vae.images(20)
     torch.testing.assert_close(importance_weighted_bound(vae, x, samples, seeded(3)), vae.exact(x), rtol=0, atol=1e-8)
 
 
-def test_float32_images_are_exact_to_a_ten_thousandth() -> None:
+def test_float32_images_are_exact_to_a_ten_thousandth():
     vae = LinearGaussianVae()
     x = vae.images(20)
     vae.weight, vae.bias = vae.weight.float(), vae.bias.float()
@@ -69,7 +69,7 @@ def test_float32_images_are_exact_to_a_ten_thousandth() -> None:
     torch.testing.assert_close(bound.double(), LinearGaussianVae().exact(x), rtol=0, atol=1e-4)
 
 
-def test_elbo_with_the_exact_posterior_is_the_likelihood_in_expectation() -> None:
+def test_elbo_with_the_exact_posterior_is_the_likelihood_in_expectation():
     vae = LinearGaussianVae()
     x = vae.images(1)
     terms = elbo_terms(vae, x.expand(40_000, 1, SIDE, SIDE), seeded(3))
@@ -80,7 +80,7 @@ def test_elbo_with_the_exact_posterior_is_the_likelihood_in_expectation() -> Non
     torch.testing.assert_close(terms.kl[:1], kl)
 
 
-def test_elbo_of_a_wrong_posterior_falls_short_by_its_divergence() -> None:
+def test_elbo_of_a_wrong_posterior_falls_short_by_its_divergence():
     vae = LinearGaussianVae(scale=1.5, shift=0.3)
     x = vae.images(1)
     terms = elbo_terms(vae, x.expand(40_000, 1, SIDE, SIDE), seeded(3))
@@ -93,7 +93,7 @@ def test_elbo_of_a_wrong_posterior_falls_short_by_its_divergence() -> None:
     assert terms.elbo.mean().item() == pytest.approx((vae.exact(x) - gap).item(), abs=0.03)
 
 
-def test_with_a_wrong_posterior_the_bound_grows_to_the_likelihood() -> None:
+def test_with_a_wrong_posterior_the_bound_grows_to_the_likelihood():
     vae = LinearGaussianVae(scale=1.5, shift=0.3)
     x = vae.images(200)
     exact = vae.exact(x).mean().item()
@@ -104,14 +104,14 @@ def test_with_a_wrong_posterior_the_bound_grows_to_the_likelihood() -> None:
     assert bounds[-1] == pytest.approx(exact, abs=0.01)  # weights of the wrong sign would diverge instead
 
 
-def test_the_bound_of_one_sample_is_an_elbo() -> None:
+def test_the_bound_of_one_sample_is_an_elbo():
     vae = LinearGaussianVae(scale=1.5, shift=0.3)
     x = vae.images(1).expand(40_000, 1, SIDE, SIDE)
     bound = importance_weighted_bound(vae, x, 1, seeded(3)).mean().item()
     assert bound == pytest.approx(elbo_terms(vae, x, seeded(4)).elbo.mean().item(), abs=0.04)
 
 
-def test_chunks_bound_memory_and_change_nothing() -> None:
+def test_chunks_bound_memory_and_change_nothing():
     x = LinearGaussianVae().images(13)
     values = {}
     for chunk in (1, 7, 30, 64, 10_000):
@@ -123,7 +123,7 @@ def test_chunks_bound_memory_and_change_nothing() -> None:
     torch.testing.assert_close(whole.recon, parts.recon, rtol=0, atol=1e-10)
 
 
-def test_the_generator_alone_decides_the_noise() -> None:
+def test_the_generator_alone_decides_the_noise():
     vae = LinearGaussianVae(scale=1.5)
     x = vae.images(3)
     state = torch.get_rng_state()
@@ -133,7 +133,7 @@ def test_the_generator_alone_decides_the_noise() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_no_samples_is_refused() -> None:
+def test_no_samples_is_refused():
     vae = LinearGaussianVae()
     with pytest.raises(ValueError, match="samples"):
         importance_weighted_bound(vae, vae.images(1), 0, seeded(0))

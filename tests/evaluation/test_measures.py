@@ -1,6 +1,6 @@
-import subprocess
-import sys
 from pathlib import Path
+
+from processes import run_python
 
 from autoencoders.evaluation.measures import MEASURES
 
@@ -8,7 +8,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "pipeline.md"
 HEAVY = ("torch", "numpy", "pandas", "scipy", "sklearn", "mlflow")
 
 
-def test_the_documentation_s_table_is_that_of_the_measures() -> None:
+def test_the_documentation_s_table_is_that_of_the_measures():
     """After a change to a measure, put the new lines there."""
     rows = [
         f"| `{measure.key}` | {measure.heading} | {measure.meaning} | {measure.unit or '–'} | {measure.better or '–'} |"
@@ -19,6 +19,6 @@ def test_the_documentation_s_table_is_that_of_the_measures() -> None:
     assert f"\n\n{table}\n\n" in DOCS.read_text(encoding="utf-8"), table
 
 
-def test_the_table_of_measures_imports_nothing_heavy() -> None:
+def test_the_table_of_measures_imports_nothing_heavy():
     code = f"import sys, autoencoders.evaluation.measures; print(sorted(sys.modules.keys() & {set(HEAVY)}))"
-    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+    assert run_python(code).stdout == "[]\n"

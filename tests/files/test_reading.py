@@ -8,7 +8,7 @@ import pytest
 from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json, reason
 
 
-def test_a_file_is_read_up_to_a_bound(tmp_path: Path) -> None:
+def test_a_file_is_read_up_to_a_bound(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"1234")
     assert read_bytes(path, max_bytes=4) == b"1234"
@@ -36,9 +36,7 @@ def bound_socket(path: Path) -> None:
         (lambda path: path.symlink_to("/nowhere"), "No such file or directory"),
     ],
 )
-def test_what_is_not_a_file_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make, expected: str
-) -> None:
+def test_what_is_not_a_file_is_refused_at_once(tmp_path, monkeypatch, make, expected):
     monkeypatch.chdir(tmp_path)  # the names of sockets are short
     make(tmp_path / "x")
     before = len(list(Path("/proc/self/fd").iterdir()))
@@ -49,7 +47,7 @@ def test_what_is_not_a_file_is_refused_at_once(
 
 
 @pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b""])
-def test_damaged_json_is_one_short_line(tmp_path: Path, content: bytes) -> None:
+def test_damaged_json_is_one_short_line(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(DAMAGE) as damaged:
         read_json(tmp_path / "a.json")

@@ -22,21 +22,6 @@ from autoencoders.files.results import (
 )
 
 
-def test_a_folder_replaces_the_old_one_only_when_complete(tmp_path):
-    target = tmp_path / "out"
-    with atomic_folder(target) as draft:
-        (draft / "a").write_text("1")
-        assert not target.exists()
-    with pytest.raises(RuntimeError), atomic_folder(target) as draft:
-        (draft / "b").write_text("2")
-        raise RuntimeError
-    assert [path.name for path in target.iterdir()] == ["a"]
-    with atomic_folder(target) as draft:
-        (draft / "c").write_text("3")
-    assert [path.name for path in target.iterdir()] == ["c"]
-    assert list(tmp_path.iterdir()) == [target]
-
-
 def test_an_interrupted_file_leaves_the_old_one(tmp_path):
     target = tmp_path / "file"
     target.write_text("old")

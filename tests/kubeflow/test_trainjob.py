@@ -11,22 +11,21 @@ from typing import Any
 
 import kubernetes.client
 import pytest
+from artifacts import Artifact
+from compiled import PINNED, parse
+from json_server import json_server
 from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import TrainerClient
 from kubeflow_trainer_api.models import TrainerV1alpha1ClusterTrainingRuntime as Runtime
 from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob as TrainJob
-from mlflow import MlflowClient
+from pods import Cluster as Pods
+from pods import of_pipeline
 
 from autoencoders.kubeflow import trainjob
 from autoencoders.kubeflow.launch import TRAINJOB, train_on_gpus
-from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.compiling import trainjob as settings_of
 from pipeline.profiles import Profile
-
-from compiled import PINNED, parse  # isort: skip
-from json_server import json_server  # isort: skip
-from pods import Cluster as Pods, of_pipeline  # isort: skip
 
 RUNTIME = {
     "apiVersion": "trainer.kubeflow.org/v1alpha1",
@@ -120,7 +119,7 @@ FORBIDDEN = (
 
 
 @pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+def cluster(monkeypatch) -> Iterator[Cluster]:
     double = Cluster()
     with json_server(double.answer) as double.host:
         configuration = kubernetes.client.Configuration(host=double.host)
@@ -129,20 +128,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         yield double
 
 
-class Folder:
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-
-
 @pytest.fixture
-def launch(
-    cluster: Cluster,
-    repository_params: Params,
-    prepared: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    store: str,
-) -> Any:
+def launch(cluster, repository_params, prepared, tmp_path, monkeypatch, store) -> Any:
     """Train as the component does, with the settings of the profile; the shared volume is a folder."""
     settings = settings_of(Profile.model_validate(PROFILE), repository_params)
     (tmp_path / "shared").mkdir()
@@ -151,9 +138,8 @@ def launch(
 
     def call(entry: dict[str, Any], **changed: Any) -> Path:
         parts = {"models": {"m": entry}, "train": {"epochs": 2.0, "precision": "fp32"}, "device": "cpu", **changed}
-        train_on_gpus(
-            parts, model="m", data=Folder(prepared), checkpoints=tmp_path / "shared" / "c", out=tmp_path / "out" / "m"
-        )
+        folders = {"checkpoints": tmp_path / "shared" / "c", "out": tmp_path / "out" / "m"}
+        train_on_gpus(parts, model="m", data=Artifact(str(prepared)), **folders)
         return tmp_path / "out" / "m"
 
     return call
@@ -163,9 +149,7 @@ VAE = {"kind": "vae", "latent": 2.0, "hidden": [8.0]}
 
 
 @pytest.mark.cluster
-def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(
-    launch: Any, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(launch, cluster, tmp_path, monkeypatch):
     found = json.loads((launch(VAE) / "model.json").read_text())
     [(name, job)] = cluster.jobs.items()
     assert cluster.deleted == [name]
@@ -197,14 +181,12 @@ def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(
     assert (env["KFP_TASK"], env["AUTOENCODERS_IMAGE"]) == ("train", PINNED)
 
 
-def test_the_runtime_of_the_double_is_of_the_published_schema() -> None:
+def test_the_runtime_of_the_double_is_of_the_published_schema():
     assert Runtime.from_dict(RUNTIME).to_dict() == RUNTIME
 
 
 @pytest.mark.cluster
-def test_a_job_that_fails_or_is_refused_is_one_line_and_leaves_nothing(
-    launch: Any, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_job_that_fails_or_is_refused_is_one_line_and_leaves_nothing(launch, cluster, tmp_path, capsys):
     rights = (
         "Give the pipeline's service account a Role that may get trainingruntimes and clustertrainingruntimes; create, "
         "get and delete trainjobs (all of trainer.kubeflow.org); and list pods."
@@ -244,15 +226,9 @@ launch.train_on_gpus(
 
 
 @pytest.mark.cluster
-def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
-    cluster: Cluster,
-    repository_params: Params,
-    prepared: Path,
-    client: MlflowClient,
-    store: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_launcher_that_must_stop_deletes_its_job_and_waits_to_be_killed(
+    cluster, repository_params, prepared, client, store, tmp_path, monkeypatch
+):
     cluster.goes_on = True
     settings = settings_of(Profile.model_validate(PROFILE), repository_params)
     (tmp_path / "claim").mkdir()
@@ -269,7 +245,7 @@ def test_a_launcher_that_is_told_to_stop_deletes_its_job_and_waits_to_be_killed(
         pod.kill()
 
 
-def test_a_node_gets_what_is_known_only_here_and_no_secret_in_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_gets_what_is_known_only_here_and_no_secret_in_plain(monkeypatch):
     for name in trainjob.OF_TASK:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
@@ -284,12 +260,12 @@ def test_a_node_gets_what_is_known_only_here_and_no_secret_in_plain(monkeypatch:
     assert {one["name"]: one["value"] for one in trainjob._environment(given)[1:]} == plain
 
 
-def test_principal_components_need_no_job(launch: Any, cluster: Cluster) -> None:
+def test_principal_components_need_no_job(launch, cluster):
     assert (launch({"kind": "pca", "latent": 2.0}) / "model.json").exists()
     assert cluster.jobs == {}
 
 
-def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params: Params) -> None:
+def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params):
     pipeline = parse(compile_pipeline(Profile.model_validate(PROFILE), repository_params).text)
     container = pipeline.containers["train"]
     assert (container.resources.resource_cpu_limit, container.resources.accelerator.resource_count) == ("1", "")
@@ -299,6 +275,6 @@ def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params: Params) -
     assert json.loads(settings) == settings_of(Profile.model_validate(PROFILE), repository_params)
 
 
-def test_a_job_needs_the_volume_that_it_shares() -> None:
+def test_a_job_needs_the_volume_that_it_shares():
     with pytest.raises(ValueError, match="set `checkpoints` too"):
         Profile.model_validate({**PROFILE, "checkpoints": None})

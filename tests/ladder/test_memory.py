@@ -25,7 +25,7 @@ def trained(images: np.ndarray, *, learned: bool, steps: int = 20, seed: int = 0
     return memory, [loss.item() for loss in losses]
 
 
-def test_looking_a_vector_up_is_the_first_layer_of_a_one_hot_input() -> None:
+def test_looking_a_vector_up_is_the_first_layer_of_a_one_hot_input():
     memory = memory_of(noise(5), learned=True)
     which = torch.tensor([3, 0, 3])
     one_hot = F.one_hot(which, 5).float()
@@ -35,18 +35,18 @@ def test_looking_a_vector_up_is_the_first_layer_of_a_one_hot_input() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 64, 64), (3, 7, 9), (1, 4, 13)])
-def test_images_of_any_size_are_drawn_in_their_range(shape: tuple[int, int, int]) -> None:
+def test_images_of_any_size_are_drawn_in_their_range(shape):
     drawn = recall(memory_of(noise(3, shape), learned=False))
     assert drawn.shape == (3, *shape)
     assert 0 < drawn.min() < drawn.max() < 1
 
 
-def test_weights_are_those_of_the_decoder() -> None:
+def test_weights_are_those_of_the_decoder():
     linear, first, second = (3 + 1) * 6 * 2 * 2, 6 * 4 * 16 + 4, 4 * 1 * 16 + 1
     assert memory_of(noise(5), learned=True).weights == linear + first + second
 
 
-def test_vectors_move_only_where_they_are_learned() -> None:
+def test_vectors_move_only_where_they_are_learned():
     images = noise(6)
     start = memory_of(images, learned=False).vectors
     fixed, moved = trained(images, learned=False)[0], trained(images, learned=True)[0]
@@ -54,13 +54,13 @@ def test_vectors_move_only_where_they_are_learned() -> None:
     assert (moved.vectors != start).all()
 
 
-def test_equal_seeds_give_equal_weights_and_errors_bit_for_bit() -> None:
+def test_equal_seeds_give_equal_weights_and_errors_bit_for_bit():
     (first, losses), (second, again), (_, other) = (trained(noise(6), learned=True, seed=seed) for seed in (0, 0, 1))
     assert losses == again != other
     assert all(torch.equal(one, two) for one, two in zip(first.parameters(), second.parameters(), strict=True))
 
 
-def test_the_first_error_is_that_of_the_untrained_network() -> None:
+def test_the_first_error_is_that_of_the_untrained_network():
     images = noise(4)
     before = F.mse_loss(recall(memory_of(images, learned=True)), torch.from_numpy(images) / 255).item()
     _, losses = trained(images, learned=True)
@@ -69,7 +69,7 @@ def test_the_first_error_is_that_of_the_untrained_network() -> None:
     assert len(losses) == 20
 
 
-def test_errors_are_means_over_images() -> None:
+def test_errors_are_means_over_images():
     images = np.zeros((2, 1, 4, 4), dtype=np.uint8)
     recalled = torch.stack([torch.full((1, 4, 4), 0.1), torch.full((1, 4, 4), 0.01)])
     found = errors(images, recalled)
@@ -78,7 +78,7 @@ def test_errors_are_means_over_images() -> None:
     assert found["psnr"] == pytest.approx(psnr(torch.zeros_like(recalled), recalled).mean().item())
 
 
-def test_too_many_layers_for_the_images_are_a_user_s_matter() -> None:
+def test_too_many_layers_for_the_images_are_a_user_s_matter():
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(
         UserError, match=r"6×9 pixels cannot be halved 3 times.*ladder, at most 2 channels.*\[4, 4, 2\]"

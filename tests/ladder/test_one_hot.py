@@ -17,14 +17,14 @@ def stored(count: int, seed: int = 0) -> Capacity:
     return store_images(noise(64)[:count], SETTINGS, seed=seed, device=torch.device("cpu"))
 
 
-def test_more_images_leave_less_of_each_in_a_network_of_one_size() -> None:
+def test_more_images_leave_less_of_each_in_a_network_of_one_size():
     few, some, many = stored(1), stored(8), stored(64)
     assert few.weights == some.weights == many.weights
     assert few.psnr > some.psnr > many.psnr
     assert few.mse < some.mse < many.mse
 
 
-def test_errors_are_those_of_the_images_recalled() -> None:
+def test_errors_are_those_of_the_images_recalled():
     one = stored(8)
     error = ((one.recalled - noise(64)[:8] / 255) ** 2).mean()
     assert one.recalled.shape == (8, 1, 8, 8)
@@ -33,12 +33,12 @@ def test_errors_are_those_of_the_images_recalled() -> None:
     assert one.mse < one.curve[0]
 
 
-def test_equal_seeds_recall_equal_images() -> None:
+def test_equal_seeds_recall_equal_images():
     first, again, other = stored(4).recalled, stored(4).recalled, stored(4, seed=1).recalled
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize(("available", "expected"), [(1000, [4, 16, 64]), (20, [4, 16, 20]), (16, [4, 16]), (3, [3])])
-def test_counts_end_with_the_images_there_are(available: int, expected: list[int]) -> None:
+def test_counts_end_with_the_images_there_are(available, expected):
     assert counts_of([64, 4, 16], available) == expected

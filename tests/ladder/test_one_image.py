@@ -22,7 +22,7 @@ def stored(image: np.ndarray, channels: list[int], steps: int, seed: int = 0) ->
 
 
 @pytest.mark.parametrize("image", [stroke(), colour_image()], ids=["digit", "colour"])
-def test_the_default_network_stores_an_image_at_40_db(image: np.ndarray) -> None:
+def test_the_default_network_stores_an_image_at_40_db(image):
     largest = max(DEFAULT.networks)
     one = stored(image, largest, DEFAULT.steps)
     assert one.psnr >= 40
@@ -31,14 +31,14 @@ def test_the_default_network_stores_an_image_at_40_db(image: np.ndarray) -> None
     assert one.psnr == pytest.approx(-10 * np.log10(((drawn - image / 255) ** 2).mean()), abs=1e-3)
 
 
-def test_more_weights_hold_more_of_the_image() -> None:
+def test_more_weights_hold_more_of_the_image():
     image = colour_image(16)
     small, medium, large = (stored(image, channels, 150) for channels in ([2, 2], [8, 4], [32, 16]))
     assert small.weights < medium.weights < large.weights
     assert small.psnr < medium.psnr < large.psnr
 
 
-def test_the_curve_runs_from_the_untrained_network_to_the_end() -> None:
+def test_the_curve_runs_from_the_untrained_network_to_the_end():
     one = stored(stroke(), [8, 4], 120)
     assert one.mse.shape == (121,)
     assert one.mse[-1] < one.mse[0] / 2
@@ -48,7 +48,7 @@ def test_the_curve_runs_from_the_untrained_network_to_the_end() -> None:
         assert ((drawn - stroke() / 255) ** 2).mean() == pytest.approx(one.mse[step], rel=1e-4)
 
 
-def test_equal_seeds_draw_equal_images() -> None:
+def test_equal_seeds_draw_equal_images():
     first, again, other = (stored(stroke(), [4, 2], 12, seed).snapshots[12] for seed in (0, 0, 1))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -57,11 +57,11 @@ def test_equal_seeds_draw_equal_images() -> None:
 @pytest.mark.parametrize(
     ("steps", "expected"), [(1000, [10, 30, 100, 300, 1000]), (300, [10, 30, 100, 300]), (10, [10])]
 )
-def test_pictures_are_taken_on_the_way_and_at_the_end(steps: int, expected: list[int]) -> None:
+def test_pictures_are_taken_on_the_way_and_at_the_end(steps, expected):
     assert snapshot_steps(steps) == expected
 
 
-def test_the_photograph_is_in_colour_and_of_the_size_asked_for() -> None:
+def test_the_photograph_is_in_colour_and_of_the_size_asked_for():
     image = colour_image(32)
     assert (image.shape, image.dtype) == ((3, 32, 32), np.uint8)
     red, green, blue = image.astype(float).mean((1, 2))

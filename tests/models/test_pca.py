@@ -12,7 +12,7 @@ from autoencoders.params import Pca
 IMAGES = np.random.default_rng(0).integers(0, 256, (60, 2, 3, 4), dtype=np.uint8)
 
 
-def test_it_is_the_singular_value_decomposition() -> None:
+def test_it_is_the_singular_value_decomposition():
     model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES, chunk=7)
     flat = IMAGES.reshape(60, -1) / 255
@@ -21,7 +21,7 @@ def test_it_is_the_singular_value_decomposition() -> None:
     np.testing.assert_allclose(np.abs(model.components.numpy()), np.abs(right[:5]), atol=1e-5)
 
 
-def test_the_error_is_the_variance_left_out() -> None:
+def test_the_error_is_the_variance_left_out():
     model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES)
     x = torch.from_numpy(IMAGES).float() / 255
@@ -30,7 +30,7 @@ def test_the_error_is_the_variance_left_out() -> None:
     assert error == pytest.approx(spectrum[:-5].sum() / 24, rel=1e-5)
 
 
-def test_all_components_give_the_image_back() -> None:
+def test_all_components_give_the_image_back():
     model = PCA(Pca(latent=24), (2, 3, 4))
     model.fit(IMAGES)
     x = torch.from_numpy(IMAGES).float() / 255
@@ -46,7 +46,7 @@ def blobs(count: int, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("chunk", [4096, 33])
-def test_subspace_iteration_agrees_with_the_full_decomposition(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+def test_subspace_iteration_agrees_with_the_full_decomposition(monkeypatch, chunk):
     images = blobs(300, (3, 16, 16))
     exact, iterated = PCA(Pca(latent=6), (3, 16, 16)), PCA(Pca(latent=6), (3, 16, 16))
     exact.fit(images)
@@ -56,7 +56,7 @@ def test_subspace_iteration_agrees_with_the_full_decomposition(monkeypatch: pyte
     torch.testing.assert_close(iterated.components, exact.components, atol=1e-5, rtol=0)
 
 
-def test_chunks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_bounded_in_bytes(monkeypatch):
     sizes: list[int] = []
 
     def watched(flat: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
@@ -72,7 +72,7 @@ def test_chunks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(sizes) == 10_000 // 192 * 192
 
 
-def test_large_images_take_no_matrix_of_pixels_by_pixels() -> None:
+def test_large_images_take_no_matrix_of_pixels_by_pixels():
     """4.7 GB it would be for 90×90 colour images."""
     images = blobs(40, (3, 90, 90))
     model = PCA(Pca(latent=2), (3, 90, 90))
@@ -88,14 +88,14 @@ def test_large_images_take_no_matrix_of_pixels_by_pixels() -> None:
     assert error == pytest.approx((singular[2:] ** 2).sum(), rel=1e-4)
 
 
-def test_eigenvectors_of_a_matrix_with_a_known_spectrum() -> None:
+def test_eigenvectors_of_a_matrix_with_a_known_spectrum():
     rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((200, 200)))[0]
     matrix = rotation * 0.8 ** np.arange(200) @ rotation.T
     found = leading_eigenvectors(lambda basis: matrix @ basis, 200, 5)
     np.testing.assert_allclose(np.abs((found * rotation[:, :5]).sum(0)), 1, atol=1e-6)
 
 
-def test_signs_are_fixed() -> None:
+def test_signs_are_fixed():
     model = PCA(Pca(latent=5), (2, 3, 4))
     model.fit(IMAGES)
     rows = model.components

@@ -5,9 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from compiled import ROOT
+from kfp_double import Double, serving
+from kube_double import KubeDouble, kubernetes, write_kube_config
+from replay import RecordedRun, RecordedWorkflow
 
 from autoencoders.params import Params
 from pipeline import times
@@ -15,11 +18,6 @@ from pipeline.__main__ import main
 from pipeline.cluster import connection
 from pipeline.compiling import Pipeline, compile_pipeline
 from pipeline.profiles import Profile
-
-from compiled import ROOT  # isort: skip
-from kfp_double import Double, serving  # isort: skip
-from kube_double import KubeDouble, kubernetes, write_kube_config  # isort: skip
-from replay import RecordedRun, RecordedWorkflow  # isort: skip
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -39,7 +37,7 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+def clock(monkeypatch) -> Iterator[Clock]:
     found = Clock()
     monkeypatch.setattr(times, "now", lambda: found.now)
     monkeypatch.setattr(times, "sleep", found.sleep)
@@ -51,7 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 @pytest.fixture
-def server(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Double]:
+def server(clock, monkeypatch, tmp_path) -> Iterator[Double]:
     """A KFP server; without a kube config and without MLflow."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -63,7 +61,7 @@ def server(clock: Clock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 
 @pytest.fixture
-def kube(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[KubeDouble]:
+def kube(server, monkeypatch, tmp_path) -> Iterator[KubeDouble]:
     """The Kubernetes API of the cluster that KFP is in, to which a kube config leads."""
     with kubernetes() as double:
         write_kube_config(tmp_path / "kube.yaml", double.host)
@@ -73,7 +71,7 @@ def kube(server: Double, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
 
 @pytest.fixture
 def call() -> Call:
-    """Run a command; returns its exit code, its output, and what it wrote to stderr."""
+    """Run a command; return its exit code, its output, and what it wrote to stderr."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         out, err = io.StringIO(), io.StringIO()
@@ -88,7 +86,7 @@ COMPILED: dict[str, Pipeline] = {}
 
 
 @pytest.fixture
-def quick_compile(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_compile(monkeypatch) -> None:
     """Compile equal pipelines once for all tests."""
 
     def compile_once(profile: Profile, params: Params, cache: bool = True) -> Pipeline:

@@ -7,14 +7,12 @@ from functools import cache
 from types import SimpleNamespace
 
 import pytest
+from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401
+from compiled import PINNED, Compiled, parse
 from kfp.dsl import pipeline_task
 
-from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import load_profile
-
-from cluster_fixtures import call, clock, kube, quick_compile, server  # noqa: F401  # isort: skip
-from compiled import PINNED, Compiled, parse  # isort: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,7 +29,7 @@ def _names() -> list[tuple[object, ...]]:
 
 
 @pytest.fixture(scope="session")
-def compiled(repository_params: Params) -> Callable[..., Compiled]:
+def compiled(repository_params) -> Callable[..., Compiled]:
     """Compile the repository's pipeline with a profile; the image is pinned unless another is named."""
 
     @cache

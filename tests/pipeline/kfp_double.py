@@ -37,7 +37,7 @@ class Double:
         self.kept: dict[str, list[dict[str, Any]]] = {}
         """What there is, by the kind in the path: pipelines, versions, recurringruns, experiments, runs."""
         self.stopped: datetime | None = None
-        """When the run was told to stop."""
+        """When the run was terminated."""
 
     def answer(self, method: str, path: str, body: Any, token: str | None) -> tuple[int, Any]:
         self.tokens.append(token)

@@ -165,7 +165,7 @@ class RecordedWorkflow:
         return {**self.workflow, "status": status}
 
     def stopped(self, moment: datetime, stopped: datetime) -> dict[str, Any]:
-        """The object after the run was told to stop: what had not ended ends as in the recording `terminated`."""
+        """The object after the run was stopped: what had not ended ends as in the recording `terminated`."""
         found = self.at(min(moment, stopped))
         for node in found["status"]["nodes"].values():
             if not node["finishedAt"]:

@@ -1,28 +1,24 @@
 """The compiled pipeline: valid to the last field, each task placed as its profile says, and nothing stale reused."""
 
-from collections.abc import Callable
-
 import pytest
 import yaml
+from compiled import PINNED, ROOT, Compiled, parse
 from google.protobuf import json_format
 
 import components
 from autoencoders.errors import UserError
 from autoencoders.kubeflow import inputs, launch
-from autoencoders.params import Params, parse_params
+from autoencoders.params import parse_params
 from autoencoders.runtime import pod
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 
-from compiled import PINNED, ROOT, Compiled, parse  # isort: skip
-
 PROFILES = ("cpu", "gpu", "multi-gpu")
 ON_GPU = {"features", "train", "evaluate", "ladder"}
-Compile = Callable[..., Compiled]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_each_profile_gives_a_valid_pipeline_of_every_stage(compiled: Compile, profile: str) -> None:
+def test_each_profile_gives_a_valid_pipeline_of_every_stage(compiled, profile):
     """Parsing is the check: protobuf refuses a field that KFP does not know."""
     pipeline = compiled(profile)
     assert (
@@ -34,7 +30,7 @@ def test_each_profile_gives_a_valid_pipeline_of_every_stage(compiled: Compile, p
     assert {container.image for container in pipeline.containers.values()} == {PINNED}
 
 
-def test_the_check_refuses_what_kfp_does_not_know(compiled: Compile) -> None:
+def test_the_check_refuses_what_kfp_does_not_know(compiled):
     text = compiled("gpu").text
     for found, wrong in (("memoryLimit", "memoryLimits"), ("weight: 50", "weights: 50")):
         assert found in text
@@ -43,7 +39,7 @@ def test_the_check_refuses_what_kfp_does_not_know(compiled: Compile) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_task_gets_the_resources_of_its_profile(compiled: Compile, profile: str) -> None:
+def test_every_task_gets_the_resources_of_its_profile(compiled, profile):
     gpus = {"cpu": {}, "gpu": dict.fromkeys(ON_GPU, "1"), "multi-gpu": {**dict.fromkeys(ON_GPU, "1"), "train": "4"}}
     cpus = {
         "cpu": {"train": "4"},
@@ -69,7 +65,7 @@ def env_of(container: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("stage", components.component_names())
-def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled: Compile, stage: str) -> None:
+def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled, stage):
     config = compiled("gpu").kubernetes[stage]
     on_gpu = stage in ON_GPU
     assert dict(config.node_selector.labels) == ({"nvidia.com/gpu.present": "true"} if on_gpu else {})
@@ -78,13 +74,13 @@ def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled: Compile, s
     assert [one.weight for one in config.node_affinity] == ([50] if on_gpu else [])
 
 
-def test_processes_that_train_together_have_shared_memory(compiled: Compile) -> None:
+def test_processes_that_train_together_have_shared_memory(compiled):
     for stage, config in compiled("multi-gpu").kubernetes.items():
         mounts = [(one.mount_path, one.medium, one.size_limit) for one in config.empty_dir_mounts]
         assert mounts[1:] == ([("/dev/shm", "Memory", "8Gi")] if stage == "train" else []), stage
 
 
-def test_no_task_runs_as_root_or_needs_a_root_file_system_that_it_can_write_to(compiled: Compile) -> None:
+def test_no_task_runs_as_root_or_needs_a_root_file_system_that_it_can_write_to(compiled):
     for config in compiled("cpu").kubernetes.values():
         assert config.security_context.run_as_non_root
         assert [(one.volume_name, one.mount_path, one.medium) for one in config.empty_dir_mounts] == [
@@ -93,7 +89,7 @@ def test_no_task_runs_as_root_or_needs_a_root_file_system_that_it_can_write_to(c
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compiled: Compile, profile: str) -> None:
+def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compiled, profile):
     pipeline = compiled(profile)
     [mount] = pipeline.kubernetes["train"].pvc_mount
     assert (mount.constant, mount.mount_path) == ("autoencoders-checkpoints", "/checkpoints")
@@ -115,14 +111,12 @@ def test_trainings_keep_their_checkpoints_on_a_volume_and_are_tried_again(compil
         ("gpu", "train", 7 * (6 + 24) * 3600 + 60 * (1 + 2 + 4 + 8 + 16 + 32)),
     ],
 )
-def test_all_attempts_fit_into_kfp_s_deadline_from_the_first_one_s_start(
-    compiled: Compile, profile: str, stage: str, seconds: int
-) -> None:
+def test_all_attempts_fit_into_kfp_s_deadline_from_the_first_one_s_start(compiled, profile, stage, seconds):
     """KFP calls it the longest backoff; a day for each attempt to find a node."""
     assert compiled(profile).tasks[stage].retry_policy.backoff_max_duration.seconds == seconds
 
 
-def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params) -> None:
+def test_checkpoints_in_an_object_store_need_no_volume(repository_params):
     raw = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
     profile = Profile.model_validate({**raw, "checkpoints": {"url": "s3://bucket/prefix"}})
     pipeline = parse(compile_pipeline(profile, repository_params).text)
@@ -132,9 +126,7 @@ def test_checkpoints_in_an_object_store_need_no_volume(repository_params: Params
 
 
 @pytest.mark.parametrize("experiment", ["autoencoders", "mine"])
-def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(
-    experiment: str, repository_params: Params
-) -> None:
+def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(experiment, repository_params):
     tracking = repository_params.tracking.model_copy(update={"experiment": experiment})
     params = repository_params.model_copy(update={"tracking": tracking})
     pipeline = parse(compile_pipeline(load_profile("cpu", PINNED), params).text)
@@ -147,7 +139,7 @@ def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(
         assert env.get("AUTOENCODERS_IMAGE") == (PINNED if stage in ("train", "ladder", "report") else None)
 
 
-def test_a_task_s_secrets_are_one_variable_and_folders(compiled: Compile) -> None:
+def test_a_task_s_secrets_are_one_variable_and_folders(compiled):
     """Six variables more would stand in each of its six nodes; MLFLOW_TRACKING_URI is KFP's MLflow plugin's to set."""
     for config in compiled("gpu").kubernetes.values():
         [required] = config.secret_as_env
@@ -158,7 +150,7 @@ def test_a_task_s_secrets_are_one_variable_and_folders(compiled: Compile) -> Non
         assert folders == [(name, f"/etc/autoencoders/{name}", True) for name in ("mlflow-login", "s3")]
 
 
-def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(repository_params: Params) -> None:
+def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(repository_params):
     raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
     raw["default"] |= {"secret_env": [], "env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}}
     pipeline = parse(compile_pipeline(Profile.model_validate(raw), repository_params).text)
@@ -177,9 +169,7 @@ def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(re
         ("mixed", "auto", "cuda", {"features": "cpu", "evaluate": "cpu", "ladder": "cpu"}),
     ],
 )
-def test_a_task_is_told_on_what_it_computes(
-    repository_params: Params, profile: str, device: str, argument: str, computed_on: dict[str, str]
-) -> None:
+def test_a_task_gets_the_device_of_its_profile(repository_params, profile, device, argument, computed_on):
     """KFP's cache sees names alone: `auto` would hand a GPU's run what a processor computed."""
     raw = yaml.safe_load((FOLDER / f"{'gpu' if profile == 'mixed' else profile}.yaml").read_text())
     if profile == "mixed":
@@ -208,9 +198,7 @@ def test_a_task_is_told_on_what_it_computes(
         ),
     ],
 )
-def test_a_device_that_the_profile_contradicts_is_refused(
-    repository_params: Params, profile: str, device: str, said: str
-) -> None:
+def test_a_device_that_the_profile_contradicts_is_refused(repository_params, profile, device, said):
     params = repository_params.model_copy(update={"device": device})
     with pytest.raises(UserError) as refused:
         compile_pipeline(load_profile(profile), params)
@@ -221,9 +209,7 @@ def cached(pipeline: Compiled) -> set[str]:
     return {stage for stage, task in pipeline.tasks.items() if task.caching_options.enable_cache}
 
 
-def test_results_are_reused_only_where_the_key_says_all(
-    compiled: Compile, repository_params: Params, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_results_are_reused_only_where_the_key_says_all(compiled, repository_params, monkeypatch):
     """KFP's key holds the image's name, parameters and artifacts' names; not what a tag points to, nor contents."""
     assert cached(compiled("gpu")) == set(components.component_names()) - {"report"}
     assert cached(compiled("gpu", "registry.example/autoencoders:0.1.0")) == set()
@@ -240,7 +226,7 @@ DIGESTS = {"raw": "digest", "data": "digest", "card": "card_digest", "extractor"
 
 
 @pytest.mark.parametrize("stage", sorted(set(components.component_names()) - {"report"}))
-def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled: Compile, stage: str) -> None:
+def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled, stage):
     """A digest comes from the very task that the artifact comes from."""
     inputs = compiled("gpu").tasks[stage].inputs
     for name, artifact in inputs.artifacts.items():
@@ -257,7 +243,7 @@ def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled: Compile, 
             assert digest.component_input_parameter == f"{task}-{DIGESTS[key]}"
 
 
-def test_the_defaults_of_the_arguments_are_params_yaml(compiled: Compile, repository_params: Params) -> None:
+def test_the_defaults_of_the_arguments_are_params_yaml(compiled, repository_params):
     found = {
         name: json_format.MessageToDict(one.default_value)
         for name, one in compiled("cpu").spec.root.input_definitions.parameters.items()
@@ -265,13 +251,13 @@ def test_the_defaults_of_the_arguments_are_params_yaml(compiled: Compile, reposi
     assert found == {**inputs.to_kfp_inputs(repository_params), "device": "cpu"}
 
 
-def test_the_pipeline_and_its_arguments_are_described(compiled: Compile) -> None:
+def test_the_pipeline_and_its_arguments_are_described(compiled):
     root = compiled("cpu").spec.root
     assert all(len(one.description) > 20 for one in root.input_definitions.parameters.values())
     assert compiled("cpu").spec.pipeline_info.description.startswith("Train, evaluate and compare autoencoders")
 
 
-def test_models_fan_out_and_their_results_are_collected(compiled: Compile) -> None:
+def test_models_fan_out_and_their_results_are_collected(compiled):
     spec = compiled("cpu").spec
     [loop] = [name for name in spec.root.dag.tasks if name.startswith("for-loop")]
     assert spec.root.dag.tasks[loop].parameter_iterator.items.input_parameter == "pipelinechannel--models_params"
@@ -282,11 +268,11 @@ def test_models_fan_out_and_their_results_are_collected(compiled: Compile) -> No
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_compiling_again_gives_the_same_bytes(compiled: Compile, repository_params: Params, profile: str) -> None:
+def test_compiling_again_gives_the_same_bytes(compiled, repository_params, profile):
     assert compile_pipeline(load_profile(profile, PINNED), repository_params).text == compiled(profile).text
 
 
-def test_the_committed_example_is_current(repository_params: Params) -> None:
+def test_the_committed_example_is_current(repository_params):
     committed = (ROOT / "pipeline" / "example.yaml").read_text(encoding="utf-8")
     assert committed == compile_pipeline(load_profile("gpu"), repository_params).text, (
         "pipeline/example.yaml is out of date: run "

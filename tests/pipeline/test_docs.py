@@ -2,19 +2,16 @@
 
 import re
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from compiled import ROOT
 
 from pipeline.cluster.kube import Kube
 from pipeline.cluster.states import State
 from pipeline.options import make_parser
 from pipeline.profiles import FOLDER, Placement, Profile, load_profile
-
-from compiled import ROOT  # isort: skip
-from kube_double import KubeDouble  # isort: skip
 
 TEXT = (ROOT / "docs" / "kubernetes.md").read_text()
 PROFILES = sorted(FOLDER.glob("*.yaml"))
@@ -40,7 +37,7 @@ def applied(kind: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
-def test_its_secrets_are_those_that_the_profiles_read(file: Path) -> None:
+def test_its_secrets_are_those_that_the_profiles_read(file):
     made = {
         command[4]: {word.removeprefix("--from-literal=").split("=")[0] for word in command if "literal" in word}
         for command in words("kubectl create secret generic")
@@ -51,29 +48,27 @@ def test_its_secrets_are_those_that_the_profiles_read(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", PROFILES, ids=lambda file: file.stem)
-def test_its_volume_is_the_one_that_the_profiles_mount(file: Path) -> None:
+def test_its_volume_is_the_one_that_the_profiles_mount(file):
     claim = applied("PersistentVolumeClaim")
     assert claim["apiVersion"] == "v1"
     checkpoints = load_profile(str(file)).checkpoints
-    assert checkpoints is not None
     assert claim["metadata"]["name"] == checkpoints.claim
 
 
-def test_its_object_store_is_a_place_for_checkpoints() -> None:
+def test_its_object_store_is_a_place_for_checkpoints():
     [line] = re.findall(r"```yaml\n(checkpoints: .*)\n```", TEXT)
     profile = Profile.model_validate({"image": "autoencoders:1", **yaml.safe_load(line)})
-    assert profile.checkpoints is not None
     assert profile.checkpoints.url == "s3://bucket/prefix"
 
 
-def test_its_commands_are_understood() -> None:
+def test_its_commands_are_understood():
     commands = words("python -m pipeline")
     assert {command[3] for command in commands} == {"local", "submit", "status", "recurring", "upload"}
     for command in commands:
         make_parser().parse_args([word for word in command[3:] if word != "…"])
 
 
-def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_table_of_options_is_that_of_submit(capsys):
     with pytest.raises(SystemExit):
         make_parser().parse_args(["submit", "--help"])
     known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
@@ -81,7 +76,7 @@ def test_its_table_of_options_is_that_of_submit(capsys: pytest.CaptureFixture[st
     assert told | {"--help", "--params", "--host", "--profile", "--image"} == known
 
 
-def test_its_role_has_the_rights_that_are_used(kube: KubeDouble) -> None:
+def test_its_role_has_the_rights_that_are_used(kube):
     role = applied("Role")
     rights = {(rule["apiGroups"][0], rule["resources"][0]): set(rule["verbs"]) for rule in role["rules"]}
     assert rights == {
@@ -100,17 +95,17 @@ def test_its_role_has_the_rights_that_are_used(kube: KubeDouble) -> None:
     assert f"--role={role['metadata']['name']}" in binding
 
 
-def test_its_states_are_all_that_there_are() -> None:
+def test_its_states_are_all_that_there_are():
     table = TEXT[TEXT.index("| state | |") :].split("\n\n")[0]
     told = {state.strip() for line in table.splitlines()[2:] for state in line.split("|")[1].split(",")}
     assert told == set(State)
 
 
-def test_its_kfp_is_the_locked_one() -> None:
+def test_its_kfp_is_the_locked_one():
     [version] = re.findall(r"^kfp==(\S+)", (ROOT / "requirements.txt").read_text(), re.M)
     assert f"({version})" in TEXT
 
 
-def test_its_table_of_keys_is_the_profile_s() -> None:
+def test_its_table_of_keys_is_the_profile_s():
     known = set(Profile.model_fields) | set(Placement.model_fields)
     assert rows("Unknown keys are refused.") == known - {"default", "stages", "trainjob"}

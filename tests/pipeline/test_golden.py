@@ -10,13 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from kfp_double import Double
+from kube_double import KubeDouble
+from replay import FOLDER, RecordedRun, RecordedWorkflow, pipeline_spec
 
 from pipeline.__main__ import main
-
-from cluster_fixtures import Clock  # isort: skip
-from kfp_double import Double  # isort: skip
-from kube_double import KubeDouble  # isort: skip
-from replay import FOLDER, RecordedRun, RecordedWorkflow, pipeline_spec  # isort: skip
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = sorted(file.name.removesuffix(".json.gz") for file in FOLDER.glob("*.json.gz"))
@@ -27,7 +25,7 @@ BOTH = ("second-of-two", "terminated")
 
 
 @pytest.fixture(autouse=True)
-def _same_everywhere(quick_compile: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def _same_everywhere(quick_compile, monkeypatch) -> None:
     monkeypatch.setattr("pipeline.cluster.sending.code_version", lambda: "66edca9b304f")
 
 
@@ -56,7 +54,7 @@ class Session:
 
 
 @pytest.mark.parametrize("case", RUNS)
-def test_with_kfp_s_api_alone(case: str, server: Double, clock: Clock) -> None:
+def test_with_kfp_s_api_alone(case, server, clock):
     recorded, session = RecordedRun(case), Session(server)
     version = recorded.snapshots[-1]["run"].get("pipeline_version_reference")
     if case == "terminated":  # the others' pipelines were deleted, as far as anyone can tell
@@ -72,7 +70,7 @@ def test_with_kfp_s_api_alone(case: str, server: Double, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("case", WORKFLOWS)
-def test_with_argo_s_workflow(case: str, server: Double, kube: KubeDouble, clock: Clock) -> None:
+def test_with_argo_s_workflow(case, server, kube, clock):
     recorded, session = RecordedWorkflow(case), Session(server, kube)
     server.run = RecordedRun(case).at if case in BOTH else recorded.run
     kube.workflow = lambda now: recorded.stopped(now, server.stopped) if server.stopped else recorded.at(now)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from compiled import ROOT
 
 from autoencoders.ladder.record import RUNGS
-
-from compiled import ROOT  # isort: skip
 
 IMAGE = "autoencoders:" + re.findall(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[0]
 
@@ -39,7 +38,7 @@ def within(script: str) -> str:
     return done.stdout
 
 
-def test_it_has_the_package_and_nothing_that_builds_or_belongs_to_others() -> None:
+def test_it_has_the_package_and_nothing_that_builds_or_belongs_to_others():
     assert "stages of the pipeline" in within("autoencoders --help")
     assert within("id -u").strip() == "10001"
     assert within("command -v gcc cc make git uv || true").strip() == ""
@@ -49,12 +48,12 @@ def test_it_has_the_package_and_nothing_that_builds_or_belongs_to_others() -> No
     assert within("find / -xdev -name .git -not -path '/proc/*' 2>/dev/null || true").strip() == ""
 
 
-def test_it_computes_without_a_writable_root() -> None:
+def test_it_computes_without_a_writable_root():
     said = within("python3 -c 'import torch, kfp, mlflow; print(float(torch.ones(2, 2).det()))'")
     assert said.strip() == "0.0"
 
 
-def test_its_labels_say_which_commit_and_version_it_is() -> None:
+def test_its_labels_say_which_commit_and_version_it_is():
     found = docker("inspect", IMAGE, "--format", "{{json .Config.Labels}}").stdout
     assert f'"org.opencontainers.image.version":"{IMAGE.partition(":")[2]}"' in found
     assert re.search(r'"org\.opencontainers\.image\.revision":"[0-9a-f]{40}"', found)
@@ -66,7 +65,7 @@ def locally(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(tmp_path_factory) -> Path:
     """The repository's parameters, all of MNIST with them, but small models that train for an epoch."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["train"] |= {"epochs": 1, "batch_size": 1000}
@@ -94,7 +93,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ran(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(small, tmp_path_factory) -> Path:
     """The folder in which the whole pipeline left its artifacts, every task of it a container."""
     root = tmp_path_factory.mktemp("pipeline")
     done = locally(root, "--params", str(small))
@@ -107,7 +106,7 @@ def artifact(root: Path, name: str) -> Path:
     return found
 
 
-def test_the_whole_pipeline_runs_in_its_containers(ran: Path) -> None:
+def test_the_whole_pipeline_runs_in_its_containers(ran):
     report = (ran / "index.html").read_text()
     assert all(f">{model}<" in report for model in ("pca", "ae", "vae"))
     measured = {
@@ -120,12 +119,11 @@ def test_the_whole_pipeline_runs_in_its_containers(ran: Path) -> None:
     assert all(len(list(ran.rglob(f"{rung}/rung.json"))) == 1 for rung in RUNGS)
 
 
-def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
+def test_the_runs_in_mlflow_name_the_image_and_the_task(ran):
     from mlflow import MlflowClient
 
     client = MlflowClient(f"sqlite:///{ran / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("autoencoders")
-    assert experiment is not None
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
     [pipeline] = [name for name in runs if name.startswith("kubeflow ")]
     assert set(runs) == {pipeline, "pca", "ae", "vae", *(f"ladder: {rung}" for rung in RUNGS)}
@@ -139,9 +137,7 @@ def test_the_runs_in_mlflow_name_the_image_and_the_task(ran: Path) -> None:
     assert runs["ladder: beta"].data.tags["kfp_task"] == "ladder"
 
 
-def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(
-    ran: Path, small: Path, tmp_path: Path
-) -> None:
+def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(ran, small, tmp_path):
     data, out = artifact(ran, "prepare/data"), tmp_path / "models" / "vae"
     command = [
         sys.executable,
@@ -162,7 +158,7 @@ def test_a_container_gives_the_weights_that_this_machine_s_own_python_gives(
     )
 
 
-def test_a_task_that_fails_in_its_container_fails_the_pipeline(tmp_path: Path) -> None:
+def test_a_task_that_fails_in_its_container_fails_the_pipeline(tmp_path):
     (tmp_path / "pictures").mkdir()
     settings = ["-S", "data.name=folder", "-S", f"data.folder={tmp_path / 'pictures'}"]
     done = locally(tmp_path / "out", *settings)

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 import yaml
+from artifacts import Artifact
 
 import components
 from autoencoders import cli
 from autoencoders.kubeflow import artifacts, inputs
 from autoencoders.ladder.record import RUNGS
 from autoencoders.params import Params, load_params
-
-from artifacts import Artifact  # isort: skip
 
 ROOT = Path(__file__).parents[2]
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -68,7 +67,7 @@ def parts_of_component(stage: str) -> set[str]:
     return parts - {"models"} if "results" in inputs_of(stage) else parts
 
 
-def test_every_stage_is_a_component_and_every_component_a_stage() -> None:
+def test_every_stage_is_a_component_and_every_component_a_stage():
     expected = {*STAGES, "ladder"}
     missing, unknown = expected - set(components.component_names()), set(components.component_names()) - expected
     assert not missing, f"write components/<stage>.py for {sorted(missing)}"
@@ -76,7 +75,7 @@ def test_every_stage_is_a_component_and_every_component_a_stage() -> None:
 
 
 @pytest.mark.parametrize("stage", components.component_names())
-def test_a_component_has_the_parameters_that_dvc_yaml_lists(stage: str) -> None:
+def test_a_component_has_the_parameters_that_dvc_yaml_lists(stage):
     expected = {argument_of(stage, part) for part in parts_of_component(stage)}
     found = {name for name in inputs_of(stage) if name.endswith("_params") or name == "device"}
     where = f"components/{stage}.py"
@@ -85,9 +84,7 @@ def test_a_component_has_the_parameters_that_dvc_yaml_lists(stage: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(
-    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(stage, tmp_path, monkeypatch):
     spec, where = components.load_component(stage).component_spec, f"components/{stage}.py"
     written = outputs_in_dvc(stage)
     given = {name: path for name, path in options(stage).items() if name not in OF_THE_POD}
@@ -106,7 +103,7 @@ def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(
 
 
 @pytest.mark.parametrize("stage", [stage for stage in components.component_names() if stage != "report"])
-def test_a_component_that_may_be_cached_takes_the_digest_of_each_input(stage: str) -> None:
+def test_a_component_that_may_be_cached_takes_the_digest_of_each_input(stage):
     spec = components.load_component(stage).component_spec
     for name, one in (spec.inputs or {}).items():
         if one.type.startswith("system.") and (stage, name) != ("compare", "data"):  # which is not read
@@ -136,7 +133,7 @@ def recorder(stage: str, calls: list[Called] | None = None) -> Callable[..., Non
             raise Called(params, given)
         calls.append(Called(params, given))
 
-    record.__signature__ = signature  # type: ignore[attr-defined]
+    record.__signature__ = signature
     return record
 
 
@@ -170,9 +167,7 @@ def call(stage: str, folder: Path) -> Called:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_component_calls_its_stage_with_what_dvc_gives_it(
-    stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_component_calls_its_stage_with_what_dvc_gives_it(stage, tmp_path, monkeypatch):
     replace(stage, recorder(stage), monkeypatch)
     called = call(stage, tmp_path)
     expected = {name for name in options(stage) if name != "cache"}
@@ -189,9 +184,7 @@ def check_parameters(stage: str, called: Called) -> None:
         assert list(called.params.models.items()) == list(entries.items()), f"hand {stage} its models, in their order"
 
 
-def test_the_ladder_calls_its_stage_for_each_rung_with_what_dvc_gives_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_ladder_calls_its_stage_for_each_rung_with_what_dvc_gives_it(tmp_path, monkeypatch):
     calls: list[Called] = []
     replace("ladder", recorder("ladder", calls), monkeypatch)
     monkeypatch.setattr("autoencoders.kubeflow.pages.show_ladder", lambda page, rungs: None)
@@ -204,16 +197,14 @@ def test_the_ladder_calls_its_stage_for_each_rung_with_what_dvc_gives_it(
         check_parameters("ladder", called)
 
 
-def test_a_model_s_folders_have_the_names_that_they_have_under_dvc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_s_folders_have_the_names_that_they_have_under_dvc(tmp_path, monkeypatch):
     for stage, expected in (("train", "model/vae"), ("evaluate", "result/evaluation/model")):
         replace(stage, recorder(stage), monkeypatch)
         assert call(stage, tmp_path / stage).given["out"] == tmp_path / stage / expected
 
 
 @pytest.mark.parametrize("stage", components.component_names())
-def test_a_component_says_what_it_and_each_of_its_inputs_and_outputs_is(stage: str) -> None:
+def test_a_component_says_what_it_and_each_of_its_inputs_and_outputs_is(stage):
     spec = components.load_component(stage).component_spec
     if stage != "ladder":
         assert spec.description.partition("\n")[0].removesuffix(" Never cached.") == DVC[stage]["desc"] + ".", (

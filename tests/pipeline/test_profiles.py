@@ -5,13 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+from compiled import parse
 
 from autoencoders.errors import UserError
-from autoencoders.params import Params
 from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
-
-from compiled import parse  # isort: skip
 
 IMAGE = {"image": "autoencoders:1"}
 
@@ -78,11 +76,11 @@ def refused(folder: Path, content: Any) -> str:
         ({"image": "autoencoders@sha256:12"}, "image: String should match pattern"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_its_path(tmp_path: Path, content: Any, said: str) -> None:
+def test_a_mistake_is_reported_in_one_line_with_its_path(tmp_path, content, said):
     assert refused(tmp_path, content).startswith(said)
 
 
-def test_a_file_that_is_no_profile_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_profile_is_reported(tmp_path):
     assert "is not valid YAML" in refused(tmp_path, "a: [")
     assert "must hold `image`" in refused(tmp_path, "- 1")
     with pytest.raises(
@@ -94,11 +92,11 @@ def test_a_file_that_is_no_profile_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", sorted(FOLDER.glob("*.yaml")), ids=lambda file: file.stem)
-def test_the_profiles_of_the_repository_are_valid(file: Path) -> None:
+def test_the_profiles_of_the_repository_are_valid(file):
     assert load_profile(file.stem).image == "autoencoders:0.1.0"
 
 
-def test_a_stage_has_its_own_settings_before_the_default_and_variables_of_both() -> None:
+def test_a_stage_has_its_own_settings_before_the_default_and_variables_of_both():
     profile = Profile.model_validate(
         {
             **IMAGE,
@@ -111,7 +109,7 @@ def test_a_stage_has_its_own_settings_before_the_default_and_variables_of_both()
     assert (other.cpu, other.env, other.node_selector) == ("2", {"A": "1", "B": "1"}, {"pool": "plain"})
 
 
-def test_every_setting_reaches_the_compiled_pipeline(repository_params: Params) -> None:
+def test_every_setting_reaches_the_compiled_pipeline(repository_params):
     profile = Profile.model_validate(
         {
             **IMAGE,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from replay import recording
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
@@ -13,15 +14,11 @@ from pipeline.compiling import compile_pipeline
 from pipeline.profiles import FOLDER, Profile, load_profile
 from pipeline.spec_check import check
 
-from compiled import Compiled  # isort: skip
-from recorded import recording  # isort: skip
-
-Compile = Callable[..., Compiled]
 Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
 @pytest.fixture(scope="module")
-def documents(compiled: Compile) -> tuple[dict[str, Any], dict[str, Any]]:
+def documents(compiled) -> tuple[dict[str, Any], dict[str, Any]]:
     spec, platform = yaml.safe_load_all(compiled("gpu").text)
     return spec, platform
 
@@ -42,10 +39,6 @@ def loop(spec: dict[str, Any]) -> dict[str, Any]:
     return next(one for name, one in spec["components"].items() if name.startswith("comp-for-loop"))
 
 
-def config(platform: dict[str, Any], stage: str) -> dict[str, Any]:
-    return platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"][f"exec-{stage}"]
-
-
 def item_as_text(spec: dict[str, Any], platform: dict[str, Any]) -> None:
     """What `models_params: list` compiles to, and what a cluster refused at the first `train`."""
     loop(spec)["inputDefinitions"]["parameters"]["pipelinechannel--models_params-loop-item"]["parameterType"] = "STRING"
@@ -55,13 +48,13 @@ def with_a_seed(spec: dict[str, Any], platform: dict[str, Any]) -> None:
     spec["root"]["inputDefinitions"]["parameters"]["seed"] = {"parameterType": "NUMBER_INTEGER", "defaultValue": 0}
 
 
-def test_what_is_committed_passes(documents: tuple[dict[str, Any], dict[str, Any]]) -> None:
+def test_what_is_committed_passes(documents):
     assert check(*documents, {}).inputs.keys() == {
         "download", "prepare", "features", "train", "evaluate", "compare", "plots", "ladder", "report",
     }  # fmt: skip
 
 
-def test_the_pipeline_that_a_cluster_ran_is_refused_for_what_went_wrong_with_it_alone() -> None:
+def test_the_pipeline_that_a_cluster_ran_is_refused_for_what_went_wrong_with_it_alone():
     """It ran; with the first model changed after a cached run, `compare` failed; with the plugin on, every pod."""
     said = refusal(recording("pipeline"), nothing, {})
     assert "compare has only lists of artifacts as inputs: give it one that is no list" in said
@@ -72,7 +65,7 @@ def test_the_pipeline_that_a_cluster_ran_is_refused_for_what_went_wrong_with_it_
     assert "wants" not in said
 
 
-def test_the_pipeline_that_a_cluster_refused_is_refused() -> None:
+def test_the_pipeline_that_a_cluster_refused_is_refused():
     spec, platform = copy.deepcopy(recording("pipeline"))
     item_as_text(spec, platform)
     with pytest.raises(UserError, match="for-loop-1 › train: model_params wants STRUCT, and gets string"):
@@ -137,9 +130,7 @@ def test_the_pipeline_that_a_cluster_refused_is_refused() -> None:
         ),
     ],
 )
-def test_what_a_driver_would_refuse_is_refused(
-    documents: tuple[dict[str, Any], dict[str, Any]], change: Change, arguments: dict[str, Any], said: str | None
-) -> None:
+def test_what_a_driver_would_refuse_is_refused(documents, change, arguments, said):
     if said is None:
         spec, platform = copy.deepcopy(documents)
         change(spec, platform)
@@ -168,21 +159,16 @@ def compiled_with(repository_params: Params, **settings: Any) -> str:
             {"volumes": [{"claim": "pictures", "path": "/a"}, {"claim": "pictures", "path": "/b"}]},
             "pictures is mounted 2 times, which KFP cannot do",
         ),
-        (
-            {"volumes": [{"claim": "one", "path": "/a"}, {"claim": "two", "path": "/a/"}]},
-            "2 volumes are mounted at /a",
-        ),
+        ({"volumes": [{"claim": "one", "path": "/a"}, {"claim": "two", "path": "/a/"}]}, "2 volumes are mounted at /a"),
     ],
 )
-def test_a_pod_that_kubernetes_would_refuse_is_refused(
-    repository_params: Params, settings: dict[str, Any], said: str
-) -> None:
+def test_a_pod_that_kubernetes_would_refuse_is_refused(repository_params, settings, said):
     with pytest.raises(UserError) as refused:
         compiled_with(repository_params, **settings)
     assert f": {said}" in str(refused.value)
 
 
-def test_too_many_models_for_one_argument_of_a_process_are_refused(repository_params: Params) -> None:
+def test_too_many_models_for_one_argument_of_a_process_are_refused(repository_params):
     """The inputs of the task that gathers them all are one argument, of which Linux takes 128 KiB."""
     raw = repository_params.model_dump(mode="json", exclude_none=True)
     [entry] = [entry for name, entry in raw["models"].items() if name == "vae"]

@@ -1,7 +1,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.plots.image_rows import image_table
+from autoencoders.plots.image_rows import image_table, padded
 from autoencoders.plots.style import new_figure, styled
 
 
@@ -37,3 +37,9 @@ def test_bytes_and_floats_stand_together_on_one_scale(images):
 def test_text_is_legible(images, assert_legible, long_names):
     rows = [(name, "k = 16", images(8, (3, 21, 9))) for name in long_names[:3]]
     assert_legible(drawn_table(rows, [str(i) for i in range(8)]))
+
+
+def test_images_that_are_missing_stay_white():
+    x = np.zeros((2, 1, 3, 3))
+    np.testing.assert_array_equal(padded(x, 4)[2:], 1)
+    np.testing.assert_array_equal(padded(x, 1), x[:1])

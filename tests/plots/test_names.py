@@ -109,8 +109,8 @@ WITHOUT_NAMES = {"learned_distribution"}
 
 
 @pytest.fixture(autouse=True)
-def _as_on_a_machine_with_few_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test begins with nothing found and nothing told, whichever fonts this machine has."""
+def _as_on_a_machine_with_few_fonts(monkeypatch) -> Iterator[None]:
+    """Begin every test with no fonts found and no warnings given, whichever fonts this machine has."""
     monkeypatch.setattr(module, "families", [module.FONT])
     monkeypatch.setattr("autoencoders.plots.style.families", module.families)
     monkeypatch.setattr(module, "_undrawn", {})
@@ -148,7 +148,7 @@ def test_dollars_are_drawn_as_dollars(figure, drawn):
     assert "x$\\q$y" in texts
 
 
-def test_classes_whose_names_no_font_has_get_their_numbers_and_that_is_told_once(tmp_path, capsys, drawn):
+def test_classes_whose_names_no_font_has_get_numbers_with_one_warning(tmp_path, capsys, drawn):
     for build in (a_plane, a_data_card, found_neighbours):
         figure = build(["犬", "cat", "猫"])
         texts = {text for text, _ in drawn(figure)}

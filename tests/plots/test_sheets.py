@@ -1,5 +1,3 @@
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -7,7 +5,6 @@ from matplotlib.figure import Figure
 from autoencoders.plots.sheets import MAX_IMAGES, pairs, retrieved, sheet, transition
 
 SHAPES = [(1, 9, 9), (3, 64, 64), (3, 7, 21), (1, 30, 8)]
-Check = Callable[[Figure], None]
 
 
 def drawn_images(figure: Figure) -> list[np.ndarray]:
@@ -20,7 +17,7 @@ def texts(figure: Figure, drawn) -> list[str]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("count", [1, 3, 64])
-def test_a_sheet_shows_every_image_in_order(images, assert_legible: Check, shape, count: int) -> None:
+def test_a_sheet_shows_every_image_in_order(images, assert_legible, shape, count):
     x = images(count, shape)
     figure = sheet(x, "Samples of a model with a rather long name, seed 0", count)
     [picture] = drawn_images(figure)
@@ -34,16 +31,14 @@ def test_a_sheet_shows_every_image_in_order(images, assert_legible: Check, shape
     assert_legible(figure)
 
 
-def test_a_sheet_says_what_it_leaves_out(images, drawn) -> None:
+def test_a_sheet_says_what_it_leaves_out(images, drawn):
     assert f"the first {MAX_IMAGES} of 1,234 images" in texts(sheet(images(MAX_IMAGES + 20), "t", 1234), drawn)
     assert not any("first" in text for text in texts(sheet(images(MAX_IMAGES), "t", MAX_IMAGES), drawn))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("count", "rows"), [(1, 2), (10, 2), (23, 6)])
-def test_reconstructions_stand_below_their_originals(
-    images, drawn, assert_legible: Check, shape, count: int, rows: int
-) -> None:
+def test_reconstructions_stand_below_their_originals(images, drawn, assert_legible, shape, count, rows):
     x, y = images(count, shape), images(count, shape, seed=1)
     figure = pairs(x, y, "vae", count)
     pictures = drawn_images(figure)
@@ -55,7 +50,7 @@ def test_reconstructions_stand_below_their_originals(
     assert_legible(figure)
 
 
-def test_pairs_say_what_they_leave_out_and_must_match(images, drawn) -> None:
+def test_pairs_say_what_they_leave_out_and_must_match(images, drawn):
     x = images(MAX_IMAGES + 20)
     figure = pairs(x, x, "vae", 5000)
     assert len(drawn_images(figure)) == 2 * MAX_IMAGES / 10
@@ -65,7 +60,7 @@ def test_pairs_say_what_they_leave_out_and_must_match(images, drawn) -> None:
 
 
 @pytest.mark.parametrize("steps", [2, 11, 40])
-def test_a_transition_begins_and_ends_with_the_files(images, drawn, assert_legible: Check, steps: int) -> None:
+def test_a_transition_begins_and_ends_with_the_files(images, drawn, assert_legible, steps):
     ends, line = images(2), images(steps, seed=1)
     figure = transition(ends, line, ("a-photograph-with-quite-a-long-name.png", "b.png"), "vae")
     blend, shown = drawn_images(figure)
@@ -78,9 +73,7 @@ def test_a_transition_begins_and_ends_with_the_files(images, drawn, assert_legib
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("queries", "count"), [(1, 1), (3, 5)])
-def test_neighbours_stand_beside_their_image(
-    images, drawn, assert_legible: Check, shape, queries: int, count: int
-) -> None:
+def test_neighbours_stand_beside_their_image(images, drawn, assert_legible, shape, queries, count):
     x = images(queries, shape)
     found = images(queries * count, shape, seed=1).reshape(queries, count, *shape)
     distances = np.arange(queries * count).reshape(queries, count) / 3

@@ -1,6 +1,5 @@
 import json
 import re
-from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -10,7 +9,7 @@ from autoencoders.data.prepared import DatasetInfo
 from autoencoders.ladder.stories import Story
 from autoencoders.params import parse_params
 from autoencoders.report.comparison import comparison
-from autoencoders.report.page import EXAMPLE, Page, RungSection, Usage, render, rung_section
+from autoencoders.report.page import EXAMPLE, RungSection, Usage, render, rung_section
 from autoencoders.report.provenance import leading_sentences, run_duration
 
 NASTY = "<script>alert('&')</script>"
@@ -21,7 +20,7 @@ def rung(text: str) -> RungSection:
     return RungSection("one-hot", text, text, [text], [text], {text: ["1"]}, {text: text}, None)
 
 
-def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
+def test_every_text_is_escaped(make_page):
     dataset = DatasetInfo(NASTY, (1, 8, 8), {"train": 6, "val": 2, "test": 2}, [NASTY], "0" * 64)
     html = render(
         make_page(
@@ -38,21 +37,20 @@ def test_every_text_is_escaped(make_page: Callable[..., Page]) -> None:
 
 
 @pytest.mark.parametrize("server", [None, "https://mlflow.example"])
-def test_it_says_where_the_runs_are(make_page: Callable[..., Page], server: str | None) -> None:
+def test_the_page_names_the_place_of_the_runs(make_page, server):
     html = render(make_page(mlflow=server))
     assert ("<pre>mlflow ui" in html) == (server is None)
     assert ("<pre>https://mlflow.example</pre>" in html) == (server is not None)
 
 
-def test_the_origin_can_be_read_back(make_page: Callable[..., Page]) -> None:
+def test_the_origin_can_be_read_back(make_page):
     origin = {"python": "3.11.7", "dvc_experiment": "a</script>b"}
     html = render(make_page(origin=origin))
     found = re.search(r'<script type="application/json" id="origin">(.*?)</script>', html)
-    assert found is not None
     assert json.loads(found[1]) == origin
 
 
-def test_commit_and_uncommitted_changes_are_told(make_page: Callable[..., Page]) -> None:
+def test_commit_and_uncommitted_changes_are_shown(make_page):
     assert "with uncommitted changes" in render(make_page())
     clean = render(make_page(origin={"python": "3.11.7", "git_commit": "c0ffee" * 6, "git_dirty": "false"}))
     assert "c0ffee" * 6 in clean
@@ -60,7 +58,7 @@ def test_commit_and_uncommitted_changes_are_told(make_page: Callable[..., Page])
     assert "unknown: not in a git repository" in render(make_page(origin={"python": "3.11.7"}))
 
 
-def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_page: Callable[..., Page]) -> None:
+def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_page):
     html = render(make_page())
     assert "No model of this run has two latent dimensions" in html
     assert EXAMPLE in html
@@ -68,7 +66,7 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
     assert "No model of this run" not in render(make_page(too_large=["big"]))
 
 
-def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]) -> None:
+def test_a_rung_without_a_figure_is_told_in_words(make_page):
     record = {
         "name": "linear",
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
@@ -82,7 +80,7 @@ def test_a_rung_without_a_figure_is_told_in_words(make_page: Callable[..., Page]
     assert html.index("Two.") < html.index("[2, 16]")
 
 
-def test_the_first_sentences_name_the_best() -> None:
+def test_the_first_sentences_name_the_best():
     measured = pd.DataFrame(
         {"mse": [0.02, 0.01], "frechet/prior": [30.0, 90.0], "frechet/floor": [0.5, 0.5]}, index=["vae", "ae"]
     )
@@ -95,27 +93,27 @@ def test_the_first_sentences_name_the_best() -> None:
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(None, None), (float("nan"), None), (2.5, 2.5)])
-def test_a_duration_has_its_time_where_it_is_known(seconds: float | None, expected: float | None) -> None:
+def test_a_duration_has_its_time_where_it_is_known(seconds, expected):
     tags = {"git_commit": "abc", "git_dirty": "true"}
     made = run_duration("pca", seconds, "cpu", tags)
     assert (made.seconds, made.commit, made.dirty) == (expected, "abc", True)
     assert run_duration("pca", seconds, "cpu", {}).commit == ""
 
 
-def test_a_page_of_one_model_speaks_of_no_best(make_page: Callable[..., Page]) -> None:
+def test_a_page_of_one_model_speaks_of_no_best(make_page):
     assert "bold and starred" not in render(make_page())
     two = pd.DataFrame({"kind": ["pca"] * 2, "latent": [2, 3], "mse": [0.1, 0.2]}, index=["a", "b"])
     assert "bold and starred" in render(make_page(table=comparison(two)))
 
 
-def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page: Callable[..., Page]) -> None:
+def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page):
     nothing = RungSection("generation", "Inventing", "A claim.", ["There is no pair."], [], {}, {}, None)
     assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
     html = render(make_page(rungs=[rung("a")]))
     assert html.count("Numbers and settings") == 1
 
 
-def test_own_images_go_by_the_name_of_their_folder(make_page: Callable[..., Page]) -> None:
+def test_own_images_go_by_the_name_of_their_folder(make_page):
     own = DatasetInfo("folder", (1, 8, 8), {"train": 6, "val": 2, "test": 2}, None, "0" * 64, "holiday")
     html = render(make_page(dataset=own))
     assert "<h1>Autoencoders on holiday</h1>" in html

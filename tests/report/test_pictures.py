@@ -24,12 +24,12 @@ def shown(made: Picture) -> np.ndarray:
 
 
 @pytest.mark.parametrize("width", [60, 17_000])
-def test_every_pixel_stays_as_it_was(tmp_path: Path, width: int) -> None:
+def test_every_pixel_stays_as_it_was(tmp_path, width):
     pixels = np.random.default_rng(0).integers(0, 256, (4, width, 3))
     assert np.array_equal(shown(picture(saved(tmp_path / "a.png", pixels), "alt")), pixels)
 
 
-def test_a_chart_keeps_its_colours_up_to_256_and_halves_where_it_has_more(tmp_path: Path) -> None:
+def test_a_chart_keeps_its_colours_up_to_256_and_halves_where_it_has_more(tmp_path):
     few = np.zeros((20, 30, 3), int)
     few[:, 10:] = 63, 144, 218
     assert np.array_equal(shown(picture(saved(tmp_path / "loss.png", few), "alt")), few)
@@ -43,26 +43,26 @@ def test_a_chart_keeps_its_colours_up_to_256_and_halves_where_it_has_more(tmp_pa
     assert len(chart.source) < len(whole.source) / 2
 
 
-def test_a_figure_takes_less_room(tmp_path: Path) -> None:
+def test_a_figure_takes_less_room(tmp_path):
     chart = np.full((400, 600, 3), 255)
     chart[100:300, 50:500] = 63, 144, 218
     path = saved(tmp_path / "a.png", chart)
     assert len(picture(path, "alt").source) < path.stat().st_size
 
 
-def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+def test_what_is_transparent_is_white(tmp_path):
     made = picture(saved(tmp_path / "a.png", np.zeros((4, 4, 4))), "alt")
     assert (shown(made) == 255).all()
 
 
-def test_a_figure_is_as_large_as_it_was_designed(tmp_path: Path) -> None:
+def test_a_figure_is_as_large_as_it_was_designed(tmp_path):
     """150 dots an inch on paper, 96 in a page."""
     made = picture(saved(tmp_path / "a.png", np.zeros((300, 750, 3))), "alt", "caption")
     assert (made.width, made.height, made.alt, made.caption) == (480, 192, "alt", "caption")
 
 
 @pytest.mark.parametrize("content", [None, b"no picture"])
-def test_a_figure_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+def test_a_figure_that_cannot_be_read_is_named(tmp_path, content):
     path = tmp_path / "loss.png"
     if content is not None:
         path.write_bytes(content)
@@ -70,7 +70,7 @@ def test_a_figure_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | 
         picture(path, "alt")
 
 
-def test_figures_stand_in_the_order_of_the_story_and_are_described(tmp_path: Path) -> None:
+def test_figures_stand_in_the_order_of_the_story_and_are_described(tmp_path):
     of_models = ("samples", "prediction--vae", "zebra", "reconstructions", "comparison", "learned_distribution--vae")
     for name in (*of_models, "data_card"):
         saved(tmp_path / f"{name}.png", np.zeros((4, 4, 3)))
@@ -84,6 +84,6 @@ def test_figures_stand_in_the_order_of_the_story_and_are_described(tmp_path: Pat
     assert all(made.alt for made in found)
 
 
-def test_an_empty_folder_is_named(tmp_path: Path) -> None:
+def test_an_empty_folder_is_named(tmp_path):
     with pytest.raises(UserError, match=r"holds no figures\. Run the `plots` stage"):
         pictures(tmp_path, {})

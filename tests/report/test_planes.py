@@ -24,7 +24,7 @@ def numbers(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
-def test_layers_and_weights_are_those_of_the_decoder() -> None:
+def test_layers_and_weights_are_those_of_the_decoder():
     model = network()
     made = plane("ae", "AE", model, CODES, None, None)
     assert made.layers == [
@@ -39,7 +39,7 @@ def test_layers_and_weights_are_those_of_the_decoder() -> None:
     assert count_weights(model) == len(expected)
 
 
-def test_a_transposed_convolution_has_its_sizes() -> None:
+def test_a_transposed_convolution_has_its_sizes():
     made = plane("ae", "AE", network("conv", (3, 9, 8), (4, 6)), CODES, None, None)
     assert [layer["kind"] for layer in made.layers] == [
         "linear", "unflatten", "relu", "conv_transpose", "relu", "conv_transpose", "sigmoid",
@@ -50,7 +50,7 @@ def test_a_transposed_convolution_has_its_sizes() -> None:
     }  # fmt: skip
 
 
-def test_pca_is_one_linear_layer_with_the_mean_as_bias() -> None:
+def test_pca_is_one_linear_layer_with_the_mean_as_bias():
     model = PCA(Pca(latent=2), (1, 2, 2))
     model.components.copy_(torch.arange(8.0).reshape(2, 4))
     model.mean.copy_(torch.arange(10.0, 14.0))
@@ -59,14 +59,14 @@ def test_pca_is_one_linear_layer_with_the_mean_as_bias() -> None:
     assert numbers(made.weights).tolist() == [0, 4, 1, 5, 2, 6, 3, 7, 10, 11, 12, 13]
 
 
-def test_a_layer_that_the_page_does_not_know_is_refused() -> None:
+def test_a_layer_that_the_page_does_not_know_is_refused():
     model = network()
     model.decoder.append(nn.Tanh())
     with pytest.raises(TypeError, match=r"decoder\.js knows no Tanh"):
         plane("ae", "AE", model, CODES, None, None)
 
 
-def test_codes_and_labels_stay_together_and_are_few() -> None:
+def test_codes_and_labels_stay_together_and_are_few():
     made = plane("ae", "AE", network(), CODES, LABELS, None)
     where = [CODES.tolist().index(code) for code in numbers(made.codes).reshape(-1, 2).tolist()]
     assert sorted(where) == list(range(40))
@@ -75,7 +75,7 @@ def test_codes_and_labels_stay_together_and_are_few() -> None:
     assert np.array_equal(thinned(70_000), thinned(70_000))
 
 
-def test_the_frame_is_square_and_holds_all_codes_and_the_prior() -> None:
+def test_the_frame_is_square_and_holds_all_codes_and_the_prior():
     made = plane("ae", "AE", network(), np.array([[-40, 0], [10, 3]], np.float32), None, None)
     assert made.span == pytest.approx(53)
     assert made.corner == (pytest.approx(-41.5), pytest.approx(1.5 - 26.5 - 1.1))
@@ -83,7 +83,7 @@ def test_the_frame_is_square_and_holds_all_codes_and_the_prior() -> None:
     assert near.corner[0] < -2.2 < 2.2 < near.corner[0] + near.span
 
 
-def test_classes_are_tagged_at_their_medians_by_name_or_number() -> None:
+def test_classes_are_tagged_at_their_medians_by_name_or_number():
     codes = np.repeat(np.array([[-2, -2], [2, 2], [0, 1]], np.float32), [10, 10, 9], axis=0)
     labels = np.repeat([0, 1, 2], [10, 10, 9])  # the last has too few to stand among
     short = plane("ae", "AE", network(), codes, labels, ["a", "b", "c"])
@@ -95,7 +95,7 @@ def test_classes_are_tagged_at_their_medians_by_name_or_number() -> None:
     ]
 
 
-def test_the_legend_tells_classes_apart_by_more_than_colour() -> None:
+def test_classes_in_the_legend_differ_by_more_than_colour():
     assert legend(None, None) == []
     entries = legend(np.arange(12), [f"class {i}" for i in range(12)])
     assert entries[10]["colour"] == entries[0]["colour"]

@@ -1,26 +1,22 @@
-"""In a pod: the environment comes from mounted secrets, too, and what is told to stop waits to be killed."""
+"""In a pod: mounted secrets complete the environment, and a process that must stop waits to be killed."""
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
+from pods import WAITING, of_pipeline, runs
+from processes import run_python
 
 from autoencoders.model_folder import read_description
 from autoencoders.runtime import pod
-
-from pods import WAITING, Cluster, of_pipeline, runs  # isort: skip
-
 
 # The environment
 
 
 @pytest.fixture
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+def environment(monkeypatch, tmp_path) -> dict[str, str]:
     """A process's environment that changes only here; its secrets are mounted below `tmp_path`."""
     environment = {"SET": "before", "EMPTY": ""}
     monkeypatch.setattr(os, "environ", environment)
@@ -29,7 +25,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, st
     return environment
 
 
-def test_the_files_of_mounted_secrets_are_variables(environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_files_of_mounted_secrets_are_variables(environment, tmp_path):
     """A mounted secret: files that are links into a hidden folder, which is one, too."""
     secret, other = tmp_path / "a secret", tmp_path / "another"
     (secret / "..2026").mkdir(parents=True)
@@ -51,14 +47,14 @@ def test_the_files_of_mounted_secrets_are_variables(environment: dict[str, str],
     assert pod.filled == {"KEY", "TWO", "BYTES"}
 
 
-def test_without_secrets_nothing_is_set(environment: dict[str, str]) -> None:
+def test_without_secrets_nothing_is_set(environment):
     before = dict(environment)
     pod.complete_environment()
     assert environment == before
 
 
 @pytest.mark.parametrize("own", [None, "", "http://of-the-plugin"])
-def test_mlflow_is_at_the_pods_address_unless_another_is_set(environment: dict[str, str], own: str | None) -> None:
+def test_mlflow_is_at_the_pods_address_unless_another_is_set(environment, own):
     if own is not None:
         environment["MLFLOW_TRACKING_URI"] = own
     environment[pod.TRACKING_URI] = "http://mlflow"
@@ -67,14 +63,14 @@ def test_mlflow_is_at_the_pods_address_unless_another_is_set(environment: dict[s
     assert pod.filled == (set() if own else {"MLFLOW_TRACKING_URI"})
 
 
-def test_a_mounted_secret_says_where_mlflow_is(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_mounted_secret_says_where_mlflow_is(environment, tmp_path):
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / pod.TRACKING_URI).write_text("http://mlflow\n")
     pod.complete_environment()
     assert environment["MLFLOW_TRACKING_URI"] == "http://mlflow"
 
 
-def test_a_command_takes_its_variables_from_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_takes_its_variables_from_secrets(tmp_path, monkeypatch):
     """The nodes of a TrainJob run the command itself."""
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "MLFLOW_TRACKING_URI").write_text("http://127.0.0.1:9")
@@ -83,14 +79,11 @@ def test_a_command_takes_its_variables_from_secrets(tmp_path: Path, monkeypatch:
         "import sys; from pathlib import Path; from autoencoders import cli; from autoencoders.runtime import pod; "
         "pod.SECRETS = Path(sys.argv[1])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", f"{script}; cli.main(['lineage', 'x'])", str(tmp_path)],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = run_python(f"{script}; cli.main(['lineage', 'x'])", tmp_path, code=2, cwd=tmp_path)
     assert done.stderr.startswith("error: the MLflow server at http://127.0.0.1:9 does not answer (ConnectionError).")
 
 
-def test_a_process_is_in_a_pod_where_kubernetes_and_kubeflow_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_is_in_a_pod_where_kubernetes_and_kubeflow_say_so(monkeypatch):
     for kubernetes, pipeline, expected in (
         (None, "a-run", None),  # `python -m pipeline local`
         ("10.0.0.1", None, None),  # a notebook
@@ -108,9 +101,7 @@ def test_a_process_is_in_a_pod_where_kubernetes_and_kubeflow_say_so(monkeypatch:
 
 
 @pytest.mark.cluster
-def test_a_training_that_is_told_to_stop_waits_to_be_killed_and_its_next_attempt_goes_on(
-    cluster: Cluster, client: MlflowClient
-) -> None:
+def test_a_training_that_must_stop_waits_to_be_killed_and_its_next_attempt_goes_on(cluster, client):
     first = cluster.train("a")
     first.wait_for(cluster.has_checkpoint)
     first.stop()
@@ -137,7 +128,7 @@ def sha256(model: Path) -> str:
 
 
 @pytest.mark.cluster
-def test_of_several_processes_the_children_stop_first(cluster: Cluster, client: MlflowClient) -> None:
+def test_of_several_processes_the_children_stop_first(cluster, client):
     import psutil
 
     first = cluster.train("a", gpus=2, epochs=100_000)
@@ -152,9 +143,7 @@ def test_of_several_processes_the_children_stop_first(cluster: Cluster, client: 
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("gpus", [1, 2])
-def test_a_training_whose_output_loses_its_reader_was_stopped(
-    cluster: Cluster, client: MlflowClient, gpus: int
-) -> None:
+def test_a_training_whose_output_loses_its_reader_was_stopped(cluster, client, gpus):
     """Kubeflow's launcher, which reads it, is the first to go when a run is terminated."""
     reader, writer = os.pipe()
     training = cluster.train("a", gpus=gpus, epochs=100_000, output=writer)
@@ -172,7 +161,7 @@ def test_a_training_whose_output_loses_its_reader_was_stopped(
 
 @pytest.mark.cluster
 @pytest.mark.parametrize("moment", ["before", "while", "after"])
-def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, client: MlflowClient, moment: str) -> None:
+def test_a_task_without_a_training_waits_to_be_killed_too(cluster, client, moment):
     """Also while it imports what it needs, and while what it made is written down."""
     program = (
         "import sys, time; from pathlib import Path; from autoencoders.kubeflow import launch\n"
@@ -192,7 +181,7 @@ def test_a_task_without_a_training_waits_to_be_killed_too(cluster: Cluster, clie
 
 
 @pytest.mark.cluster
-def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
+def test_where_nobody_kills_it_a_task_ends_by_itself(cluster):
     program = (
         "import os, signal; from autoencoders.kubeflow import launch; from autoencoders.runtime import pod\n"
         "pod.UNTIL_KILLED = .1\n"
@@ -205,7 +194,7 @@ def test_where_nobody_kills_it_a_task_ends_by_itself(cluster: Cluster) -> None:
 
 
 @pytest.mark.cluster
-def test_outside_of_a_pod_a_task_leaves_at_once(cluster: Cluster, client: MlflowClient) -> None:
+def test_outside_of_a_pod_a_task_leaves_at_once(cluster, client):
     """`python -m pipeline local`, where a plain kill ends all of it."""
     program = (
         "import os, signal; os.environ.pop('KUBERNETES_SERVICE_HOST'); from autoencoders.kubeflow import launch\n"

@@ -1,5 +1,6 @@
 """How the command `autoencoders` ends where nobody reads what it prints, or its terminal is closed."""
 
+import errno
 import os
 import pty
 import signal
@@ -15,9 +16,9 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from processes import training_command, wait_for_checkpoint
 
 from autoencoders.errors import UserError
-from autoencoders.params import Params
 from autoencoders.runtime.process import STOPPED, exit_code
 
 COMMAND = [sys.executable, "-m", "autoencoders"]
@@ -35,18 +36,14 @@ def without_reader(command: list[str], folder: Path, *outputs: str) -> "subproce
 
 
 @pytest.mark.parametrize("arguments", [["check"], ["lineage", "models/vae"]])
-def test_a_command_whose_reader_is_gone_ends_without_a_word(
-    arguments: list[str], trained: Path, store: str, tmp_path: Path
-) -> None:
+def test_a_command_whose_reader_is_gone_ends_without_a_word(arguments, trained, store, tmp_path):
     (tmp_path / "params.yaml").write_text("models: {ae: {kind: autoencoder, latent: 2}}")
     done = without_reader([*COMMAND, *arguments], tmp_path, "stdout")
     assert (done.returncode, done.stderr) == (141, "")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_help_whose_reader_is_gone_ends_without_a_word(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
-) -> None:
+def test_help_whose_reader_is_gone_ends_without_a_word(tmp_path, monkeypatch, unbuffered):
     """Where nothing is buffered, not every release of argparse looks whether anybody reads."""
     monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     done = without_reader([*COMMAND, "--help"], tmp_path, "stdout")
@@ -54,13 +51,13 @@ def test_help_whose_reader_is_gone_ends_without_a_word(
     assert done.stderr == ""
 
 
-def test_a_mistake_is_told_though_nobody_reads_the_rest(tmp_path: Path) -> None:
+def test_a_mistake_is_reported_though_nobody_reads_stdout(tmp_path):
     done = without_reader([*COMMAND, "check"], tmp_path, "stdout")
     assert done.returncode == 2
     assert done.stderr.startswith("error: params.yaml does not exist. ")
 
 
-def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback() -> None:
+def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback():
     def call() -> None:
         raise BrokenPipeError
 
@@ -69,20 +66,15 @@ def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback() -> No
 
 
 @pytest.fixture
-def training(prepared: Path, store: str, tmp_path: Path) -> list[str]:
+def training(prepared, store, tmp_path) -> list[str]:
     """The command of a training that does not end by itself; it says so once a second at least."""
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 1000000, batch_size: 60}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    program = "from autoencoders import cli; from autoencoders.runtime import progress; progress.EVERY = 0; cli.main()"
-    folders = ["--data", str(prepared), "--checkpoints", "checkpoints", "--out", "ae"]
-    return [sys.executable, "-c", program, "train", "--model", "ae", *folders]
+    before = "from autoencoders.runtime import progress; progress.EVERY = 0"
+    return training_command(tmp_path, prepared, before, epochs=1_000_000, batch_size=60)
 
 
 def status(client: MlflowClient) -> str:
     """Of the one run that there is of the model."""
     experiment = client.get_experiment_by_name("autoencoders")
-    assert experiment
     [run] = client.search_runs([experiment.experiment_id])
     return str(run.info.status)
 
@@ -93,44 +85,32 @@ def wait_for(path: Path, is_alive: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def wait_for_checkpoint(folder: Path, is_alive: Callable[[], bool]) -> list[Path]:
-    while not (found := list(folder.glob("*.pt"))):
-        assert is_alive()
-        time.sleep(0.02)
-    return found
-
-
-def test_a_training_whose_reader_is_gone_is_stopped(training: list[str], client: MlflowClient, tmp_path: Path) -> None:
+def test_a_training_whose_reader_is_gone_is_stopped(training, client, tmp_path):
     done = without_reader(training, tmp_path, "stdout", "stderr")
     assert done.returncode == 141
     assert status(client) == "KILLED"
 
 
-def test_a_training_whose_terminal_is_closed_is_stopped(
-    training: list[str], client: MlflowClient, tmp_path: Path
-) -> None:
+def test_a_training_whose_terminal_is_closed_is_stopped(training, client, tmp_path):
     child, terminal = pty.fork()
     if not child:
         os.chdir(tmp_path)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever started the tests, such as nohup, may ignore it
         os.execv(training[0], training)
     process = psutil.Process(child)
-    wait_for_checkpoint(tmp_path / "checkpoints" / "ae", lambda: process.status() != psutil.STATUS_ZOMBIE)
+    wait_for_checkpoint(tmp_path, lambda: process.status() != psutil.STATUS_ZOMBIE)
     os.close(terminal)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 129
     assert status(client) == "KILLED"
 
 
-def test_a_training_that_is_told_of_no_closed_terminal_goes_on(
-    training: list[str], client: MlflowClient, tmp_path: Path
-) -> None:
-    folder = tmp_path / "checkpoints" / "ae"
+def test_a_training_under_nohup_survives_a_closed_terminal(training, client, tmp_path):
     process = subprocess.Popen(["nohup", *training], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    [checkpoint] = wait_for_checkpoint(folder, lambda: process.poll() is None)
+    [checkpoint] = wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     process.send_signal(signal.SIGHUP)
     for _ in range(2):  # it writes checkpoints after the signal, too
         checkpoint.unlink()
-        wait_for_checkpoint(folder, lambda: process.poll() is None)
+        wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     assert status(client) == "RUNNING"
     process.terminate()
     process.terminate()
@@ -138,8 +118,8 @@ def test_a_training_that_is_told_of_no_closed_terminal_goes_on(
     assert status(client) == "KILLED"
 
 
-def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(params: Params) -> None:
-    """Of two processes that train together, the second may find that the first has gone before it is told to go."""
+def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(params):
+    """Of two processes that train together, the second may find that the first has gone before a signal reaches it."""
 
     def call() -> None:
         try:
@@ -157,8 +137,8 @@ def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(par
     assert ended.value.code in STOPPED
 
 
-def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path: Path) -> None:
-    """One that does not listen is killed, with all that it has started, also where the parent is told twice."""
+def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path):
+    """A child that ignores the signal is killed with all that it has started, even where the parent gets two."""
     deaf = "trap 'touch told' TERM; sleep 1000 & echo $! > child; wait; wait; wait"
     program = (
         "import sys; from autoencoders.runtime import process; process.CHILD_PATIENCE = 1\n"
@@ -176,7 +156,7 @@ def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path: 
     assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
 
 
-def test_an_interruption_that_an_import_made_an_error_of_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interruption_that_an_import_made_an_error_of_is_one(capsys):
     def call() -> None:
         try:
             os.kill(os.getpid(), signal.SIGINT)
@@ -190,7 +170,7 @@ def test_an_interruption_that_an_import_made_an_error_of_is_one(capsys: pytest.C
     assert capsys.readouterr().err == "interrupted: run the same command again to go on\n"
 
 
-def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path: Path) -> None:
+def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path):
     """From the first moment on, and where a library makes another error of it, as numpy does."""
     module = [sys.executable, "-X", "importtime", "-m", "autoencoders", "features", "--data", "none", "--out", "out"]
     for after in (
@@ -202,7 +182,6 @@ def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path: P
         "torch.version",
     ):
         process = subprocess.Popen(module, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        assert process.stderr
         for line in process.stderr:
             if line.rpartition("|")[2].strip() == after:
                 break
@@ -212,7 +191,7 @@ def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path: P
         assert said in ([], ["interrupted: run the same command again to go on"]), after
 
 
-def test_what_a_terminal_cannot_show_stops_nothing(tmp_path: Path) -> None:
+def test_what_a_terminal_cannot_show_stops_nothing(tmp_path):
     (tmp_path / "params.yaml").write_text("models: {ä: {kind: pca, latent: 2}}", encoding="utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
@@ -235,9 +214,7 @@ def test_what_a_terminal_cannot_show_stops_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", [lambda: torch.empty(10**15), lambda: np.empty(10**15), lambda: bytearray(2**60)])
-def test_work_that_is_larger_than_the_memory_ends_in_a_line(
-    call: Callable[[], object], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_work_that_is_larger_than_the_memory_ends_in_a_line(call, capsys):
     assert exit_code(call) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: not enough memory (")
@@ -245,7 +222,7 @@ def test_work_that_is_larger_than_the_memory_ends_in_a_line(
     assert told.count("\n") == 1
 
 
-def test_another_runtime_error_is_a_mistake_with_a_traceback() -> None:
+def test_another_runtime_error_is_a_mistake_with_a_traceback():
     def call() -> None:
         raise RuntimeError("shapes do not fit")
 
@@ -253,9 +230,25 @@ def test_another_runtime_error_is_a_mistake_with_a_traceback() -> None:
         exit_code(call)
 
 
-def test_a_message_that_would_steer_the_terminal_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_message_that_would_steer_the_terminal_is_shown(capsys):
     def call() -> None:
         raise UserError("a\x1b]0;x\x07\nb \udcff 犬 cannot be read")
 
     assert exit_code(call) == 2
     assert capsys.readouterr().err == "error: a\\x1b]0;x\\x07\\nb \\udcff 犬 cannot be read\n"
+
+
+def test_a_full_disk_is_a_user_s_matter(capsys):
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "models/vae/weights.safetensors")
+
+    assert exit_code(full) == 2
+    assert "no space left" in capsys.readouterr().err.lower()
+
+
+def test_a_place_that_may_not_be_read_is_one_line(capsys):
+    def forbidden() -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "models/vae/model.json")
+
+    assert exit_code(forbidden) == 2
+    assert capsys.readouterr().err == "error: models/vae/model.json: Permission denied.\n"

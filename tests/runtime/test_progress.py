@@ -3,11 +3,9 @@
 import io
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from processes import training_command
 from tqdm import tqdm
 
 from autoencoders.errors import UserError
@@ -15,25 +13,11 @@ from autoencoders.runtime.process import exit_code
 from autoencoders.runtime.progress import EpochProgress, Lines, progress
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Returns what lets time pass."""
-    now = [0.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-
-    def passing(seconds: float) -> None:
-        now[0] += seconds
-
-    return passing
-
-
 def row(epoch: int, seconds: float) -> dict[str, float]:
     return {"epoch": epoch, "val/loss": 101.26 - epoch, "seconds": seconds}
 
 
-def test_fast_epochs_have_a_line_in_thirty_seconds_and_the_first_and_the_last(
-    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_fast_epochs_have_a_line_in_thirty_seconds_and_the_first_and_the_last(clock, capsys):
     with EpochProgress("vae", 8, 2) as shown:
         for epoch in range(1, 9):
             for _ in range(2):
@@ -48,7 +32,7 @@ def test_fast_epochs_have_a_line_in_thirty_seconds_and_the_first_and_the_last(
     ]
 
 
-def test_a_long_epoch_has_lines_of_its_own(clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_long_epoch_has_lines_of_its_own(clock, capsys):
     with EpochProgress("ae", 3, 2000, begun=1) as shown:
         for epoch in (2, 3):
             for _ in range(2000):
@@ -65,9 +49,7 @@ def test_a_long_epoch_has_lines_of_its_own(clock: Callable[[float], None], capsy
     ]
 
 
-def test_a_training_that_stops_before_its_last_epoch_tells_of_the_one_that_was_last(
-    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_training_that_stops_early_shows_its_last_epoch(clock, capsys):
     with EpochProgress("ae", 500, 1) as shown:
         for epoch in (1, 2, 3):
             shown.on_batch()
@@ -83,16 +65,14 @@ def test_a_training_that_stops_before_its_last_epoch_tells_of_the_one_that_was_l
     assert capsys.readouterr().err == "ae: epoch 1/500, val loss 100.3, 2.0 h an epoch, about 998.0 h left\n"
 
 
-def test_of_several_processes_one_tells(capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_several_processes_one_shows_progress(capsys):
     with EpochProgress("ae", 2, 1, disable=True) as shown:
         shown.on_batch()
         shown.on_epoch(row(1, 1))
     assert capsys.readouterr().err == ""
 
 
-def test_other_work_has_a_line_in_thirty_seconds(
-    clock: Callable[[float], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_work_has_a_line_in_thirty_seconds(clock, capsys):
     with progress(total=200, desc="beta", unit="step", delay=1) as bar:
         bar.set_postfix_str("β = 4")
         for _ in range(8):
@@ -112,7 +92,7 @@ def test_other_work_has_a_line_in_thirty_seconds(
     ]
 
 
-def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_terminal_has_a_bar(monkeypatch, capsys):
     assert isinstance(progress(range(3), desc="decoding"), Lines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert isinstance(progress(range(3), desc="decoding", delay=1), tqdm)
@@ -125,14 +105,9 @@ def test_a_terminal_has_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "ae: 100%|██████████| 10/10" in capsys.readouterr().err
 
 
-def test_a_training_s_output_holds_no_carriage_return(prepared: Path, store: str, tmp_path: Path) -> None:
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 3, batch_size: 5}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    command = [sys.executable, "-m", "autoencoders", "train", "--model", "ae", "--data", str(prepared)]
-    done = subprocess.run(
-        [*command, "--checkpoints", "checkpoints", "--out", "ae"], cwd=tmp_path, capture_output=True, check=True
-    )
+def test_a_training_s_output_holds_no_carriage_return(prepared, store, tmp_path):
+    command = training_command(tmp_path, prepared, epochs=3, batch_size=5)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     assert b"\r" not in done.stdout + done.stderr
     first, last = done.stderr.decode().splitlines()
     assert first.startswith("ae: epoch 1/3, val loss ")
@@ -140,7 +115,7 @@ def test_a_training_s_output_holds_no_carriage_return(prepared: Path, store: str
     assert last.endswith(" s an epoch")
 
 
-def test_a_line_is_written_at_once(clock: Callable[[float], None], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_written_at_once(clock, monkeypatch):
     """A signal between a line and its end would put the next line's text behind it."""
     written: list[str] = []
 
@@ -162,7 +137,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("leave", [True, False])
-def test_an_error_stands_in_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, leave: bool) -> None:
+def test_an_error_stands_in_a_line_of_its_own(monkeypatch, leave):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
 
@@ -179,7 +154,7 @@ def test_an_error_stands_in_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch, l
     assert any("33%" in bar for bar in bars)
 
 
-def test_a_bar_says_what_is_worked_on_only_when_it_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bar_says_what_is_worked_on_only_when_it_is_drawn(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     with progress(total=9, desc="beta", delay=60) as bar:

@@ -24,9 +24,7 @@ MODELS = {"a": {"kind": "pca", "latent": 2}}
         (lambda raw: raw["data"].update(name="folder", folder="none"), "data.folder: none does not exist"),
     ],
 )
-def test_a_mistake_that_dvc_would_stumble_over_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change, message: str
-) -> None:
+def test_a_mistake_that_dvc_would_stumble_over_is_one_line(tmp_path, monkeypatch, capsys, change, message):
     raw = yaml.safe_load((ROOT / "params.yaml").read_text())
     change(raw)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(raw))
@@ -38,7 +36,7 @@ def test_a_mistake_that_dvc_would_stumble_over_is_one_line(
     assert told.err.startswith(f"error: {message}")
 
 
-def test_a_pipe_that_dvc_would_wait_for_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_on_which_dvc_would_wait_is_refused(tmp_path, capsys):
     params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "a.png").touch()
@@ -50,7 +48,7 @@ def test_a_pipe_that_dvc_would_wait_for_is_told(tmp_path: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("name", ["a.png", ".hidden.png", "notes.txt"])
-def test_a_link_to_nothing_has_to_go_whatever_its_name_as_the_docs_say(tmp_path: Path, name: str) -> None:
+def test_a_link_to_nothing_has_to_go_whatever_its_name_as_the_docs_say(tmp_path, name):
     params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
     (tmp_path / "picture.png").touch()
     (tmp_path / name).symlink_to("/nowhere")
@@ -60,13 +58,10 @@ def test_a_link_to_nothing_has_to_go_whatever_its_name_as_the_docs_say(tmp_path:
     assert "Links to nothing, pipes and sockets must be removed, whatever their names" in told
 
 
-def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     with pytest.raises(SystemExit) as caught:
         cli.main(["check"])
     assert caught.value.code == 0
     recipe = re.search(r"^run:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert recipe
     assert recipe[1].splitlines()[:2] == ["\t@autoencoders check", "\t@dvc repro"]

@@ -21,7 +21,7 @@ MEASURED = pd.DataFrame(
 )
 
 
-def test_distances_and_seconds_have_three_digits() -> None:
+def test_distances_and_seconds_have_three_digits():
     shown = table_as_text(MEASURED)
     assert list(shown["MSE"]) == ["0.00789*", "0.00910"]
     assert list(shown["FD N(0,I)"]) == ["303", "34.1*"]
@@ -41,7 +41,7 @@ def compared(params: Params, names: list[str], folder: Path) -> str:
     return (folder / "comparison" / "comparison.txt").read_text(encoding="utf-8")
 
 
-def test_the_best_of_several_models_is_marked(params: Params, tmp_path: Path) -> None:
+def test_the_best_of_several_models_is_marked(params, tmp_path):
     text = compared(params, ["ae", "vae"], tmp_path)
     assert "0.01000*" in text
     assert "9.00*" not in text  # both are equal
@@ -49,7 +49,7 @@ def test_the_best_of_several_models_is_marked(params: Params, tmp_path: Path) ->
     assert "(real images) is 0.563." in text
 
 
-def test_one_model_alone_is_not_the_best(params: Params, tmp_path: Path) -> None:
+def test_one_model_alone_is_not_the_best(params, tmp_path):
     text = compared(params, ["ae"], tmp_path)
     assert "0.01000" in text
     assert "*" not in text

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 from tiny_sets import parameters, tiny_mnist, write
+from trees import tree
 
 from autoencoders.data import sources
-from autoencoders.data.catalog import CATALOG
-from autoencoders.data.named_sets import files_of
 from autoencoders.errors import UserError
 from autoencoders.stages.download import download
 
@@ -20,10 +19,6 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.delenv("AUTOENCODERS_MIRROR", raising=False)
     tiny_mnist(monkeypatch, tmp_path / "mirror")
     return tmp_path / "mirror"
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run(out: Path, mirror: Path | str | None, cache: Path | None = None) -> None:
@@ -110,11 +105,6 @@ def test_a_mirror_of_another_kind_says_which_kinds_there_are(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_mirror_may_be_an_address_of_a_folder(tmp_path, mirror, capsys):
-    run(tmp_path / "raw", mirror.as_uri())
-    assert capsys.readouterr().out.count(f"from mirror {mirror}") == 4
-
-
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, mirror, monkeypatch):
     def full(source: Path, target: Path) -> None:
         Path(target).write_bytes(b"half")
@@ -146,14 +136,3 @@ def test_a_missing_folder_leaves_no_output(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         download(parameters({"name": "folder", "folder": str(tmp_path / "no")}), out=tmp_path / "raw")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_every_named_set_declares_its_files():
-    declared = {name: [file.path for file in files_of(entry)] for name, entry in CATALOG.items()}
-    four = [f"{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
-    for name, folder in (("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST"), ("kmnist", "KMNIST")):
-        assert declared[name] == [f"{folder}/raw/{file}" for file in four]
-    assert declared["emnist-letters"] == declared["emnist-balanced"] == ["EMNIST/raw/gzip.zip"]
-    assert declared["cifar10"] == ["cifar-10-python.tar.gz"]
-    assert declared["svhn"] == ["train_32x32.mat", "test_32x32.mat"]
-    assert all(len(file.digest.value) == 32 and file.urls for entry in CATALOG.values() for file in files_of(entry))

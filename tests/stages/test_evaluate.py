@@ -3,7 +3,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
@@ -13,7 +12,7 @@ from autoencoders.stages.features import features
 
 
 @pytest.fixture
-def evaluated(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> Path:
+def evaluated(params, prepared, trained, tmp_path) -> Path:
     """What the stage writes of the VAE, with nothing but DVC's way of starting it."""
     return run(params, prepared, trained, tmp_path)
 
@@ -34,9 +33,7 @@ def run(params: Params, prepared: Path, trained: Path, folder: Path) -> Path:
         ({}, "features was made from unknown data. Run the `features` stage again"),
     ],
 )
-def test_features_of_other_data_are_refused(
-    params: Params, prepared: Path, trained: Path, evaluated: Path, tmp_path: Path, changes: dict, message: str
-) -> None:
+def test_features_of_other_data_are_refused(params, prepared, trained, evaluated, tmp_path, changes, message):
     path = tmp_path / "features" / "features.json"
     described = json.loads(path.read_text())
     assert described.pop("content_hash") == PreparedData(prepared).info.content_hash
@@ -47,7 +44,7 @@ def test_features_of_other_data_are_refused(
     assert (evaluated / "metrics.json").read_bytes() == before
 
 
-def test_a_model_of_other_data_is_refused(params: Params, prepared: Path, trained: Path, tmp_path: Path) -> None:
+def test_a_model_of_other_data_is_refused(params, prepared, trained, tmp_path):
     other = Path(shutil.copytree(prepared, tmp_path / "other"))
     described = json.loads((other / "dataset.json").read_text())
     (other / "dataset.json").write_text(json.dumps(described | {"content_hash": "0" * 64}))
@@ -56,13 +53,11 @@ def test_a_model_of_other_data_is_refused(params: Params, prepared: Path, traine
     assert not (tmp_path / "evaluation").exists()
 
 
-def test_mlflow_is_left_to_the_report(evaluated: Path, client: MlflowClient) -> None:
+def test_mlflow_is_left_to_the_report(evaluated, client):
     assert client.search_runs([found.experiment_id for found in client.search_experiments()]) == []
 
 
-def test_a_launcher_s_run_of_this_stage_gets_the_metrics(
-    params: Params, prepared: Path, trained: Path, tmp_path: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_launcher_s_run_of_this_stage_gets_the_metrics(params, prepared, trained, tmp_path, client, monkeypatch):
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     metrics = json.loads((run(params, prepared, trained, tmp_path) / "metrics.json").read_text())

@@ -6,44 +6,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rung_runs import NOWHERE, run_rung, with_ladder
 
 from autoencoders.data.prepared import Split, write_prepared
 from autoencoders.errors import UserError
 from autoencoders.ladder.auto_decoder import measure as third
-from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.one_hot import measure as second
 from autoencoders.ladder.one_image import measure as first
-from autoencoders.ladder.record import read_rung
 from autoencoders.ladder.stories import render_story
-from autoencoders.params import Params, parse_params
-from autoencoders.stages.ladder import ladder
-
-TINY = {
-    "one_image": {"networks": [[8, 4], [2, 2]], "steps": 12},
-    "one_hot": {"counts": [2, 8, 500], "latent": 3, "channels": [4, 2], "steps": 15},
-    "auto_decoder": {"images": 50, "latent": 3, "channels": [4, 2], "epochs": 4, "batch_size": 20},
-}
-RUNGS = ("one-image", "one-hot", "auto-decoder")
+from autoencoders.params import Params
 
 
 @pytest.fixture
-def settings(params: Params) -> Params:
-    return parse_params(params.model_dump() | {"ladder": TINY})
+def settings(params) -> Params:
+    return with_ladder(params)
 
 
 def rung_of(name: str, settings: Params, data: Path, folder: Path) -> dict[str, Any]:
-    ladder(settings, name, data=data, models=folder, evaluation=folder, out=folder / name)
+    rung = run_rung(name, settings, data, folder / name)
     assert {path.name for path in (folder / name).iterdir()} == {"rung.json", "arrays.npz", "series.csv"}
-    return read_rung(folder / name)
+    return rung
 
 
 def story_of(rung: dict[str, Any]) -> list[str]:
-    return list(render_story(rung, Path(rung["name"])).paragraphs)
+    return list(render_story(rung, NOWHERE).paragraphs)
 
 
-def test_one_image_stores_two_targets_in_networks_of_ascending_size(
-    settings: Params, prepared: Path, tmp_path: Path
-) -> None:
+def test_one_image_stores_two_targets_in_networks_of_ascending_size(settings, prepared, tmp_path):
     rung = rung_of("one-image", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert metrics["test-image/image_bytes"] == 64
@@ -61,7 +50,7 @@ def test_one_image_stores_two_targets_in_networks_of_ascending_size(
     assert f"{metrics['flower/weights']:,.0f} weights, draws it at {metrics['flower/psnr']:.1f} dB" in story_of(rung)[1]
 
 
-def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_one_hot_measures_each_count_that_the_data_have(settings, prepared, tmp_path):
     rung = rung_of("one-hot", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert {key.split("/")[0] for key in metrics} == {"decoder", "2", "8", "60"}  # 60 training images
@@ -73,7 +62,7 @@ def test_one_hot_measures_each_count_that_the_data_have(settings: Params, prepar
     assert series["psnr"].iloc[0] == pytest.approx(metrics["2/psnr"])
 
 
-def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared: Path, tmp_path: Path) -> None:
+def test_auto_decoder_compares_both_kinds_of_vectors(settings, prepared, tmp_path):
     rung = rung_of("auto-decoder", settings, prepared, tmp_path)
     metrics = rung["metrics"]
     assert metrics["ratio"] == pytest.approx(metrics["random/mse"] / metrics["learned/mse"])
@@ -84,67 +73,13 @@ def test_auto_decoder_compares_both_kinds_of_vectors(settings: Params, prepared:
     assert "Each of 50 pictures" in story_of(rung)[0]
 
 
-@pytest.mark.parametrize("name", RUNGS)
-def test_equal_parameters_give_equal_numbers_and_pictures(
-    name: str, settings: Params, prepared: Path, tmp_path: Path
-) -> None:
-    once, again = (rung_of(name, settings, prepared, tmp_path / place) for place in ("once", "again"))
-    assert once["metrics"] == again["metrics"]
-    for place in ("once", "again"):
-        assert draw_rung(tmp_path / place / name, tmp_path / f"{place}.png")
-    pictures = [(tmp_path / f"{place}.png").read_bytes() for place in ("once", "again")]
-    assert pictures[0] == pictures[1]
-
-
-@pytest.mark.parametrize("name", RUNGS)
-def test_colour_images_of_odd_size_without_labels(name: str, settings: Params, tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    splits = {
-        split: Split(random.integers(0, 256, (count, 3, 9, 6), dtype=np.uint8), None)
-        for split, count in (("train", 5), ("val", 1), ("test", 1))
-    }
-    write_prepared(tmp_path / "data", "colour", splits, None)
-    assert rung_of(name, settings, tmp_path / "data", tmp_path)["shape"] == [3, 9, 6]
-
-
-def test_a_single_training_image_has_no_neighbour(settings: Params, tmp_path: Path) -> None:
+def test_a_single_training_image_has_no_neighbour(settings, tmp_path):
     one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
     write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
     with pytest.raises(UserError, match="holds 1 for training"):
         rung_of("auto-decoder", settings, tmp_path / "data", tmp_path)
     assert not (tmp_path / "auto-decoder").exists()
     assert set(rung_of("one-hot", settings, tmp_path / "data", tmp_path)["metrics"]) >= {"1/mse", "1/psnr"}
-
-
-def test_an_unknown_rung_is_refused_with_the_known_ones(settings: Params, prepared: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"no rung 'one_hot'\. Did you mean 'one-hot'\? Known: one-image, one-hot"):
-        rung_of("one_hot", settings, prepared, tmp_path)
-
-
-def test_a_rung_of_an_earlier_version_is_refused_in_a_line_and_made_anew(
-    settings: Params, prepared: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "one-hot"
-    folder.mkdir()
-    (folder / "rung.json").write_text('{"format": 2, "name": "one-hot", "story": ["An old one."]}')
-    (folder / "figure.png").write_bytes(b"drawn then")
-    with pytest.raises(UserError, match=r"one-hot/rung.json is not of format 3. Run `dvc repro` or") as caught:
-        read_rung(folder)
-    assert "\n" not in str(caught.value)
-    assert rung_of("one-hot", settings, prepared, tmp_path)["format"] == 3
-
-
-def test_a_rung_goes_to_the_run_that_was_made_for_its_stage_alone(
-    settings: Params, prepared: Path, tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run_id = client.create_run("0").info.run_id
-    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    rung = rung_of("one-hot", settings, prepared, tmp_path)
-    run = client.get_run(run_id)
-    measured = rung["metrics"] | {"seconds": rung["seconds"]}
-    assert {key: run.data.metrics[key] for key in measured} == pytest.approx(measured)
-    assert run.data.params["one-hot.counts"] == "[2, 8, 500]"
-    assert len(client.list_artifacts(run_id, "ladder")) == 4
 
 
 def told(name: str, settings: Params, facts: dict[str, Any]) -> list[str]:
@@ -157,7 +92,7 @@ def network(weights: int, psnr: float) -> first.Stored:
     return first.Stored(weights, mse, psnr, {2: np.zeros((1, 8, 8), dtype=np.float32)})
 
 
-def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings: Params) -> None:
+def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings):
     targets = {key: np.zeros((1, 8, 8), dtype=np.uint8) for key in ("test-image", "flower")}
     networks = {
         "test-image": [network(100, 30), network(250, 41), network(1000, 50)],
@@ -176,7 +111,7 @@ def capacity(psnr: float) -> second.Capacity:
     return second.Capacity(100, 10 ** (-psnr / 10), psnr, np.zeros(3), np.zeros((1, 1, 8, 8), dtype=np.float32))
 
 
-def test_one_hot_says_whether_more_images_leave_less(settings: Params) -> None:
+def test_one_hot_says_whether_more_images_leave_less(settings):
     falling = told("one-hot", settings, second.story_facts(64, {2: capacity(40), 20: capacity(20)}))[1]
     assert "The more pictures share the weights, the lower the quality of each." in falling
     assert "The last 20 take 3.2 times the bytes of the weights" in falling
@@ -208,9 +143,7 @@ def vectors(mse: float, likeness: float) -> third.Vectors:
         ),
     ],
 )
-def test_auto_decoder_says_which_vectors_do_better(
-    settings: Params, random: tuple[float, float], learned: tuple[float, float], said: list[str], unsaid: list[str]
-) -> None:
+def test_auto_decoder_says_which_vectors_do_better(settings, random, learned, said, unsaid):
     by = {"random": vectors(*random), "learned": vectors(*learned)}
     story = " ".join(told("auto-decoder", settings, third.story_facts(2, by)))
     assert all(text in story for text in said)

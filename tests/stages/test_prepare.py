@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny_sets import (
+    card_of,
     idx,
     images,
     parameters,
+    prepare_set,
     tiny_cifar,
     tiny_emnist,
     tiny_idx,
@@ -25,15 +26,10 @@ from autoencoders.data.catalog import CATALOG, NamedSet
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
 from autoencoders.stages.download import download
-from autoencoders.stages.prepare import prepare
 
 
 def run(tmp_path: Path, data: dict, **settings: object) -> PreparedData:
-    params = parameters(data, **{"validation": 10, **settings})
-    if data["name"] == "folder":
-        download(params, out=tmp_path / "raw")
-    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
-    return PreparedData(tmp_path / "prepared")
+    return prepare_set(tmp_path, data, **{"validation": 10, **settings})
 
 
 def as_set(array: np.ndarray) -> set[bytes]:
@@ -84,7 +80,7 @@ def test_a_split_that_leaves_too_few_images_leaves_everything_as_it_was(tmp_path
 
 def test_the_card_holds_the_numbers(tmp_path, mnist):
     data = run(tmp_path, {"name": "mnist"})
-    card = json.loads((tmp_path / "card" / "data_card.json").read_text())
+    card = card_of(tmp_path)
     assert card["counts"] == {"train": 50, "val": 10, "test": 20}
     assert card["shape"] == [1, 28, 28]
     assert card["content_hash"] == data.info.content_hash
@@ -201,14 +197,14 @@ def test_a_folder_without_subfolders_has_no_labels(tmp_path):
     fill(tmp_path / "mine", colour=True)
     data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine"), "image_size": [8, 10]}, validation=0.2)
     assert (data.info.name, data.info.title) == ("folder", "mine")
-    assert json.loads((tmp_path / "card" / "data_card.json").read_text())["name"] == "mine"
+    assert card_of(tmp_path)["name"] == "mine"
     assert data.info.shape == (3, 8, 10)
     assert data.info.counts == {"train": 14, "val": 3, "test": 3}
     assert data.info.classes is None
     assert data.split("train").labels is None
     names = ("train", "val", "test")
     assert len(set.union(*(as_set(data.split(name).images) for name in names))) == 20
-    assert json.loads((tmp_path / "card" / "data_card.json").read_text())["class_counts"] is None
+    assert card_of(tmp_path)["class_counts"] is None
 
 
 def test_subfolders_are_labels_and_size_and_channels_are_inferred(tmp_path):
@@ -225,7 +221,7 @@ def test_a_broken_image_is_counted_on_the_card(tmp_path):
     fill(tmp_path / "mine", count=25)
     (tmp_path / "mine" / "broken.jpg").write_bytes(b"no image")
     run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=0.2)
-    card = json.loads((tmp_path / "card" / "data_card.json").read_text())
+    card = card_of(tmp_path)
     assert (sum(card["counts"].values()), card["unreadable"]) == (25, 1)
 
 
@@ -259,9 +255,7 @@ def test_names_that_would_steer_a_terminal_are_shown_as_text(tmp_path, capsys, m
             Image.new("I;16", (4, 4), 700 + number).save(folder / name / f"{number}\r.png")
     (folder / "b\nc" / "broken\x07.png").write_bytes(b"\x89PNG")
     (folder / "stray\x1b.png").write_bytes((folder / "b\nc" / "1\r.png").read_bytes())
-    params = parameters({"name": "folder", "folder": str(folder), "max_unreadable": 0.5})
-    download(params, out=tmp_path / "raw")
-    prepare(params, raw=tmp_path / "raw", out=tmp_path / "prepared", card=tmp_path / "card")
+    prepare_set(tmp_path, {"name": "folder", "folder": str(folder), "max_unreadable": 0.5})
     said = capsys.readouterr().out
     assert set("\x1b\x07\r") & set(said) == set()
     for part in ("im\\x1b[31mages", "broken\\x07.png", "stray\\x1b.png", "the largest value is 707"):

@@ -11,11 +11,10 @@ import pytest
 import torch
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
-from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
 from autoencoders.model_folder import load_trained, read_description
-from autoencoders.params import Params, parse_params
+from autoencoders.params import parse_params
 from autoencoders.stages.train import train
 
 EPOCHS = 120
@@ -25,7 +24,7 @@ def sha256(folder: Path) -> str:
     return read_description(folder)["weights_sha256"]
 
 
-def test_a_network_s_folder_is_complete(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_a_network_s_folder_is_complete(params, prepared, tmp_path):
     train(params, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {
         "weights.safetensors", "model.json", "history.csv", "run.json",
@@ -40,7 +39,7 @@ def test_a_network_s_folder_is_complete(params: Params, prepared: Path, tmp_path
     assert not (tmp_path / "state" / "vae").exists()
 
 
-def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_equal_seeds_train_equal_weights(params, prepared, tmp_path):
     for name in ("first", "second"):
         train(params, model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / name)
     other = params.model_copy(update={"train": params.train.model_copy(update={"seed": 1})})
@@ -48,9 +47,7 @@ def test_equal_seeds_train_equal_weights(params: Params, prepared: Path, tmp_pat
     assert sha256(tmp_path / "first") == sha256(tmp_path / "second") != sha256(tmp_path / "other")
 
 
-def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(
-    params: Params, prepared: Path, tmp_path: Path
-) -> None:
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(params, prepared, tmp_path):
     huge = params.models["ae"].model_copy(update={"hidden": [65_536] * 8})
     with pytest.raises(
         UserError, match=r"^models.ae: training it needs 1,20\d GB of memory, there are .* GB\. Choose smaller `hidden`"
@@ -71,9 +68,8 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_built(
     ],
 )
 def test_a_training_that_runs_out_of_memory_ends_in_a_line_with_the_cure(
-    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: MlflowClient,
-    error: Exception,
-) -> None:  # fmt: skip
+    params, prepared, tmp_path, monkeypatch, client, error
+):
     def fit(*arguments: object, **options: object) -> None:
         raise error
 
@@ -88,7 +84,7 @@ def test_a_training_that_runs_out_of_memory_ends_in_a_line_with_the_cure(
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_training_larger_than_a_gpu_ends_in_a_line(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_a_training_larger_than_a_gpu_ends_in_a_line(params, prepared, tmp_path):
     torch.cuda.set_per_process_memory_fraction(0.01)
     wide = params.models["ae"].model_copy(update={"hidden": [16_384, 16_384]})
     try:
@@ -101,7 +97,7 @@ def test_a_training_larger_than_a_gpu_ends_in_a_line(params: Params, prepared: P
         torch.cuda.set_per_process_memory_fraction(1.0)
 
 
-def test_an_object_store_changes_no_weight_and_is_left_empty(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_an_object_store_changes_no_weight_and_is_left_empty(params, prepared, tmp_path):
     for name, checkpoints in (("local", tmp_path / "state"), ("stored", "memory://bucket/prefix")):
         train(params, model="vae", data=prepared, checkpoints=checkpoints, out=tmp_path / name)
     train(params, model="pca", data=prepared, checkpoints="memory://bucket/prefix", out=tmp_path / "pca")
@@ -109,13 +105,13 @@ def test_an_object_store_changes_no_weight_and_is_left_empty(params: Params, pre
     assert MemoryFileSystem.store == {}
 
 
-def test_a_training_begins_only_where_its_checkpoints_can_go(params: Params, prepared: Path, tmp_path: Path) -> None:
+def test_a_training_begins_only_where_its_checkpoints_can_go(params, prepared, tmp_path):
     with pytest.raises(UserError, match=r"^s3:// is not in an object store"):
         train(params, model="vae", data=prepared, checkpoints="s3://", out=tmp_path / "vae")
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
-def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_path: Path, store: str) -> None:
+def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared, tmp_path, store):
     params = parse_params({"models": {"big": {"kind": "pca", "latent": 100}}})
     with pytest.raises(UserError, match=r"latent: 100 is larger than the data \(64 values"):
         train(params, model="big", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "big")
@@ -123,8 +119,8 @@ def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared: Path, tmp_
 
 
 @pytest.fixture
-def start(prepared: Path, tmp_path: Path, store: str) -> Callable[[str], "subprocess.Popen[str]"]:
-    """Starts `autoencoders train` of a long training in a process of its own."""
+def start(prepared, tmp_path, store) -> Callable[[str], "subprocess.Popen[str]"]:
+    """Start `autoencoders train` of a long training in a process of its own."""
     params = {
         "train": {"epochs": EPOCHS, "batch_size": 5},
         "models": {"vae": {"kind": "vae", "latent": 2, "hidden": [8]}},
@@ -140,9 +136,7 @@ def start(prepared: Path, tmp_path: Path, store: str) -> Callable[[str], "subpro
     return starting
 
 
-def test_a_training_interrupted_thrice_ends_with_the_same_weights(
-    start: Callable[[str], "subprocess.Popen[str]"], tmp_path: Path
-) -> None:
+def test_a_training_interrupted_thrice_ends_with_the_same_weights(start, tmp_path):
     whole = start("whole")
     assert whole.wait() == 0
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from autoencoders import tracking
 from autoencoders.params import Params
@@ -14,7 +13,7 @@ Hook = Callable[[tracking.ModelRun, dict[str, float]], None]
 
 
 @pytest.fixture
-def train_model(params: Params, prepared: Path, tmp_path: Path) -> Callable[..., Path]:
+def train_model(params, prepared, tmp_path) -> Callable[..., Path]:
     def trained_folder(name: str, params: Params = params) -> Path:
         out = tmp_path / "models" / name
         train(params, model=name, data=prepared, checkpoints=tmp_path / "checkpoints", out=out)
@@ -24,7 +23,7 @@ def train_model(params: Params, prepared: Path, tmp_path: Path) -> Callable[...,
 
 
 @pytest.fixture
-def at_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
+def at_epoch(monkeypatch) -> Callable[[Hook], None]:
     """Have something happen at the end of each epoch, before its metrics are logged."""
     log_epoch = tracking.ModelRun.log_epoch
 
@@ -39,8 +38,8 @@ def at_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hook], None]:
 
 
 @pytest.fixture
-def broken_off(at_epoch: Callable[[Hook], None]) -> Callable[..., list[str]]:
-    """Have the next training end with an error at the end of its first epoch; returns where its run's id will be."""
+def broken_off(at_epoch) -> Callable[..., list[str]]:
+    """Have the next training end with an error at the end of its first epoch; return where its run's id will be."""
 
     def install(error: type[BaseException] = KeyboardInterrupt) -> list[str]:
         seen: list[str] = []
@@ -57,7 +56,7 @@ def broken_off(at_epoch: Callable[[Hook], None]) -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def injected(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def injected(client, tmp_path, monkeypatch) -> str:
     """A run such as `mlflow run` starts, in another experiment than the parameters name."""
     # a bare client of MLflow's would keep its files in mlruns, where the tests were started
     experiment = client.create_experiment("launched", artifact_location=(tmp_path / "artifacts").as_uri())
@@ -67,7 +66,7 @@ def injected(client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture
-def task(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def task(client, monkeypatch) -> Callable[..., None]:
     """Be a task of a Kubeflow pipeline; called, another one."""
 
     def become(name: str = "train", pipeline: str = "c0ffee00-1") -> None:

@@ -4,33 +4,26 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
+from json_server import json_server
+from processes import run_python
+from servers import free_port
+from tracked import run_in
 
 from autoencoders import cli, tracking
-from autoencoders.errors import UserError, first_line
-from autoencoders.params import Params
+from autoencoders.errors import UserError
 from autoencoders.tracking import client as mlflow_client
 from autoencoders.tracking.lineage import run_urls
 
-from json_server import json_server  # isort: skip
-from servers import free_port  # isort: skip
-from tracked import run_in  # isort: skip
-
 
 class Answer(BaseHTTPRequestHandler):
-    status = 200
-
     def do_GET(self) -> None:
-        self.send_response(self.status)
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *arguments: object) -> None:
@@ -38,7 +31,7 @@ class Answer(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
+def server(monkeypatch) -> Iterator[HTTPServer]:
     """MLflow's address; nobody listens there until the server serves."""
     with HTTPServer(("127.0.0.1", 0), Answer, bind_and_activate=False) as server:
         server.server_bind()
@@ -47,25 +40,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HTTPServer]:
 
 
 @pytest.fixture
-def pod(monkeypatch: pytest.MonkeyPatch) -> None:
+def pod(monkeypatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("KFP_RUN_ID", "a-run")
 
 
-def serving(server: HTTPServer, then: Callable[[], None]) -> None:
-    server.server_activate()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        then()
-    finally:
-        server.shutdown()
-        thread.join()
-
-
-def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(server, pod, monkeypatch, capsys):
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -83,9 +63,7 @@ def test_a_task_in_a_pod_waits_for_the_server_and_says_so_once(
     )
 
 
-def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_task_in_a_pod_gives_up_after_minutes_with_advice_for_pods(server, pod, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
@@ -102,34 +80,29 @@ def never(seconds: float) -> None:
     pytest.fail("waited")
 
 
-def test_a_server_that_refuses_is_not_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(Answer, "status", 403)
-
-    def ask() -> None:
+def test_a_server_that_refuses_is_not_waited_for(pod, monkeypatch):
+    with json_server(lambda *request: (403, "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         monkeypatch.setattr(time, "sleep", never)
         with pytest.raises(UserError, match=r"refuses access \(HTTP 403\)"):
             tracking.require_server()
 
-    serving(server, ask)
 
-
-def test_a_server_in_trouble_is_waited_for(
-    server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(Answer, "status", 503)
-    monkeypatch.setattr(time, "sleep", lambda seconds: setattr(Answer, "status", 200))
-    serving(server, tracking.require_server)
+def test_a_server_in_trouble_is_waited_for(pod, monkeypatch, capsys):
+    status = [503]
+    monkeypatch.setattr(time, "sleep", lambda seconds: status.__setitem__(0, 200))
+    with json_server(lambda *request: (status[0], "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        tracking.require_server()
     assert "is in trouble (HTTP 503). Waiting for it, 5 min at most." in capsys.readouterr().err
 
 
-def test_no_link_is_waited_for(server: HTTPServer, pod: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_link_is_waited_for(server, pod, monkeypatch):
     monkeypatch.setattr(time, "sleep", never)
     assert run_urls({"vae": "a" * 32}) == {}
 
 
-def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outside_of_pods_the_local_database_will_do(server, monkeypatch):
     monkeypatch.setattr(time, "sleep", never)
     with pytest.raises(UserError) as caught:
         tracking.require_server()
@@ -138,9 +111,7 @@ def test_outside_of_pods_the_local_database_will_do(server: HTTPServer, monkeypa
     )
 
 
-def test_a_server_that_only_takes_connections_is_noticed(
-    monkeypatch: pytest.MonkeyPatch, pod: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_only_takes_connections_is_noticed(monkeypatch, pod, capsys):
     monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.05)
     monkeypatch.setattr(mlflow_client, "MAX_OUTAGE", -1.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -149,7 +120,7 @@ def test_a_server_that_only_takes_connections_is_noticed(
             tracking.require_server()
 
 
-def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch):
     monkeypatch.setattr(mlflow_client, "HEALTH_TIMEOUT", 0.1)
     stop = threading.Event()
 
@@ -173,9 +144,7 @@ def test_a_server_that_answers_a_byte_at_a_time_has_a_deadline(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("known", [(), ("/api/2.0/mlflow/",), ("/health",)])
-def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
-    known: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_web_server_without_mlflow_is_refused_and_one_with_its_api_alone_is_not(known, monkeypatch):
     with json_server(lambda method, path, *request: (200 if path.startswith(known) else 404, "")) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         if known:
@@ -185,9 +154,7 @@ def test_a_web_server_without_mlflow_is_told_from_one_that_has_just_its_api(
                 tracking.require_server()
 
 
-def test_an_unreachable_server_is_noticed_at_the_start(
-    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unreachable_server_is_noticed_at_the_start(params, prepared, tmp_path, monkeypatch, capsys):
     (tmp_path / "params.yaml").write_text("models: {ae: {kind: autoencoder, latent: 2, arch: mlp, hidden: [8]}}")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:secret@127.0.0.1:{free_port()}")
@@ -202,9 +169,7 @@ def test_an_unreachable_server_is_noticed_at_the_start(
     assert "secret" not in line
 
 
-def test_nothing_in_the_local_store_depends_on_the_current_folder(
-    train_model: Callable[..., Path], client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_in_the_local_store_depends_on_the_current_folder(train_model, client, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     run = run_in(client, train_model("ae"))
@@ -220,22 +185,15 @@ def test_nothing_in_the_local_store_depends_on_the_current_folder(
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
-def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store: str) -> None:
+def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store):
     program = (
         "import os\nshow = lambda: print(sorted(name for name in os.environ if name.startswith('MLFLOW_')))\n"
         "from autoencoders import tracking\nshow()\ntracking.connect()\nshow()"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_")}
     environment["MLFLOW_TRACKING_URI"] = store
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True, env=environment
-    )
+    done = run_python(program, timeout=120, env=environment)
     before, after = done.stdout.splitlines()
     assert before == "['MLFLOW_TRACKING_URI']"
     assert "MLFLOW_DISABLE_TELEMETRY" in after
     assert done.stderr == ""
-
-
-def test_no_message_holds_a_password() -> None:
-    error = OSError("API request to https://me:p%40ss@host/api failed\nTraceback: https://me:p%40ss@host")
-    assert first_line(error) == "API request to https://host/api failed"

@@ -1,19 +1,17 @@
 """What a run holds: a training's, and a rung's with its times, its curves and its experiment."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from tracked import histories, run_in
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Result, read_rung, save_rung
 from autoencoders.stages.recording import rung_result
 from autoencoders.tracking import RunPublisher
-
-from tracked import histories, run_in  # isort: skip
 
 SERIES = [
     {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
@@ -21,7 +19,7 @@ SERIES = [
 ]
 
 
-def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepared: Path, client: MlflowClient) -> None:
+def test_a_run_holds_all_of_a_training(train_model, prepared, client):
     folder = train_model("vae")
     run = run_in(client, folder)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "vae")
@@ -43,7 +41,7 @@ def test_a_run_holds_all_of_a_training(train_model: Callable[..., Path], prepare
 
 
 @pytest.fixture
-def folder(prepared: Path, rungs: Path) -> Path:
+def folder(prepared, rungs) -> Path:
     """The rung `one-image` with a series of three steps."""
     facts = read_rung(rungs / "one-image")["facts"]
     result = Result("", {"steps": 2}, {"flower/psnr": 41.5}, facts, SERIES)
@@ -58,55 +56,43 @@ def figure(folder: Path) -> Path:
 
 
 def logged(folder: Path, client: MlflowClient, experiment: str = "pictures-ladder") -> str:
-    """Log the rung twice; returns the id of its only run."""
+    """Log the rung twice; return the id of its only run."""
     for _ in range(2):
         with RunPublisher("pictures") as runs:
             runs.log_rung(rung_result(folder, figure(folder)))
     found = client.get_experiment_by_name(experiment)
-    assert found is not None
     [run] = client.search_runs([found.experiment_id])
     return run.info.run_id
 
 
-def test_a_rung_has_its_own_times_and_data_set(folder: Path, client: MlflowClient) -> None:
+def test_a_rung_has_its_own_times_and_data_set_its_figure_its_story_and_its_curves(folder, client):
     run = client.get_run(logged(folder, client))
-    ended = read_rung(folder)["ended"]
-    assert run.info.end_time == int(1000 * ended)
+    assert run.info.end_time == int(1000 * read_rung(folder)["ended"])
     assert run.info.end_time - run.info.start_time == 12_500
-    assert run.data.metrics["seconds"] == 12.5
-    assert run.data.metrics["flower/psnr"] == 41.5
+    assert (run.data.metrics["seconds"], run.data.metrics["flower/psnr"]) == (12.5, 41.5)
     [data] = run.inputs.dataset_inputs
     assert data.dataset.name == "tiny"
     assert client.get_experiment_by_name("pictures") is None
-
-
-def test_its_figure_and_story_are_there(folder: Path, client: MlflowClient) -> None:
-    run_id = logged(folder, client)
-    names = [file.path for file in client.list_artifacts(run_id, "ladder")]
+    names = [file.path for file in client.list_artifacts(run.info.run_id, "ladder")]
     assert names == ["ladder/figure.png", "ladder/rung.json", "ladder/series.csv", "ladder/story.md"]
-    story = Path(client.download_artifacts(run_id, "ladder/story.md")).read_text(encoding="utf-8")
+    story = Path(client.download_artifacts(run.info.run_id, "ladder/story.md")).read_text(encoding="utf-8")
     assert story.startswith("# One image in the weights\n\n*A network is a data structure")
-
-
-def test_its_curves_are_there_step_by_step(folder: Path, client: MlflowClient) -> None:
-    history = client.get_metric_history(logged(folder, client), "by_step/flower/10 weights/psnr")
+    history = client.get_metric_history(run.info.run_id, "by_step/flower/10 weights/psnr")
     assert [(point.step, point.value) for point in history] == [(0, 10), (1, 20), (2, 30)]
 
 
-def test_an_epoch_is_a_step_and_gaps_are_left_out(folder: Path, client: MlflowClient) -> None:
+def test_an_epoch_is_a_step_and_gaps_are_left_out(folder, client):
     pd.DataFrame({"epoch": [1, 2], "random/mse": [0.2, None]}).to_csv(folder / "series.csv", index=False)
     history = client.get_metric_history(logged(folder, client), "by_epoch/random/mse")
     assert [(point.step, point.value) for point in history] == [(1, 0.2)]
 
 
-def test_a_series_without_steps_has_no_curves(folder: Path, client: MlflowClient) -> None:
+def test_a_series_without_steps_has_no_curves(folder, client):
     pd.DataFrame({"beta": [1, 2], "kl": [0.2, 0.1]}).to_csv(folder / "series.csv", index=False)
     assert set(client.get_run(logged(folder, client)).data.metrics) == {"flower/psnr", "seconds"}
 
 
 @pytest.mark.parametrize("by", ["MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"])
-def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(
-    folder: Path, client: MlflowClient, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
+def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(folder, client, monkeypatch, by):
     monkeypatch.setenv(by, {"MLFLOW_EXPERIMENT_ID": client.create_experiment("named")}.get(by, "named"))
     logged(folder, client, "named-ladder")

@@ -4,18 +4,17 @@ import fcntl
 import os
 import shutil
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from processes import run_python
+from trees import replaced, rewritten, tree
 
 from autoencoders import tracking
 from autoencoders.commands.sample import sample
 from autoencoders.errors import UserError
-from autoencoders.params import Params
 from autoencoders.stages.check import check
 from autoencoders.stages.train import train
 from autoencoders.tracking import database
@@ -23,21 +22,6 @@ from autoencoders.tracking.client import artifact_root
 from autoencoders.tracking.store import create_run, experiment_id
 
 MALFORMED = "database disk image is malformed"
-
-
-def folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def pipe(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link_to_nothing(path: Path) -> None:
-    path.unlink()
-    path.symlink_to("/nowhere/mlflow.db")
 
 
 def sql(*statements: str) -> Callable[[Path], None]:
@@ -49,26 +33,16 @@ def sql(*statements: str) -> Callable[[Path], None]:
     return change
 
 
-def of_another_program(path: Path) -> None:
-    path.unlink()
-    sql("CREATE TABLE notes (text)")(path)
-
-
-def overwritten(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[4096:] = b"\xff" * (len(content) - 4096)
-    path.write_bytes(content)
-
-
+overwritten = rewritten(lambda content: content[:4096] + b"\xff" * (len(content) - 4096))
 BROKEN = {
-    "a folder": (folder, "is a folder"),
-    "a pipe": (pipe, "is no file"),
-    "a link to nothing": (link_to_nothing, "is no file"),
+    "a folder": (replaced(Path.mkdir), "is a folder"),
+    "a pipe": (replaced(os.mkfifo), "is no file"),
+    "a link to nothing": (replaced(lambda path: path.symlink_to("/nowhere/mlflow.db")), "is no file"),
     "random": (lambda path: path.write_bytes(bytes(range(256)) * 400), "file is not a database"),
     "text": (lambda path: path.write_text("hello\n" * 99), "file is not a database"),
-    "cut": (lambda path: path.write_bytes(path.read_bytes()[:100_000]), MALFORMED),
+    "cut": (rewritten(lambda content: content[:100_000]), MALFORMED),
     "overwritten": (overwritten, MALFORMED),
-    "another program's": (of_another_program, "is the database of another program than MLflow"),
+    "another program's": (replaced(sql("CREATE TABLE notes (text)")), "is the database of another program than MLflow"),
     "a newer MLflow's": (
         sql("UPDATE alembic_version SET version_num = 'ffffffffffff'"),
         "is of a newer MLflow than the",
@@ -77,16 +51,14 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("break_it", "said"), BROKEN.values(), ids=BROKEN)
-def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
-    store: str, tmp_path: Path, break_it: Callable[[Path], None], said: str
-) -> None:
+def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(store, tmp_path, break_it, said):
     break_it(tmp_path / "mlflow.db")
     code = (
         "import sys\nfrom autoencoders import tracking\nfrom autoencoders.errors import UserError\n"
         "try: tracking.require_store('autoencoders')\n"
         "except UserError as error: print(error, 'mlflow' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = run_python(code, timeout=30)
     assert done.stderr == ""
     [line] = done.stdout.splitlines()
     assert said in line
@@ -94,16 +66,14 @@ def test_a_store_that_cannot_be_opened_is_one_line_before_mlflow_is_imported(
     assert line.endswith("MLFLOW_TRACKING_URI. False")
 
 
-def test_a_store_below_a_file_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_below_a_file_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'file' / 'sub' / 'mlflow.db'}")
     with pytest.raises(UserError, match=r"cannot be in .*/file/sub: .*/file is no folder\."):
         tracking.require_store("autoencoders")
 
 
-def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_another_program_holds_is_waited_for_and_then_reported(store, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "LOCK_TIMEOUT", 0.01)
     with sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None) as other:
         for lock in ("EXCLUSIVE", "IMMEDIATE"):
@@ -116,9 +86,7 @@ def test_a_store_that_another_program_holds_is_waited_for_and_then_told(
     tracking.require_store("autoencoders")
 
 
-def test_a_lock_beside_the_store_is_not_waited_for_without_end(
-    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lock_beside_the_store_is_not_waited_for_without_end(store, tmp_path, monkeypatch):
     monkeypatch.setattr(database, "MIGRATION_TIMEOUT", 0.01)
     with (tmp_path / "mlflow.db.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -134,10 +102,8 @@ def test_a_lock_beside_the_store_is_not_waited_for_without_end(
     ],
     ids=["read-only", "full"],
 )
-def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
-    store: str, monkeypatch: pytest.MonkeyPatch, statement: str, said: str
-) -> None:
-    """A superuser may write whatever the mode says: the database is told to refuse."""
+def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(store, monkeypatch, statement, said):
+    """A superuser may write whatever the mode says: so the database itself refuses."""
     opened = database.open_database
 
     def refusing(file: Path) -> sqlite3.Connection:
@@ -157,16 +123,16 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(
     assert "\n" not in str(caught.value)
 
 
-def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store: str, tmp_path: Path) -> None:
+def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store, tmp_path):
     before = (tmp_path / "mlflow.db").read_bytes()
     tracking.require_store("autoencoders")
     assert (tmp_path / "mlflow.db").read_bytes() == before
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
 
 
-def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_told_once(
-    params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_reported_once(
+    params, prepared, tmp_path, monkeypatch, capfd
+):
     monkeypatch.setattr(tracking, "require_store", lambda experiment: None)
     overwritten(tmp_path / "mlflow.db")
     with pytest.raises(UserError) as caught:
@@ -176,9 +142,7 @@ def test_a_store_that_breaks_while_it_is_opened_stops_the_training_and_is_told_o
 
 
 @pytest.mark.parametrize("name", ["a b", "a#b", "a:b", "a&b=c;d", "a%b", "ä 犬", "a'b", "a\\b", "file:x"])
-def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(
-    migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(migrated, tmp_path, monkeypatch, name):
     root = tmp_path / name
     root.mkdir()
     (root / "dvc.yaml").touch()
@@ -196,8 +160,8 @@ def test_a_checkout_of_any_usual_name_has_its_store_and_files_in_it(
 
 @pytest.mark.parametrize("name", ["a?b", "what?", "a%20b", "%3F", os.fsdecode(b"a\xffb")])
 def test_a_checkout_whose_name_mlflow_takes_for_another_is_refused_before_anything_is_made(
-    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+    params, tmp_path, monkeypatch, name
+):
     root = tmp_path / "in" / name
     root.mkdir(parents=True)
     (root / "dvc.yaml").touch()
@@ -210,9 +174,7 @@ def test_a_checkout_whose_name_mlflow_takes_for_another_is_refused_before_anythi
     assert [path.name for path in root.iterdir()] == ["dvc.yaml"]
 
 
-def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/a%20b/m.db?timeout=30")
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/a b/m.db?timeout=30"
     assert artifact_root() == tmp_path / "a b" / "mlartifacts"
@@ -222,7 +184,7 @@ def test_a_quoted_address_of_a_store_is_read_as_sqlalchemy_reads_it(
 
 
 @pytest.fixture
-def project(trained: Path, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(trained, params, tmp_path, monkeypatch) -> Path:
     """A project whose models are in its own store."""
     root = tmp_path / "b"
     root.mkdir()
@@ -256,13 +218,9 @@ def places(root: Path) -> set[str]:
     return {place.removeprefix("file://") for place in found}
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
-
-
 def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it_was(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    project, tmp_path, monkeypatch, capsys
+):
     moved = project.rename(tmp_path / "c")
     stand_in(moved, monkeypatch)
     capsys.readouterr()
@@ -275,39 +233,35 @@ def test_a_project_that_was_renamed_finds_its_models_and_leaves_nothing_where_it
     assert capsys.readouterr().out == ""
 
 
-def test_a_copied_project_and_its_original_are_apart(
-    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copied_project_and_its_original_are_apart(project, tmp_path, trained, monkeypatch):
     copy = Path(shutil.copytree(project, tmp_path / "copy of b"))
-    before = contents(project)
+    before = tree(project)
     stand_in(copy, monkeypatch)
     with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
         runs.log_figures(trained / "vae", {"model.json": trained / "vae" / "model.json"})
-    assert contents(project) == before
+    assert tree(project) == before
     assert places(copy) == {str(copy)}
-    assert sum(name.endswith("weights.safetensors") for name in contents(copy)) == 2
+    assert sum(name.endswith("weights.safetensors") for name in tree(copy)) == 2
 
 
 def test_a_database_that_was_copied_alone_still_finds_earlier_files_and_puts_new_ones_beside_it(
-    project: Path, tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+    project, tmp_path, trained, monkeypatch, capsys
+):
     alone = tmp_path / "alone"
     alone.mkdir()
     shutil.copy(project / "mlflow.db", alone)
     stand_in(alone, monkeypatch)
-    before = contents(project)
+    before = tree(project)
     assert sampled(tmp_path / "s") == 3
     assert f"not in {project}/mlartifacts; those of earlier ones stay there\n" in capsys.readouterr().out
     with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "ae")
-    assert contents(project) == before
-    assert sum(name.endswith("weights.safetensors") for name in contents(alone)) == 1
+    assert tree(project) == before
+    assert sum(name.endswith("weights.safetensors") for name in tree(alone)) == 1
 
 
-def test_a_place_that_somebody_chose_is_left_alone(
-    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_place_that_somebody_chose_is_left_alone(project, tmp_path, monkeypatch):
     chosen = {"a": (tmp_path / "else").as_uri(), "b": "s3://bucket/mlartifacts"}
     client = tracking.connect()
     for name, place in chosen.items():
@@ -317,7 +271,7 @@ def test_a_place_that_somebody_chose_is_left_alone(
     assert {name: client.get_experiment(experiment_id(client, name)).artifact_location for name in chosen} == chosen
 
 
-def test_a_missing_model_says_which_folder_is_missing(project: Path, tmp_path: Path) -> None:
+def test_a_missing_model_says_which_folder_is_missing(project, tmp_path):
     shutil.rmtree(project / "mlartifacts" / "models")
     with pytest.raises(UserError) as caught:
         sampled(tmp_path / "s")

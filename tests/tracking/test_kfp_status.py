@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from tracked import everything, run_in
 
 from autoencoders.errors import UserError
 from autoencoders.kubeflow.launch import run as run_stage
@@ -17,8 +18,6 @@ from autoencoders.tracking import RunPublisher, run_context, store
 from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK, kubeflow_run
 from autoencoders.tracking.kfp_status import break_off_pipeline, close_pipeline, interrupt_pipeline
 from autoencoders.tracking.store import PARENT, create_run
-
-from tracked import everything, run_in  # isort: skip
 
 Task = Callable[..., None]
 
@@ -32,9 +31,7 @@ def found(client: MlflowClient, run_id: str) -> tuple[str, dict[str, str]]:
 
 
 def pipeline_run(client: MlflowClient) -> str:
-    run_id = kubeflow_run(client, "autoencoders")
-    assert run_id
-    return run_id
+    return kubeflow_run(client, "autoencoders")
 
 
 def fail(end: BaseException, **given: Any) -> None:
@@ -62,8 +59,8 @@ FAILURES = [
 
 
 def test_the_tasks_of_a_kubeflow_pipeline_share_a_parent_and_are_tagged_with_run_task_and_image(
-    train_model: Callable[..., Path], client: MlflowClient, task: Task
-) -> None:
+    train_model, client, task
+):
     runs_of = [run_in(client, train_model(name)) for name in ("pca", "ae")]
     for run in runs_of:
         assert (run.data.tags["kfp_run"], run.data.tags["kfp_task"]) == ("c0ffee00-1", "train")
@@ -75,9 +72,7 @@ def test_the_tasks_of_a_kubeflow_pipeline_share_a_parent_and_are_tagged_with_run
     assert len(everything(client)) == 3
 
 
-def test_of_two_parents_made_at_once_the_oldest_stays(
-    client: MlflowClient, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_parents_made_at_once_the_oldest_stays(client, task, monkeypatch):
     make = store.create_run
     faster = {}
 
@@ -92,9 +87,7 @@ def test_of_two_parents_made_at_once_the_oldest_stays(
 
 
 @pytest.mark.parametrize(("end", "status", "said"), FAILURES, ids=lambda value: str(value)[:20])
-def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(
-    client: MlflowClient, task: Task, end: BaseException, status: str, said: str
-) -> None:
+def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(client, task, end, status, said):
     fail(end)
     above = pipeline_run(client)
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
@@ -102,14 +95,12 @@ def test_a_task_that_fails_says_so_in_the_run_of_its_pipeline(
     assert found(client, above) == (status, {FAILED_TASK: "train", ERROR: said})
 
 
-def test_a_task_that_succeeds_leaves_the_run_of_its_pipeline_alone(client: MlflowClient, task: Task) -> None:
+def test_a_task_that_succeeds_leaves_the_run_of_its_pipeline_alone(client, task):
     run_stage(lambda params: None, {})
     assert client.get_experiment_by_name("autoencoders") is None
 
 
-def test_what_a_further_attempt_puts_right_is_forgotten(
-    client: MlflowClient, task: Task, train_model: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_what_a_further_attempt_puts_right_is_forgotten(client, task, train_model, tmp_path):
     fail(UserError("no connection"))
     above = pipeline_run(client)
     train_model("pca")
@@ -119,13 +110,13 @@ def test_what_a_further_attempt_puts_right_is_forgotten(
     assert found(client, above) == ("FINISHED", {})
 
 
-def test_a_pipeline_that_came_to_its_end_stays_finished(client: MlflowClient, task: Task, tmp_path: Path) -> None:
+def test_a_pipeline_that_came_to_its_end_stays_finished(client, task, tmp_path):
     report(tmp_path)
     interrupt_pipeline("autoencoders")
     assert found(client, pipeline_run(client)) == ("FINISHED", {})
 
 
-def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowClient, task: Task) -> None:
+def test_what_tasks_leave_running_ends_with_their_interruption(client, task):
     above = pipeline_run(client)
     tags = run_context()
     lost = create_run(client, "autoencoders", "vae", tags, parent=above)
@@ -140,14 +131,12 @@ def test_what_tasks_leave_running_ends_with_their_interruption(client: MlflowCli
     assert ended == ["KILLED", "KILLED", "KILLED", "FINISHED", "RUNNING"]
 
 
-def test_a_pipeline_that_was_interrupted_before_mlflow_knew_of_it_has_a_run(client: MlflowClient, task: Task) -> None:
+def test_a_pipeline_that_was_interrupted_before_mlflow_knew_of_it_has_a_run(client, task):
     interrupt_pipeline("autoencoders")
     assert found(client, pipeline_run(client)) == ("KILLED", {ERROR: "interrupted"})
 
 
-def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
-    client: MlflowClient, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(client, task, monkeypatch):
     above = create_run(client, "autoencoders", "of the plugin", {})
     injected = create_run(client, "autoencoders", "of the plugin's task", {}, parent=above)
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
@@ -157,9 +146,7 @@ def test_a_run_that_kubeflow_s_plugin_made_is_the_plugin_s_to_end(
     assert len(everything(client)) == 2
 
 
-def test_without_mlflow_a_task_has_its_own_error_alone(
-    monkeypatch: pytest.MonkeyPatch, task: Task, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_mlflow_a_task_has_its_own_error_alone(monkeypatch, task, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     fail(UserError("no images"))
@@ -171,9 +158,7 @@ def test_without_mlflow_a_task_has_its_own_error_alone(
     assert capsys.readouterr().err == ""
 
 
-def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
-    client: MlflowClient, task: Task, train_model: Callable[..., Path], broken_off: Callable[..., list[str]]
-) -> None:
+def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(client, task, train_model, broken_off):
     broken_off()
     with pytest.raises(KeyboardInterrupt):
         train_model("vae")
@@ -189,8 +174,8 @@ def test_a_training_that_the_next_pipeline_goes_on_with_belongs_to_that(
 
 
 @pytest.fixture
-def begin(task: Task, train_model: Callable[..., Path]) -> Task:
-    """Trains a model as its task in the pipeline, from the beginning to the end."""
+def begin(task, train_model) -> Task:
+    """Train a model as its task in the pipeline, from the beginning to the end."""
 
     def training(model: str = "pca") -> None:
         task("train")
@@ -199,9 +184,7 @@ def begin(task: Task, train_model: Callable[..., Path]) -> Task:
     return training
 
 
-def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_finishes(
-    client: MlflowClient, begin: Task
-) -> None:
+def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_finishes(client, begin):
     fail(SystemExit(3), model="vae")
     begin("pca")
     above = pipeline_run(client)
@@ -210,9 +193,7 @@ def test_a_task_that_failed_for_good_is_not_forgotten_when_another_begins_and_fi
     assert (below.info.status, below.data.tags[PARENT]) == ("FINISHED", above)
 
 
-def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
-    client: MlflowClient, begin: Task, task: Task
-) -> None:
+def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(client, begin, task):
     fail(SystemExit(3), model="pca")
     fail(SystemExit(4), model="vae")
     above = pipeline_run(client)
@@ -223,7 +204,7 @@ def test_its_own_next_attempt_takes_a_failure_back_and_that_of_another_stays(
     assert found(client, above) == ("RUNNING", {})
 
 
-def test_what_was_stopped_is_less_grave_than_what_failed(client: MlflowClient, begin: Task) -> None:
+def test_what_was_stopped_is_less_grave_than_what_failed(client, begin):
     fail(SystemExit(143), model="ae")
     above = pipeline_run(client)
     assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
@@ -234,9 +215,7 @@ def test_what_was_stopped_is_less_grave_than_what_failed(client: MlflowClient, b
     assert found(client, above) == ("KILLED", {FAILED_TASK: "train ae", ERROR: "exit code 143"})
 
 
-def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(
-    client: MlflowClient, begin: Task, task: Task, tmp_path: Path
-) -> None:
+def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(client, begin, task, tmp_path):
     task("features")
     fail(UserError("no memory"))
     task("prepare")
@@ -249,9 +228,7 @@ def test_a_task_that_others_depend_on_has_succeeded_once_they_begin(
     assert found(client, above) == ("FINISHED", {})
 
 
-def test_a_failure_at_the_moment_at_which_another_is_taken_back_stays(
-    client: MlflowClient, begin: Task, task: Task, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_at_the_moment_at_which_another_is_taken_back_stays(client, begin, task, monkeypatch):
     fail(SystemExit(3), model="pca")
     update = MlflowClient.update_run
 
@@ -266,7 +243,7 @@ def test_a_failure_at_the_moment_at_which_another_is_taken_back_stays(
     assert found(client, pipeline_run(client)) == ("FAILED", {FAILED_TASK: "train vae", ERROR: "exit code 4"})
 
 
-def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: MlflowClient, task: Task) -> None:
+def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client, task):
     """`torchrun` tells of a process that ran out of memory; that itself could tell nobody."""
     above = pipeline_run(client)
     runs = {
@@ -277,7 +254,7 @@ def test_a_task_whose_process_was_killed_ends_its_run_and_no_other(client: Mlflo
     assert {name: found(client, run)[0] for name, run in runs.items()} == {"vae": "FAILED", "ae": "RUNNING"}
 
 
-def test_an_attempt_that_was_lost_ends_with_its_pipeline(client: MlflowClient, task: Task, tmp_path: Path) -> None:
+def test_an_attempt_that_was_lost_ends_with_its_pipeline(client, task, tmp_path):
     above = pipeline_run(client)
     lost = create_run(client, "autoencoders", "vae", run_context(), parent=above)
     task("report")
@@ -306,14 +283,8 @@ CLOSINGS = [
 
 @pytest.mark.parametrize(("before", "says", "after", "below"), CLOSINGS)
 def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
-    client: MlflowClient,
-    task: Task,
-    tmp_path: Path,
-    before: str,
-    says: tuple[str, str, str],
-    after: tuple[str, str | None, str | None],
-    below: str,
-) -> None:
+    client, task, tmp_path, before, says, after, below
+):
     above = pipeline_run(client)
     if before in ("failed", "stopped"):
         fail(SystemExit(3 if before == "failed" else 143), model="vae")
@@ -332,14 +303,12 @@ def test_kubeflow_s_word_ends_a_pipeline_s_run_and_what_is_left_running_below(
     assert len(ends) == 1
 
 
-def test_a_pipeline_that_nobody_recorded_is_not_closed(client: MlflowClient, task: Task) -> None:
+def test_a_pipeline_that_nobody_recorded_is_not_closed(client, task):
     assert close_pipeline("unknown", "FAILED", "train", "no image") is None
     assert everything(client) == []
 
 
-def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(
-    client: MlflowClient, begin: Task
-) -> None:
+def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(client, begin):
     fail(SystemExit(3), model="vae")
     close_pipeline("c0ffee00-1", "FAILED", "train", "Error (exit code 3)")
     begin("pca")
@@ -353,8 +322,8 @@ def test_a_pipeline_that_kubeflow_ended_and_tries_again_goes_on_with_any_task(
 
 @pytest.mark.parametrize("key", ["ParentRunID", "parentRunId", "parentRunID"])
 def test_a_run_that_the_plugin_made_is_the_pipeline_s_and_the_plugin_s_to_end(
-    client: MlflowClient, begin: Task, task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
+    client, begin, task, tmp_path, monkeypatch, key
+):
     # a bare client of MLflow's would keep its files in mlruns, where the tests were started
     experiment = client.create_experiment("of-the-plugin", artifact_location=(tmp_path / "artifacts").as_uri())
     plugins = client.create_run(experiment).info.run_id
@@ -374,9 +343,7 @@ def test_a_run_that_the_plugin_made_is_the_pipeline_s_and_the_plugin_s_to_end(
 
 
 @pytest.mark.parametrize("settings", ["{}", "no JSON", "[]", '{"parentRunId": 7}', f'{{"parentRunId": "{"a" * 32}"}}'])
-def test_a_plugin_that_records_elsewhere_leaves_the_pipeline_a_run_of_its_own(
-    client: MlflowClient, begin: Task, monkeypatch: pytest.MonkeyPatch, settings: str
-) -> None:
+def test_a_plugin_that_records_elsewhere_leaves_the_pipeline_a_run_of_its_own(client, begin, monkeypatch, settings):
     monkeypatch.setenv("KFP_MLFLOW_CONFIG", settings)
     begin("pca")
     [above] = [run for run in everything(client) if "model" not in run.data.tags]

@@ -3,23 +3,18 @@
 import re
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
+from processes import training_command, wait_for_checkpoint
+from tracked import contents, everything, histories, in_one, reference, run_in
 
 from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
-from autoencoders.params import Params
 from autoencoders.stages.publish import publish
 from autoencoders.tracking.model_run import RESUMED_RUN
 from autoencoders.tracking.store import SOURCE_RUN
-
-from tracked import contents, everything, histories, in_one, reference, run_in  # isort: skip
 
 # How a run ends
 
@@ -28,13 +23,7 @@ from tracked import contents, everything, histories, in_one, reference, run_in  
     ("error", "status"),
     [(KeyboardInterrupt, "KILLED"), (SystemExit, "KILLED"), (UserError, "FAILED"), (Interrupted, "KILLED")],
 )
-def test_a_run_that_is_broken_off_says_so_and_goes_on_when_resumed(
-    train_model: Callable[..., Path],
-    broken_off: Callable[..., list[str]],
-    client: MlflowClient,
-    error: type[BaseException],
-    status: str,
-) -> None:
+def test_a_run_that_is_broken_off_says_so_and_goes_on_when_resumed(train_model, broken_off, client, error, status):
     first = broken_off(error)
     with pytest.raises(error):
         train_model("vae")
@@ -45,23 +34,10 @@ def test_a_run_that_is_broken_off_says_so_and_goes_on_when_resumed(
     histories(client, first[0], folder)
 
 
-def test_ctrl_c_ends_the_command_within_seconds_and_without_noise(
-    store: str, prepared: Path, tmp_path: Path, client: MlflowClient
-) -> None:
-    (tmp_path / "params.yaml").write_text(
-        "train: {epochs: 100000, batch_size: 60}\nmodels: {ae: {kind: autoencoder, arch: mlp, hidden: [8], latent: 2}}"
-    )
-    folders = ["--data", prepared, "--checkpoints", "checkpoints", "--out", "ae"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from autoencoders.cli import main; main()", "train", "--model", "ae", *folders],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    while not list((tmp_path / "checkpoints" / "ae").glob("*.pt")):
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
+def test_ctrl_c_ends_the_command_within_seconds_and_without_noise(store, prepared, tmp_path, client):
+    command = training_command(tmp_path, prepared, epochs=100_000, batch_size=60)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_for_checkpoint(tmp_path, lambda: process.poll() is None)
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -78,13 +54,7 @@ def test_ctrl_c_ends_the_command_within_seconds_and_without_noise(
 
 
 @pytest.mark.parametrize("in_kubeflow", [False, True])
-def test_an_injected_run_is_the_models_where_the_stage_runs_alone(
-    train_model: Callable[..., Path],
-    client: MlflowClient,
-    injected: str,
-    request: pytest.FixtureRequest,
-    in_kubeflow: bool,
-) -> None:
+def test_an_injected_run_is_the_models_where_the_stage_runs_alone(train_model, client, injected, request, in_kubeflow):
     if in_kubeflow:
         request.getfixturevalue("task")
     folder = train_model("ae")
@@ -96,12 +66,8 @@ def test_an_injected_run_is_the_models_where_the_stage_runs_alone(
 
 
 def test_an_injected_run_takes_over_an_interrupted_training_whole(
-    train_model: Callable[..., Path],
-    broken_off: Callable[..., list[str]],
-    client: MlflowClient,
-    injected: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    train_model, broken_off, client, injected, monkeypatch
+):
     monkeypatch.delenv("MLFLOW_RUN_ID")
     first = broken_off()
     with pytest.raises(KeyboardInterrupt):
@@ -114,12 +80,8 @@ def test_an_injected_run_takes_over_an_interrupted_training_whole(
 
 
 def test_a_training_that_is_resumed_below_another_pipeline_moves_below_it(
-    train_model: Callable[..., Path],
-    broken_off: Callable[..., list[str]],
-    client: MlflowClient,
-    injected: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    train_model, broken_off, client, injected, monkeypatch
+):
     first = broken_off()
     monkeypatch.setenv("DVC_STAGE", "train@ae")
     with pytest.raises(KeyboardInterrupt):
@@ -132,8 +94,8 @@ def test_a_training_that_is_resumed_below_another_pipeline_moves_below_it(
 
 
 def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended(
-    train_model: Callable[..., Path], client: MlflowClient, injected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    train_model, client, injected, monkeypatch
+):
     monkeypatch.setenv("DVC_STAGE", "train@ae")
     folder = train_model("ae")
     run = run_in(client, folder)
@@ -147,9 +109,7 @@ def test_an_injected_run_is_the_parent_where_dvc_runs_the_stage_and_is_not_ended
     assert (parent.info.status, parent.data.metrics) == ("RUNNING", {})
 
 
-def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_own(
-    train_model: Callable[..., Path], client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_own(train_model, client, monkeypatch):
     folder = train_model("ae")
     own = client.create_run("0").info.run_id
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
@@ -160,9 +120,7 @@ def test_an_evaluation_that_is_launched_alone_logs_to_the_models_run_and_to_its_
     assert [file.path for file in client.list_artifacts(reference(folder)["run_id"])] == ["evaluation"]
 
 
-def test_publishing_leaves_a_launchers_run_without_the_models_metrics(
-    trained: Path, params: Params, client: MlflowClient, injected: str
-) -> None:
+def test_publishing_leaves_a_launchers_run_without_the_models_metrics(trained, params, client, injected):
     (trained / "ae" / "metrics.json").write_text('{"mse": 0.25}')
     publish(params, **in_one(trained))
     assert client.get_run(injected).data.metrics == {}
@@ -173,9 +131,7 @@ def test_publishing_leaves_a_launchers_run_without_the_models_metrics(
 # Publishing
 
 
-def test_models_that_arrive_without_their_runs_get_them_re_created_once(
-    trained: Path, params: Params, client: MlflowClient, tmp_path: Path
-) -> None:
+def test_models_that_arrive_without_their_runs_get_them_re_created_once(trained, params, client, tmp_path):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     (tmp_path / "evaluation" / "ae" / "codes").mkdir(parents=True)
     (tmp_path / "evaluation" / "ae" / "metrics.json").write_text('{"mse": 0.25, "psnr": NaN}')
@@ -206,9 +162,7 @@ def test_models_that_arrive_without_their_runs_get_them_re_created_once(
     assert figures == ["figures/loss.png", "figures/prediction.png"]
 
 
-def test_a_model_without_a_run_of_record_is_known_by_its_weights(
-    trained: Path, params: Params, client: MlflowClient
-) -> None:
+def test_a_model_without_a_run_of_record_is_known_by_its_weights(trained, params, client):
     (trained / "ae" / "run.json").unlink()
     for _ in range(2):
         publish(params, **in_one(trained))

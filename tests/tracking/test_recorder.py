@@ -1,22 +1,17 @@
-"""Calls to MLflow in the background: which failures are told, which are raised, and what is waited for."""
+"""Calls to MLflow in the background: which failures are reported, which are raised, and what is waited for."""
 
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
+from processes import run_python
 
 from autoencoders import tracking
 from autoencoders.errors import UserError
 from autoencoders.tracking import content, recorder
 
 
-def test_a_mistake_in_recording_lets_the_training_finish_and_is_then_raised(
-    train_model: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mistake_in_recording_lets_the_training_finish_and_is_then_raised(train_model, tmp_path, monkeypatch):
     def mistaken(*arguments: object) -> None:
         raise TypeError("a mistake")
 
@@ -26,9 +21,7 @@ def test_a_mistake_in_recording_lets_the_training_finish_and_is_then_raised(
     assert (tmp_path / "models" / "ae" / "run.json").exists()
 
 
-def test_a_server_that_hangs_keeps_an_interrupted_program_only_so_long(
-    store: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_server_that_hangs_keeps_an_interrupted_program_only_so_long(store, capsys):
     recording, hanging = tracking.Recorder(), threading.Event()
     recording.attempt(lambda client: hanging.wait())
     last = recording.attempt(lambda client: 1)
@@ -38,7 +31,7 @@ def test_a_server_that_hangs_keeps_an_interrupted_program_only_so_long(
     assert last.result(timeout=5) == 1
 
 
-def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_waited_for_without_end(store, monkeypatch):
     monkeypatch.setattr(recorder, "CALL_TIMEOUT", 0.05)
     hanging, began = tracking.Recorder(), time.monotonic()
     hanging._client.result(30)
@@ -50,9 +43,7 @@ def test_nothing_is_waited_for_without_end(store: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("in_pod", [True, False])
-def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
-    store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], in_pod: bool
-) -> None:
+def test_an_outage_is_reported_with_the_command_that_makes_up_for_it(store, monkeypatch, capsys, in_pod):
     if in_pod:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
         monkeypatch.setenv("KFP_RUN_ID", "a-run")
@@ -69,11 +60,11 @@ def test_an_outage_in_mid_work_is_told_with_what_makes_up_for_it(
     )
 
 
-def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store: str) -> None:
+def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store):
     program = (
         "from autoencoders.tracking import Recorder; r = Recorder();"
         "import torch._dynamo, sklearn.mixture;"
         "f = r.attempt(lambda client: len(client.search_experiments())); r.finish(); print(f.result())"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    done = run_python(program, timeout=120)
     assert (done.stdout, done.stderr) == ("1\n", "")

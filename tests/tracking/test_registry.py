@@ -13,24 +13,20 @@ import requests
 import torch
 from mlflow import MlflowClient
 from PIL import Image
+from servers import free_port, running
+from tracked import contents, in_one, reference
 
 from autoencoders import tracking
 from autoencoders.commands.encode import encode
 from autoencoders.errors import UserError
 from autoencoders.inference import load_model
-from autoencoders.params import Params
 from autoencoders.stages.publish import publish
-
-from servers import free_port, running  # isort: skip
-from tracked import contents, in_one, reference  # isort: skip
 
 URI = "models:/tiny-autoencoders@best-vae"
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def test_an_upload_that_was_broken_off_is_taken_up(
-    trained: Path, params: Params, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_upload_that_was_broken_off_is_taken_up(trained, params, client, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_model_artifacts", lambda *arguments: (_ for _ in ()).throw(OSError("full")))
         with pytest.raises(UserError, match=r"MLflow failed \(full\)"):
@@ -42,9 +38,7 @@ def test_an_upload_that_was_broken_off_is_taken_up(
     assert len(after["models"]) == 3
 
 
-def test_aliases_point_to_the_best_models_by_the_validation_split(
-    trained: Path, params: Params, client: MlflowClient
-) -> None:
+def test_aliases_point_to_the_best_models_by_the_validation_split(trained, params, client):
     """A second VAE that is better, then worse: the alias follows, and no version is added."""
     both = params.model_copy(update={"models": {**params.models, "vae-b": params.models["vae"]}})
     second = trained / "vae-b"
@@ -71,9 +65,7 @@ def test_aliases_point_to_the_best_models_by_the_validation_split(
     assert sorted(tagged) == ["ae", "vae"]
 
 
-def test_an_experiment_that_came_out_worse_takes_no_alias_away(
-    trained: Path, params: Params, client: MlflowClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_experiment_that_came_out_worse_takes_no_alias_away(trained, params, client, capsys):
     publish(params, **in_one(trained))
     first = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
     description = json.loads((trained / "vae" / "model.json").read_text())
@@ -100,14 +92,14 @@ def test_an_experiment_that_came_out_worse_takes_no_alias_away(
 
 
 @pytest.fixture
-def registered(trained: Path, store: str) -> Path:
+def registered(trained, store) -> Path:
     """The folder of the VAE that `URI` names."""
     with tracking.RunPublisher("autoencoders") as runs:
         runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo").result()
     return trained / "vae"
 
 
-def test_a_uri_gives_the_model_that_was_logged(registered: Path, client: MlflowClient, tmp_path: Path) -> None:
+def test_a_uri_gives_the_model_that_was_logged(registered, client, tmp_path):
     version = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
     expected = load_model(registered)
     for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/model"):
@@ -122,7 +114,7 @@ def test_a_uri_gives_the_model_that_was_logged(registered: Path, client: MlflowC
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
-def test_nothing_is_left_of_a_download(registered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_left_of_a_download(registered, tmp_path, monkeypatch):
     (tmp_path / "scratch").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
     load_model(URI)
@@ -130,14 +122,14 @@ def test_nothing_is_left_of_a_download(registered: Path, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("uri", ["models:/tiny-autoencoders@none", "models:/none/1", f"runs:/{'0' * 32}/model"])
-def test_a_uri_of_nothing_is_named(registered: Path, uri: str) -> None:
+def test_a_uri_of_nothing_is_named(registered, uri):
     with pytest.raises(UserError, match=rf"^{uri} cannot be downloaded from MLflow at sqlite:") as caught:
         load_model(uri)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:1/model", "mlflow-artifacts:/none", "file:///none", "abc:/x"])
-def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> None:
+def test_an_address_that_mlflow_cannot_read_is_named(store, uri):
     with pytest.raises(
         UserError, match=rf"^{uri} cannot be downloaded from MLflow .* Name a folder, models:/"
     ) as caught:
@@ -145,13 +137,13 @@ def test_an_address_that_mlflow_cannot_read_is_named(store: str, uri: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_package_that_an_address_needs_is_named(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_that_an_address_needs_is_named(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(UserError, match=r"^s3://bucket/model needs the Python package boto3\. Install it, or"):
         load_model("s3://bucket/model")
 
 
-def test_files_of_another_kind_are_named(client: MlflowClient, tmp_path: Path) -> None:
+def test_files_of_another_kind_are_named(client, tmp_path):
     run = client.create_run(client.create_experiment("other", artifact_location=(tmp_path / "artifacts").as_uri()))
     (tmp_path / "notes.txt").write_text("no model")
     client.log_artifact(run.info.run_id, str(tmp_path / "notes.txt"), "model")
@@ -159,14 +151,14 @@ def test_files_of_another_kind_are_named(client: MlflowClient, tmp_path: Path) -
         load_model(f"runs:/{run.info.run_id}/model")
 
 
-def test_without_a_store_none_is_made(tmp_path: Path) -> None:
+def test_without_a_store_none_is_made(tmp_path):
     with pytest.raises(UserError, match=r"MLflow's database .*mlflow.db does not exist. Run from the repository root"):
         load_model(URI)
     assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.fixture
-def server(registered: Path, store: str, tmp_path: Path) -> Iterator[str]:
+def server(registered, store, tmp_path) -> Iterator[str]:
     """`mlflow models serve` of `URI` at a free port."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", URI, "-h", "127.0.0.1", "-p", str(port)]
@@ -176,7 +168,7 @@ def server(registered: Path, store: str, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_a_server_answers_with_reconstructions_and_with_codes(registered: Path, server: str) -> None:
+def test_a_server_answers_with_reconstructions_and_with_codes(registered, server):
     model = load_model(registered)
 
     def ask(images: torch.Tensor, **more: Any) -> requests.Response:

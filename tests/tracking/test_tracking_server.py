@@ -5,24 +5,20 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from servers import BUCKET, SECRET, free_port, running, s3_client
 
 from autoencoders import load_model
-from autoencoders.params import Params
 from autoencoders.stages.train import train
 from autoencoders.tracking.lineage import origins
-
-from servers import BUCKET, SECRET, free_port, running, s3_client  # isort: skip
 
 pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(params=["passed on by the server", "written to S3 by the task"])
-def server(request: Any, s3: str, migrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def server(request, s3, migrated, tmp_path, monkeypatch) -> str:
     """The address of a tracking server with a database of its own; artifacts go to S3 in two ways."""
     shutil.copy(migrated, tmp_path / "server.db")
     port, place = free_port(), f"s3://{BUCKET}/{tmp_path.name}"
@@ -51,8 +47,8 @@ def servers() -> Iterator[ExitStack]:
 
 
 def test_a_task_s_model_is_recorded_stored_registered_and_found_again(
-    server: str, s3: str, params: Params, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    server, s3, params, prepared, tmp_path, monkeypatch
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server)  # `params` brings a store of its own
     for name, value in {"KFP_RUN_ID": "5e11-a", "KFP_TASK": "train", "AUTOENCODERS_IMAGE": "image@sha256:1"}.items():
         monkeypatch.setenv(name, value)

@@ -17,13 +17,13 @@ def memory() -> Iterator[str]:
 
 
 @pytest.fixture(params=["folder", "store"])
-def where(request: Any, tmp_path: Path, memory: str) -> Path | str:
+def where(request, tmp_path, memory) -> Path | str:
     """Where a checkpoint may be kept."""
     return tmp_path / "vae" if request.param == "folder" else f"{memory}/vae"
 
 
 @pytest.fixture
-def flaky(memory: str) -> Iterator[set[str]]:
+def flaky(memory) -> Iterator[set[str]]:
     """Methods that fail, of the store at `flaky://`."""
     failing: set[str] = set()
 

@@ -3,15 +3,16 @@ import io
 import os
 import pickle
 import random
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from processes import run_python
 
 from autoencoders.errors import UserError
+from autoencoders.training import checkpoint as module
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.checkpoint_store import Unreachable
 
@@ -45,7 +46,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("name", [None, "last.pt"], ids=["own", "former"])
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
-def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, content: bytes, name: str | None) -> None:
+def test_a_damaged_checkpoint_is_one_line_that_names_it(where, content, name):
     checkpoint = Checkpoint(where, "x")
     with checkpoint.acquire():
         checkpoint.store.write(content, name or checkpoint.name)
@@ -58,7 +59,7 @@ def test_a_damaged_checkpoint_is_one_line_that_names_it(where: Path | str, conte
     assert "weights_only" not in said
 
 
-def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_told_and_not_waited_for(tmp_path: Path) -> None:
+def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(tmp_path):
     checkpoint = Checkpoint(tmp_path, "x")
     (tmp_path / checkpoint.name).mkdir()
     with pytest.raises(UserError, match=r"\.pt is damaged \(it is a folder\)\. Delete it"):
@@ -69,7 +70,7 @@ def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_told_and_not_waited_for(tmp_
         checkpoint.load()
 
 
-def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> None:
+def test_a_checkpoint_that_is_far_too_large_is_not_read(where):
     checkpoint = Checkpoint(where, "x", limit=1_000_000)
     with checkpoint.acquire():
         checkpoint.store.write(bytes(2_000_000), checkpoint.name)
@@ -77,7 +78,7 @@ def test_a_checkpoint_that_is_far_too_large_is_not_read(where: Path | str) -> No
             checkpoint.load()
 
 
-def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
+def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):
     (tmp_path / "vae").touch()
     with (
         pytest.raises(UserError, match=r"vae is in the way\. Remove it\."),
@@ -92,7 +93,7 @@ def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path: Path) -> None:
         pass
 
 
-def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path | str) -> None:
+def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where):
     checkpoint = Checkpoint(where, "x")
     checkpoint.run_id = lambda: "abc"
     values = torch.rand(1000, generator=torch.Generator().manual_seed(0))
@@ -102,7 +103,6 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
         for epoch in (1, 2):
             checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
-    assert loaded is not None
     assert (loaded["progress"]["epoch"], loaded["run_id"]) == (2, "abc")
     assert torch.equal(loaded["values"], values * 2)
     assert Checkpoint(where, "other").load() is None
@@ -111,9 +111,7 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where: Path |
 
 
 @pytest.mark.parametrize("problem", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])
-def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: BaseException
-) -> None:
+def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch, problem):
     checkpoint = Checkpoint(tmp_path, "x")
     checkpoint.save(state(1))
 
@@ -132,20 +130,18 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(
     assert epoch(checkpoint.load()) == 1
 
 
-def test_a_second_process_is_kept_out_and_told_who_is_in(tmp_path: Path) -> None:
+def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
         f"with Checkpoint(Path({str(tmp_path)!r}), 'x').acquire(): pass"
     )
     with Checkpoint(tmp_path, "x").acquire():
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        done = run_python(code, code=1)
     assert f"process {os.getpid()} is already training" in done.stderr
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)
 
 
-def test_an_outage_stops_no_training_that_has_begun_and_is_told_once(
-    flaky: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_outage_stops_no_running_training_and_is_reported_once(flaky, monkeypatch, capsys):
     monkeypatch.setattr("time.monotonic", lambda: 0.0)  # however slow the machine, the store fails at once
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
 
@@ -169,9 +165,7 @@ def test_an_outage_stops_no_training_that_has_begun_and_is_told_once(
     assert said[2].startswith("warning: the checkpoint is left, though no longer needed: flaky://bucket/vae: ")
 
 
-def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
-    flaky: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(flaky, monkeypatch, capsys):
     now, asked = 0.0, []
 
     def fails(content: bytes, name: str) -> None:
@@ -192,7 +186,7 @@ def test_a_store_that_is_slow_to_fail_takes_a_tenth_of_the_time(
 
 
 @pytest.mark.parametrize("method", ["pipe_file", "rm_file", "cat_file"])
-def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], method: str) -> None:
+def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky, method):
     checkpoint = Checkpoint("flaky://bucket/vae", "x")
     checkpoint.save(state(1))
     flaky.add(method)
@@ -202,3 +196,26 @@ def test_a_store_that_is_away_or_refuses_is_told_at_the_start(flaky: set[str], m
         f"flaky://bucket/vae: the {method} was refused at http://host. "
         "See that the store answers, and lets objects be read, written and deleted there."
     )
+
+
+def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp_path, monkeypatch):
+    now, said = 1000.0, []
+    first, second = (Checkpoint(tmp_path / "vae", "x", run) for run in "ab")
+    second.warn = said.append
+    holding = first.acquire()
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        if now >= 1000 + 2 * module.WARN_INTERVAL:
+            holding.__exit__(None, None, None)
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr("os.getpid", lambda: 7)
+    monkeypatch.setattr("socket.gethostname", lambda: "pod-a")
+    holding.__enter__()
+    with second.acquire():
+        pass
+    where = tmp_path / "vae"
+    assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2

@@ -1,23 +1,20 @@
 import ctypes
-import subprocess
-import sys
 
 import pytest
 import torch
+from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training.device import describe, resolve_device
 
 
 @pytest.mark.parametrize(("threads", "words"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
-def test_threads_are_counted_in_words(monkeypatch: pytest.MonkeyPatch, threads: int, words: str) -> None:
+def test_threads_are_counted_in_words(monkeypatch, threads, words):
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     assert describe(torch.device("cpu")) == words
 
 
-def test_a_device_that_is_not_there_is_told_in_one_line_that_helps_on_a_cluster_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_missing_device_is_reported_in_one_line_with_advice_for_clusters(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError) as caught:
         resolve_device("cuda")
@@ -28,7 +25,7 @@ def test_a_device_that_is_not_there_is_told_in_one_line_that_helps_on_a_cluster_
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's malloc")
-def test_freed_memory_is_kept_for_the_next_step() -> None:
+def test_freed_memory_is_kept_for_the_next_step():
     code = (
         "import torch; from resource import RUSAGE_SELF, getrusage; from autoencoders.training.device import *\n"
         "keep_freed_memory()\n"
@@ -36,5 +33,5 @@ def test_freed_memory_is_kept_for_the_next_step() -> None:
         "steps(10); before = getrusage(RUSAGE_SELF).ru_minflt; steps(5)\n"
         "print(getrusage(RUSAGE_SELF).ru_minflt - before)"
     )
-    faults = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    faults = int(run_python(code).stdout)
     assert faults < 100  # up to 40,000 otherwise

@@ -11,17 +11,33 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.training.distributed import SINGLE_PROCESS
+from autoencoders.training.distributed import SINGLE_PROCESS, World
 
 
-def test_one_process_has_all() -> None:
+def test_one_process_has_all():
     batch = torch.arange(5)
     assert SINGLE_PROCESS.shard(batch) is batch
     assert (SINGLE_PROCESS.count(5), SINGLE_PROCESS.weight(5), SINGLE_PROCESS.is_main) == (5, 1.0, True)
+
+
+@given(st.integers(1, 200), st.integers(1, 17))
+def test_shards_partition_a_batch_and_weigh_every_image_the_same(images, processes):
+    batch = torch.arange(1.0, images + 1)
+    worlds = [World(rank, processes) for rank in range(processes)]
+    counts = [world.count(images) for world in worlds]
+    assert sum(counts) == images
+    shards = [world.shard(batch)[:count] for world, count in zip(worlds, counts, strict=True)]
+    assert torch.equal(torch.cat(shards).sort().values, batch)
+    # a process without images computes on one of another's, at weight 0
+    assert all(len(world.shard(batch)) == max(1, count) for world, count in zip(worlds, counts, strict=True))
+    mean = sum(world.shard(batch).mean().item() * world.weight(images) for world in worlds) / processes
+    assert mean == pytest.approx(batch.mean().item())
 
 
 def torchrun(folder: Path, params: Params, model: str, prepared: Path) -> "subprocess.Popen[str]":
@@ -39,9 +55,7 @@ def finish(process: "subprocess.Popen[str]") -> str:
 
 
 @pytest.mark.cluster
-def test_two_processes_train_the_weights_of_one_also_across_a_kill(
-    params: Params, prepared: Path, tmp_path: Path
-) -> None:
+def test_two_processes_train_the_weights_of_one_also_across_a_kill(params, prepared, tmp_path):
     """The weights of one process within floating-point tolerance, and their own bit for bit."""
     # 60 images in batches of 7: unequal worlds, and a smaller last batch
     settings = params.train.model_copy(update={"epochs": 20, "batch_size": 7, "grad_clip": 5.0})

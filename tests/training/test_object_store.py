@@ -1,183 +1,147 @@
-"""Checkpoints in a real S3 store, as trainings on nodes that go away keep them."""
+"""Object stores: which client, at which address, what is said where there is none, and who holds the lease."""
 
-import io
-import os
-import shutil
-import subprocess
+import json
+import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator
 
-import psutil
 import pytest
-import torch
-import yaml
-from s3fs import S3FileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
-from autoencoders.model_folder import read_description
-from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.errors import UserError
+from autoencoders.training import object_store
+from autoencoders.training.checkpoint import open_store
 from autoencoders.training.checkpoint_store import Unreachable
-
-from servers import BUCKET, SECRET, s3_client, s3_store  # isort: skip
-
-pytestmark = pytest.mark.cluster
-EPOCHS = 60
-TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+from autoencoders.training.object_store import LEASE, Lease
 
 
-class Pod:
-    """`autoencoders train` with a folder of its own, all of which is lost with it."""
-
-    def __init__(self, folder: Path, prepared: Path, database: Path, checkpoints: str, *launcher: str) -> None:
-        folder.mkdir()
-        shutil.copy(database, folder / "mlflow.db")
-        vae = {"kind": "vae", "latent": 2, "hidden": [8]}
-        params = {"train": {"epochs": EPOCHS, "batch_size": 7, "precision": "fp32"}, "models": {"vae": vae}}
-        (folder / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", **params}))
-        command = [sys.executable, *launcher, "-m", "autoencoders", "train", "--model", "vae", "--out", "vae"]
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [*command, "--data", str(prepared), "--checkpoints", checkpoints],
-            cwd=folder,
-            env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def weights(self) -> str:
-        """The SHA-256 of what it trained, once it has ended well."""
-        output = self.output(0)
-        assert output.count("stored in vae") == 1
-        return str(read_description(self.folder / "vae")["weights_sha256"])
-
-    def output(self, code: int) -> str:
-        output = self.process.communicate(timeout=300)[0]
-        assert self.process.returncode == code, output
-        return str(output)
-
-    def lose(self) -> None:
-        """SIGKILL for every process, and nothing is left of the folder."""
-        assert self.process.poll() is None, self.process.communicate()[0]
-        pod = psutil.Process(self.process.pid)
-        for process in (*pod.children(recursive=True), pod):
-            process.kill()
-        self.process.communicate()
-        shutil.rmtree(self.folder)
+def test_an_unknown_scheme_and_a_missing_package_are_named_in_one_line(monkeypatch):
+    for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs")):
+        monkeypatch.setitem(sys.modules, package, None)
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, scheme, raising=False)
+    for url, said in (
+        ("s3://b/x", "s3://b/x needs a package that is missing: Install s3fs to access S3."),
+        ("gs://b/x", "gs://b/x needs a package that is missing: Please install gcsfs to access Google Storage."),
+        ("abc://me:pw@b/x", "abc://b/x is no URL of an object store: Protocol not known: abc."),
+    ):
+        with pytest.raises(UserError) as caught:
+            open_store(url)
+        assert str(caught.value) == said
 
 
-def epoch_in(address: str, prefix: str) -> int:
-    """The epoch of the checkpoint beneath `prefix`; 0 where there is none."""
-    client = s3_client(address)
-    listed = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/vae").get("Contents", [])
-    key = next((one["Key"] for one in listed if one["Key"].endswith(".pt")), None)
-    if key is None:
-        return 0
-    content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    return int(torch.load(io.BytesIO(content), weights_only=True)["progress"]["epoch"])
+def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch):
+    for variable in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
 
+    def address() -> str:
+        store = object_store._store("s3://bucket/last.pt")[0]
+        store.clear_instance_cache()
+        store.connect(refresh=True)
+        return str(store.s3.meta.endpoint_url)
 
-def wait_for_checkpoint(pod: Pod, address: str, prefix: str) -> None:
-    while not epoch_in(address, prefix):
-        assert pod.process.poll() is None, pod.process.communicate()[0]
-        time.sleep(0.01)
+    assert address() == "https://s3.amazonaws.com"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://aws:1")
+    assert address() == "http://aws:1"
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://mlflow:2")
+    assert address() == "http://mlflow:2"
+    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "")
+    assert address() == "http://aws:1"
 
 
 @pytest.fixture
-def start(prepared: Path, migrated: Path, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
-    """Starts a pod by its name, with where its checkpoints go and what launches it."""
-    with ExitStack() as stack:
-
-        def starting(name: str, checkpoints: str, *launcher: str) -> Pod:
-            pod = Pod(tmp_path / name, prepared, migrated, checkpoints, *launcher)
-            stack.callback(lambda: pod.process.poll() is not None or pod.lose())
-            return pod
-
-        yield starting
-
-
-@pytest.fixture
-def keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SECRET.items():
-        monkeypatch.setenv(name, value)
+def silent(monkeypatch) -> Iterator[None]:
+    """S3 is at a server that takes connections and never says a word."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "the-key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "the-secret")
+        yield
 
 
-@pytest.fixture(scope="module")
-def whole(prepared: Path, migrated: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., str]:
-    """Returns the SHA-256 of the weights of a training that nothing interrupts, given what launches it."""
-
-    @cache
-    def trained(*launcher: str) -> str:
-        return Pod(tmp_path_factory.mktemp("whole") / "pod", prepared, migrated, "checkpoints", *launcher).weights()
-
-    return trained
-
-
-@pytest.mark.parametrize(
-    ("launcher", "variable"),
-    [((), "MLFLOW_S3_ENDPOINT_URL"), (TORCHRUN, "AWS_ENDPOINT_URL")],
-    ids=["one process", "two processes"],
-)
-def test_a_training_whose_pod_is_lost_goes_on_in_another_to_the_same_weights(
-    s3: str,
-    keys: None,
-    start: Callable[..., Pod],
-    whole: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    launcher: tuple[str, ...],
-    variable: str,
-) -> None:
-    monkeypatch.setenv(variable, s3)
-    prefix = tmp_path.name
-    lost = start("lost", f"s3://{BUCKET}/{prefix}", *launcher)
-    wait_for_checkpoint(lost, s3, prefix)
-    lost.lose()
-    assert 0 < epoch_in(s3, prefix) < EPOCHS
-
-    following = start("following", f"s3://{BUCKET}/{prefix}", *launcher)
-    assert following.weights() == whole(*launcher)
-    assert not (following.folder / "checkpoints").exists()
-    assert "Contents" not in s3_client(s3).list_objects_v2(Bucket=BUCKET, Prefix=prefix)
+def test_a_store_that_never_answers_is_given_up(silent, monkeypatch):
+    """Its client waits forever for the server's leave to send an object."""
+    monkeypatch.setattr(object_store, "REQUEST_TIMEOUT", 0.5)
+    objects = open_store("s3://bucket/vae")
+    for ask in (
+        lambda: objects.write(b"content", "a.pt"),
+        lambda: objects.remove("a.pt"),
+        lambda: objects.acquire().__enter__(),
+    ):
+        with pytest.raises(Unreachable, match=r"^s3://bucket/vae: no answer in time\.") as caught:
+            ask()
+        assert "the-" not in str(caught.value)
+    assert "MLFLOW_S3_ENDPOINT_URL or AWS_ENDPOINT_URL" in str(caught.value)
 
 
-def test_a_training_whose_store_is_lost_ends_with_the_same_weights(
-    keys: None,
-    start: Callable[..., Pod],
-    whole: Callable[..., str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "s3").mkdir()
-    with s3_store(tmp_path / "s3") as address:
-        monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", address)
-        pod = start("pod", f"s3://{BUCKET}/x")
-        wait_for_checkpoint(pod, address, "x")
-    output = pod.output(0)
-    assert output.count("warning: no checkpoint: s3://artifacts/x/vae: ") == 1
-    assert output.count("warning: the checkpoint is left, though no longer needed: s3://artifacts/x/vae: ") == 1
-    assert read_description(pod.folder / "vae")["weights_sha256"] == whole()
+def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(memory, clock):
+    store, waited = open_store(f"{memory}/vae"), []
+    renewals = 5
 
-    refused = start("next", f"s3://{BUCKET}/x").output(2)
-    assert refused.startswith("error: s3://artifacts/x/vae: Could not connect to the endpoint URL")
-    assert refused.count("\n") == 1
+    def wait(holder: str) -> None:
+        waited.append(holder)
+        clock(object_store.LEASE_TIMEOUT - 1)
+        if len(waited) <= renewals:
+            store.write(json.dumps({"owner": "a", "host": "pod-a", "renewed": len(waited)}).encode(), LEASE)
+
+    store.write(json.dumps({"owner": "a", "host": "pod-a", "renewed": 0}).encode(), LEASE)
+    with Lease(store, "b").held(wait):
+        assert json.loads(store.open(LEASE).read())["owner"] == "b"
+    assert waited == ["a process on pod-a"] * (renewals + 2)
+    assert MemoryFileSystem.store == {}
 
 
-@pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
-def test_a_store_that_refuses_is_told_before_the_training_and_without_keys(
-    s3: str, keys: None, monkeypatch: pytest.MonkeyPatch, wrong: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", s3)
-    monkeypatch.setenv(wrong, "hidden-hidden")
-    S3FileSystem.clear_instance_cache()  # a client keeps the keys that it began with
-    with pytest.raises(Unreachable) as caught, Checkpoint(f"s3://{BUCKET}/x", "x").acquire():
+def test_an_own_or_a_damaged_lease_is_not_waited_for(memory):
+    store = open_store(f"{memory}/vae")
+    for content in (b'{"owner": "a"}', b"", b"[]"):
+        store.write(content, LEASE)
+        with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
+            pass
+        assert MemoryFileSystem.store == {}
+
+
+def test_a_lease_that_another_training_has_taken_over_is_left_to_it(memory):
+    store = open_store(f"{memory}/vae")
+    with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
+        store.write(b'{"owner": "b"}', LEASE)
+    assert store.names() == [LEASE]
+
+
+def test_a_lease_is_renewed_while_it_is_held_and_an_outage_is_no_matter(flaky, monkeypatch):
+    monkeypatch.setattr(object_store, "RENEW_INTERVAL", 0.001)
+    store = open_store("flaky://bucket/vae")
+
+    def renewed() -> float:
+        return float(json.loads(store.open(LEASE).read())["renewed"])
+
+    with Lease(store, "a").held(lambda holder: pytest.fail("waited")):
+        for _ in range(2):
+            before = renewed()
+            while renewed() == before:
+                pass
+            flaky.add("pipe_file")
+            time.sleep(0.01)
+            flaky.clear()
+
+
+def test_a_store_that_goes_away_while_it_is_waited_for_is_waited_for_too(flaky):
+    store, waited = open_store("flaky://bucket/vae"), []
+    store.write(b'{"owner": "a"}', LEASE)
+
+    def wait(holder: str) -> None:
+        waited.append(holder)
+        flaky.clear()
+        if len(waited) == 1:
+            flaky.add("cat_file")
+        elif len(waited) == 3:
+            store.remove(LEASE)
+
+    with Lease(store, "b").held(wait):
+        assert len(waited) == 3
+    flaky.add("cat_file")
+    with pytest.raises(Unreachable), Lease(store, "b").held(wait):
         pass
-    S3FileSystem.clear_instance_cache()
-    said = str(caught.value)
-    assert said.startswith("s3://artifacts/x: The ")
-    assert "See that the store answers, and lets objects be read, written and deleted there; for S3, MLFLOW_S3" in said
-    assert "\n" not in said
-    assert "hidden" not in said

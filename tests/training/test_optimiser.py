@@ -1,7 +1,5 @@
-import subprocess
-import sys
-
 import torch
+from processes import run_python
 from torch.nn import Parameter
 
 from autoencoders.training.optimiser import Adam
@@ -17,7 +15,7 @@ def loss(pair: list[Parameter]) -> torch.Tensor:
     return (pair[0] @ pair[1]).square().sum()
 
 
-def test_it_equals_torch_s_adam_bit_for_bit() -> None:
+def test_it_equals_torch_s_adam_bit_for_bit():
     own, reference = parameters(), parameters()
     optimizer, other = Adam(own), torch.optim.Adam(reference, lr=0.1, fused=True)
     for step in range(7):
@@ -31,7 +29,7 @@ def test_it_equals_torch_s_adam_bit_for_bit() -> None:
     assert all(torch.equal(mine, its) for mine, its in zip(own, reference, strict=True))
 
 
-def test_a_step_with_found_inf_changes_nothing() -> None:
+def test_a_step_with_found_inf_changes_nothing():
     own = parameters()
     optimizer = Adam(own)
     loss(own).backward()
@@ -42,10 +40,10 @@ def test_a_step_with_found_inf_changes_nothing() -> None:
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
-def test_the_compiler_is_not_imported() -> None:
+def test_the_compiler_is_not_imported():
     code = (
         "import sys, torch; from autoencoders.training.optimiser import Adam\n"
         "p = torch.nn.Parameter(torch.ones(2)); a = Adam([p]); p.sum().backward(); a.step(0.1)\n"
         "assert 'torch._dynamo' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    run_python(code)

@@ -1,4 +1,4 @@
-"""Checkpoints of other parameters: each has its own file, is told of, found again, and cleaned up."""
+"""Checkpoints of other parameters: each has its own file, is reported, used again, and cleaned up."""
 
 import hashlib
 import io
@@ -61,9 +61,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("changes", "told"), CHANGES.values(), ids=CHANGES)
-def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_back(
-    where: Path | str, changes: dict[str, Any], told: str
-) -> None:
+def test_a_checkpoint_of_other_parameters_is_reported_kept_and_used_again_with_those_parameters(where, changes, told):
     first = stopped(where, identity(), 812)
     assert begun(where, identity(**changes)) == (
         0,
@@ -77,7 +75,7 @@ def test_a_checkpoint_of_other_parameters_is_told_of_kept_and_found_by_who_goes_
     assert begun(where, identity(**changes)) == (5, [])
 
 
-def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -> None:
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where):
     former = Checkpoint(where, identity())
     content = io.BytesIO()
     fingerprint = hashlib.sha256(identity().encode()).hexdigest()
@@ -96,26 +94,18 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where: Path | str) -
     with former.acquire():
         former.load()
         former.save({"progress": {"epoch": 8}})
-        assert begun_epoch(former) == 8
+        assert former.load()["progress"]["epoch"] == 8
         former.finish(Path())
     assert former.store.names() == []
 
 
-def begun_epoch(checkpoint: Checkpoint) -> int:
-    loaded = checkpoint.load()
-    assert loaded
-    return int(loaded["progress"]["epoch"])
-
-
-def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where: Path | str) -> None:
+def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where):
     other = stopped(where, identity(hardware="cuda"), 3)
     other.store.write(b"damaged", other.name)
     assert begun(where, identity()) == (0, [f"{other} is damaged. It is of other parameters, and not used."])
 
 
-def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_told(
-    where: Path | str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_reported(where, monkeypatch):
     now, day = time.time(), 86400
     ages = {"a": 31, "b": 29, "c": 3, "d": 2, "e": 1}
     others = {}
@@ -136,7 +126,7 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_tol
     )
 
 
-def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_from(where: Path | str) -> None:
+def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_from(where):
     gone, awaited = (stopped(where, identity(hardware=name), 1) for name in ("cuda", "cpu"))
     Handover(awaited.store, awaited.fingerprint, "b").announce()
     complete = Checkpoint(where, identity(), owner="a")
@@ -147,7 +137,7 @@ def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_fro
     assert awaited.name in complete.store.names()
 
 
-def test_many_differences_are_told_in_one_line() -> None:
+def test_many_differences_are_reported_in_one_line():
     more = {f"key{number}": number for number in range(9)}
     told = other_checkpoints._differences(identity(), identity(train={**TRAIN, **more}), "vae")
     assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + ", 4 more"

@@ -108,18 +108,20 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
     """Call the stage `train`, in a process for each of the pod's GPUs, or on the nodes that the profile asks for."""
     begin()
     pod.complete_environment()
-    [entry] = parts["models"].values()
     nodes, gpus = os.environ.get(TRAINJOB), _gpus(parts["device"])
 
     def train(params: Params, **folders: Any) -> None:
-        if nodes:
+        [entry] = params.models.values()
+        if not entry.trained_in_epochs or (not nodes and gpus < 2):
+            stages.find_stage("train")(params, **folders)
+        elif nodes:
             from autoencoders.kubeflow.trainjob import train_on_nodes
 
             train_on_nodes(json.loads(nodes), _as_yaml(params), **folders)
         else:
             _train_in_processes(gpus, params, folders)
 
-    run("train" if entry["kind"] == "pca" or (not nodes and gpus < 2) else train, parts, **given)
+    run(train, parts, **given)
     if isinstance(folder := given["checkpoints"], Path):
         with suppress(OSError):  # an equal training has come meanwhile, and has it
             folder.rmdir()

@@ -4,7 +4,6 @@ Figures are set in a font that comes with matplotlib, which has no Chinese, Thai
 come from the system's fonts. Where these lack them too, something else is drawn, and `warn_undrawn` says so.
 """
 
-import logging
 import sys
 import unicodedata
 from collections.abc import Collection
@@ -20,9 +19,6 @@ BOX = "□"
 MAX_NAMED = 5
 # matplotlib's own fonts for formulas, in codes of their own, and the one that has a box for everything
 _UNSUITABLE = ("cm", "STIX", "Last Resort")
-
-# no warning that a font has no bold of its own
-logging.getLogger(font_manager.__name__).setLevel(logging.ERROR)
 
 families = [FONT]
 """The fonts of all figures: each letter is drawn from the first that has it."""

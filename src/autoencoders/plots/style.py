@@ -4,6 +4,7 @@ Figures are built with matplotlib's object interface: no pyplot, no current figu
 Every figure function has the decorator `@styled`; `save` draws under the same settings.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -67,6 +68,7 @@ RC = {
 
 def look() -> AbstractContextManager[None]:
     """Return a context with this project's settings of matplotlib, whatever matplotlibrc says."""
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # some fonts have no bold of their own
     return matplotlib.style.context({**RC, "font.family": list(families)}, after_reset=True)
 
 

@@ -1,0 +1,198 @@
+"""A damaged folder of a trained model is refused in one line that names the file."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load, save
+from trees import replaced, rewritten
+
+from autoencoders.errors import UserError
+from autoencoders.model_folder import load_trained, read_reference
+from autoencoders.model_folder.history import read_history
+
+
+def weights(change):
+    return lambda folder: rewritten(change)(folder / "weights.safetensors")
+
+
+def rehashed(folder: Path, **values: torch.Tensor) -> None:
+    """Weights of which some are changed, and the hash of which model.json names."""
+    content = save({**load((folder / "weights.safetensors").read_bytes()), **values})
+    (folder / "weights.safetensors").write_bytes(content)
+    edit(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def garbage(folder: Path) -> None:
+    """Of the hash that model.json names."""
+    (folder / "weights.safetensors").write_bytes(b"no weights")
+    edit(folder, weights_sha256=hashlib.sha256(b"no weights").hexdigest())
+
+
+def edit(folder: Path, **changes: object) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**description, **changes}))
+
+
+def edit_model(folder: Path, **changes: object) -> None:
+    edit(folder, model={**json.loads((folder / "model.json").read_text())["model"], **changes})
+
+
+def without(folder: Path, key: str) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    del description[key]
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            weights(lambda content: content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]),
+            "weights.safetensors is damaged, or of another training",
+        ),
+        (weights(lambda content: content[:-10]), "weights.safetensors is damaged, or of another training"),
+        (garbage, "weights.safetensors is damaged: it is no file of weights"),
+        (
+            lambda folder: shutil.copy(folder.parent / "ae/weights.safetensors", folder),
+            r"vae/weights.safetensors holds the weights of another model.*encoder.3.bias is F32 \[2\], exp",
+        ),
+        (
+            lambda folder: (folder / "model.json").write_text("[" * 100_000),
+            r"model.json is damaged \(it is nested too deeply\)",
+        ),
+        (
+            weights(lambda content: content + b"x"),
+            r"^[^(]*weights.safetensors is damaged, or of another training than [^(]*$",
+        ),
+        (lambda folder: without(folder, "name"), r"model.json is damaged \(name: Field required\)"),
+        (lambda folder: without(folder, "dataset"), r"model.json is damaged \(dataset: Field required\)"),
+        (lambda folder: edit(folder, name="a\x1b[2J"), r"model.json is damaged \(name: should hold no control"),
+        (lambda folder: edit(folder, anomaly={"quantile": 0.99, "mse": "a"}), r"damaged \(anomaly.mse: "),
+        (lambda folder: edit(folder, anomaly={"quantile": 0.99, "mse": 1.0}), r"damaged \(anomaly.neg_elbo: missing"),
+        (lambda folder: edit(folder, validation={"val/mse": 1.0}), r"damaged \(validation.val/elbo: missing"),
+        (lambda folder: edit(folder, validation={"val/mse": float("inf"), "val/elbo": 1}), "model.json is damaged"),
+        (lambda folder: edit_model(folder, hidden=[1] * 10**4), r"model.json is damaged \(model.vae.hidden: "),
+        (lambda folder: edit(folder, more=["x" * 2**20]), r"model.json is damaged \(it is larger than 1 MiB\)"),
+        (lambda folder: replaced(os.mkfifo)(folder / "model.json"), r"model.json is damaged \(not a regular file\)"),
+        (lambda folder: (folder / "weights.safetensors").unlink(), "weights.safetensors cannot be read"),
+        (lambda folder: (folder / "model.json").unlink(), "vae is no trained model"),
+        (lambda folder: (folder / "model.json").write_text("{"), "model.json is damaged"),
+        (lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe"), "model.json is damaged"),
+        (lambda folder: (folder / "model.json").write_text("[]"), "model.json is not of format 1"),
+        (lambda folder: without(folder, "shape"), "model.json is damaged"),
+        (lambda folder: without(folder, "weights_sha256"), "model.json is damaged"),
+        (lambda folder: edit(folder, model={"kind": "gan", "latent": 2}), "model.json is damaged"),
+        (lambda folder: edit(folder, shape=[1, -8, 8]), r"model.json is damaged \(shape.1: should be greater than"),
+        (lambda folder: edit(folder, shape=[1, 8]), "model.json is damaged"),
+        (lambda folder: edit(folder, shape=[1, 10**6, 10**6]), "model.json is damaged"),
+        (lambda folder: edit_model(folder, latent=-2), "model.json is damaged"),
+        (lambda folder: edit_model(folder, latent=10**9), r"model.json is damaged \(.*larger than the data"),
+        (lambda folder: edit_model(folder, hidden=[65_536] * 8), "holds the weights of another model"),
+        (lambda folder: edit_model(folder, hidden=[10**12]), "model.json is damaged"),
+        (lambda folder: edit_model(folder, arch="conv", hidden=[4] * 8), "model.json is damaged"),
+        (lambda folder: edit(folder, shape=[1, 8, 9]), "holds the weights of another model"),
+    ],
+)
+def test_damage_is_named(trained, damage, message):
+    load_trained(trained / "vae")
+    damage(trained / "vae")
+    with pytest.raises(UserError, match=message) as caught:
+        load_trained(trained / "vae")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("nowhere", r"is no trained model \(model.json is missing\)"),
+        ("vae/model.json", r"vae/model.json is a file. Name the folder that holds a trained model's files\.$"),
+    ],
+)
+def test_a_place_that_is_no_folder_of_a_model(trained, place, message):
+    with pytest.raises(UserError, match=message):
+        load_trained(trained / place)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_model_with_a_weight_that_is_not_finite_is_refused(trained, value):
+    bias = torch.zeros(64)
+    rehashed(trained / "vae", **{"decoder.2.bias": bias})
+    load_trained(trained / "vae")
+    bias[17] = value
+    rehashed(trained / "vae", **{"decoder.2.bias": bias})
+    with pytest.raises(UserError, match=r"vae/weights.safetensors: decoder.2.bias holds NaN or infinity\. Train"):
+        load_trained(trained / "vae")
+
+
+def test_weights_of_another_type_are_refused(trained):
+    rehashed(trained / "vae", **{"decoder.2.bias": torch.zeros(64, dtype=torch.float64)})
+    with pytest.raises(UserError, match=r"decoder.2.bias is F64 \[64\], expected F32 \[64\]\. Train"):
+        load_trained(trained / "vae")
+
+
+def test_a_model_that_an_early_version_stored_still_loads(trained):
+    """It had no thresholds, a device among its settings, and no limit on a batch."""
+    without(trained / "vae", "anomaly")
+    edit(trained / "vae", train={"seed": 0, "epochs": 2, "batch_size": 10**9, "device": "auto", "grad_clip": None})
+    edit_model(trained / "vae", train={"epochs": None, "batch_size": 10**9, "learning_rate": None})
+    assert load_trained(trained / "vae").description["train"]["device"] == "auto"
+
+
+def test_a_model_from_a_later_version_may_say_more(trained):
+    edit(trained / "vae", scale=[1, 2], dataset={"name": "tiny", "content_hash": "c0ffee", "pages": 3})
+    assert load_trained(trained / "vae").description["scale"] == [1, 2]
+
+
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read(trained, monkeypatch):
+    monkeypatch.setattr("autoencoders.runtime.memory.machine_memory", lambda: 5_000)
+    with pytest.raises(UserError, match=r"vae: the model needs 1 MB of memory, there are 1 MB\. Use a machine with"):
+        load_trained(trained / "vae")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"{", "Expecting property name"),
+        (b"[]", "valid dictionary"),
+        (b"{}", "run_id: Field required"),
+        (b'{"run_id": 3}', "run_id: should be a valid string"),
+        (b'{"run_id": "a", "tags": {"x": 1}}', "tags.x: should be a valid string"),
+        (b'{"run_id": "a", "tags": []}', "tags: "),
+        (b"\xff", "codec can't decode"),
+    ],
+)
+def test_a_damaged_reference_to_the_run_is_named(trained, content, message):
+    (trained / "vae" / "run.json").write_bytes(content)
+    with pytest.raises(UserError, match=f"vae/run.json is damaged .*{message}") as caught:
+        read_reference(trained / "vae")
+    assert "\n" not in str(caught.value)
+
+
+COLUMNS = b"epoch,seconds,timestamp,val/loss,val/recon,train/recon"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff", "codec can't decode"),
+        (b"", "it has no epoch"),
+        (COLUMNS + b"\n1,1,1,x,1,1\n", "could not convert string to float: 'x'"),
+        (COLUMNS + b"\n1,1,1,1,1,1,1\n", "a line has more cells than the first"),
+        (COLUMNS + b"\n2,1,1,1,1,1\n", "epoch 1 is missing, or incomplete"),
+        (COLUMNS + b"\n1,1,1\n", "epoch 1 is missing, or incomplete"),
+        (COLUMNS + b"\n1,1,1,nan,1,1\n", "epoch 1 holds an impossible number"),
+        (COLUMNS + b"\n1,1,1e300,1,1,1\n", "epoch 1 holds an impossible number"),
+        (b"\0", "it has no epoch"),
+    ],
+)
+def test_a_damaged_history_is_named(trained, content, message):
+    assert [row["epoch"] for row in read_history(trained / "vae")] == [1, 2]
+    (trained / "vae" / "history.csv").write_bytes(content)
+    with pytest.raises(UserError, match=f"vae/history.csv is damaged .*{message}") as caught:
+        read_history(trained / "vae")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,296 @@
+"""The page in Chromium: it asks for nothing, and decodes as PyTorch does."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from autoencoders.models import PCA, Model, build
+from autoencoders.params import KINDS
+from autoencoders.report.page import render
+from autoencoders.report.planes import legend, plane
+from autoencoders.stages.report import report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as Tab
+
+COORDINATES = r"z₁ = (−?[\d.]+)\s+z₂ = (−?[\d.]+)"
+MODELS = {
+    "mlp": ((1, 28, 28), {"kind": "vae", "arch": "mlp", "hidden": [32, 16]}),
+    "mlp-colour": ((3, 8, 10), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
+    "conv": ((1, 28, 28), {"kind": "autoencoder", "arch": "conv", "hidden": [8, 16]}),
+    "conv-colour-odd": ((3, 33, 21), {"kind": "vae", "arch": "conv", "hidden": [6, 8, 10]}),
+    "pca": ((3, 5, 4), {"kind": "pca"}),
+}
+
+
+def model_of(name: str) -> Model:
+    shape, params = MODELS[name]
+    model = build(KINDS[params["kind"]].params(latent=2, **params), shape, torch.Generator().manual_seed(0))
+    if isinstance(model, PCA):
+        model.fit(np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8))
+    return model
+
+
+def decoded(model: Model, z: Any) -> NDArray[np.float32]:
+    """What PyTorch draws, as the page shows it: in [0, 1]."""
+    with torch.inference_mode():
+        return model.decode(torch.as_tensor(np.atleast_2d(z), dtype=torch.float32)).clamp(0, 1).numpy()
+
+
+@pytest.fixture
+def page_of_two(make_page, tmp_path) -> Path:
+    """A page with the planes `conv` and `mlp`, and classes."""
+    codes, labels = np.random.default_rng(0).normal(0, 2, (50, 2)).astype(np.float32), np.arange(50) % 12
+    classes = [f"a class of a rather long name {i}" for i in range(12)]
+    planes = [plane(name, "AE", model_of(name), codes, labels, classes) for name in ("conv", "mlp")]
+    path = tmp_path / "index.html"
+    path.write_text(render(make_page(planes=planes, legend=legend(labels, classes))), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def opened(browser: "Browser", path: Path, **settings: Any) -> "Iterator[Tab]":
+    context = browser.new_context(**settings)
+    tab = context.new_page()
+    trouble: list[str] = []
+    tab.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+    tab.on("pageerror", lambda error: trouble.append(str(error)))
+    tab.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else trouble.append(asked.url))
+    tab.goto(path.as_uri())
+    yield tab
+    context.close()
+    assert trouble == []
+
+
+def coordinates(tab: "Tab", place: int = 0) -> tuple[float, float]:
+    settle(tab)
+    found = re.search(COORDINATES, tab.locator("output").nth(place).inner_text())
+    first, second = (float(text.replace("−", "-")) for text in found.groups())
+    return first, second
+
+
+def settle(tab: "Tab") -> None:
+    """Wait until what was asked for is drawn."""
+    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def drawn(tab: "Tab", place: int = 0) -> NDArray[np.uint8]:
+    """The pixels (H, W, RGBA) of the decoded image."""
+    settle(tab)
+    script = """i => {
+        const {height, width} = latentPlanes[i].image;
+        return [height, width, [...latentPlanes[i].image.getContext("2d").getImageData(0, 0, width, height).data]];
+    }"""
+    height, width, values = tab.evaluate(script, place)
+    return np.array(values, np.uint8).reshape(height, width, 4)
+
+
+def box(tab: "Tab", place: int = 0) -> tuple[float, float, float]:
+    """Left and top of a plane's canvas in the window, and its width."""
+    canvas = tab.locator(".codes").nth(place)
+    canvas.scroll_into_view_if_needed()
+    found = canvas.bounding_box()
+    return found["x"], found["y"], found["width"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_page_decodes_as_pytorch_does(name, browser, make_page, tmp_path):
+    model = model_of(name)
+    z = np.random.default_rng(1).normal(0, 3, (20, 2)).astype(np.float32)
+    path = tmp_path / "index.html"
+    path.write_text(render(make_page(planes=[plane(name, "AE", model, z, None, None)])), encoding="utf-8")
+    with opened(browser, path) as tab:
+        found = np.array(tab.evaluate("zs => zs.map(z => [...latentPlanes[0].decode(z)])", z.tolist()))
+        assert np.abs(found.reshape(-1, *model.shape) - decoded(model, z)).max() < 1e-5
+        tab.evaluate("z => latentPlanes[0].moveTo(...z)", [0.5, -1.0])
+        expected = decoded(model, [0.5, -1.0])[0].transpose(1, 2, 0)
+        pixels = drawn(tab)
+    assert pixels.shape == (*model.shape[1:], 4)
+    assert np.abs(pixels[..., :3] / 255 - expected).max() <= 0.5 / 255 + 1e-3
+    assert (pixels[..., 3] == 255).all()
+
+
+def test_a_stage_s_page_opens_without_errors_or_requests(browser, params, outputs):
+    report(params, **outputs)
+    with opened(browser, outputs["out"]) as tab:
+        assert tab.title() == "Autoencoders on tiny"
+        assert tab.evaluate("latentPlanes.map(plane => plane.name)") == ["pca", "ae", "vae"]
+        images = tab.locator("img")
+        assert images.count() == 9
+        assert all(images.nth(i).get_attribute("alt") for i in range(images.count()))
+        assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        assert all(canvas.get_attribute("aria-label") for canvas in tab.locator("canvas").all())
+
+
+def test_the_pointer_decodes_what_it_points_at(browser, page_of_two):
+    with opened(browser, page_of_two) as tab:
+        left, top, width = box(tab)
+        before, other = drawn(tab, 0), drawn(tab, 1)
+        tab.mouse.move(left + 0.7 * width, top + 0.3 * width)
+        after, z = drawn(tab, 0), coordinates(tab)
+        assert z[0] > 0.5
+        assert z[1] > 0.5
+        assert not np.array_equal(before, after)
+        expected = decoded(model_of("conv"), z)[0, 0]  # of the coordinates as written, to two digits
+        assert np.abs(after[..., 0] / 255 - expected).max() < 0.01
+        assert np.array_equal(drawn(tab, 1), other)
+        tab.mouse.move(left + 0.8 * width, top + 0.3 * width)
+        moved = coordinates(tab)
+        span, side = tab.evaluate("[latentPlanes[0].data.span, latentPlanes[0].side]")
+        assert moved[0] - z[0] == pytest.approx(0.1 * width / side * span, abs=0.011)
+        assert moved[1] == z[1]
+
+
+def test_a_finger_moves_the_point_and_not_the_page(browser, page_of_two):
+    with opened(browser, page_of_two, has_touch=True, viewport={"width": 360, "height": 740}) as tab:
+        left, top, width = box(tab)
+        tab.touchscreen.tap(left + 0.7 * width, top + 0.3 * width)
+        tapped, before, scrolled = coordinates(tab), drawn(tab), tab.evaluate("scrollY")
+        assert min(tapped) > 0.3
+        touch = tab.context.new_cdp_session(tab)
+        for kind, share in (("touchStart", 0.6), ("touchMove", 0.5), ("touchMove", 0.8)):
+            at = [{"x": left + 0.4 * width, "y": top + share * width}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        assert coordinates(tab)[1] < -0.5
+        assert not np.array_equal(drawn(tab), before)
+        assert tab.evaluate("scrollY") == scrolled
+
+
+def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser, page_of_two):
+    with opened(browser, page_of_two) as tab:
+        tab.locator(".codes").first.focus()
+        assert coordinates(tab) == (0, 0)
+        span, corner = tab.evaluate("[latentPlanes[0].data.span, latentPlanes[0].data.corner]")
+        tab.keyboard.press("ArrowRight")
+        tab.keyboard.press("Shift+ArrowUp")
+        assert coordinates(tab) == (pytest.approx(span / 50, abs=0.006), pytest.approx(span / 10, abs=0.006))
+        for _ in range(12):
+            tab.keyboard.press("Shift+ArrowLeft")
+        assert coordinates(tab)[0] == pytest.approx(corner[0], abs=0.006)
+
+
+@pytest.mark.parametrize("width", [320, 360, 768])
+def test_the_page_does_not_scroll_sideways(browser, page_of_two, width):
+    with opened(browser, page_of_two, viewport={"width": width, "height": 740}) as tab:
+        tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser, page_of_two):
+    for width, height in ((844, 390), (568, 320)):
+        with opened(browser, page_of_two, has_touch=True, viewport={"width": width, "height": height}) as tab:
+            tab.evaluate("document.querySelector('.codes').scrollIntoView({behavior: 'instant'})")
+            settle(tab)
+            plane, image = (tab.locator(of).first.bounding_box() for of in (".codes", ".image"))
+            for one in (plane, image):
+                assert one["y"] >= -1
+                assert one["y"] + one["height"] <= height + 1
+            assert plane["x"] + plane["width"] <= image["x"]
+
+
+def test_on_paper_planes_keep_their_shape_and_colours_are_printed(browser, page_of_two):
+    with opened(browser, page_of_two) as tab:
+        settle(tab)
+        tab.emulate_media(media="print")
+        tab.set_viewport_size({"width": 688, "height": 970})
+        settle(tab)
+        ratios = "one => [one.clientWidth / one.clientHeight, one.width / one.height]"
+        for shown, painted in (canvas.evaluate(ratios) for canvas in tab.locator(".codes").all()):
+            assert shown == pytest.approx(painted, rel=0.01)
+        assert tab.evaluate("getComputedStyle(document.body).printColorAdjust") == "exact"
+
+
+def test_a_table_wider_than_a_phone_scrolls_by_itself(browser, params, outputs):
+    report(params, **outputs)
+    with opened(browser, outputs["out"], viewport={"width": 360, "height": 740}) as tab:
+        tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        assert tab.evaluate(
+            "document.querySelectorAll('table').length === document.querySelectorAll('.scroll > table').length"
+        )
+        wide = tab.locator("#comparison .scroll").first
+        assert wide.evaluate("one => one.scrollWidth > one.clientWidth")
+        assert "linear-gradient" in wide.evaluate("one => getComputedStyle(one).backgroundImage")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_on_paper_details_are_open_and_close_again(browser, page_of_two):
+    with opened(browser, page_of_two) as tab:
+        is_open = "[...document.querySelectorAll('details')].map(one => one.open)"
+        assert not any(tab.evaluate(is_open))
+        tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert all(tab.evaluate(is_open))
+        tab.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert not any(tab.evaluate(is_open))
+
+
+def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser, page_of_two):
+    with opened(browser, page_of_two, color_scheme="dark") as tab:
+        style = "(of, key) => getComputedStyle(document.querySelector(of))[key]"
+        colours = [
+            tab.evaluate(f"() => ({style})('{of}', '{key}')")
+            for of, key in (("body", "backgroundColor"), ("body", "color"), (".card", "backgroundColor"))
+        ]
+    paper, ink, card = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert paper < 150 < 600 < ink
+    assert card == 3 * 255
+
+
+def test_without_scripts_the_page_says_where_to_look(browser, page_of_two):
+    with opened(browser, page_of_two, java_script_enabled=False) as tab:
+        assert "Without it, see the figures" in tab.locator("main").inner_text()
+        text, before = (tab.locator(of).first.bounding_box() for of in ("noscript p", "#plane > p"))
+        assert text["x"] == before["x"]
+
+
+def framed(page: Path) -> Path:
+    """A page that shows `page` as Kubeflow Pipelines does: in a frame without an address, in which scripts may run."""
+    around = page.with_name("kubeflow.html")
+    around.write_text(
+        f'<!doctype html><body style="margin:0"><iframe sandbox="allow-scripts" src="javascript:void(0);" '
+        f'style="width:100%;height:600px;border:0"></iframe><script type="application/json">'
+        f"{json.dumps(page.read_text(encoding='utf-8')).replace('</', '<' + chr(92) + '/')}</script>"
+        "<script>document.querySelector('iframe').srcdoc = "
+        "JSON.parse(document.querySelector('script').textContent);</script></body>",
+        encoding="utf-8",
+    )
+    return around
+
+
+def test_within_kubeflow_the_contents_lead_to_their_sections(browser, page_of_two):
+    with opened(browser, framed(page_of_two), viewport={"width": 900, "height": 600}) as tab:
+        frame = tab.frame_locator("iframe")
+        frame.locator("html").evaluate("one => { one.style.scrollBehavior = 'auto'; }")
+        for link in frame.locator("nav a").all():
+            section = frame.locator(str(link.get_attribute("href")))
+            link.scroll_into_view_if_needed()
+            link.click()
+            settle(tab)
+            assert section.is_visible(), "the frame must not leave the page"
+            top = section.evaluate("one => one.getBoundingClientRect().top")
+            last = section.evaluate("one => innerHeight + scrollY >= document.documentElement.scrollHeight - 2")
+            assert abs(top) < 40 or last, link.inner_text()
+            frame.locator("body").evaluate("() => scrollTo(0, 0)")
+
+
+def test_within_kubeflow_a_plane_decodes_where_one_points(browser, page_of_two):
+    with opened(browser, framed(page_of_two), viewport={"width": 1000, "height": 600}) as tab:
+        frame = tab.frame_locator("iframe")
+        plane_ = frame.locator(".codes").first
+        plane_.scroll_into_view_if_needed()
+        before = frame.locator("output").first.inner_text()
+        box = plane_.bounding_box()
+        tab.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.3)
+        settle(tab)
+        after = frame.locator("output").first.inner_text()
+        assert re.search(COORDINATES, after)
+        assert after != before
