@@ -126,4 +126,4 @@ def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_w
             training.finish(model)
     assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["progress"]["epoch"] == 9
     [line] = said
-    assert line.startswith("warning: whoever waits for this training goes on from its checkpoint: No space left")
+    assert line.startswith("warning: equal trainings that wait will resume from this one's checkpoint: No space left")
