@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from autoencoders.evaluation.measures import MEASURES
 from autoencoders.params import KINDS, Params
 
 
@@ -21,7 +22,7 @@ def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -
         if not entries:
             continue
         by_elbo = has_posterior and len({entry.comparable for entry in entries.values()}) == 1
-        metric, sign = ("val/elbo", -1) if by_elbo else ("val/mse", 1)
-        best = min(entries, key=lambda name: sign * descriptions[name]["validation"][metric])
-        chosen[alias] = (best, metric)
+        metric = "val/elbo" if by_elbo else "val/mse"
+        best_of = max if MEASURES[metric.removeprefix("val/")].better == "higher" else min
+        chosen[alias] = (best_of(entries, key=lambda name: descriptions[name]["validation"][metric]), metric)
     return chosen

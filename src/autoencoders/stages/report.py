@@ -127,9 +127,7 @@ def _durations(
 
 def _incomparable(params: Params) -> list[str]:
     """Return the measures that compare densities with probabilities."""
-    likelihoods = {
-        entry.model_dump()["likelihood"] for entry in params.models.values() if KINDS[entry.kind].has_posterior
-    }
+    likelihoods = {entry.comparable for entry in params.models.values()} - {None}
     return ["neg_elbo", "nll"] if len(likelihoods) > 1 else []
 
 
