@@ -73,7 +73,7 @@ def _run(call: Callable[[], object], environment: dict[str, str]) -> None:
     """Run the pipeline by `call`; end its run in MLflow if no task could, killed or interrupted."""
 
     def end_run(statement: str) -> None:
-        program = f"from autoencoders.tracking import kfp_status; kfp_status.{statement}"
+        program = f"from autoencoders.tracking import pipeline_run; pipeline_run.{statement}"
         subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, check=False)
 
     experiment = environment["MLFLOW_EXPERIMENT_NAME"]

@@ -30,7 +30,7 @@ def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) ->
     """End MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
     if not _has_store():
         return
-    from autoencoders.tracking.kfp_status import close_pipeline
+    from autoencoders.tracking.pipeline_run import close_pipeline
 
     status = "FINISHED" if succeeded else "KILLED" if stopped else "FAILED"
     close_pipeline(pipeline=run_id, status=status, task=task, error=error)
@@ -38,7 +38,7 @@ def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) ->
 
 def failure(run_id: str) -> tuple[str, str]:
     """Return which task failed and its error, as MLflow's run of the pipeline has them."""
-    from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK
+    from autoencoders.tracking.pipeline_run import ERROR, FAILED_TASK
     from autoencoders.tracking.store import PIPELINE, tagged
 
     def ask(client: "MlflowClient") -> tuple[str, str]:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from autoencoders.kubeflow import inputs
 from autoencoders.params import Params
-from autoencoders.tracking.kfp_run import kubeflow_run
+from autoencoders.tracking.pipeline_run import kubeflow_run
 from autoencoders.tracking.store import create_run, tagged
 from components import component_names
 from pipeline.graph import build

@@ -193,7 +193,7 @@ def project(trained, params, tmp_path, monkeypatch) -> Path:
     stand_in(root, monkeypatch)
     with tracking.RunPublisher("autoencoders") as runs:
         runs.publish_model(trained / "vae")
-        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo")
+        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo", higher_is_better=True)
     return root
 
 

@@ -95,7 +95,7 @@ def test_an_experiment_that_came_out_worse_takes_no_alias_away(trained, params, 
 def registered(trained, store) -> Path:
     """The folder of the VAE that `URI` names."""
     with tracking.RunPublisher("autoencoders") as runs:
-        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo").result()
+        runs.register("tiny-autoencoders", trained / "vae", "best-vae", "val/elbo", higher_is_better=True).result()
     return trained / "vae"
 
 

@@ -4,7 +4,7 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.tracking import RunPublisher
-from autoencoders.tracking.results import REPORT
+from autoencoders.tracking.content import REPORT
 
 from tracked import everything  # isort: skip
 

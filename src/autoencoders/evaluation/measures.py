@@ -141,3 +141,8 @@ MEASURES = {
     )
 }  # fmt: skip
 COMPARISON_COLUMNS = tuple(key for key, measure in MEASURES.items() if measure.compared)
+
+
+def higher_is_better(metric: str) -> bool:
+    """Return whether higher values are better of a measure, or of a measure on the validation split (`val/elbo`)."""
+    return MEASURES[metric.removeprefix("val/")].better == "higher"

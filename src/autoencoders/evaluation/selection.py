@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from autoencoders.evaluation.measures import MEASURES
+from autoencoders.evaluation.measures import higher_is_better
 from autoencoders.params import KINDS, Params
 
 
@@ -23,6 +23,6 @@ def best_models(params: Params, descriptions: Mapping[str, Mapping[str, Any]]) -
             continue
         by_elbo = has_posterior and len({entry.comparable for entry in entries.values()}) == 1
         metric = "val/elbo" if by_elbo else "val/mse"
-        best_of = max if MEASURES[metric.removeprefix("val/")].better == "higher" else min
+        best_of = max if higher_is_better(metric) else min
         chosen[alias] = (best_of(entries, key=lambda name: descriptions[name]["validation"][metric]), metric)
     return chosen

@@ -98,8 +98,7 @@ def _end(code: Any, model: str, status: str, message: str) -> None:
 
 def _mark_pipeline(model: str, status: str, message: str) -> None:
     """Mark MLflow's run of the pipeline that this task belongs to, if any, as ended by what ended the task."""
-    from autoencoders.tracking.kfp_run import task_name
-    from autoencoders.tracking.kfp_status import break_off_pipeline
+    from autoencoders.tracking.pipeline_run import break_off_pipeline, task_name
 
     break_off_pipeline(Tracking().experiment, task_name(model), status, message)
 

@@ -133,8 +133,8 @@ def _cell(text: str) -> str:
 def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     """Write, for KFP's page of the report, links to all runs in MLflow that it is about."""
     from autoencoders.tracking import tracking_uri
+    from autoencoders.tracking.content import rung_id
     from autoencoders.tracking.lineage import run_urls
-    from autoencoders.tracking.results import rung_id
 
     models, _, _ = gathered(results)
     runs = _runs(models) | {name: rung_id(Path(rungs.path) / name) for name in RUNGS}

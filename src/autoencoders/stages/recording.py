@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from autoencoders import tracking
+from autoencoders.evaluation.measures import higher_is_better
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.evaluation.selection import best_models
 from autoencoders.ladder.figures import draw_rung
@@ -55,7 +56,7 @@ def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> 
     descriptions = {name: read_description(models / name) for name in params.models}
     registered = tracking.registered_name(next(iter(descriptions.values())))
     for alias, (name, metric) in best_models(params, descriptions).items():
-        moved = runs.register(registered, models / name, alias, metric).result()
+        moved = runs.register(registered, models / name, alias, metric, higher_is_better(metric)).result()
         if not runs.offline:
             stays = f"stays where it is: that model is better than {name}"
             print(f"models:/{registered}@{alias} {f'is {name}' if moved else stays}, by {metric}")

@@ -80,17 +80,19 @@ def _version(client: "MlflowClient", name: str, run_id: str, model_id: str, desc
     return client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id).version
 
 
-def point_alias(client: "MlflowClient", name: str, alias: str, version: str, metric: str) -> str:
+def point_alias(
+    client: "MlflowClient", name: str, alias: str, version: str, metric: str, higher_is_better: bool
+) -> str:
     """Point `alias` of the registered model `name` to `version`, unless the model that has it is better.
 
-    Models of the same data and likelihood are compared by the validation `metric` (higher `val/elbo` is better, lower
-    values of others). Return the version that has the alias now.
+    Models of the same data are compared by the validation `metric`; by `val/elbo` only those of one likelihood. Return
+    the version that has the alias now.
     """
     holder = _holder(client, name, alias)
     if holder is not None and holder.version != version:
         new = client.get_run(str(client.get_model_version(name, version).run_id))
         current = client.get_run(str(holder.run_id))
-        if _is_better(current, new, metric):
+        if _is_better(current, new, metric, higher_is_better):
             return holder.version
         client.delete_model_version_tag(name, holder.version, SELECTED_BY)
     client.set_registered_model_alias(name, alias, version)
@@ -111,15 +113,16 @@ def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | No
     return version if version.run_id and existing(client, version.run_id) else None
 
 
-def _is_better(run: "Run", other: "Run", metric: str) -> bool:
+def _is_better(run: "Run", other: "Run", metric: str, higher_is_better: bool) -> bool:
     """Return whether `run` is better than `other` by a metric that both have and that is comparable."""
-    by_elbo, key = metric == "val/elbo", f"best/{metric}"
+    key = f"best/{metric}"
     same_data = run.data.tags.get("data_hash") == other.data.tags.get("data_hash")
     same_likelihood = run.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
-    if not same_data or (by_elbo and not same_likelihood) or key not in run.data.metrics.keys() & other.data.metrics:
+    is_comparable = same_data and (same_likelihood or metric != "val/elbo")
+    if not is_comparable or key not in run.data.metrics.keys() & other.data.metrics:
         return False
     value, reference = run.data.metrics[key], other.data.metrics[key]
-    return value > reference if by_elbo else value < reference
+    return value > reference if higher_is_better else value < reference
 
 
 def save_pyfunc(

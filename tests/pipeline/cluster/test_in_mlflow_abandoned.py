@@ -9,8 +9,8 @@ from json_server import json_server
 from replay import recording
 
 from autoencoders.stages.train import train
-from autoencoders.tracking import kfp_server, kfp_status
-from autoencoders.tracking.kfp_server import status_in
+from autoencoders.tracking import pipeline_run
+from autoencoders.tracking.pipeline_run import status_in
 from autoencoders.tracking.store import PIPELINE, create_run
 
 ENDED = {
@@ -68,7 +68,7 @@ class Kubeflow:
 def kubeflow(monkeypatch, tmp_path) -> Iterator[Kubeflow]:
     double = Kubeflow()
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(kfp_server, "TOKEN_FILE", str(tmp_path / "no-token"))
+    monkeypatch.setattr(pipeline_run, "TOKEN_FILE", str(tmp_path / "no-token"))
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
     with json_server(double.answer) as address:
         host, _, port = address.removeprefix("http://").partition(":")
@@ -120,7 +120,7 @@ def test_the_server_is_shown_the_pod_s_token(kubeflow, begin, left, tmp_path, mo
     if named:
         monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
     else:
-        monkeypatch.setattr(kfp_server, "TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setattr(pipeline_run, "TOKEN_FILE", str(tmp_path / "token"))
     left("going-on")
     begin("new")
     assert kubeflow.tokens == {"Bearer a-token"}
@@ -138,7 +138,7 @@ def test_a_server_that_does_not_answer_is_asked_once_and_the_task_goes_on(
     kubeflow, begin, left, client, tmp_path, monkeypatch
 ):
     runs = left("terminated", "succeeded", "cached")
-    monkeypatch.setattr(kfp_server, "REQUEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(pipeline_run, "REQUEST_TIMEOUT", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("ML_PIPELINE_SERVICE_PORT", str(silent.getsockname()[1]))
         begin("new")
@@ -152,6 +152,6 @@ def test_a_server_that_does_not_answer_is_asked_once_and_the_task_goes_on(
 
 def test_no_more_are_asked_for_once_that_has_taken_long(kubeflow, begin, left, monkeypatch):
     left("terminated", "succeeded", "cached")
-    monkeypatch.setattr(kfp_status, "MAX_SECONDS_ASKING", -1.0)
+    monkeypatch.setattr(pipeline_run, "MAX_SECONDS_ASKING", -1.0)
     begin("new")
     assert kubeflow.asked == []

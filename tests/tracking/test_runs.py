@@ -13,7 +13,7 @@ from tracked import contents, everything, histories, in_one, reference, run_in
 from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.stages.publish import publish
-from autoencoders.tracking.model_run import RESUMED_RUN
+from autoencoders.tracking.runs import RESUMED_RUN
 from autoencoders.tracking.store import SOURCE_RUN
 
 # How a run ends

@@ -15,8 +15,14 @@ from autoencoders.errors import UserError
 from autoencoders.kubeflow.launch import run as run_stage
 from autoencoders.params import Params
 from autoencoders.tracking import RunPublisher, run_context, store
-from autoencoders.tracking.kfp_run import ERROR, FAILED_TASK, kubeflow_run
-from autoencoders.tracking.kfp_status import break_off_pipeline, close_pipeline, interrupt_pipeline
+from autoencoders.tracking.pipeline_run import (
+    ERROR,
+    FAILED_TASK,
+    break_off_pipeline,
+    close_pipeline,
+    interrupt_pipeline,
+    kubeflow_run,
+)
 from autoencoders.tracking.store import PARENT, create_run
 
 Task = Callable[..., None]
