@@ -53,8 +53,8 @@ MEASURES = {
         ),
         Measure(
             "ssim", "SSIM", "", "higher",
-            "Structural similarity of test images and reconstructions: 1 where they are equal. It minds edges and "
-            "texture more than exact brightness.",
+            "Structural similarity of test images and reconstructions: 1 where they are equal. Edges and texture "
+            "count more than exact brightness.",
             "{:.3f}".format, compared=True,
         ),
         Measure(
@@ -115,8 +115,8 @@ MEASURES = {
         Measure(
             "frechet/prior", "FD N(0, I)", "", "lower",
             "Fréchet distance between test images and images decoded from z ~ N(0, I), in the features of a classifier "
-            "trained for this data set: whether the model can invent images. It depends on that classifier and its "
-            "seed: it compares within one classifier only.",
+            "trained for this data set. It measures whether the model can generate images. Compare it within one "
+            "classifier only: another one, even with another seed, gives other numbers.",
             short="FD N(0,I)", compared=True,
         ),
         Measure(
@@ -125,13 +125,13 @@ MEASURES = {
         ),
         Measure(
             "frechet/mixture", "FD mixture", "", "lower",
-            "The same with z from a Gaussian mixture fitted to the training codes: what the decoder can do where the "
-            "codes really lie.",
+            "The same with z from a Gaussian mixture fitted to the training codes: what the decoder can do with "
+            "codes like those of images.",
             short="FD mix", compared=True,
         ),
         Measure(
             "frechet/floor", "FD floor", "", None,
-            "The same of real training images: where a perfect model would be.",
+            "The same of real training images: what a perfect model would reach.",
         ),
         Measure(
             "train_seconds", "Training", "seconds", None,
