@@ -18,20 +18,20 @@ class Measure:
     """Its name in `metrics.json` and `comparison.csv`; in MLflow after `test/`."""
     heading: str
     unit: str
-    """Empty where it has none."""
+    """Empty if it has none."""
     better: Literal["lower", "higher"] | None
-    """None where neither is better by itself."""
+    """None if neither is better by itself."""
     meaning: str
-    """An explanation for readers who do not know it."""
+    """An explanation for readers."""
     format: Callable[[float], str] = format_number
     short: str = ""
-    """The heading where room is scarce, if it differs."""
+    """A shorter heading for narrow tables, if there is one."""
     models: Literal["all", "posterior", "labelled"] = "all"
     """Which models have it: all, those whose codes are distributions, or those whose images have labels."""
     source: Literal["evaluate", "compare"] = "evaluate"
     """The stage that computes it."""
     compared: bool = False
-    """Whether it is a column of the comparison as text; `comparison.csv` has all."""
+    """Whether the text of the comparison has this column; `comparison.csv` has all."""
 
 
 MEASURES = {
