@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 MAX_FIT = 10_000
 """Codes that a mixture is fitted to. More take seconds, and change neither the fit nor the distance."""
 RELATIVE_FLOOR = 1e-6
-"""Added to a mixture's variances, relative to the codes' mean variance: keeps covariances on collapsed codes regular."""
+"""Added to a mixture's variances, relative to the codes' mean variance: covariances of collapsed codes stay regular."""
 
 
 class FeatureStatistics(NamedTuple):

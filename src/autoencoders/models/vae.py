@@ -53,7 +53,7 @@ class VAE(Network):
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor:
-        """Return the noise for the loss of `images` images: (images, latent) from N(0, I), on the generator's device."""
+        """Return the noise for a loss of so many images: (images, latent) from N(0, I), on the generator's device."""
         return torch.randn(images, self.latent, generator=generator, device=generator.device)
 
     def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
