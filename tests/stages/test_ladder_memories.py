@@ -74,8 +74,8 @@ def test_auto_decoder_compares_both_kinds_of_vectors(settings, prepared, tmp_pat
 
 
 def test_a_single_training_image_has_no_neighbour(settings, tmp_path):
-    one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
-    write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
+    split = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
+    write_prepared(tmp_path / "data", "single", {"train": split, "val": split, "test": split}, None)
     with pytest.raises(UserError, match="holds 1 for training"):
         rung_of("auto-decoder", settings, tmp_path / "data", tmp_path)
     assert not (tmp_path / "auto-decoder").exists()

@@ -72,8 +72,8 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(settings, 
     assert "PCA leaves no error here that nonlinearity could remove." in story
     assert max(metrics["k-1/largest_angle"], metrics["k-3/largest_angle"]) < 0.1
     alike = "The training images do not differ, so there is no direction to compare"
-    one = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
-    assert (alike if kinds == 1 else one) in story
+    one_direction = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
+    assert (alike if kinds == 1 else one_direction) in story
 
 
 def test_linear_without_autoencoders_says_how_to_add_one(params, prepared, tmp_path):
