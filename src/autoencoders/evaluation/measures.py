@@ -109,7 +109,8 @@ MEASURES = {
         ),
         Measure(
             "knn5", "5-NN", "share right", "higher",
-            "How often the five nearest training codes name a test image's class: whether like images lie together.",
+            "How often the five nearest training codes name a test image's class. It is high where "
+            "similar images have similar codes.",
             "{:.3f}".format, models="labelled", compared=True,
         ),
         Measure(
