@@ -1,11 +1,11 @@
-# The one image that every task of the pipeline runs, on CPU nodes and on GPU nodes (CUDA comes with torch).
-# `make image` builds it; docs/kubernetes.md says how to push it.
+# The image of every task of the pipeline, on CPU nodes and on GPU nodes (CUDA comes with torch).
+# `make image` builds it; docs/kubernetes.md describes how to push it.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS dependencies
 RUN pip install --no-cache-dir --root-user-action ignore uv && python -m venv --without-pip /opt/venv
 COPY requirements-image.txt /build/
-# Everything is locked: there is nothing to resolve. uv downloads and unpacks side by side, which pip does in turn.
+# All versions are locked, so nothing is resolved. uv downloads and unpacks in parallel, pip does not.
 RUN uv pip install --python /opt/venv/bin/python --no-cache --compile-bytecode --no-deps --requirement /build/requirements-image.txt
 
 FROM dependencies AS package
@@ -14,7 +14,7 @@ COPY src /build/src
 RUN pip install --no-cache-dir --no-deps --target /opt/autoencoders /build
 
 FROM ${BASE}
-# In a layer of their own, which a change of the code leaves as it is.
+# The dependencies have their own layer: a change of the code does not rebuild it.
 COPY --from=dependencies /opt/venv /opt/venv
 COPY --from=package /opt/autoencoders /opt/autoencoders
 # KFP's executor loads the components by their paths.

@@ -1,5 +1,5 @@
 # Two commands do everything on a fresh machine: `make run` (the pipeline) and `make test`.
-# Needed: Python 3.11 or newer with venv, make, git and a way to the Python package index.
+# They need Python 3.11 or newer with venv, make, git and access to the Python package index.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= autoencoders:$(VERSION)
-# The first experiment of a new local database, its runs as a table; MLflow's start page is about agents.
+# The runs of the first experiment of a new local database, as a table. MLflow's start page is about agents.
 RUNS := http://127.0.0.1:5000/\#/experiments/1/runs?workflowType=machine_learning
 export PATH := $(CURDIR)/$(BIN):$(PATH)
-# A machine that asks for no bytecode would compile every import anew: 10 s a stage.
+# With this variable set, Python would compile every import again: 10 s per stage.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test test-cluster test-faults test-image check lock image figures clean help
@@ -31,13 +31,13 @@ test: $(INSTALLED)  ## install and run the tests
 test-cluster: $(INSTALLED)  ## test what only a cluster needs: torchrun, TrainJob, MLflow server with S3, KFP against DVC
 	@pytest -n 2 --no-loadscope-reorder -m cluster
 
-test-faults: $(INSTALLED)  ## kill every stage at random times, and see that `dvc repro` ends as though nothing had happened
+test-faults: $(INSTALLED)  ## kill every stage at random times, and check that `dvc repro` still ends with the same results
 	@pytest -n 2 -m faults
 
-test-image: $(INSTALLED)  ## test the image that `make image` built: what is in it, and the whole pipeline in its containers
+test-image: $(INSTALLED)  ## test the image that `make image` built: its content, and the whole pipeline in its containers
 	@pytest -m image
 
-check: $(INSTALLED)  ## lint, formatting, types, layers
+check: $(INSTALLED)  ## check style, formatting, types and layers
 	ruff check .
 	ruff format --check .
 	mypy
@@ -53,7 +53,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from autoencoders.tracking import connect; connect()'
 	@touch $@
 
-lock: $(INSTALLED)  ## resolve pyproject.toml anew, all extras together, into requirements.txt and, for the image, requirements-image.txt
+lock: $(INSTALLED)  ## resolve pyproject.toml again, with all extras, into requirements.txt and (for the image) requirements-image.txt
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --extra kubernetes --extra s3 --constraint requirements.txt --no-header --no-annotate pyproject.toml --output-file requirements-image.txt
 
@@ -64,8 +64,8 @@ figures:  ## copy the figures that the README shows from the last run
 	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
 	cp $(addprefix reports/figures/ladder/,one-image.png generation.png beta.png) docs/figures/
 
-clean:  ## remove what the pipeline made; keeps the environment, downloads and MLflow's database
+clean:  ## remove the pipeline's results; keep the environment, downloads and MLflow's database
 	rm -rf data models evaluation/*/codes reports .cache/checkpoints
 
 help:
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'

@@ -1,4 +1,4 @@
-"""How well do PCA, an autoencoder and a VAE tell images of a class that they have never seen?
+"""How well do PCA, an autoencoder and a VAE detect images of a class that they were not trained on?
 
     python benchmarks/anomalies.py
 

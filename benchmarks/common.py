@@ -1,4 +1,4 @@
-"""What the benchmarks share: images, the project's own training, files of measured values and how they are shown."""
+"""Shared code of the benchmarks: images, the project's own training, files and tables of measured values."""
 
 import argparse
 import os
@@ -149,7 +149,7 @@ def command_line(description: str | None, name: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help=f"see in a minute that it works; kept in .cache/benchmarks/quick-{name}.csv",
+        help=f"check in a minute that it works; values go to .cache/benchmarks/quick-{name}.csv",
     )
     return parser
 

@@ -1,9 +1,9 @@
-"""Measure the project's training on a GPU, as it is and compiled.
+"""Measure the speed of the project's training on a GPU, with and without torch.compile.
 
     PYTHONPATH=src python benchmarks/gpu.py
 
-NEVER RUN ON A GPU YET: its logic holds on a CPU (`--device cpu`), its numbers are not known. It needs torch (2.11 or
-newer) and numpy, nothing else, so that it runs on a bare machine. The images are random; `quality.py`, too, uses a GPU.
+NEVER RUN ON A GPU YET: it works on a CPU (`--device cpu`), its numbers are not known. It needs only torch (2.11 or
+newer) and numpy, so it runs on a bare machine. The images are random. `quality.py` uses a GPU, too.
 """
 
 import argparse
@@ -67,9 +67,11 @@ def flop_of_an_image(model: VAE) -> int:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--device", default="cuda", type=torch.device)
-    parser.add_argument("--images", type=int, default=60_000, metavar="N", help="in an epoch")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N")
+    parser.add_argument("--device", default="cuda", type=torch.device, metavar="NAME", help="default: cuda")
+    parser.add_argument(
+        "--images", type=int, default=60_000, metavar="N", help="images in an epoch (default: %(default)s)"
+    )
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N", help="batch sizes")
     options = parser.parse_args(arguments)
     device = options.device
     images = np.random.default_rng(0).integers(0, 256, (options.images, 1, 28, 28), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Measure the quality of the project's models by the protocols of others, beside the numbers that those measured.
+"""Measure the quality of the project's models by published protocols, and print it beside the published numbers.
 
     python benchmarks/quality.py
 
@@ -137,7 +137,7 @@ def main() -> None:
     parser = command_line(__doc__, "quality")
     parser.add_argument("--only", metavar="A,B", help=f"some of the protocols {', '.join(MODELS)}")
     parser.add_argument("--sets", metavar="A,B", help=f"some of {', '.join(SETS)}")
-    parser.add_argument("--again", action="store_true", help="measure anew what the CSV file holds already")
+    parser.add_argument("--again", action="store_true", help="measure again what the CSV file already holds")
     options = parser.parse_args()
     figures = figures_of(some_of(options.only, list(MODELS)), some_of(options.sets, SETS))
     if benchmark(figures, out_file(options, "quality"), load_images, options.again, 1 if options.quick else None):

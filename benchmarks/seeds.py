@@ -1,8 +1,8 @@
-"""How good are the models of a params.yaml, over several seeds? What a change of the training does beyond chance.
+"""Train the networks of a params.yaml with several seeds: is the effect of a change larger than that of the seed?
 
     python benchmarks/seeds.py [--params FILE] [--seeds N] [--models A,B]
 
-Two calls with two files of parameters tell a change from seed noise. See benchmarks/README.md.
+Call it with the file before a change and with the file after it, and compare. See benchmarks/README.md.
 """
 
 import argparse
@@ -52,10 +52,16 @@ def table(measured: pd.DataFrame) -> str:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", metavar="FILE")
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "prepared", metavar="DIR")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="0 to N - 1 (default: 5)")
-    parser.add_argument("--models", metavar="A,B", help="default: all networks")
+    parser.add_argument(
+        "--params", type=Path, default=ROOT / "params.yaml", metavar="FILE", help="default: params.yaml"
+    )
+    parser.add_argument(
+        "--data", type=Path, default=ROOT / "data" / "prepared", metavar="DIR", help="default: data/prepared"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, metavar="N", help="train with the seeds 0 to N - 1 (default: 5)"
+    )
+    parser.add_argument("--models", metavar="A,B", help="some of the networks (default: all)")
     options = parser.parse_args()
     params, data = load_params(options.params), PreparedData(options.data)
     networks = [name for name, entry in params.models.items() if entry.trained_in_epochs]

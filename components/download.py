@@ -7,7 +7,7 @@ from components.base import Digest, component
 
 @component
 def download(data_params: dict, raw: Output[Dataset]) -> Digest:
-    """Fetch the images from the nearest source that has them and verify every file.
+    """Fetch the images from the first source that has them and verify every file.
 
     Args:
         data_params: Section `data` of params.yaml.

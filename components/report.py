@@ -22,7 +22,7 @@ def report(
     report: Output[HTML],
     runs: Output[Markdown],
 ) -> None:
-    """Write everything that was run on one page, record it in MLflow, register the best models. Never cached.
+    """Write the report of the run as one page, record it in MLflow, register the best models. Never cached.
 
     Args:
         device: Where the stages computed.

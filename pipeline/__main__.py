@@ -40,7 +40,7 @@ def main(given: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of the output has gone. What Python would still flush at its end goes nowhere.
+        # Nobody reads the output any more. What Python still flushes at exit is discarded.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(CLOSED_PIPE)

@@ -25,17 +25,17 @@ from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 RECORDING = ("train", "ladder", "report")
-"""Stages whose results say which image made them."""
+"""Stages whose results name the image that made them."""
 NEVER_CACHED = ("report",)
-"""Stages that do something outside of their artifacts: the report records the run in MLflow."""
+"""Stages with an effect outside of their artifacts: the report records the run in MLflow."""
 
 
 def on_devices(profile: Profile, params: Params) -> Params:
     """Return `params` with a device in place of `auto`: cuda if `profile` gives GPUs, else cpu.
 
-    A task whose GPU is missing then stops, instead of training on the processor. And KFP's cache, which sees names
-    alone, does not mistake a processor's result for a GPU's.
-    Raise `UserError` if `device` and the profile contradict each other.
+    A task whose GPU is missing then stops, instead of training on the CPU. KFP's cache compares only names; with the
+    device among them, it does not take a CPU's result for a GPU's. Raise `UserError` if `device` and the profile
+    contradict each other.
     """
     found = _devices(profile)
     if params.device == "auto":
@@ -116,7 +116,7 @@ def _limit_line(models: int) -> str:
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Remove what every pod's description would carry and nobody reads (see `workflow_size`).
+    """Remove parts that every pod's description would contain and nobody reads (see `workflow_size`).
 
     Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
     which KFP's SDK names a secret.

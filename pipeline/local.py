@@ -52,7 +52,7 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     run = {"KFP_RUN_ID": run_id, "MLFLOW_EXPERIMENT_NAME": params.tracking.experiment}
 
     def place_task(stage: str, task: Any) -> None:
-        # In a notebook of a cluster, a task is no pod all the same.
+        # Also in a notebook on a cluster, a task is not a pod.
         for name, value in {**run, RUNTIME: "true", "KUBERNETES_SERVICE_HOST": ""}.items():
             task.set_env_variable(name, value)
         if image:

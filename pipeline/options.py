@@ -30,10 +30,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     upload.add_argument("--version", metavar="NAME", help="name of the version (default: the commit)")
 
-    recurring = _command(commands, "recurring", "list recurring runs, stop or delete one")
+    recurring = _command(commands, "recurring", "list recurring runs, or stop or delete one")
     actions = recurring.add_subparsers(dest="action", required=True, metavar="action")
-    _command(actions, "list", "list all recurring runs with their schedules", server)
-    for action, does in {"stop": "start no further runs; it stays in the list", "delete": "delete it"}.items():
+    _command(actions, "list", "list all recurring runs and their schedules", server)
+    for action, does in {
+        "stop": "start no more runs of it; it stays in the list",
+        "delete": "delete a recurring run",
+    }.items():
         _command(actions, action, does, server).add_argument("run", metavar="ID", help="id of the recurring run")
 
     local = _command(commands, "local", "run the pipeline on this machine, without a cluster", values)
@@ -67,7 +70,7 @@ def _values() -> argparse.ArgumentParser:
         help="value in place of the one in params.yaml, such as models.vae.beta=4; may be repeated",
     )  # fmt: skip
     parser.add_argument(
-        "--image", metavar="NAME", help="image in place of the profile's; KFP reuses results only of one with a digest"
+        "--image", metavar="NAME", help="image in place of the profile's; KFP reuses results only if it has a digest"
     )
     return parser
 
@@ -88,14 +91,14 @@ def _server() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument(
         "--host", metavar="URL",
-        help="KFP's server (default: KF_PIPELINES_ENDPOINT, else the cluster around, else the kube config's)",
+        help="KFP's server (default: KF_PIPELINES_ENDPOINT, else that of this cluster, else the kube config's)",
     )  # fmt: skip
     parser.add_argument(
         "--token-file", type=Path, metavar="PATH", help="file with a bearer token (default: the variable KFP_TOKEN)"
     )
     parser.add_argument(
         "--namespace", metavar="NAME",
-        help="your namespace, if the server has several users; else that of the pods (default: kubeflow)",
+        help="your namespace, if the server has several users; else the pods' namespace (default: kubeflow)",
     )  # fmt: skip
     return parser
 
@@ -105,7 +108,10 @@ def _add_submit(submit: argparse.ArgumentParser) -> None:
     submit.add_argument("--run-name", metavar="NAME", help="name of the run (default: what -S sets, or the time)")
     submit.add_argument("--cron", metavar="FIELDS", help="make a recurring run: six fields, seconds first")
     submit.add_argument(
-        "--give-up", type=_duration, metavar="TIME", help="stop the run if nothing of it can run for so long, as 10m"
+        "--give-up",
+        type=_duration,
+        metavar="TIME",
+        help="stop the run if none of its tasks can run for so long, such as 10m",
     )
     submit.add_argument("--no-wait", action="store_true", help="send the run, and do not follow it")
     submit.add_argument("--dry-run", action="store_true", help="print what would be sent")

@@ -1,7 +1,7 @@
 """Placement profiles: where and how the pipeline's tasks run on a cluster.
 
-`placement/<name>.yaml` holds the settings of all tasks under `default` and those of single stages under `stages`: what
-a stage names takes the place of the default, except that its `env` adds to it. Unknown keys are refused.
+`placement/<name>.yaml` holds the settings of all tasks under `default` and those of single stages under `stages`: a
+stage's setting replaces the default, except that its `env` adds to it. Unknown keys are refused.
 """
 
 import re
@@ -31,16 +31,16 @@ Quantity = Annotated[
     str, BeforeValidator(lambda value: str(value) if isinstance(value, int | float) else value),
     StringConstraints(pattern=r"^\d+(\.\d+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?$"),
 ]  # fmt: skip
-"""Of CPUs or bytes, as Kubernetes writes it: 2, 500m, 8Gi."""
+"""A number of CPUs or bytes, as Kubernetes writes it: 2, 500m, 8Gi."""
 Duration = Annotated[str, StringConstraints(pattern=r"^[1-9]\d*[smh]$")]
-"""90s, 15m, 2h."""
+"""A duration: 90s, 15m, 2h."""
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$", max_length=253)]
-"""Of a Kubernetes object."""
+"""The name of a Kubernetes object."""
 Folder = Annotated[str, StringConstraints(pattern=r"^/")]
 
 PENDING_SECONDS = 24 * 3600
-"""Seconds for which an attempt may wait for a node, of which its `timeout` knows nothing."""
+"""Seconds for which an attempt may wait for a node; its `timeout` does not count them."""
 MAX_ATTEMPT_SECONDS = 30 * 24 * 3600
 """Seconds that an attempt without `timeout` is taken to last at most."""
 
@@ -57,7 +57,7 @@ class Accelerator(_Strict):
 
 
 class Toleration(_Strict):
-    """A taint of nodes that a pod bears."""
+    """A taint of nodes that a pod tolerates."""
 
     key: str | None = None
     operator: Literal["Equal", "Exists"] = "Equal"
@@ -100,13 +100,13 @@ class SecretEnv(_Strict):
 
 
 class Retry(_Strict):
-    """How often a task whose pod was lost is tried again; one that failed, only where the cluster's admin allows it."""
+    """How often a task whose pod was lost is tried again; a failed task only if the cluster's admin allows it."""
 
     attempts: Annotated[int, Field(strict=True, ge=0, le=20)]
     backoff: Duration = "30s"
-    """Before the first further attempt."""
+    """Wait before the second attempt."""
     factor: Annotated[float, Field(ge=1)] = 2.0
-    """By which each further wait is longer."""
+    """Factor by which each further wait is longer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -117,7 +117,7 @@ class Retry(_Strict):
 
 
 class Placement(_Strict):
-    """Settings of one task; None and empty: the cluster's own."""
+    """Settings of one task; None and empty: the cluster's defaults."""
 
     cpu: Quantity | None = None
     """Request and limit, and the number of threads: torch would start one for every processor of the node."""
@@ -128,7 +128,7 @@ class Placement(_Strict):
     tolerations: list[Toleration] = []
     affinity: list[Affinity] = []
     shared_memory: Quantity | None = None
-    """Size of /dev/shm; a pod's own has 64 MB."""
+    """Size of /dev/shm; the default is 64 MB."""
     volumes: list[Volume] = []
     env: dict[Variable, str] = {}
     secret_env: list[SecretEnv] = []
@@ -138,7 +138,7 @@ class Placement(_Strict):
     """Of one attempt, from its start on a node; Kubernetes then kills it, and it is not tried again."""
 
     def deadline(self) -> int | None:
-        """Return the seconds from the first attempt's start for which KFP may go on trying; None without `retry`.
+        """Return the limit of all attempts together, in seconds from the first one's start; None without `retry`.
 
         All attempts fit in, with the waits between them, and a day's wait for a node before each.
         """
@@ -150,7 +150,7 @@ class Placement(_Strict):
 
 
 class Checkpoints(_Strict):
-    """Where trainings keep their checkpoints, so that one whose node went away is resumed on another."""
+    """Where trainings store their checkpoints, to resume on another node if they lose theirs."""
 
     claim: Name | None = None
     path: Folder = "/checkpoints"
@@ -214,7 +214,7 @@ class Profile(_Strict):
 
 
 def load_profile(name: str, image: str | None = None) -> Profile:
-    """Read the profile `name` of the folder `placement`, or the file of that name; `image` takes the place of its own.
+    """Read the profile `name` of the folder `placement`, or the file of that name; `image` replaces its image.
 
     Raise `UserError` that lists every problem with its key's path.
     """

@@ -1,7 +1,7 @@
 """Checks of the compiled pipeline that KFP's SDK and `kfp.local` do not make: whether a cluster would run it.
 
 KFP's driver resolves the inputs of a task when it is about to start, and then fails if their types do not match; its
-launcher, Argo and Kubernetes have rules of their own. What breaks one of them is found here, before it is sent.
+launcher, Argo and Kubernetes have rules of their own. These checks find violations before anything is sent.
 """
 
 import json
@@ -19,7 +19,7 @@ Json = dict[str, Any]
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Of a Kubernetes volume, which KFP names after its secret or claim, and of a task."""
 KINDS = {"STRUCT": dict, "LIST": list, "BOOLEAN": bool, "STRING": str, "NUMBER_INTEGER": float, "NUMBER_DOUBLE": float}
-"""What a value of each of KFP's types is, once JSON is read: it has one kind of number."""
+"""The Python types of values of each of KFP's types, as read from JSON, which has one type of number."""
 WORDS = {dict: "struct", list: "list", bool: "bool", str: "string", float: "number", type(None): "null"}
 KFPS_OWN = re.compile(r"KFP_POD_.*|METADATA_GRPC_.*|MLFLOW_TRACKING_URI|MLFLOW_RUN_ID|KFP_MLFLOW_CONFIG")
 """Variables that KFP, or its MLflow plugin, sets in every pod."""
@@ -28,7 +28,7 @@ KFPS_OWN = re.compile(r"KFP_POD_.*|METADATA_GRPC_.*|MLFLOW_TRACKING_URI|MLFLOW_R
 def check(spec: Json, platform: Json, arguments: Mapping[str, Any]) -> WorkflowSize:
     """Return the size of a run of the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
     values, problems = _resolved(spec["root"], "the pipeline", arguments)
-    if not problems:  # the tasks would only repeat what the arguments spoil
+    if not problems:  # the tasks would only repeat the faults of the arguments
         problems = _check_tasks(spec, spec["root"], values, "")
     for label, config in platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         container = spec["deploymentSpec"]["executors"][label]["container"]

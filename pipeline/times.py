@@ -18,7 +18,7 @@ def sleep(seconds: float) -> None:
 
 
 def moment(text: str | None) -> datetime | None:
-    """Return a server's time; None for null, year 1 and 1970, which stand for a time that is not yet known."""
+    """Return a server's time; None for null, year 1 and 1970, which mean that the time is not known yet."""
     found = datetime.fromisoformat(text) if text else None
     return found if found and found.year > 1970 else None
 

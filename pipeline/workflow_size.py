@@ -1,4 +1,4 @@
-"""How much Argo keeps of a run: the size of its Workflow object, estimated from the compiled pipeline.
+"""The size of a run's Workflow object in Argo, estimated from the compiled pipeline.
 
 Above `LIMIT` Argo packs the states of its nodes, and the task list of KFP's API stops changing: KFP's server does not
 unpack them. With KFP's manifests, which allow retries of everything, each task is six nodes, and each of them holds the
@@ -125,7 +125,7 @@ class _Run:
         self._add_twins(f"{name}(0).executor", {"pod-spec-patch": patch}, POD_NODE)
 
     def _add_twins(self, name: str, parameters: Mapping[str, str], more: int = 0) -> None:
-        """Add what stands for all attempts at something, and its only attempt."""
+        """Add the node of all attempts at a task, and the node of its only attempt."""
         for node in (name, f"{name}(0)"):
             values = sum(PARAMETER + _size(key) + _size(value) for key, value in parameters.items())
             self.nodes += NODE + len(node) + len(node.rpartition(".")[2]) + values + more

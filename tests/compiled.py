@@ -34,13 +34,13 @@ def parse(text: str) -> Compiled:
     json_format.Parse(json_format.MessageToJson(spec.deployment_spec), deployment)
     platform = json_format.ParseDict(second, pb.PlatformSpec()).platforms["kubernetes"].deployment_spec
     tasks = {}
-    for dag in (spec.root.dag, *(one.dag for one in spec.components.values())):
+    for dag in (spec.root.dag, *(component.dag for component in spec.components.values())):
         tasks.update({name: task for name, task in dag.tasks.items() if not name.startswith("for-loop")})
     configs = {
         name.removeprefix("exec-"): json_format.ParseDict(
-            json_format.MessageToDict(one), kubernetes_pb.KubernetesExecutorConfig()
+            json_format.MessageToDict(executor), kubernetes_pb.KubernetesExecutorConfig()
         )
-        for name, one in platform.executors.items()
+        for name, executor in platform.executors.items()
     }
-    containers = {name.removeprefix("exec-"): one.container for name, one in deployment.executors.items()}
+    containers = {name.removeprefix("exec-"): executor.container for name, executor in deployment.executors.items()}
     return Compiled(spec, containers, configs, tasks, text)

@@ -132,7 +132,7 @@ class Cluster:
 
         bucket, _, prefix = self.claim.removeprefix("s3://").partition("/")
         client = s3_client(os.environ["MLFLOW_S3_ENDPOINT_URL"])
-        return [one["Key"] for one in client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
+        return [entry["Key"] for entry in client.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", [])]
 
     def has_checkpoint(self) -> bool:
         return any(name.endswith(".pt") for name in self.kept())

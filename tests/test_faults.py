@@ -108,9 +108,9 @@ def killed(root: Path, stage: str, after: float, number: signal.Signals) -> tupl
         begun = time.monotonic()
         _, alive = psutil.wait_procs(running, after)
         ran = time.monotonic() - begun
-        for one in [*alive, *(child for parent in alive for child in below(parent))]:
+        for victim in [*alive, *(child for parent in alive for child in below(parent))]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
+                victim.send_signal(number)
         process.wait()
         psutil.wait_procs(running)
     said = output.read_text()

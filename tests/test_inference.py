@@ -171,7 +171,7 @@ def test_a_gpu_decodes_the_same_image(trained, kind):
     assert (gpu.decode(z) - cpu.decode(z)).abs().max() < 1e-5
     torch.testing.assert_close(gpu.anomaly_scores(x), cpu.anomaly_scores(x), rtol=1e-4, atol=0)
     if kind == "vae":
-        drawn = [one.sample(4, torch.Generator().manual_seed(0)) for one in (cpu, gpu)]
+        drawn = [model.sample(4, torch.Generator().manual_seed(0)) for model in (cpu, gpu)]
         torch.testing.assert_close(*drawn, rtol=0, atol=1e-5)
 
 

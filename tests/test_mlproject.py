@@ -54,7 +54,11 @@ def test_a_command_gives_a_stage_what_its_function_takes(stage):
     given = set(re.findall(r" --([\w-]+)", command))
     taken = dict(inspect.signature(cli.find_command(stage)).parameters)
     del taken["params"]
-    required = {name for name, one in taken.items() if one.default is one.empty and one.kind is one.KEYWORD_ONLY}
+    required = {
+        name
+        for name, parameter in taken.items()
+        if parameter.default is parameter.empty and parameter.kind is parameter.KEYWORD_ONLY
+    }
     where = "dvc.yaml and MLproject" if stage in DVC else "MLproject"
     assert given <= taken.keys(), f"{where}, {stage}: the function takes no {sorted(given - taken.keys())}"
     assert required <= given, f"{where}, {stage}: the function needs --{', --'.join(sorted(required - given))}"

@@ -101,7 +101,7 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(trained, pa
     np.testing.assert_array_equal(np.load(files[1]), Reconstructor(trained / "vae").predict(IMAGES))
     spec = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, 1, 8, 8]}}
     assert told["signature"] == [spec, spec]
-    assert [(one["name"], one["type"], one["default"]) for one in told["params"]] == [
+    assert [(param["name"], param["type"], param["default"]) for param in told["params"]] == [
         ("output", "string", "reconstructions")
     ]
     assert told["refused"]

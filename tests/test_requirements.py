@@ -15,8 +15,10 @@ def pinned(name: str) -> set[str]:
 def test_the_image_has_the_versions_that_everything_else_is_tested_with():
     image = pinned("requirements-image.txt")
     assert image <= pinned("requirements.txt"), "run `make lock`"
-    assert {"torch", "mlflow", "kfp", "kubeflow", "boto3", "s3fs"} <= {one.partition("==")[0] for one in image}
-    assert not {"pytest", "mypy", "ruff", "playwright"} & {one.partition("==")[0] for one in image}
+    assert {"torch", "mlflow", "kfp", "kubeflow", "boto3", "s3fs"} <= {
+        requirement.partition("==")[0] for requirement in image
+    }
+    assert not {"pytest", "mypy", "ruff", "playwright"} & {requirement.partition("==")[0] for requirement in image}
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-image.txt"])

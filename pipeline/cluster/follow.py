@@ -17,9 +17,9 @@ from pipeline.times import clock, duration
 
 INTERVAL = 5.0
 PATIENCE = timedelta(minutes=5)
-"""For so long the server may be away while a run is followed; the run itself goes on."""
+"""How long the server may not answer while a run is followed; the run itself goes on."""
 SETTLING = timedelta(seconds=30)
-"""For so long after a run's end KFP's list of tasks may lag behind it."""
+"""How long KFP's list of tasks may lag behind a run's end."""
 SLOW_START = timedelta(seconds=30)
 """A start that takes longer is printed."""
 BLOCKED = timedelta(seconds=30)
@@ -29,7 +29,7 @@ REMIND = timedelta(minutes=10)
 MAX_NAMES = 6
 MIN_WIDTH = 15
 STOPPING = timedelta(minutes=2)
-"""For so long a run that is being stopped is waited for."""
+"""How long to wait for a run that is being stopped."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Follower:
 
     watcher: Watcher
     give_up: timedelta | None = None
-    """After so long in which nothing could run, the run is stopped."""
+    """The run is stopped after this time in which nothing could run."""
     limit_line: str = ""
     """Printed if KFP's list of tasks is all that can be read."""
     printed: dict[str, str] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class Follower:
             times.sleep(INTERVAL)
 
     def _take_snapshot(self) -> Snapshot:
-        """Return the run's present state; wait for a server that is away, and read an expired token again."""
+        """Return the run's present state; wait for a server that does not answer, and read an expired token again."""
         away: datetime | None = None
         later = f"The run goes on: look at it later with `python -m pipeline status {self.watcher.run_id}`."
         name, renewed = self.watcher.connection.name, False

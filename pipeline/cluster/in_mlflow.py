@@ -27,7 +27,7 @@ def page(run: dict[str, Any]) -> str | None:
 
 
 def close(run_id: str, succeeded: bool, stopped: bool, task: str, error: str) -> None:
-    """End MLflow's run of a pipeline that has ended: no task knows that it was the last one."""
+    """End MLflow's run of a pipeline that has ended: no task can see whether it was the last one."""
     if not _has_store():
         return
     from autoencoders.tracking.pipeline_run import close_pipeline

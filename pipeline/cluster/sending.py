@@ -20,7 +20,7 @@ from pipeline.profiles import Profile
 
 MAX_NAME = 100
 MAX_DESCRIPTION = 255
-"""Characters for which KFP's database has room."""
+"""Characters that KFP's database can hold."""
 NO_PLUGIN = {"mlflow": {"disabled": True}}
 """KFP's own MLflow plugin records a run a second time, without models, and its variables can make pods invalid."""
 

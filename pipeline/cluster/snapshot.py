@@ -24,7 +24,7 @@ LAG = timedelta(seconds=90)
 LONG_LIST = 80
 """KFP's list of tasks may stand still from this length on; the shortest that was seen to had 96 of Argo's nodes."""
 QUIET = timedelta(minutes=5)
-"""After so long without a change, a long list may stand still, or a task may just take its time."""
+"""After this time without a change, a long list may stand still, or a task may take long."""
 SLOW = 30.0
 """Seconds after which the events of a pod whose container is being made are read."""
 MAX_PODS = 5
@@ -93,8 +93,8 @@ class Snapshot:
     def frozen_since(self) -> datetime | None:
         """Since when KFP's list of tasks, if it is all there is, stands still while the run goes on.
 
-        Argo packs its nodes when they are more than 1 MiB; KFP's server does not unpack them. Executions, which it has
-        from elsewhere, go on.
+        Argo compresses its nodes when they are more than 1 MiB, and KFP's server does not decompress them. Executions,
+        which it has from another source, still change.
         """
         changed = self.listed.changed
         if not self.no_workflow or changed is None:

@@ -8,7 +8,7 @@ from components import component_names
 from pipeline.cluster.nodes import Path
 
 CHANNEL = "pipelinechannel--"
-"""What KFP puts before the names of inputs."""
+"""KFP's prefix of the names of inputs."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Task:
     shown: str
     """The name that people gave it: `models` for KFP's ``for-loop-1``."""
     after: tuple[str, ...] = ()
-    """Names of those next to it that must be done before."""
+    """Names of the tasks beside it that must be done before."""
     tasks: tuple["Task", ...] = ()
     """What is in it, in the order in which it can run."""
     items: tuple[str, ...] | None = None
@@ -105,7 +105,7 @@ def _stage_order(task: Task) -> int:
 
 
 def stage_number(name: str) -> int:
-    """Return the place of a stage in dvc.yaml's order; what is no stage comes after them all."""
+    """Return the place of a stage in dvc.yaml's order; names that are not stages come last."""
     order = component_names()
     return order.index(name) if name in order else len(order)
 

@@ -14,7 +14,7 @@ class State(StrEnum):
 
     NOT_STARTED = "not started"
     WAITING = "waiting"
-    """Its pod cannot start, for want of room or of something that is missing."""
+    """Its pod cannot start: there is no room, or something is missing."""
     STARTING = "starting"
     """KFP prepares it, or its container is being made."""
     RUNNING = "running"
@@ -22,9 +22,9 @@ class State(StrEnum):
     REUSED = "reused from an earlier run"
     FAILED = "failed"
     STOPPED = "stopped"
-    """The run was."""
+    """The run was stopped."""
     NOT_RUN = "not run"
-    """It never will be: what it depends on failed, or the run was stopped."""
+    """It will not run: a task that it depends on failed, or the run was stopped."""
     UNKNOWN = "not known"
     """KFP's list of tasks has stood still since before it ended."""
 

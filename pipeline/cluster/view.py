@@ -12,11 +12,11 @@ from pipeline.cluster.spec import Limits, Spec, stage_number
 from pipeline.cluster.states import State, TaskView
 
 GRACE = 15.0
-"""Seconds for which what keeps a pod from starting is no fault: an image may be pulled at the second try."""
+"""Seconds before a pod that does not start counts as a fault: an image may be pulled at the second try."""
 UNSEEN = 45.0
 """Seconds after which a pod that KFP's API does not report as running counts as waiting."""
 SKEW = timedelta(seconds=5)
-"""By so much the clocks of a cluster's parts may differ."""
+"""Seconds by which the clocks of a cluster's parts may differ."""
 MAX_NAMES = 3
 """Names that are listed before "and more"."""
 MAY_GO_ON = "may be tried again"

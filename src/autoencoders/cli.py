@@ -25,7 +25,7 @@ ORDER = (
     "check", "download", "prepare", "features", "train", "evaluate", "ladder", "plots", "compare", "report", "publish",
     "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
 )  # fmt: skip
-"""Of the commands in the overview. Those that are not named here come last."""
+"""Order of the commands in the overview; commands that are not listed here come last."""
 STAGE_OPTIONS = {
     "params": "file of parameters",
     "raw": "folder that `download` wrote",
@@ -33,26 +33,26 @@ STAGE_OPTIONS = {
     "features": "folder that `features` wrote",
     "model": "name of the model, an entry of `models` in params.yaml",
     "models": "folder of the trained models, one subfolder for each",
-    "evaluation": "folder of what `evaluate` measured, one subfolder for each model",
+    "evaluation": "folder of results of `evaluate`, one subfolder for each model",
     "figures": "folder of the figures that `plots` drew",
     "comparison": "folder that `compare` wrote",
     "ladder": "folder of the rungs, one subfolder for each",
     "report": "page that `report` wrote",
     "rung": "one of one-image, one-hot, auto-decoder, linear, generation, beta",
-    "cache": "folder that keeps verified downloads between runs",
+    "cache": "folder that keeps verified files between runs",
     "checkpoints": "folder of checkpoints, from which an interrupted training resumes, or a URL such as s3://bucket/prefix",
     "card": "folder for the numbers of the data card, in place of an earlier one",
-    "curves": "folder for the numbers of the curves, in place of earlier ones",
+    "curves": "folder for the values of the curves, in place of earlier ones",
     "out": "folder for the results, in place of earlier ones",
-    "download out": "folder for the files, in place of earlier ones; what is intact in it is kept",
+    "download out": "folder for the files, in place of earlier ones; intact files in it are kept",
     "evaluate model": "folder of the trained model",
     "plots card": "folder of the data card's numbers, which `prepare` wrote",
-    "report out": "page for the results, an HTML file, in place of an earlier one",
+    "report out": "HTML file for the report, in place of an earlier one",
 }
 USE_OPTIONS = {
     "images": "image files, or folders of them",
-    "a": "image file at which to begin",
-    "b": "image file at which to end",
+    "a": "image file of the first end",
+    "b": "image file of the second end",
     "codes": "file of codes, which `encode` wrote",
     "model": "folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae",
     "data": "folder of prepared data, which `prepare` wrote",
@@ -68,7 +68,7 @@ USE_OPTIONS = {
 }
 """Help for an option of any command, or for `command option`."""
 ERRORS = re.compile(r"\s*Raises? `UserError`[^.]*\.")
-"""The part of a docstring that is for programmers alone."""
+"""The part of a docstring that the help does not show."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
 GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
@@ -81,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     If the reader of the output is gone, as in `autoencoders … | head`, exit with 141 and print nothing.
     """
     configure_threads()
-    # Torch and MLflow are a million objects that live to the end: looking through them for garbage, again and again
-    # while importing and once more while leaving, took a third of a short stage's time.
+    # Torch and MLflow create a million objects that live until the process ends. Collecting garbage among them, again
+    # and again during the import and once more at exit, took a third of a short stage's time.
     gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
     sys.exit(exit_code(lambda: _run(list(sys.argv[1:] if arguments is None else arguments))))
@@ -94,7 +94,7 @@ def _run(arguments: list[str]) -> None:
     if address := os.environ.get("DVC_STAGE"):
         from autoencoders.dvc_stage import Recorded
 
-        recorded = Recorded(address)  # before the modules that it looks at are imported
+        recorded = Recorded(address)  # before the modules whose content it records are imported
     parser = argparse.ArgumentParser(
         prog="autoencoders",
         usage="%(prog)s [-h] command …",
@@ -162,7 +162,7 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
             continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
-        metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which a Path would spoil
+        metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which Path would change
         options: dict[str, Any] = {"type": kind, "metavar": metavar, "help": text}
         if get_origin(parameter.annotation) is list:
             options["nargs"] = "+"

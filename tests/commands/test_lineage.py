@@ -70,7 +70,7 @@ def test_folder_and_runs_lead_to_the_same_origin(models, printed, client):
     assert "epochs 2" in by_run[""]
 
     by_kubeflow = printed("5e11-a")
-    assert [one["model"] for one in by_kubeflow] == ["pca", "ae"]
+    assert [origin["model"] for origin in by_kubeflow] == ["pca", "ae"]
     assert by_kubeflow[1] == by_run
     parent = client.get_run(reference["run_id"]).data.tags["mlflow.parentRunId"]
     assert printed(parent) == by_kubeflow
@@ -83,7 +83,7 @@ def test_a_kubeflow_run_leads_to_models_that_an_earlier_one_trained(models, prin
         runs.name_models([models / "pca", models / "ae"])
     found = printed("5e11-b")
     assert found == printed("5e11-a")
-    assert [(one["model"], one["Kubeflow run"]) for one in found] == [("pca", "5e11-a"), ("ae", "5e11-a")]
+    assert [(origin["model"], origin["Kubeflow run"]) for origin in found] == [("pca", "5e11-a"), ("ae", "5e11-a")]
     above = tagged(client, "kfp_pipeline", "5e11-b")
     assert printed(above) == found
 

@@ -47,7 +47,7 @@ def test_a_large_memory_map_gives_the_same_batches(mapped, monkeypatch):
     monkeypatch.setattr(module, "MIN_ADVISED_BYTES", 1)
     found = shuffled(mapped)
     assert [len(batch) for batch in found] == [16, 16, 16, 2]
-    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
+    assert all(torch.equal(batch, other) for batch, other in zip(found, expected, strict=True))
 
 
 def test_the_images_of_the_next_batch_are_asked_for_while_one_is_used(mapped, calls):

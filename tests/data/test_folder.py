@@ -60,9 +60,9 @@ def test_a_folder_that_disappears_is_reported(tmp_path, monkeypatch):
     walk = os.walk
 
     def vanishing(*arguments, **options):
-        for one in walk(*arguments, **options):
+        for visited in walk(*arguments, **options):
             shutil.rmtree(tmp_path / "own", ignore_errors=True)
-            yield one
+            yield visited
 
     monkeypatch.setattr(os, "walk", vanishing)
     with pytest.raises(UserError, match=r"own/b cannot be read \(No such file or directory\)"):

@@ -22,7 +22,7 @@ def test_files_and_classes_are_those_of_torchvision(name):
     assert [file.path for file in files] == [f"{cls.__name__}/raw/{file}" for file in IDX_FILES]
     assert [list(file.urls) for file in files] == [[base + file for base in cls.mirrors] for file, _ in cls.resources]
     own = CATALOG[name].classes
-    assert list(own) == [one.partition(" - ")[0] for one in cls.classes]  # torchvision says "0 - zero"
+    assert list(own) == [label.partition(" - ")[0] for label in cls.classes]  # torchvision says "0 - zero"
 
 
 @pytest.mark.parametrize("part", ["train", "test"])

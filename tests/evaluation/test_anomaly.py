@@ -92,7 +92,7 @@ def test_the_draws_are_averaged():
     model, x = vae(), images(3)
     mu, logvar = model.posterior(x)
     noise = torch.randn(N_DRAWS, 3, generator=torch.Generator().manual_seed(0))
-    parts = [-model.log_likelihood(x, mu + one * (0.5 * logvar).exp()) for one in noise]
+    parts = [-model.log_likelihood(x, mu + epsilon * (0.5 * logvar).exp()) for epsilon in noise]
     kl = 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(1)
     found = anomaly_scores(model, x).neg_elbo
     torch.testing.assert_close(found, torch.stack(parts).mean(0) + kl)

@@ -175,7 +175,7 @@ def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(launch
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["volumes"] == [{"name": "shared", "persistentVolumeClaim": {"claimName": "shared"}}]
     [container] = pod["containers"]
-    env = {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+    env = {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in container["env"]}
     secret = {"secretKeyRef": {"name": "mlflow", "key": "URI", "optional": False}}
     assert (env["NCCL_DEBUG"], env["OMP_NUM_THREADS"], env["MLFLOW_TRACKING_URI"]) == ("WARN", "8", secret)
     assert (env["KFP_TASK"], env["AUTOENCODERS_IMAGE"]) == ("train", PINNED)
@@ -253,11 +253,11 @@ def test_a_node_gets_what_is_known_only_here_and_no_secret_in_plain(monkeypatch)
     monkeypatch.setenv("MLFLOW_RUN_ID", "of the task")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@mlflow")
     given = [{"name": "MLFLOW_RUN_ID", "value": "of the profile"}]
-    added = {one["name"]: one["value"] for one in trainjob._environment(given)[1:]}
+    added = {variable["name"]: variable["value"] for variable in trainjob._environment(given)[1:]}
     plain = {"KFP_RUN_ID": "a-run", "KFP_MLFLOW_CONFIG": "{}"}
     assert added == {**plain, "MLFLOW_TRACKING_URI": "http://me:secret@mlflow"}  # as the plugin has it
     monkeypatch.setattr(trainjob, "filled", {"MLFLOW_TRACKING_URI"})
-    assert {one["name"]: one["value"] for one in trainjob._environment(given)[1:]} == plain
+    assert {variable["name"]: variable["value"] for variable in trainjob._environment(given)[1:]} == plain
 
 
 def test_principal_components_need_no_job(launch, cluster):
@@ -270,7 +270,7 @@ def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params):
     container = pipeline.containers["train"]
     assert (container.resources.resource_cpu_limit, container.resources.accelerator.resource_count) == ("1", "")
     assert dict(pipeline.kubernetes["train"].node_selector.labels) == {}
-    [settings] = [one.value for one in container.env if one.name == TRAINJOB]
+    [settings] = [variable.value for variable in container.env if variable.name == TRAINJOB]
     assert (json.loads(settings)["nodes"], json.loads(settings)["processes"]) == (2, 4)
     assert json.loads(settings) == settings_of(Profile.model_validate(PROFILE), repository_params)
 

@@ -49,9 +49,9 @@ def test_both_start_alike(both):
 
 
 def test_a_curve_has_a_value_for_each_epoch_and_falls(both):
-    for one in both:
-        assert one.curve.shape == (60,)
-        assert one.mse < one.curve[-1] * 1.1 < one.curve[0]
+    for experiment in both:
+        assert experiment.curve.shape == (60,)
+        assert experiment.mse < experiment.curve[-1] * 1.1 < experiment.curve[0]
 
 
 def test_the_nearest_vector_is_another_one(monkeypatch):

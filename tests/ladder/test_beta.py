@@ -35,7 +35,7 @@ def sweep() -> list[BetaResult]:
 
 
 def test_kl_falls_and_reconstruction_suffers_with_beta(sweep):
-    kl = [one.kl.sum() for one in sweep]
+    kl = [result.kl.sum() for result in sweep]
     assert kl[0] > 1.2 * kl[1] > 1.2 * kl[2]
     assert sweep[0].recon < sweep[1].recon < sweep[2].recon
     assert sweep[0].mse < sweep[1].mse < sweep[2].mse

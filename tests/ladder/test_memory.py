@@ -57,7 +57,7 @@ def test_vectors_move_only_where_they_are_learned():
 def test_equal_seeds_give_equal_weights_and_errors_bit_for_bit():
     (first, losses), (second, again), (_, other) = (trained(noise(6), learned=True, seed=seed) for seed in (0, 0, 1))
     assert losses == again != other
-    assert all(torch.equal(one, two) for one, two in zip(first.parameters(), second.parameters(), strict=True))
+    assert all(torch.equal(left, right) for left, right in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_the_first_error_is_that_of_the_untrained_network():

@@ -25,12 +25,12 @@ def test_more_images_leave_less_of_each_in_a_network_of_one_size():
 
 
 def test_errors_are_those_of_the_images_recalled():
-    one = stored(8)
-    error = ((one.recalled - noise(64)[:8] / 255) ** 2).mean()
-    assert one.recalled.shape == (8, 1, 8, 8)
-    assert one.mse == pytest.approx(error, rel=1e-5)
-    assert one.curve.shape == (200,)
-    assert one.mse < one.curve[0]
+    result = stored(8)
+    error = ((result.recalled - noise(64)[:8] / 255) ** 2).mean()
+    assert result.recalled.shape == (8, 1, 8, 8)
+    assert result.mse == pytest.approx(error, rel=1e-5)
+    assert result.curve.shape == (200,)
+    assert result.mse < result.curve[0]
 
 
 def test_equal_seeds_recall_equal_images():

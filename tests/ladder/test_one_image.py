@@ -24,11 +24,11 @@ def stored(image: np.ndarray, channels: list[int], steps: int, seed: int = 0) ->
 @pytest.mark.parametrize("image", [stroke(), colour_image()], ids=["digit", "colour"])
 def test_the_default_network_stores_an_image_at_40_db(image):
     largest = max(DEFAULT.networks)
-    one = stored(image, largest, DEFAULT.steps)
-    assert one.psnr >= 40
-    drawn = one.snapshots[DEFAULT.steps]
+    result = stored(image, largest, DEFAULT.steps)
+    assert result.psnr >= 40
+    drawn = result.snapshots[DEFAULT.steps]
     assert np.abs(drawn - image / 255).max() < 0.1
-    assert one.psnr == pytest.approx(-10 * np.log10(((drawn - image / 255) ** 2).mean()), abs=1e-3)
+    assert result.psnr == pytest.approx(-10 * np.log10(((drawn - image / 255) ** 2).mean()), abs=1e-3)
 
 
 def test_more_weights_hold_more_of_the_image():
@@ -39,13 +39,13 @@ def test_more_weights_hold_more_of_the_image():
 
 
 def test_the_curve_runs_from_the_untrained_network_to_the_end():
-    one = stored(stroke(), [8, 4], 120)
-    assert one.mse.shape == (121,)
-    assert one.mse[-1] < one.mse[0] / 2
-    assert one.psnr == pytest.approx(-10 * np.log10(one.mse[-1]), abs=1e-3)
-    assert list(one.snapshots) == [10, 30, 100, 120]
-    for step, drawn in one.snapshots.items():
-        assert ((drawn - stroke() / 255) ** 2).mean() == pytest.approx(one.mse[step], rel=1e-4)
+    result = stored(stroke(), [8, 4], 120)
+    assert result.mse.shape == (121,)
+    assert result.mse[-1] < result.mse[0] / 2
+    assert result.psnr == pytest.approx(-10 * np.log10(result.mse[-1]), abs=1e-3)
+    assert list(result.snapshots) == [10, 30, 100, 120]
+    for step, drawn in result.snapshots.items():
+        assert ((drawn - stroke() / 255) ** 2).mean() == pytest.approx(result.mse[step], rel=1e-4)
 
 
 def test_equal_seeds_draw_equal_images():

@@ -102,7 +102,7 @@ def test_of_pictures_that_are_all_the_same_nothing_is_said_in_shares():
     nonlinear = story(alike, NO_ERROR, {"ae": (2, 0.012)}).paragraphs[2]
     text = " ".join([errors_of(alike, NO_ERROR), angles_of(alike, NO_ERROR), conclusion_of(alike, NO_ERROR)])
     assert "0.00000 with 2 numbers (PCA 0.00000: the same)" in text
-    assert "differ in nothing, so there is no direction to compare" in text
+    assert "do not differ, so there is no direction to compare" in text
     assert "cannot distinguish a linear autoencoder from PCA: they are all alike" in text
     assert nonlinear.endswith(
         "ae, with 2 numbers, has a test error of 0.01200, more than PCA with as many. PCA leaves no error here that "

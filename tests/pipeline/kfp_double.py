@@ -60,12 +60,14 @@ class Double:
             return (200, run) if run["run_id"] == place[1] else missing(place[1])
         kind = place[-1] if len(place) in (1, 3) else ""
         if len(place) == 4:
-            found = [one for one in self.kept.get("versions", []) if one["pipeline_version_id"] == place[3]]
+            found = [version for version in self.kept.get("versions", []) if version["pipeline_version_id"] == place[3]]
             return (200, found[0]) if found else missing(place[3])
         if kind:
             names = {"recurringruns": "recurringRuns", "versions": "pipeline_versions"}
             wanted = yaml.safe_load(query.get("filter", "{}")).get("predicates", [])
-            found = [one for one in self.kept.get(kind, ()) if all(one[w["key"]] == w["stringValue"] for w in wanted)]
+            found = [
+                entry for entry in self.kept.get(kind, ()) if all(entry[w["key"]] == w["stringValue"] for w in wanted)
+            ]
             return 200, {names.get(kind, kind): found} if found else {}
         return missing("/".join(place))
 
@@ -76,7 +78,7 @@ class Double:
             self.stopped = times.now()
             return 200, {}
         if len(place) == 2 and place[0] == "recurringruns":
-            known = any(one["recurring_run_id"] == kind for one in self.kept.get("recurringruns", ()))
+            known = any(recurring["recurring_run_id"] == kind for recurring in self.kept.get("recurringruns", ()))
             return (200, {}) if known else missing(kind)
         if place[-1] == "upload_version":
             return 200, {"pipeline_id": query["pipelineid"], "pipeline_version_id": "version-1"}

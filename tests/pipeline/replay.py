@@ -67,18 +67,20 @@ class RecordedRun:
         shown = {task.get("display_name", "") for task in last["run_details"]["task_details"]}
         self.iterations = len([name for name in shown if re.fullmatch(r"iteration-iterations\(\d+:\d+\)", name)]) or 5
         # The first answer came no earlier than the newest thing in any answer, less that answer's delay.
-        self.first = max(_newest(one["run"]) - timedelta(seconds=one["seconds_since_first"]) for one in self.snapshots)
+        self.first = max(
+            _newest(snapshot["run"]) - timedelta(seconds=snapshot["seconds_since_first"]) for snapshot in self.snapshots
+        )
 
     def at(self, moment: datetime) -> dict[str, Any]:
         """The answer at a moment of the run."""
-        runs = [one["run"] for one in self.snapshots]
+        runs = [snapshot["run"] for snapshot in self.snapshots]
         run = next((run for run in runs if _newest(run) >= moment), runs[-1])
         return self._whole(_cut_back(run, moment))
 
     def snapshot(self, number: int) -> tuple[datetime, dict[str, Any]]:
         """A recorded answer as it is, and when it was given."""
-        one = self.snapshots[number]
-        return self.first + timedelta(seconds=one["seconds_since_first"]), self._whole(one["run"])
+        snapshot = self.snapshots[number]
+        return self.first + timedelta(seconds=snapshot["seconds_since_first"]), self._whole(snapshot["run"])
 
     def _whole(self, run: dict[str, Any]) -> dict[str, Any]:
         """Put back what the recordings leave out; a run of an uploaded pipeline names its version instead."""
@@ -90,7 +92,7 @@ class RecordedRun:
 
 def _newest(run: dict[str, Any]) -> datetime:
     tasks = run["run_details"]["task_details"]
-    times = [entry["update_time"] for one in (run, *tasks) for entry in one.get("state_history") or ()]
+    times = [entry["update_time"] for item in (run, *tasks) for entry in item.get("state_history") or ()]
     times += [task["end_time"] for task in tasks if task.get("execution_id")]
     return max(found for text in times if (found := when(text)))
 
@@ -112,13 +114,13 @@ def _cut_back(run: dict[str, Any], moment: datetime) -> dict[str, Any]:
         elif entries := _until(task, moment):
             ended = len(entries) == len(task["state_history"])
             end = task["end_time"] if ended else NOT_YET
-            one = {**task, "state_history": entries, "state": entries[-1].get("state"), "end_time": end}
-            tasks.append({name: value for name, value in one.items() if value is not None})
+            shortened = {**task, "state_history": entries, "state": entries[-1].get("state"), "end_time": end}
+            tasks.append({name: value for name, value in shortened.items() if value is not None})
     return {**cut, "run_details": {"task_details": _without_children_to_come(run, tasks)}}
 
 
-def _until(one: dict[str, Any], moment: datetime) -> list[dict[str, Any]]:
-    return [entry for entry in one.get("state_history") or () if (when(entry["update_time"]) or moment) <= moment]
+def _until(item: dict[str, Any], moment: datetime) -> list[dict[str, Any]]:
+    return [entry for entry in item.get("state_history") or () if (when(entry["update_time"]) or moment) <= moment]
 
 
 def _without_children_to_come(run: dict[str, Any], tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -149,7 +151,7 @@ class RecordedWorkflow:
         self.ended = when(status["finishedAt"])
         times = [when(node[key]) for node in self.nodes.values() for key in ("startedAt", "finishedAt")]
         self.newest = max(time for time in times if time)
-        self.iterations = len([one for one in self.nodes.values() if re.search(r"\(\d+:\d+\)$", one["name"])])
+        self.iterations = len([node for node in self.nodes.values() if re.search(r"\(\d+:\d+\)$", node["name"])])
 
     def at(self, moment: datetime) -> dict[str, Any]:
         """The object at a moment of the run; of pods that have ended since, it is not known when they were pending."""
@@ -187,8 +189,8 @@ class RecordedWorkflow:
             "created_at": self.workflow["metadata"]["creationTimestamp"],
             "finished_at": end if over else "1970-01-01T00:00:00Z",
             "state": state,
-            "state_history": [{"update_time": end or self.workflow["status"]["startedAt"], "state": one}
-                              for one in states],
+            "state_history": [{"update_time": end or self.workflow["status"]["startedAt"], "state": state}
+                              for state in states],
             "pipeline_spec": pipeline_spec(self.case),
             "runtime_config": {"parameters": {"models_params": models(self.iterations or 5)}},
         }  # fmt: skip

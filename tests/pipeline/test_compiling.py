@@ -61,7 +61,7 @@ def test_every_task_gets_the_resources_of_its_profile(compiled, profile):
 
 
 def env_of(container: object) -> dict[str, str]:
-    return {one.name: one.value for one in container.env}
+    return {variable.name: variable.value for variable in container.env}
 
 
 @pytest.mark.parametrize("stage", components.component_names())
@@ -69,21 +69,21 @@ def test_a_task_on_gpus_goes_to_gpu_nodes_and_no_other_does(compiled, stage):
     config = compiled("gpu").kubernetes[stage]
     on_gpu = stage in ON_GPU
     assert dict(config.node_selector.labels) == ({"nvidia.com/gpu.present": "true"} if on_gpu else {})
-    tolerated = [(one.key, one.operator, one.effect) for one in config.tolerations]
+    tolerated = [(toleration.key, toleration.operator, toleration.effect) for toleration in config.tolerations]
     assert tolerated == ([("nvidia.com/gpu", "Exists", "NoSchedule")] if on_gpu else [])
-    assert [one.weight for one in config.node_affinity] == ([50] if on_gpu else [])
+    assert [term.weight for term in config.node_affinity] == ([50] if on_gpu else [])
 
 
 def test_processes_that_train_together_have_shared_memory(compiled):
     for stage, config in compiled("multi-gpu").kubernetes.items():
-        mounts = [(one.mount_path, one.medium, one.size_limit) for one in config.empty_dir_mounts]
+        mounts = [(mount.mount_path, mount.medium, mount.size_limit) for mount in config.empty_dir_mounts]
         assert mounts[1:] == ([("/dev/shm", "Memory", "8Gi")] if stage == "train" else []), stage
 
 
 def test_no_task_runs_as_root_or_needs_a_root_file_system_that_it_can_write_to(compiled):
     for config in compiled("cpu").kubernetes.values():
         assert config.security_context.run_as_non_root
-        assert [(one.volume_name, one.mount_path, one.medium) for one in config.empty_dir_mounts] == [
+        assert [(mount.volume_name, mount.mount_path, mount.medium) for mount in config.empty_dir_mounts] == [
             ("tmp", "/tmp", "")
         ]
 
@@ -122,7 +122,7 @@ def test_checkpoints_in_an_object_store_need_no_volume(repository_params):
     pipeline = parse(compile_pipeline(profile, repository_params).text)
     assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "s3://bucket/prefix"
     assert not any(config.pvc_mount for config in pipeline.kubernetes.values())
-    assert "s3" in {one.secret_name for one in pipeline.kubernetes["train"].secret_as_volume}
+    assert "s3" in {secret.secret_name for secret in pipeline.kubernetes["train"].secret_as_volume}
 
 
 @pytest.mark.parametrize("experiment", ["autoencoders", "mine"])
@@ -131,7 +131,7 @@ def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(expe
     params = repository_params.model_copy(update={"tracking": tracking})
     pipeline = parse(compile_pipeline(load_profile("cpu", PINNED), params).text)
     for stage, config in pipeline.kubernetes.items():
-        assert [(one.name, one.field_path) for one in config.field_path_as_env] == [
+        assert [(variable.name, variable.field_path) for variable in config.field_path_as_env] == [
             ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
         ]
         env = env_of(pipeline.containers[stage])
@@ -146,7 +146,7 @@ def test_a_task_s_secrets_are_one_variable_and_folders(compiled):
         assert (required.secret_name, required.optional) == ("mlflow", False)
         [key] = required.key_to_env
         assert (key.secret_key, key.env_var) == ("MLFLOW_TRACKING_URI", pod.TRACKING_URI)
-        folders = [(one.secret_name, one.mount_path, one.optional) for one in config.secret_as_volume]
+        folders = [(volume.secret_name, volume.mount_path, volume.optional) for volume in config.secret_as_volume]
         assert folders == [(name, f"/etc/autoencoders/{name}", True) for name in ("mlflow-login", "s3")]
 
 
@@ -245,15 +245,15 @@ def test_a_task_s_key_sees_the_content_of_each_of_its_inputs(compiled, stage):
 
 def test_the_defaults_of_the_arguments_are_params_yaml(compiled, repository_params):
     found = {
-        name: json_format.MessageToDict(one.default_value)
-        for name, one in compiled("cpu").spec.root.input_definitions.parameters.items()
+        name: json_format.MessageToDict(definition.default_value)
+        for name, definition in compiled("cpu").spec.root.input_definitions.parameters.items()
     }
     assert found == {**inputs.to_kfp_inputs(repository_params), "device": "cpu"}
 
 
 def test_the_pipeline_and_its_arguments_are_described(compiled):
     root = compiled("cpu").spec.root
-    assert all(len(one.description) > 20 for one in root.input_definitions.parameters.values())
+    assert all(len(definition.description) > 20 for definition in root.input_definitions.parameters.values())
     assert compiled("cpu").spec.pipeline_info.description.startswith("Train, evaluate and compare autoencoders")
 
 

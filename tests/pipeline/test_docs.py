@@ -22,17 +22,16 @@ def words(prefix: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in re.findall(rf"^{prefix}.*$", TEXT, re.M)]
 
 
-def rows(after: str) -> set[str]:
-    """All names in code in the first column of the table beneath a line that begins so."""
-    table = TEXT[TEXT.index(f"\n{after}") :].split("\n\n")
-    [first, *_] = [block for block in table if block.startswith("| ")]
-    return set(re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in first.splitlines())))
+def rows(header: str) -> set[str]:
+    """All names in code in the first column of the table with this header."""
+    table = TEXT[TEXT.index(f"\n\n{header}\n| ---") :].strip().split("\n\n")[0]
+    return set(re.findall(r"`([^`]+)`", " ".join(line.split("|")[1] for line in table.splitlines())))
 
 
 def applied(kind: str) -> dict[str, Any]:
     """The object of this kind that the docs have applied."""
     manifests = re.findall(r"kubectl apply [^\n]*<<'END'\n(.*?)\nEND", TEXT, re.S)
-    [found] = [one for one in map(yaml.safe_load, manifests) if one["kind"] == kind]
+    [found] = [manifest for manifest in map(yaml.safe_load, manifests) if manifest["kind"] == kind]
     return found
 
 
@@ -72,8 +71,8 @@ def test_its_table_of_options_is_that_of_submit(capsys):
     with pytest.raises(SystemExit):
         make_parser().parse_args(["submit", "--help"])
     known = set(re.findall(r"(?<![\w-])(-S|--[a-z-]+)", capsys.readouterr().out))
-    told = {option.split()[0] for option in rows("alone; `status` shows it again") if option.startswith("-")}
-    assert told | {"--help", "--params", "--host", "--profile", "--image"} == known
+    documented = {option.split()[0] for option in rows("| option | |") if option.startswith("-")}
+    assert documented | {"--help", "--params", "--host", "--profile", "--image"} == known
 
 
 def test_its_role_has_the_rights_that_are_used(kube):
@@ -97,8 +96,8 @@ def test_its_role_has_the_rights_that_are_used(kube):
 
 def test_its_states_are_all_that_there_are():
     table = TEXT[TEXT.index("| state | |") :].split("\n\n")[0]
-    told = {state.strip() for line in table.splitlines()[2:] for state in line.split("|")[1].split(",")}
-    assert told == set(State)
+    documented = {state.strip() for line in table.splitlines()[2:] for state in line.split("|")[1].split(",")}
+    assert documented == set(State)
 
 
 def test_its_kfp_is_the_locked_one():
@@ -108,4 +107,4 @@ def test_its_kfp_is_the_locked_one():
 
 def test_its_table_of_keys_is_the_profile_s():
     known = set(Profile.model_fields) | set(Placement.model_fields)
-    assert rows("Unknown keys are refused.") == known - {"default", "stages", "trainjob"}
+    assert rows("| key | |") == known - {"default", "stages", "trainjob"}

@@ -92,8 +92,8 @@ def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(stage
     ins = {GATHERED.get(name, name) for name in given.keys() - outs if stage != "train" or name != "model"}
     if stage == "compare":  # it gathers; beside lists it needs an input that is none
         ins = {"measured", "data"}
-    artifacts = {name for name, one in spec.inputs.items() if one.type.startswith("system.")}
-    made = {name for name, one in spec.outputs.items() if one.type.startswith("system.")} - FOR_THE_PAGE
+    artifacts = {name for name, channel in spec.inputs.items() if channel.type.startswith("system.")}
+    made = {name for name, channel in spec.outputs.items() if channel.type.startswith("system.")} - FOR_THE_PAGE
     assert artifacts == ins, f"{where}: its inputs must be those of the command in dvc.yaml, {sorted(ins)}"
     replace(stage, recorder(stage), monkeypatch)
     given_paths = call(stage, tmp_path).given
@@ -105,9 +105,9 @@ def test_a_component_has_the_inputs_and_outputs_of_the_command_in_dvc_yaml(stage
 @pytest.mark.parametrize("stage", [stage for stage in components.component_names() if stage != "report"])
 def test_a_component_that_may_be_cached_takes_the_digest_of_each_input(stage):
     spec = components.load_component(stage).component_spec
-    for name, one in (spec.inputs or {}).items():
-        if one.type.startswith("system.") and (stage, name) != ("compare", "data"):  # which is not read
-            expected, kind = ("digests", "List") if one.is_artifact_list else (f"{name}_digest", "String")
+    for name, channel in (spec.inputs or {}).items():
+        if channel.type.startswith("system.") and (stage, name) != ("compare", "data"):  # which is not read
+            expected, kind = ("digests", "List") if channel.is_artifact_list else (f"{name}_digest", "String")
             assert expected in spec.inputs, (
                 f"components/{stage}.py: take `{expected}` beside `{name}`: KFP's cache does not look into artifacts"
             )
@@ -147,13 +147,13 @@ def arguments_of(component: str, folder: Path) -> dict[str, Any]:
     spec, sent = components.load_component(component).component_spec, inputs.to_kfp_inputs(PARAMS)
     sent["model_params"] = next(entry for entry in sent["models_params"] if "vae" in entry)
     given: dict[str, Any] = {}
-    for name, one in {**(spec.inputs or {}), **spec.outputs}.items():
-        if not one.type.startswith("system."):
-            given[name] = sent.get(name, ["digest"] if one.type == "List" else "digest")
+    for name, channel in {**(spec.inputs or {}), **spec.outputs}.items():
+        if not channel.type.startswith("system."):
+            given[name] = sent.get(name, ["digest"] if channel.type == "List" else "digest")
             continue
         (folder / name / (name if name in spec.inputs else "")).mkdir(parents=True)
         artifact = Artifact(str(folder / name))
-        given[name] = [artifact] if one.is_artifact_list else artifact
+        given[name] = [artifact] if channel.is_artifact_list else artifact
     if "results" in (spec.inputs or {}):
         (folder / "results" / artifacts.MODELS_FILE).write_text(json.dumps(sent["models_params"]))
     return {name: value for name, value in given.items() if name in spec.inputs or spec.outputs[name].type != "String"}
@@ -210,5 +210,5 @@ def test_a_component_says_what_it_and_each_of_its_inputs_and_outputs_is(stage):
         assert spec.description.partition("\n")[0].removesuffix(" Never cached.") == DVC[stage]["desc"] + ".", (
             f"components/{stage}.py: begin the docstring with dvc.yaml's `desc`"
         )
-    undescribed = [name for name, one in {**(spec.inputs or {}), **spec.outputs}.items() if not one.description]
+    undescribed = [name for name, channel in {**(spec.inputs or {}), **spec.outputs}.items() if not channel.description]
     assert not undescribed, f"components/{stage}.py: describe {undescribed} in the docstring"

@@ -129,14 +129,14 @@ def test_every_setting_reaches_the_compiled_pipeline(repository_params):
     config = pipeline.kubernetes["compare"]
     [mount] = config.pvc_mount
     assert (mount.constant, mount.mount_path, mount.sub_path) == ("pictures", "/data", "2026")
-    assert [one.secret_name for one in config.image_pull_secret] == ["registry"]
+    assert [secret.secret_name for secret in config.image_pull_secret] == ["registry"]
     [toleration] = config.tolerations
     assert (toleration.key, toleration.operator, toleration.value) == ("pool", "Equal", "own")
     assert (toleration.effect, toleration.toleration_seconds) == ("NoExecute", 60)
     [affinity] = config.node_affinity
-    assert [(one.key, one.operator, list(one.values)) for one in affinity.match_expressions] == [
-        ("zone", "In", ["a", "b"])
-    ]
+    assert [
+        (expression.key, expression.operator, list(expression.values)) for expression in affinity.match_expressions
+    ] == [("zone", "In", ["a", "b"])]
     assert not affinity.HasField("weight")
-    env = {one.name: one.value for one in pipeline.containers["compare"].env}
+    env = {variable.name: variable.value for variable in pipeline.containers["compare"].env}
     assert (env["AUTOENCODERS_MIRROR"], env["OMP_NUM_THREADS"]) == ("/data/mirror", "1")

@@ -36,7 +36,7 @@ def nothing(spec: dict[str, Any], platform: dict[str, Any]) -> None:
 
 
 def loop(spec: dict[str, Any]) -> dict[str, Any]:
-    return next(one for name, one in spec["components"].items() if name.startswith("comp-for-loop"))
+    return next(component for name, component in spec["components"].items() if name.startswith("comp-for-loop"))
 
 
 def item_as_text(spec: dict[str, Any], platform: dict[str, Any]) -> None:

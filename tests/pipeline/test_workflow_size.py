@@ -23,7 +23,9 @@ def recorded() -> WorkflowSize:
 
 
 def defaults(spec: dict[str, Any]) -> dict[str, Any]:
-    return {name: one["defaultValue"] for name, one in spec["root"]["inputDefinitions"]["parameters"].items()}
+    return {
+        name: definition["defaultValue"] for name, definition in spec["root"]["inputDefinitions"]["parameters"].items()
+    }
 
 
 def nodes(case: str) -> dict[str, Any]:
@@ -35,8 +37,8 @@ def nodes(case: str) -> dict[str, Any]:
 
 def lengths(node: dict[str, Any]) -> dict[str, int]:
     """The length of each of a node's parameters: a long one was recorded as `(4624 characters)`."""
-    parameters = [one for io in ("inputs", "outputs") for one in node.get(io, {}).get("parameters", ())]
-    return {one["name"]: length(one["value"]) for one in parameters}
+    parameters = [parameter for io in ("inputs", "outputs") for parameter in node.get(io, {}).get("parameters", ())]
+    return {parameter["name"]: length(parameter["value"]) for parameter in parameters}
 
 
 def length(value: str) -> int:

@@ -192,9 +192,9 @@ def test_on_a_phone_held_across_plane_and_image_are_seen_together(browser, page_
             tab.evaluate("document.querySelector('.codes').scrollIntoView({behavior: 'instant'})")
             settle(tab)
             plane, image = (tab.locator(of).first.bounding_box() for of in (".codes", ".image"))
-            for one in (plane, image):
-                assert one["y"] >= -1
-                assert one["y"] + one["height"] <= height + 1
+            for box in (plane, image):
+                assert box["y"] >= -1
+                assert box["y"] + box["height"] <= height + 1
             assert plane["x"] + plane["width"] <= image["x"]
 
 

@@ -74,8 +74,8 @@ def test_auto_decoder_compares_both_kinds_of_vectors(settings, prepared, tmp_pat
 
 
 def test_a_single_training_image_has_no_neighbour(settings, tmp_path):
-    one = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
-    write_prepared(tmp_path / "data", "single", {"train": one, "val": one, "test": one}, None)
+    split = Split(np.zeros((1, 1, 8, 8), dtype=np.uint8), None)
+    write_prepared(tmp_path / "data", "single", {"train": split, "val": split, "test": split}, None)
     with pytest.raises(UserError, match="holds 1 for training"):
         rung_of("auto-decoder", settings, tmp_path / "data", tmp_path)
     assert not (tmp_path / "auto-decoder").exists()
@@ -114,7 +114,7 @@ def capacity(psnr: float) -> second.Capacity:
 def test_one_hot_says_whether_more_images_leave_less(settings):
     falling = told("one-hot", settings, second.story_facts(64, {2: capacity(40), 20: capacity(20)}))[1]
     assert "The more pictures share the weights, the lower the quality of each." in falling
-    assert "The last 20 take 3.2 times the bytes of the weights" in falling
+    assert "The last 20 pictures have 3.2 times as many bytes as the weights" in falling
     rising = told("one-hot", settings, second.story_facts(64, {1: capacity(40), 2: capacity(41)}))[1]
     assert "do not always lower the quality" in rising
     assert "times the bytes" not in rising

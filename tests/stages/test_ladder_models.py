@@ -71,9 +71,9 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(settings, 
     assert "nonlinear/ae/less_than_pca_percent" not in metrics
     assert "PCA leaves no error here that nonlinearity could remove." in story
     assert max(metrics["k-1/largest_angle"], metrics["k-3/largest_angle"]) < 0.1
-    alike = "The training images differ in nothing, so there is no direction to compare"
-    one = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
-    assert (alike if kinds == 1 else one) in story
+    alike = "The training images do not differ, so there is no direction to compare"
+    one_direction = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
+    assert (alike if kinds == 1 else one_direction) in story
 
 
 def test_linear_without_autoencoders_says_how_to_add_one(params, prepared, tmp_path):
@@ -181,7 +181,7 @@ def collapse_of(*points: tuple[float, float, int]) -> str:
 def test_the_story_of_beta_states_whether_dimensions_collapsed():
     silent = collapse_of((0.1, 3, 2), (1, 2, 1), (10, 0, 0), (30, 0, 0))
     assert "Active dimensions, of 2: 2 at β = 0.1, 1 at β = 1, none at β = 10 and none at β = 30" in silent
-    assert "From β = 10 on all of them have collapsed (posterior collapse)" in silent
+    assert "From β = 10 on, all of them have collapsed (posterior collapse)" in silent
     some = collapse_of((0.1, 3, 2), (1, 2, 1))
     assert "The others have collapsed" in some
     assert "posterior collapse" not in some

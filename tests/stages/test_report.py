@@ -132,8 +132,8 @@ def test_data_without_labels_and_one_model_make_a_page(params, outputs, prepared
     (data / "dataset.json").write_text(json.dumps({**info, "classes": None}))
     path = outputs["comparison"] / "comparison.csv"
     pd.read_csv(path, index_col=0)[:1].to_csv(path)
-    one = params.model_copy(update={"models": {"pca": params.models["pca"]}})
-    report(one, **{**outputs, "data": data})
+    single = params.model_copy(update={"models": {"pca": params.models["pca"]}})
+    report(single, **{**outputs, "data": data})
     html = outputs["out"].read_text(encoding="utf-8")
     assert "no labels" in html
     assert 'class="legend"' not in html

@@ -91,7 +91,10 @@ PLACES = [
 def project(tmp_path, monkeypatch) -> Path:
     """A project in which everything has run, with some files of the user's, by names alone."""
     root = tmp_path / "project"
-    for name, content in {**OTHERS, **{name: text for one in RESULTS.values() for name, text in one.items()}}.items():
+    for name, content in {
+        **OTHERS,
+        **{name: text for results in RESULTS.values() for name, text in results.items()},
+    }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
     (root / "link").symlink_to(root / "linked")
@@ -107,7 +110,7 @@ def tree(folder: Path) -> list[str]:
 def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project, command):
     before = tree(project)
     own = Path(next(iter(RESULTS[command]))).parts[: -1 if command != "plots curves" else -2]
-    elsewhere = {"/".join(Path(name).parts[:-1]) for one in RESULTS.values() for name in one} - {"/".join(own)}
+    elsewhere = {"/".join(Path(name).parts[:-1]) for results in RESULTS.values() for name in results} - {"/".join(own)}
     for place in [*PLACES, *elsewhere]:
         if Path(*own) in (Path(place), *Path(place).parents):  # such as codes/ in an evaluation's folder
             continue

@@ -43,6 +43,6 @@ def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(tmp_p
 
 
 def test_the_params_hash_is_of_this_model_and_its_training_alone():
-    one = {"model": {"latent": 2}, "train": {"epochs": 1}, "hardware": "cpu"}
-    assert params_hash(one) == params_hash({**one, "hardware": "cuda"})
-    assert params_hash(one) != params_hash({**one, "train": {"epochs": 2}})
+    recorded = {"model": {"latent": 2}, "train": {"epochs": 1}, "hardware": "cpu"}
+    assert params_hash(recorded) == params_hash({**recorded, "hardware": "cuda"})
+    assert params_hash(recorded) != params_hash({**recorded, "train": {"epochs": 2}})

@@ -65,7 +65,7 @@ def test_a_task_s_model_is_recorded_stored_registered_and_found_again(
 
     store = s3_client(s3)
     listed = store.list_objects_v2(Bucket=BUCKET, Prefix=tmp_path.name)["Contents"]
-    [stored] = [one["Key"] for one in listed if one["Key"].endswith("weights.safetensors")]
+    [stored] = [entry["Key"] for entry in listed if entry["Key"].endswith("weights.safetensors")]
     assert store.get_object(Bucket=BUCKET, Key=stored)["Body"].read() == weights
 
     assert load_model("models:/tiny-autoencoders/1").name == "vae"

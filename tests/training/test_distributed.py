@@ -67,11 +67,11 @@ def test_two_processes_train_the_weights_of_one_also_across_a_kill(params, prepa
     assert output.count("stored in models") == 1  # the first process alone reports
 
     train(params, model="vae", data=prepared, checkpoints=tmp_path / "c", out=tmp_path / "one")
-    one, two = load_trained(tmp_path / "one"), load_trained(whole / "models" / "vae")
-    assert two.description["hardware"].startswith("2 × cpu")
-    assert two.description["best_epoch"] == one.description["best_epoch"]
-    for name, value in one.model.state_dict().items():
-        torch.testing.assert_close(two.model.state_dict()[name], value, atol=1e-4, rtol=1e-3, msg=name)
+    single, distributed = load_trained(tmp_path / "one"), load_trained(whole / "models" / "vae")
+    assert distributed.description["hardware"].startswith("2 × cpu")
+    assert distributed.description["best_epoch"] == single.description["best_epoch"]
+    for name, value in single.model.state_dict().items():
+        torch.testing.assert_close(distributed.model.state_dict()[name], value, atol=1e-4, rtol=1e-3, msg=name)
     histories = [pd.read_csv(folder / "history.csv") for folder in (tmp_path / "one", whole / "models" / "vae")]
     columns = [name for name in histories[0] if name.startswith(("train/", "val/"))]
     assert len(columns) >= 4
@@ -88,4 +88,4 @@ def test_two_processes_train_the_weights_of_one_also_across_a_kill(params, prepa
     assert torch.load(checkpoint, weights_only=True)["progress"]["epoch"] < settings.epochs
     finish(torchrun(killed, params, "vae", prepared))
     assert not checkpoint.exists()
-    assert two.description["weights_sha256"] == read_description(killed / "models" / "vae")["weights_sha256"]
+    assert distributed.description["weights_sha256"] == read_description(killed / "models" / "vae")["weights_sha256"]

@@ -41,9 +41,9 @@ def test_each_training_that_announced_itself_gets_the_model_and_the_last_removes
     third.announce()
     assert first.is_awaited()
     first.leave(model)
-    for number, one in enumerate((second, third)):
+    for number, checkpoint in enumerate((second, third)):
         assert len(open_store(where).names()) == 3 - number
-        assert one.take(tmp_path / str(number))
+        assert checkpoint.take(tmp_path / str(number))
         assert tree(tmp_path / str(number)) == tree(model)
     assert open_store(where).names() == []
 

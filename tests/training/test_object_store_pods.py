@@ -72,7 +72,7 @@ def epoch_in(address: str, prefix: str) -> int:
     """The epoch of the checkpoint beneath `prefix`; 0 where there is none."""
     client = s3_client(address)
     listed = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/vae").get("Contents", [])
-    key = next((one["Key"] for one in listed if one["Key"].endswith(".pt")), None)
+    key = next((entry["Key"] for entry in listed if entry["Key"].endswith(".pt")), None)
     if key is None:
         return 0
     content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()

@@ -1,1 +1,1 @@
-"""What can be done with a trained model from the command line, one module a command: read files, call, write files."""
+"""Commands that use a trained model, one module each: read files, compute, write files."""

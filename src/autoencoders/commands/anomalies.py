@@ -14,7 +14,7 @@ from autoencoders.inference import TrainedModel, load_model
 MARK = b"image,mse,"
 """What the CSV begins with."""
 MAX_LINES = 20
-"""Images printed; the CSV holds all."""
+"""Images that are printed; the CSV file holds all."""
 SCORES = {"mse": ("MSE", ".5f"), "neg_elbo": ("−ELBO", ".1f")}
 """Column → (heading, digits); the first ranks the images."""
 

@@ -1,4 +1,4 @@
-"""Codes in a file that remembers which weights made them.
+"""A file of codes, with the hash of the weights that made them.
 
 codes.npz   codes (float32, (N, latent)), files (the N images they came from), model, weights_sha256, format
 """
@@ -20,7 +20,7 @@ FORMAT = 1
 MARK = b"codes.npy"
 """The name of the first array in a file of codes, which is near its beginning."""
 MAX_BYTES = 2**31
-"""Of a file of codes: those of a few million images."""
+"""Largest file of codes: a few million images."""
 
 
 class StoredCodes(NamedTuple):
@@ -41,7 +41,7 @@ def write_codes(path: Path, z: NDArray[np.float32], files: Sequence[str], model:
 def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
     """Return the codes in `path`; raise `UserError` if it holds none, or those of other weights than `model`'s.
 
-    A damaged or hostile file takes no more memory than it has bytes.
+    A damaged or malicious file takes no more memory than its size.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:

@@ -14,8 +14,8 @@ from autoencoders.plots.style import save
 def decode(codes: Path, *, model: str, out: Path) -> None:
     """Write the images of the codes in the file `codes` to the folder `out`: one PNG each, and overview.png.
 
-    pictures.csv there says which is of which image. `model` is the model that encoded them: its folder, or its MLflow
-    URI.
+    There, pictures.csv lists which picture belongs to which image. `model` is the model that encoded them: its folder,
+    or its MLflow URI.
     """
     trained = load_model(model)
     stored = read_codes(codes, trained.name, trained.weights_sha256)

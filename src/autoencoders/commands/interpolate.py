@@ -1,4 +1,4 @@
-"""Draw the way from one image to another through the latent space."""
+"""Draw images between two images, along a straight line in the latent space."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ MAX_STEPS = 200
 
 
 def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> None:
-    """Write `steps` images on the way from image a to image b to the folder `out`: one PNG each, and overview.png.
+    """Write `steps` images from image a to image b to the folder `out`: one PNG each, and overview.png.
 
-    They are decoded from the straight line between the two codes. `model` is the folder of a trained model, or an
+    Their codes are on the straight line between the codes of a and b. `model` is the folder of a trained model, or an
     MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
     if not 2 <= steps <= MAX_STEPS:

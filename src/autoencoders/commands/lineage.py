@@ -1,4 +1,4 @@
-"""Show what a trained model came from."""
+"""Show the origin of a trained model."""
 
 from autoencoders.errors import printable
 from autoencoders.tracking.lineage import origins

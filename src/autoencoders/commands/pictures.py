@@ -27,9 +27,9 @@ from autoencoders.inference import TrainedModel
 from autoencoders.runtime.process import print_to_stderr
 
 MAX_FILES_NAMED = 100
-"""Files in one message."""
+"""Files that a message names."""
 MAX_NAME_BYTES = 150
-"""Bytes of an image's name in that of a picture."""
+"""Bytes of an image's name that the name of its picture keeps."""
 REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
 
 
@@ -42,7 +42,7 @@ class _UnusableError(Exception):
 
 
 def list_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Return files as they are given, and in place of a folder the images beneath it, by name, as `prepare` finds them.
+    """Return the files, and for each folder the images in it and its subfolders, sorted as in `prepare`.
 
     Raise `UserError` if a folder holds no image.
     """
@@ -108,7 +108,7 @@ def write_list(folder: Path, pictures: Sequence[str], images: Sequence[str]) -> 
 def numbered(names: Sequence[str]) -> list[str]:
     """Return names of files that differ and sort in this order: from `cat.jpg`, the eighth of twenty, `07-cat.png`.
 
-    Of paths in several folders they have what follows the folder that all are in: from `pets/cat/1.jpg` and
+    For paths in several folders, the names include the path below the common folder: from `pets/cat/1.jpg` and
     `pets/dog/1.jpg`, `0-cat-1.png` and `1-dog-1.png`.
     """
     digits = len(str(len(names) - 1))
@@ -117,7 +117,7 @@ def numbered(names: Sequence[str]) -> list[str]:
 
 
 def _below_shared(names: Sequence[str]) -> list[str]:
-    """Return paths without the folder that all are in, and without their endings."""
+    """Return the paths below their common folder, without extensions."""
     paths = [PurePosixPath(name) for name in names]
     levels = zip(*{path.parent.parts for path in paths}, strict=False)
     shared = len(list(takewhile(lambda level: len(set(level)) == 1, levels)))

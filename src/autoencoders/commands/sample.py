@@ -14,14 +14,15 @@ from autoencoders.plots.style import save
 from autoencoders.runtime.progress import progress
 
 MAX_IMAGES = 100_000
-"""Images that one call writes."""
+"""Images that one call can write."""
 
 
 def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
     """Write n new images to the folder `out`, one PNG each and overview.png: what a VAE decodes from N(0, I).
 
     Equal seeds give equal images. `model` is the folder of a trained VAE, or an MLflow URI such as
-    models:/mnist-autoencoders@best-vae. Other kinds of models cannot draw: the distribution of codes is unknown.
+    models:/mnist-autoencoders@best-vae. Other kinds of models cannot generate: the distribution of their codes is
+    unknown.
     """
     if not 0 <= seed < 2**31:
         raise UserError(f"--seed must be from 0 to {2**31 - 1}, found {seed}.")

@@ -1,8 +1,8 @@
-"""How unusual an image is to a trained model, and from where on it is an anomaly.
+"""How unusual an image is to a trained model, and the threshold above which it is an anomaly.
 
 The squared error measures how badly the model reconstructs the image. A VAE's −ELBO adds the distance of its code from
-the prior, but also grows with the amount of detail, however well reconstructed. On MNIST the squared error separates a
-digit that was never seen from the others better than −ELBO does (benchmarks/anomalies.py).
+the prior, but also grows with the amount of detail, even if it is reconstructed well. On MNIST the squared error
+separates a digit that the model was not trained on from the others better than −ELBO does (benchmarks/anomalies.py).
 The threshold of a score is a high quantile of it over images assumed to be normal: the validation split.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from autoencoders.models import Model, all_finite
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
-QUANTILE = 0.99  # share of normal images below a threshold: one in a hundred is flagged all the same
+QUANTILE = 0.99  # share of normal images below a threshold: one in a hundred is above it
 N_DRAWS = 4  # samples of z that the ELBO is averaged over
 
 
@@ -44,7 +44,7 @@ def anomaly_scores(model: Model, x: Tensor) -> AnomalyScores:
 
 
 def thresholds(model: Model, batches: Iterable[Tensor]) -> dict[str, float]:
-    """Return `quantile` and, of each score that the model has, that quantile over the images of all `batches`."""
+    """Return `quantile`, and that quantile of each of the model's scores over the images of all `batches`."""
     scores = concatenate(anomaly_scores(model, x) for x in batches)
     found = {"quantile": QUANTILE}
     for name, values in scores._asdict().items():

@@ -3,7 +3,8 @@
 The distance is comparable only within one extractor (it moves by up to 60 % between classifier seeds), so the pipeline
 trains one per data set and pins it. Inception's features, which FID uses, suit neither 28x28 digits nor a test without
 downloads. Without labels, `PcaFeatures` takes the first 64 principal components of the training pixels: the distance
-then compares pixels' means and covariances in that subspace. It sees blur and wrong brightness, not wrong shapes.
+then compares pixels' means and covariances in that subspace. It detects blur and wrong brightness, but not wrong
+shapes.
 """
 
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ MAX_PCA_PIXELS = 3072
 
 
 class _Extractor(nn.Module):
-    """What both extractors share: features in batches, and a configuration that rebuilds the module."""
+    """The common base of both extractors: features in batches, and a configuration that rebuilds the module."""
 
     kind: ClassVar[str]
     shape: Shape
@@ -38,7 +39,7 @@ class _Extractor(nn.Module):
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
-        """Return what `extractor_from_config` needs, JSON-ready; weights travel in `state_dict`."""
+        """Return what `extractor_from_config` needs, JSON-ready; weights are in `state_dict`."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -58,13 +59,13 @@ class FeatureNet(_Extractor):
     """A classifier of 16 and 32 channels, every convolution with stride 2, and a 64-D ReLU feature.
 
     Strides instead of pooling train three times faster on a CPU; five epochs reach .988 on MNIST's test images.
-    Sides longer than 32 pixels get further convolutions, until the grid is at most 8x8. Any shape will do.
+    Sides longer than 32 pixels get further convolutions, until the grid is at most 8x8. Images may have any shape.
     """
 
     kind = "classifier"
 
     def __init__(self, shape: Shape, classes: int, generator: torch.Generator | None = None) -> None:
-        """`generator` draws the initial weights (default: seed 0); the global generator is left alone."""
+        """`generator` draws the initial weights (default: seed 0). The global generator is not used."""
         super().__init__()
         self.shape, self.classes = shape, classes
         channels, height, width = shape
@@ -172,7 +173,7 @@ def train_feature_net(
             loss.backward()
             optimiser.step(cosine_decay(MAX_LEARNING_RATE, step, steps))
             step += 1
-    return net.to(memory_format=torch.contiguous_format)  # as safetensors wants weights
+    return net.to(memory_format=torch.contiguous_format)  # safetensors requires it
 
 
 @torch.no_grad()
@@ -193,7 +194,7 @@ def fit_pca_features(images: NDArray[np.uint8], dimensions: int = DIMENSIONS, ba
     components = torch.linalg.eigh(scatter).eigenvectors.flip(1).T[: len(extractor.components)]
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
     extractor.mean.copy_(mean)
-    extractor.components.copy_(components * largest.sign())  # a component's sign is arbitrary: pin it
+    extractor.components.copy_(components * largest.sign())  # a component's sign is arbitrary: fix it
     return extractor
 
 

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 MAX_FIT = 10_000
-"""Codes that a mixture is fitted on: more change neither the fit nor the distance, and cost seconds."""
+"""Codes that a mixture is fitted to. More take seconds, and change neither the fit nor the distance."""
 RELATIVE_FLOOR = 1e-6
-"""Added to a mixture's variances, relative to the codes' mean variance: keeps components on collapsed codes proper."""
+"""Added to a mixture's variances, relative to the codes' mean variance: covariances of collapsed codes stay regular."""
 
 
 class FeatureStatistics(NamedTuple):
@@ -94,7 +94,7 @@ def fit_mixture(z: ArrayLike, components: int, seed: int) -> CodeDistribution:
         reg_covar=RELATIVE_FLOOR * codes.var(axis=0).mean() + 1e-18,  # above 0 where all codes are one point
         random_state=seed,
     )
-    with threadpool_limits(1, "blas"):  # on matrices as narrow as codes, its threads wait more than they work
+    with threadpool_limits(1, "blas"):  # matrices of codes are so narrow that BLAS's threads would mostly wait
         mixture.fit(codes)
     return CodeDistribution(mixture.weights_, mixture.means_, np.stack([_root(cov) for cov in mixture.covariances_]))
 

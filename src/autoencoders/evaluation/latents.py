@@ -1,4 +1,4 @@
-"""What the codes of a data set look like: KL, active units, distance from the prior, probes.
+"""Measures of the codes of a data set: KL, active units, distance from the prior, probes.
 
 Codes are float arrays (N, k); for a VAE they are samples of q(z|x) wherever the aggregated posterior
 q(z) = mean over x of q(z|x) is meant, and posterior means `mu` in active units and probes. All sums are in float64.
@@ -33,7 +33,7 @@ def mmd_to_standard_normal(z: ArrayLike, max_codes: int = 5000) -> float:
 
     The kernel is exp(-|a-b|^2 / 2k), its bandwidth the prior's own scale (two draws of N(0, I) are 2k apart in mean
     square), so models with the same k compare. Nothing is drawn from the prior: both terms that hold it are Gaussian
-    integrals. 0 means N(0, I), and chance may make it slightly negative. Codes scattered far out tend to
+    integrals. 0 means N(0, I); by chance the estimate may be slightly negative. Codes scattered far out tend to
     (k / (k+2))^(k/2), .39 at k = 16; all at the origin give .16 there.
     Of more than `max_codes` codes, that many are drawn at random.
     """
@@ -83,10 +83,10 @@ def linear_probe_accuracy(
     if len(codes) > max_train:
         chosen = np.random.default_rng(0).choice(len(codes), max_train, replace=False)
         codes, labels = codes[chosen], labels[chosen]
-    if len(np.unique(labels)) == 1:  # nothing to regress on: the only class is the prediction
+    if len(np.unique(labels)) == 1:  # with one class, that class is the prediction
         return float(np.mean(np.asarray(test_y) == labels[0]))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    with threadpool_limits(1, "blas"):  # on matrices as narrow as codes, its threads wait more than they work
+    with threadpool_limits(1, "blas"):  # matrices of codes are so narrow that BLAS's threads would mostly wait
         probe.fit(codes, labels)
     return float(probe.score(_codes(test_z), np.asarray(test_y)))
 

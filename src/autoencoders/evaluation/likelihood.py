@@ -1,7 +1,7 @@
 """The VAE's bounds on log p(x): the ELBO, and the importance-weighted bound, in nats per image.
 
-The model has a posterior q(z|x) = N(mu, diag(exp(logvar))), the prior N(0, I) and log p(x|z), its `log_likelihood`.
-The Bernoulli of grey pixels is no likelihood (see `reconstruction.bce`): compare such figures within one protocol only.
+The model has a posterior q(z|x) = N(mu, diag(exp(logvar))), the prior N(0, I) and log p(x|z), its `log_likelihood`. The
+Bernoulli of grey pixels is not a likelihood (see `reconstruction.bce`): compare such values within one protocol only.
 """
 
 import math
@@ -14,7 +14,7 @@ from autoencoders.models import Model
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 DECODED_ELEMENTS = 2**22
-"""Pixels decoded at once where no `chunk` is given: 16 MiB for each layer as wide as the image."""
+"""Pixels decoded at once without a `chunk`: 16 MiB for each layer as wide as the image."""
 
 
 class ElboTerms(NamedTuple):
@@ -25,7 +25,7 @@ class ElboTerms(NamedTuple):
 
     @property
     def elbo(self) -> Tensor:
-        """The evidence lower bound (N,): -(recon + kl), with β = 1 whatever the training used."""
+        """The evidence lower bound (N,): -(recon + kl), with β = 1, also if the training used another β."""
         return -(self.recon + self.kl)
 
 
@@ -86,7 +86,7 @@ def _posterior(model: Model, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _noise(generator: torch.Generator, images: int, samples: int, like: Tensor) -> Tensor:
-    """Return standard normal noise (images, samples, k), drawn image by image so that batching cannot change it."""
+    """Return standard normal noise (images, samples, k), drawn image by image, whatever the batches are."""
     shape = (samples, like.shape[1])
     draws = [torch.randn(shape, generator=generator, device=generator.device) for _ in range(images)]
     return torch.stack(draws).to(like)

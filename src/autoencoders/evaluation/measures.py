@@ -18,20 +18,20 @@ class Measure:
     """Its name in `metrics.json` and `comparison.csv`; in MLflow after `test/`."""
     heading: str
     unit: str
-    """Empty where it has none."""
+    """Empty if it has none."""
     better: Literal["lower", "higher"] | None
-    """None where neither is better by itself."""
+    """None if neither is better by itself."""
     meaning: str
-    """An explanation for readers who do not know it."""
+    """An explanation for readers."""
     format: Callable[[float], str] = format_number
     short: str = ""
-    """The heading where room is scarce, if it differs."""
+    """A shorter heading for narrow tables, if there is one."""
     models: Literal["all", "posterior", "labelled"] = "all"
     """Which models have it: all, those whose codes are distributions, or those whose images have labels."""
     source: Literal["evaluate", "compare"] = "evaluate"
     """The stage that computes it."""
     compared: bool = False
-    """Whether it is a column of the comparison as text; `comparison.csv` has all."""
+    """Whether the text of the comparison has this column; `comparison.csv` has all."""
 
 
 MEASURES = {
@@ -53,8 +53,8 @@ MEASURES = {
         ),
         Measure(
             "ssim", "SSIM", "", "higher",
-            "Structural similarity of test images and reconstructions: 1 where they are equal. It minds edges and "
-            "texture more than exact brightness.",
+            "Structural similarity of test images and reconstructions: 1 where they are equal. Edges and texture "
+            "count more than exact brightness.",
             "{:.3f}".format, compared=True,
         ),
         Measure(
@@ -109,14 +109,15 @@ MEASURES = {
         ),
         Measure(
             "knn5", "5-NN", "share right", "higher",
-            "How often the five nearest training codes name a test image's class: whether like images lie together.",
+            "How often the five nearest training codes name a test image's class. It is high where "
+            "similar images have similar codes.",
             "{:.3f}".format, models="labelled", compared=True,
         ),
         Measure(
             "frechet/prior", "FD N(0, I)", "", "lower",
             "Fréchet distance between test images and images decoded from z ~ N(0, I), in the features of a classifier "
-            "trained for this data set: whether the model can invent images. It depends on that classifier and its "
-            "seed: it compares within one classifier only.",
+            "trained for this data set. It measures whether the model can generate images. Compare it within one "
+            "classifier only: another one, even with another seed, gives other numbers.",
             short="FD N(0,I)", compared=True,
         ),
         Measure(
@@ -125,13 +126,13 @@ MEASURES = {
         ),
         Measure(
             "frechet/mixture", "FD mixture", "", "lower",
-            "The same with z from a Gaussian mixture fitted to the training codes: what the decoder can do where the "
-            "codes really lie.",
+            "The same with z from a Gaussian mixture fitted to the training codes: what the decoder can do with "
+            "codes like those of images.",
             short="FD mix", compared=True,
         ),
         Measure(
             "frechet/floor", "FD floor", "", None,
-            "The same of real training images: where a perfect model would be.",
+            "The same of real training images: what a perfect model would reach.",
         ),
         Measure(
             "train_seconds", "Training", "seconds", None,

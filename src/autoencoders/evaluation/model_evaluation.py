@@ -1,4 +1,4 @@
-"""Everything that is measured of a model on the test split. `measures.py` says what each number means.
+"""All measures of a model on the test split. `measures.py` explains each number.
 
 A new measure is an entry there and the line here that computes it.
 """
@@ -90,7 +90,7 @@ def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device)
 def _frechet_distances(
     model: Model, train_codes: Codes, features: PinnedFeatures, settings: Evaluate, device: torch.device
 ) -> Metrics:
-    """Measure what is decoded from the prior, and from distributions fitted to the training codes."""
+    """Measure images decoded from the prior, and from distributions fitted to the training codes."""
     sources = {
         "prior": standard_normal(model.latent),
         "gaussian": fit_gaussian(train_codes),

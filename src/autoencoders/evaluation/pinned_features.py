@@ -19,7 +19,7 @@ WEIGHTS, STATISTICS, DESCRIPTION = "weights.safetensors", "test_statistics.npz",
 
 @dataclass(frozen=True)
 class PinnedFeatures:
-    """A feature extractor, and what a distance in its features compares with."""
+    """A feature extractor, and the reference values for distances in its features."""
 
     extractor: FeatureNet | PcaFeatures
     reference: FeatureStatistics  # of the test images

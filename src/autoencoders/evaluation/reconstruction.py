@@ -1,8 +1,8 @@
 """How well images are reconstructed: MSE, BCE, SSIM, PSNR.
 
-The first four functions return one value per image, so that every reported number is a mean over images and never
-a mean of batch means. Images are float tensors (N, C, H, W) in [0, 1]; reconstructions may leave that range (PCA's do):
-MSE and PSNR measure them as they are, BCE and SSIM, which are defined on [0, 1] only, clip them first.
+The first four functions return one value per image, so every reported number is a mean over images, never a mean of
+batch means. Images are float tensors (N, C, H, W) in [0, 1]; reconstructions may leave that range (PCA's do): MSE and
+PSNR measure them as they are, BCE and SSIM, which are defined on [0, 1] only, clip them first.
 """
 
 import math
@@ -15,7 +15,7 @@ from torch import Tensor
 BCE_EPSILON = 1e-7
 """Probabilities are clamped to [ε, 1-ε] before the logarithm (Keras' ε): a pixel costs at most 16 nats."""
 PSNR_FLOOR = 1e-10
-"""MSE below this counts as this: a perfect reconstruction has 100 dB, not infinity, which would swallow the mean."""
+"""Lower bound of the MSE in PSNR: a perfect reconstruction has 100 dB. Infinity would dominate the mean."""
 SSIM_SIGMA = 1.5
 """Width in pixels of SSIM's Gaussian window (Wang et al. 2004, section III.B), 11x11 once truncated."""
 
@@ -50,7 +50,7 @@ def ssim(images: Tensor, recon: Tensor) -> Tensor:
     """Return the structural similarity per image (N,), mean over channels (Wang et al. 2004, eq. 13, K = .01 and .03).
 
     Borders are reflected and counted, not cropped. Images under 6 pixels high or wide get a narrower window, the widest
-    that reflection permits. Equal to torchmetrics', whose import takes as long as all of an evaluation.
+    that reflection permits. It equals torchmetrics' SSIM, whose import takes as long as a whole evaluation.
     """
     _check(images, recon)
     count, channels, height, width = images.shape

@@ -42,7 +42,7 @@ def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return the codes of the test images, (N, latent) as `shape` says; raise `UserError` where they are others."""
     path = folder / "codes" / "test.npy"
     try:
-        with open_file(path):  # never a pipe
+        with open_file(path):  # refuses a pipe
             stored = np.lib.format.open_memmap(path, mode="r")  # nothing in memory yet
         if stored.dtype != np.float32 or stored.shape != shape:
             raise ValueError(f"it holds {stored.dtype} {stored.shape}, expected float32 {shape}")

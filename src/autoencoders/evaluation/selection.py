@@ -1,4 +1,4 @@
-"""Which of the trained models are the best, by what `model.json` says of the validation split."""
+"""The best of the trained models, by the validation results in `model.json`."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model is: an encoder of images, a decoder of codes, and a way to find the weights of both."""
+"""The interface of a model: an encoder of images, a decoder of codes, and a way to find the weights of both."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -56,11 +56,11 @@ class Model(nn.Module):
         """Prepare the untrained model for images whose mean is `mean` (C, H, W) in [0, 1]; by default, do nothing."""
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor | None:
-        """Return the random numbers that `loss` needs for so many images; None where it needs none."""
+        """Return the random numbers that `loss` needs for this number of images; None if it needs none."""
         return None
 
     def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
-        """Return the weights of the loss's terms in an epoch, counted from 1; without one, those of validation."""
+        """Return the weights of the loss's terms in an epoch, counted from 1; without an epoch, those of validation."""
         return {}
 
     def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:

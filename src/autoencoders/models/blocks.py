@@ -40,7 +40,7 @@ def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequent
         nn.Unflatten(1, (channels[0], *sizes[0])),
     ]
     for (before, after), (height, width) in zip(pairwise(channels), sizes[1:], strict=True):
-        odd = (height % 2, width % 2)  # what the encoder's halving rounded away
+        odd = (height % 2, width % 2)  # the row or column that the encoder's halving dropped
         layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, output_padding=odd)]
     return nn.Sequential(*layers)
 

@@ -20,7 +20,7 @@ def build(entry: "ModelParams", shape: Shape, generator: torch.Generator | None 
     `generator` draws the initial weights; without it they are torch's, to be overwritten by stored ones.
     Raise `UserError` where the model cannot fit the images.
     """
-    from autoencoders.params.models import KINDS  # here, since models run without pydantic, too
+    from autoencoders.params.models import KINDS  # imported here, because models also run without pydantic
 
     if entry.latent > prod(shape):
         raise UserError(

@@ -1,4 +1,4 @@
-"""What the trained kinds share: an encoder and a decoder of layers, mirrored around the code."""
+"""The base of all kinds that are trained in epochs: an encoder and a decoder, mirrored around the code."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,7 +26,7 @@ class Network(Model):
 
     @torch.no_grad()
     def init_output_bias(self, mean: Tensor) -> None:
-        """Set the last layer's bias so that the untrained decoder draws about the `mean` image (C, H, W) in [0, 1].
+        """Set the last layer's bias: the untrained decoder then draws about the `mean` image (C, H, W) in [0, 1].
 
         The first epochs then learn how images differ: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
         """

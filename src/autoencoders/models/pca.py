@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MAX_EXACT_SIZE = 4096
-"""Values an image up to which all eigenvectors are computed; above, the leading ones by subspace iteration."""
+"""Values per image up to which all eigenvectors are computed; above, subspace iteration finds the leading ones."""
 CHUNK_BYTES = 64 * 2**20  # of the float64 images in memory at once during the iteration
 
 
@@ -31,7 +31,7 @@ class PCA(Model):
     components: Tensor  # (latent, C·H·W), orthonormal rows, largest variance first
 
     def __init__(self, entry: "entries.Pca", shape: Shape, generator: torch.Generator | None = None) -> None:
-        """All weights are zero until `fit`: the `generator` goes unused."""
+        """All weights are zero until `fit`; the `generator` is not used."""
         super().__init__(shape, entry.latent)
         self.register_buffer("mean", torch.zeros(prod(shape)))
         self.register_buffer("components", torch.zeros(entry.latent, prod(shape)))
@@ -56,7 +56,7 @@ class PCA(Model):
         flat = images.reshape(len(images), -1)
         decompose = _exact if flat.shape[1] <= MAX_EXACT_SIZE else _iterated
         mean, vectors = decompose(flat, self.latent, chunk)
-        # An eigenvector's sign is arbitrary: make its largest entry positive, so that equal data give equal weights.
+        # An eigenvector's sign is arbitrary: make its largest entry positive, so equal data give equal weights.
         vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(self.latent)])
         self.mean.copy_(torch.from_numpy(mean))
         self.components.copy_(torch.from_numpy(vectors.T.copy()))

@@ -1,4 +1,4 @@
-"""The variational autoencoder (Kingma & Welling 2014): its codes follow a unit Gaussian, so that it can generate."""
+"""The variational autoencoder (Kingma & Welling 2014): its codes follow a unit Gaussian, so it can generate."""
 
 from collections.abc import Mapping
 from math import log, pi, prod
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autoencoders.params import models as entries
 
 MIN_LOG_SIGMA = log(1 / 512)
-"""Half a grey level: below it the density of 8-bit pixels grows without bound and means nothing."""
+"""Half a grey level. Below it, the density of 8-bit pixels grows without bound, and is meaningless."""
 
 
 class VAE(Network):
@@ -53,11 +53,11 @@ class VAE(Network):
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor:
-        """Return what a loss of so many images draws: (images, latent) from N(0, I), on the generator's device."""
+        """Return the noise for a loss of so many images: (images, latent) from N(0, I), on the generator's device."""
         return torch.randn(images, self.latent, generator=generator, device=generator.device)
 
     def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
-        """Return the KL's weight: it rises linearly to `beta`, which it has after `kl_warmup` epochs."""
+        """Return the KL's weight: it rises linearly and reaches `beta` after `kl_warmup` epochs."""
         return {"beta": self.beta if epoch is None else self.beta * min(1.0, epoch / (self.kl_warmup + 1))}
 
     def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:

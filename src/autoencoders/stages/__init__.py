@@ -1,4 +1,4 @@
-"""One module per stage: read, call, write. DVC, MLflow Projects and Kubeflow call the same functions."""
+"""One module for each stage: read, compute, write. DVC, MLflow Projects and Kubeflow call the same functions."""
 
 import importlib
 from collections.abc import Callable

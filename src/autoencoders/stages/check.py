@@ -13,8 +13,8 @@ from autoencoders.tracking import require_store
 def check(params: Params) -> None:
     """Check params.yaml, the folder of the user's own images, and MLflow, before DVC reads them.
 
-    Where a model is missing in params.yaml, DVC would report an error in its templates; where the folder holds a pipe,
-    it would wait forever. Raise `UserError` where something is wrong.
+    If a model is missing in params.yaml, DVC would report an error in its templates. If the folder holds a pipe, DVC
+    would wait forever. Raise `UserError` if something is wrong.
     """
     folder = Path(params.data.folder)
     if params.data.name == FOLDER:

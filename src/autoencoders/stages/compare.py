@@ -54,7 +54,7 @@ def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFram
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """Return a row for each model, in the order of params.yaml: kind, latent dimensions and all that was measured."""
+    """Return a row for each model, in the order of params.yaml: kind, latent dimensions and all measures."""
     rows = {
         name: {"kind": entry.kind, "latent": entry.latent, **metrics[name]} for name, entry in params.models.items()
     }

@@ -16,10 +16,10 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
     """Fill `out` with the files of `params.data` and `source.json`, which lists them.
 
     `cache` keeps verified files between runs (DVC removes `out` before each). For `name: folder`, nothing is copied:
-    `manifest.csv` lists the images with their checksums. The log says which source served a file; `source.json` does
-    not, so that the output is the same whichever did.
+    `manifest.csv` lists the images with their checksums. The log names the source of each file; `source.json` does not,
+    so the output does not depend on the source.
 
-    Raise `UserError` where no source can serve a file, the disk is full, or the folder holds no images.
+    Raise `UserError` if no source can serve a file, the disk is full, or the folder holds no images.
     """
     if cache:
         apart(out, cache)

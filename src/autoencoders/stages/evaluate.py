@@ -16,7 +16,7 @@ from autoencoders.params import Params
 from autoencoders.training.device import keep_freed_memory, make_deterministic, resolve_device
 
 CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv", ".gitignore")
-"""The last is DVC's, where no other such file names the codes."""
+"""DVC adds .gitignore, if no other such file lists the codes."""
 
 
 def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Path) -> None:

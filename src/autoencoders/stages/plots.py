@@ -1,4 +1,4 @@
-"""Draw the data card, the figures of all models, always of the same test images, and those of the rungs."""
+"""Draw the data card, and the figures of all models and rungs; all models show the same test images."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def plots(
 ) -> None:
     """Draw the data card and the figures of `params.models` into `out`, and those of the rungs into its `ladder`.
 
-    What DVC plots itself goes to `curves`. MLflow gets the figures from `report`.
+    The data of DVC's own plots goes to `curves`. `report` records the figures in MLflow.
     """
     apart(out, curves)
     for place, contents in ((out, CONTENTS), (curves, CURVES)):
@@ -80,7 +80,7 @@ def _write_curves(models: list[EvaluatedModel], folder: Path) -> None:
 
 
 def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: PreparedData) -> EvaluatedModel:
-    """Read a model and what was measured of it on the test images."""
+    """Read a model and its results on the test images."""
     entry, model = params.models[name], load_trained(folder).model
     columns = ["variance", "kl"] if KINDS[entry.kind].has_posterior else ["variance"]
     return EvaluatedModel(

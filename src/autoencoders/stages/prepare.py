@@ -25,9 +25,9 @@ class _Images:
     splits: dict[str, Split]
     classes: list[str] | None
     full_scale: int | None = None
-    """Of images of 16 bits: the value that is white."""
+    """The value of white in 16-bit images."""
     remarks: Mapping[str, int | str | None] = field(default_factory=dict)
-    """What the data card says about odd files."""
+    """What the data card shows about unusual files."""
 
 
 def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
@@ -53,7 +53,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
 
 
 def _from_named_set(params: Params, raw: Path, scratch: Path) -> _Images:
-    """Split the official training part; the test part stays the test split, in its own order."""
+    """Split the official training part; the official test part is the test split, in its order."""
     entry = CATALOG[params.data.name]
     unpack(entry, raw, scratch)
     part = read_part(entry, scratch, "train")
@@ -84,7 +84,7 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
 
 
 def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str | None]:
-    """Return what the data card says about odd files; print why there are no classes."""
+    """Return what the data card shows about unusual files; print why there are no classes."""
     remarks: dict[str, int | str | None] = {
         "unreadable": len(decoded.unreadable),
         "several_pictures": len(decoded.several) or None,

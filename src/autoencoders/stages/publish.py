@@ -1,4 +1,4 @@
-"""Bring MLflow up to date from the folders on disk: after an outage, or where models arrived without their runs."""
+"""Record in MLflow what is missing there: after an outage, or for models from another machine."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +22,7 @@ def publish(
     ladder: Path = Path("reports/ladder"),
     report: Path = Path("reports/index.html"),
 ) -> None:
-    """Log what the folders hold and MLflow lacks; repeating it changes nothing. Raise `UserError` on failure."""
+    """Record in MLflow what is missing there; a second call changes nothing. Raise `UserError` on failure."""
     tracking.require_store(params.tracking.experiment)
     names = [name for name in params.models if (models / name / "model.json").exists()]
     if not names:

@@ -20,7 +20,7 @@ from autoencoders.report.pictures import model_figures
 def record_results(
     runs: tracking.RunPublisher, name: str, models: Path, evaluation: Path, figures: Path
 ) -> Future[Any]:
-    """Log what was measured and drawn of the model `name` to its run, as far as the files exist."""
+    """Log the measures and figures of the model `name` to its run, if their files exist."""
     if (evaluation / name / "metrics.json").exists():
         codes = evaluation / name / "codes" / "dimensions.csv"
         runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
@@ -49,9 +49,9 @@ def _figures_of(name: str, folder: Path) -> dict[str, Path]:
 
 
 def register_best(runs: tracking.RunPublisher, params: Params, models: Path) -> None:
-    """Register the best models of the folder `models`, each under its alias, and say which they are and why.
+    """Register the best models of the folder `models`, each under its alias, and print which they are and why.
 
-    An alias stays with a better model of the same data that an earlier run registered.
+    If an earlier run registered a better model of the same data, that model keeps the alias.
     """
     descriptions = {name: read_description(models / name) for name in params.models}
     registered = tracking.registered_name(next(iter(descriptions.values())))

@@ -1,4 +1,4 @@
-"""Write the report, one page with everything that was run, and record in MLflow what is not there yet."""
+"""Write the report of the whole run as one page, and record in MLflow what is missing there."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from autoencoders.stages.recording import record_results, register_best, rung_re
 Records = Mapping[str, dict[str, Any]]
 
 
-TITLE = "<title>Autoencoders on "  # a line near the top of every page, by which an earlier page is recognised
+TITLE = "<title>Autoencoders on "  # this line near the top identifies an earlier page
 
 
 def report(
@@ -45,9 +45,9 @@ def report(
 ) -> None:
     """Write the page `out`, a self-contained HTML file, from the folders that earlier stages wrote.
 
-    Record evaluations, figures, rungs and page in MLflow, and register the best models: all here, since importing
-    MLflow takes longer than most evaluations.
-    Raise `UserError` where something is missing, damaged, or was measured on other data than `data` holds.
+    Record evaluations, figures, rungs and page in MLflow, and register the best models. This is one stage, because
+    importing MLflow takes longer than most evaluations. Raise `UserError` if something is missing, damaged, or was
+    measured on other data than `data`.
     """
     replaceable_file(out, TITLE.encode())
     tracking.require_store(params.tracking.experiment)

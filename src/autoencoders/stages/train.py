@@ -29,10 +29,10 @@ SMALLER = "Choose smaller `hidden` or `latent`, a smaller train.batch_size, or a
 def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, out: Path) -> None:
     """Train the entry `model` of `models` on the prepared `data` and write its folder to `out`.
 
-    Resume from `checkpoints`/`model` where an interrupted run of the same parameters and data left a checkpoint. One
-    of other parameters is kept, with a warning.
-    `checkpoints` is a folder or, for machines whose disk is lost with them, an object store: s3://bucket/prefix.
-    Where `torchrun` started several processes, one for each GPU, they train together; the first records and writes.
+    Resume from `checkpoints`/`model` if an interrupted run of the same parameters and data left a checkpoint. A
+    checkpoint of other parameters is kept, with a warning. `checkpoints` is a folder. For machines whose disk may be
+    lost, it is an object store: s3://bucket/prefix. If `torchrun` started several processes, one for each GPU, they
+    train together; the first one records and writes.
     """
     replaceable(out, CONTENTS)
     if isinstance(where := join_path(checkpoints, model), Path):

@@ -1,4 +1,4 @@
-"""A training as each of its processes sees it: what to train, on what, and the fit itself."""
+"""The training as one of its processes runs it: the model, the data and the fit."""
 
 import os
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ def test_an_id_is_the_hash_of_a_full_name_and_so_is_a_pod_s_name(case):
 @pytest.mark.parametrize("case", RUNS)
 def test_all_names_are_found_from_the_ids_of_the_children(case):
     for snapshot in recording(case)["snapshots"]:
-        tasks = [one for one in snapshot["run"]["run_details"]["task_details"] if "display_name" in one]
+        tasks = [task for task in snapshot["run"]["run_details"]["task_details"] if "display_name" in task]
         ids = {child["pod_name"] for task in tasks for child in task.get("child_tasks", ())}
         names = full_names([task["display_name"] for task in tasks], ids)
         assert len(names) == len(tasks)
