@@ -1,4 +1,4 @@
-"""What a real cluster answered, for any moment of a run (recordings/README.md).
+"""What a real cluster answered, for any moment of a run (pipeline/recordings/README.md).
 
 Between two recorded answers there is no need to guess: KFP's answer lists each task's states with the times at which
 the server learned of them, Argo's nodes have the times of their beginnings and ends. So an answer is cut back to an
@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.cluster.kfp_tasks import full_names
 
-FOLDER = Path(__file__).parent / "recordings"
+FOLDER = Path(__file__).parent / "pipeline" / "recordings"
 NOT_YET = "0001-01-01T00:00:00Z"
 """KFP's end of a task that goes on; that of a run is 1970."""
 WHOLE_SETTINGS = {"out-of-memory": {"memory": "300Mi"}, "wrong-image": {"image": "autoencoders:nosuchtag"},
