@@ -99,7 +99,7 @@ def _submit(options: argparse.Namespace) -> int:
     if options.cron or options.no_wait:
         return 0
     try:
-        return Follower(Watcher(connection, run_id), options.give_up, compiled.limit_line).follow()
+        return Follower(Watcher(connection, run_id), options.give_up, len(compiled.params.models)).follow()
     except KeyboardInterrupt:
         print(f"\nThe run goes on: look at it with `python -m pipeline status {run_id}`.", file=sys.stderr)
         raise

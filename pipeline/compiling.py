@@ -12,6 +12,7 @@ from kfp.dsl.base_component import BaseComponent
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
+from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.kubeflow.launch import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
@@ -21,13 +22,16 @@ from pipeline.graph import build
 from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
 from pipeline.spec_check import check
 from pipeline.times import parse_duration
-from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 RECORDING = ("train", "ladder", "report")
 """Stages whose results say which image made them."""
 NEVER_CACHED = ("report",)
 """Stages that do something outside of their artifacts: the report records the run in MLflow."""
+MAX_INPUT_BYTES = 128 * 1024
+"""Of one argument of a process in Linux (MAX_ARG_STRLEN): the inputs of a task are one."""
+BYTES_OF_RESULT = 580
+"""What the inputs of `compare` hold of a model besides its parameters: an artifact, with its store, and a digest."""
 
 
 def on_devices(profile: Profile, params: Params) -> Params:
@@ -91,32 +95,35 @@ class Pipeline:
     """YAML of two documents, the same bytes for the same input and version of KFP."""
     params: Params
     """What it was compiled with, its device named."""
-    limit_line: str
-    """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
 
 
 def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
     """Return the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
     params = on_devices(profile, params)
+    _check_size(params)
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "pipeline.yaml"
         compiler.Compiler().compile(_placed(profile, params, cache), str(file))
         spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     _make_lean(spec, platform)
-    size = check(spec, platform, {})
+    check(spec, platform)
     text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, params, _limit_line(models_within_limit(spec, platform)) if size.total > LIMIT else "")
+    return Pipeline(text, params)
 
 
-def _limit_line(models: int) -> str:
-    return (
-        f"KFP's list of tasks will stand still before the run ends: with more than {models} models, its record is "
-        "larger than KFP's server can read."
-    )
+def _check_size(params: Params) -> None:
+    """Raise `UserError` if the task that gathers all models would have more inputs than a process takes."""
+    models = to_kfp_inputs(params)["models_params"]
+    size = len(json.dumps(models)) + len(models) * BYTES_OF_RESULT
+    if size > MAX_INPUT_BYTES:
+        raise UserError(
+            f"the inputs of compare are about {size // 1024} KiB, of which a process takes {MAX_INPUT_BYTES // 1024}. "
+            "Train fewer models in one pipeline."
+        )
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Remove what every pod's description would carry and nobody reads (see `workflow_size`).
+    """Remove what every pod's description would carry and nobody reads: Argo keeps it six times for each task.
 
     Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
     which KFP's SDK names a secret.
