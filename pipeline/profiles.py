@@ -6,7 +6,7 @@ a stage names takes the place of the default, except that its `env` adds to it. 
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -108,13 +108,6 @@ class Retry(_Strict):
     factor: Annotated[float, Field(ge=1)] = 2.0
     """By which each further wait is longer."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _without_longest(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "longest" in values:
-            raise ValueError("remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`")
-        return values
-
 
 class Placement(_Strict):
     """Settings of one task; None and empty: the cluster's own."""
@@ -200,9 +193,7 @@ class Profile(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":
-        if self.trainjob and not self.checkpoints:
-            raise ValueError("trainjob: set `checkpoints` too: its claim is what the task and the nodes share")
-        if self.trainjob and self.checkpoints and not self.checkpoints.claim:
+        if self.trainjob and not (self.checkpoints and self.checkpoints.claim):
             raise ValueError("trainjob: `checkpoints` must name a `claim`: data and model travel on it, not by a `url`")
         return self
 

@@ -42,7 +42,7 @@ def refused(folder: Path, content: Any) -> str:
         ),
         (
             {**IMAGE, "default": {"retry": {"attempts": 2, "longest": "15m"}}},
-            "default.retry: remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`",
+            "default.retry.longest: unknown key. Known here: attempts, backoff, factor",
         ),
         ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
         ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),
