@@ -1,7 +1,6 @@
 import numpy as np
-from scipy.optimize import isotonic_regression
 
-from autoencoders.plots.labels import isotonic, repel, spread
+from autoencoders.plots.labels import repel, spread
 
 
 def test_spread_leaves_labels_that_are_apart():
@@ -26,12 +25,3 @@ def test_repel_parts_coinciding_boxes():
     assert overlap.max() < 0.05
     assert placed.min() > 0
     assert placed.max() < 1
-
-
-def test_isotonic_regression_is_scipy_s():
-    np.testing.assert_array_equal(isotonic(np.array([3.0, 1.0, 2.0])), [2, 2, 2])
-    np.testing.assert_array_equal(isotonic(np.array([1.0, 4.0, 2.0, 5.0])), [1, 3, 3, 5])
-    random = np.random.default_rng(0)
-    for count in (1, 2, 7, 40):
-        values = random.standard_normal(count) + np.linspace(0, 1, count)
-        np.testing.assert_allclose(isotonic(values), isotonic_regression(values).x, rtol=1e-12)

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.labels import spread
-from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 
 MIN_KL = 1e-3  # nats below which a dimension's KL is drawn as this much: the scale is logarithmic
 MIN_GAP = 0.1  # from one named β to the next, as a share of the axis
@@ -61,10 +61,7 @@ def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence
     at: Array = (axes.transScale + axes.transLimits).transform(np.column_stack([rate, distortion]))
     levels = spread(at[:, 1] + 0.03, 0.055, 0.0, 1.0)
     for x, level, name in zip(rate, levels, names, strict=True):
-        place = axes.get_xaxis_transform()
-        axes.annotate(
-            name, (x, level), xycoords=place, xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
-        )
+        note(axes, name, (x, level), (6, 0), xycoords=axes.get_xaxis_transform(), va="center")
     axes.set(
         title="Rate and distortion", xlabel="KL: information in the code (nats per image)",
         ylabel="reconstruction error\n(nats per image)",

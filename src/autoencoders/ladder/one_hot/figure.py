@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator
 
 from autoencoders.plots.image_rows import padded, strip
 from autoencoders.plots.labels import name_ends
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 from autoencoders.text import format_bytes, format_decimal
 
 Network = Mapping[str, Any]  # how many images it stores, and how well
@@ -54,10 +54,8 @@ def _capacity(axes: Axes, networks: Sequence[Network], image_bytes: int, decoder
     axes.margins(y=0.15)
     named = _apart(list(psnr), 0.17 * math.log(high / low))
     for count in named:
-        axes.annotate(
-            f"{psnr[count]:.1f} dB", (count, psnr[count]), xytext=(5, 4), textcoords="offset points",
-            fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-        )  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        note(axes, f"{psnr[count]:.1f} dB", (count, psnr[count]), (5, 4), bbox=box)
     axes.xaxis.set_major_locator(FixedLocator(named))
     axes.set_xticklabels([f"{count:,}\n{format_bytes(count * image_bytes)}" for count in named])
     axes.set(
