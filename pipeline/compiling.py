@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -87,18 +86,11 @@ def _devices(profile: Profile) -> dict[str, str]:
     return {stage: "cuda" if profile.of(stage).accelerator else "cpu" for stage in computing}
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A compiled pipeline that has passed all checks."""
+def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> str:
+    """Return the compiled pipeline: YAML of two documents, the same bytes for the same input and version of KFP.
 
-    text: str
-    """YAML of two documents, the same bytes for the same input and version of KFP."""
-    params: Params
-    """What it was compiled with, its device named."""
-
-
-def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
-    """Return the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
+    Raise `UserError` if a cluster would refuse or fail it.
+    """
     params = on_devices(profile, params)
     _check_size(params)
     with tempfile.TemporaryDirectory() as scratch:
@@ -107,8 +99,7 @@ def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pi
         spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
     _make_lean(spec, platform)
     check(spec, platform)
-    text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, params)
+    return HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
 
 
 def _check_size(params: Params) -> None:

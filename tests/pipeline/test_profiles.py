@@ -124,7 +124,7 @@ def test_every_setting_reaches_the_compiled_pipeline(repository_params):
             },
         }
     )
-    pipeline = parse(compile_pipeline(profile, repository_params).text)
+    pipeline = parse(compile_pipeline(profile, repository_params))
     assert pipeline.spec.default_pipeline_root == "s3://bucket/runs"
     config = pipeline.kubernetes["compare"]
     [mount] = config.pvc_mount

@@ -109,7 +109,7 @@ def test_what_a_driver_would_take_passes(documents, change):
 def compiled_with(repository_params: Params, **settings: Any) -> str:
     raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
     raw["default"] = {**raw["default"], **settings}
-    return compile_pipeline(Profile.model_validate(raw), repository_params).text
+    return compile_pipeline(Profile.model_validate(raw), repository_params)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_too_many_models_for_one_argument_of_a_process_are_refused(repository_pa
 
     def compile_with(count: int) -> str:
         models = {f"vae-{number}": entry for number in range(count)}
-        return compile_pipeline(load_profile("cpu"), parse_params({**raw, "models": models})).text
+        return compile_pipeline(load_profile("cpu"), parse_params({**raw, "models": models}))
 
     compile_with(60)
     with pytest.raises(UserError, match=r"the inputs of compare are about 1\d\d KiB, of which a process takes 128"):
