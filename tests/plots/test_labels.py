@@ -1,6 +1,6 @@
 import numpy as np
 
-from autoencoders.plots.labels import repel, spread
+from autoencoders.plots.labels import far_apart, repel, spread
 
 
 def test_spread_leaves_labels_that_are_apart():
@@ -25,3 +25,9 @@ def test_repel_parts_coinciding_boxes():
     assert overlap.max() < 0.05
     assert placed.min() > 0
     assert placed.max() < 1
+
+
+def test_values_are_far_apart_on_a_logarithmic_scale_in_either_direction():
+    assert far_apart([1, 2, 10, 11, 100], np.log(5)) == [1, 10, 100]
+    assert far_apart([100, 11, 10, 2, 1], np.log(5)) == [100, 11, 2]
+    assert far_apart([3], 0.0) == [3]

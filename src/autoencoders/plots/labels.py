@@ -1,6 +1,7 @@
 """Labels moved apart so that none covers another."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +30,15 @@ def spread(positions: Array, gap: float, low: float, high: float) -> Array:
     moved = np.empty(count)
     moved[order] = np.clip(level, low, high - steps[-1]) + steps
     return moved
+
+
+def far_apart(values: Sequence[float], gap: float) -> list[float]:
+    """Return those of `values`, ascending or descending, whose logarithms lie at least `gap` apart, with the first."""
+    kept = [values[0]]
+    for value in values[1:]:
+        if abs(math.log(value / kept[-1])) >= gap:
+            kept.append(value)
+    return kept
 
 
 def repel(centres: Array, sizes: Array, low: float, high: float) -> Array:

@@ -1,5 +1,6 @@
 """What the weight β of a VAE's KL changes: rate and distortion, active units, KL per dimension, images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from autoencoders.plots.image_rows import image_table
-from autoencoders.plots.labels import spread
+from autoencoders.plots.labels import far_apart, spread
 from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 
 MIN_KL = 1e-3  # nats below which a dimension's KL is drawn as this much: the scale is logarithmic
@@ -86,19 +87,11 @@ def _kl_map(axes: Axes, names: Sequence[str], kl: Array) -> None:
     bar.outline.set_visible(False)
 
 
-def _apart(betas: Array) -> list[float]:
-    """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be labelled."""
-    kept = [float(betas[0])]
-    for beta in betas[1:]:
-        if np.log(beta / kept[-1]) >= MIN_GAP * np.log(betas[-1] / betas[0]):
-            kept.append(float(beta))
-    return kept
-
-
 def _against(axes: Axes, betas: Array, values: Array, title: str, label: str, marker: str, colour: str) -> None:
     axes.plot(betas, values, "-", marker=marker, color=colour, markersize=5, linewidth=1.2)
     log_scale(axes, "x")
-    axes.xaxis.set_major_locator(FixedLocator(_apart(betas)))
+    named = far_apart(betas.tolist(), MIN_GAP * math.log(betas[-1] / betas[0]))
+    axes.xaxis.set_major_locator(FixedLocator(named))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1, color=MUTED, linestyle=":", linewidth=1, label="β = 1, the ELBO")
     axes.legend(loc="best", handlelength=1.5)
