@@ -1,13 +1,13 @@
 """The pipeline as the file that Kubeflow Pipelines takes: graph, parameters and placement."""
 
 import json
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler, dsl, kubernetes
+from google.protobuf.json_format import MessageToDict
+from kfp import dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
+from kubernetes.utils import parse_quantity
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
@@ -18,7 +18,7 @@ from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
 from components import component_names, load_component
 from pipeline.graph import build
-from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
+from pipeline.profiles import Checkpoints, Placement, Profile
 from pipeline.spec_check import check
 from pipeline.times import parse_duration
 
@@ -93,10 +93,8 @@ def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> st
     """
     params = on_devices(profile, params)
     _check_size(params)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(_placed(profile, params, cache), str(file))
-        spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    placed = _placed(profile, params, cache)
+    spec, platform = MessageToDict(placed.pipeline_spec), MessageToDict(placed.platform_spec)
     _make_lean(spec, platform)
     check(spec, platform)
     return HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
@@ -147,7 +145,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
         "env": [{"name": name, "value": value} for name, value in plain.items()] + _secret_variables(placement),
         "secrets": [env.secret for env in placement.secret_env if not env.keys],
         "node_selector": placement.node_selector or None,
-        "tolerations": [_toleration(taint) for taint in placement.tolerations] or None,
+        "tolerations": [taint.model_dump(exclude_none=True, by_alias=True) for taint in placement.tolerations] or None,
         "image_pull_secrets": [{"name": name} for name in placement.image_pull_secrets] or None,
     }
 
@@ -163,11 +161,6 @@ def _secret_variables(placement: Placement) -> list[dict[str, Any]]:
     ]
 
 
-def _toleration(taint: Toleration) -> dict[str, Any]:
-    values = {**taint.model_dump(exclude={"seconds"}), "tolerationSeconds": taint.seconds}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
     """Return whether KFP's cache key covers all: the code by the image's digest, the data by their digests."""
     reads_a_folder = stage == "download" and params.data.name == FOLDER
@@ -177,7 +170,7 @@ def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
 def _task_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
     image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
-    threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
+    threads = {"OMP_NUM_THREADS": str(max(1, int(parse_quantity(placement.cpu))))} if placement.cpu else {}
     experiment = params.tracking.experiment
     chosen = {} if experiment == Tracking().experiment else {"MLFLOW_EXPERIMENT_NAME": experiment}
     return {**chosen, **image, **threads}
@@ -206,10 +199,6 @@ def _set_checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
     if kept.claim:
         kubernetes.mount_pvc(task, kept.claim, kept.path)
     task.set_env_variable(CHECKPOINTS, kept.url or kept.path)
-
-
-def _threads(cpu: str) -> int:
-    return max(1, int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(float(cpu)))
 
 
 def _set_nodes(task: dsl.PipelineTask, placement: Placement) -> None:

@@ -63,7 +63,7 @@ class Toleration(_Strict):
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: Annotated[int, Field(ge=0)] | None = None
+    seconds: Annotated[int, Field(ge=0)] | None = Field(default=None, serialization_alias="tolerationSeconds")
 
 
 class Expression(_Strict):
