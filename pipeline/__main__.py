@@ -17,8 +17,8 @@ from pipeline.options import make_parser
 from pipeline.overrides import overridden
 
 if TYPE_CHECKING:
+    from autoencoders.params import Params
     from pipeline.cluster.connection import Connection
-    from pipeline.compiling import Pipeline
     from pipeline.profiles import Profile
 
 CRON_FIELDS = 6
@@ -52,21 +52,23 @@ def _compile(options: argparse.Namespace) -> None:
 
     if options.out:
         replaceable_file(options.out, HEADING.encode())
-    compiled, profile = _compiled(options)
+    compiled, _, profile = _compiled(options)
     if options.out is None:
-        print(compiled.text, end="")
+        print(compiled, end="")
         return
     with atomic_file(options.out) as draft:
-        draft.write_text(compiled.text, encoding="utf-8")
+        draft.write_text(compiled, encoding="utf-8")
     print(f"{options.out}: profile {options.profile}, image {profile.image}")
 
 
-def _compiled(options: argparse.Namespace) -> "tuple[Pipeline, Profile]":
-    from pipeline.compiling import compile_pipeline
+def _compiled(options: argparse.Namespace) -> "tuple[str, Params, Profile]":
+    """Return the compiled pipeline, the parameters with the device named, and the profile."""
+    from pipeline.compiling import compile_pipeline, on_devices
     from pipeline.profiles import load_profile
 
     profile = load_profile(options.profile, options.image)
-    return compile_pipeline(profile, overridden(options.params, options.settings), not options.no_cache), profile
+    params = on_devices(profile, overridden(options.params, options.settings))
+    return compile_pipeline(profile, params, not options.no_cache), params, profile
 
 
 def _submit(options: argparse.Namespace) -> int:
@@ -74,11 +76,11 @@ def _submit(options: argparse.Namespace) -> int:
 
     if options.cron and len(options.cron.split()) != CRON_FIELDS:
         raise UserError(f"--cron {options.cron!r}: write six fields, seconds first: '0 0 3 * * *' is daily at 3:00.")
-    compiled, profile = _compiled(options)
+    compiled, params, profile = _compiled(options)
     submission = Submission(
-        pipeline=compiled.text,
-        arguments=to_kfp_inputs(compiled.params),
-        experiment=options.experiment or compiled.params.tracking.experiment,
+        pipeline=compiled,
+        arguments=to_kfp_inputs(params),
+        experiment=options.experiment or params.tracking.experiment,
         name=options.run_name or run_name(options.settings),
         description=describe(options.settings, options.profile, profile.image, not options.no_cache),
         service_account=profile.service_account,
@@ -99,7 +101,7 @@ def _submit(options: argparse.Namespace) -> int:
     if options.cron or options.no_wait:
         return 0
     try:
-        return Follower(Watcher(connection, run_id), options.give_up, compiled.limit_line).follow()
+        return Follower(Watcher(connection, run_id), options.give_up, len(params.models)).follow()
     except KeyboardInterrupt:
         print(f"\nThe run goes on: look at it with `python -m pipeline status {run_id}`.", file=sys.stderr)
         raise
@@ -121,9 +123,9 @@ def _upload(options: argparse.Namespace) -> None:
     version = options.version or code_version()
     if not version:
         raise UserError("there is no git here to name the version by: name it with --version.")
-    compiled, profile = _compiled(options)
+    compiled, _, profile = _compiled(options)
     description = describe(options.settings, options.profile, profile.image, not options.no_cache)
-    upload(_connect(options), compiled.text, options.name, version, description, DESCRIPTION)
+    upload(_connect(options), compiled, options.name, version, description, DESCRIPTION)
 
 
 def _recurring(options: argparse.Namespace) -> None:

@@ -1,33 +1,36 @@
 """The pipeline as the file that Kubeflow Pipelines takes: graph, parameters and placement."""
 
 import json
-import tempfile
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
-from kfp import compiler, dsl, kubernetes
+from google.protobuf.json_format import MessageToDict
+from kfp import dsl, kubernetes
 from kfp.dsl.base_component import BaseComponent
+from kubernetes.utils import parse_quantity
 
 from autoencoders.data.catalog import FOLDER
 from autoencoders.errors import UserError
+from autoencoders.kubeflow.inputs import to_kfp_inputs
 from autoencoders.kubeflow.launch import CHECKPOINTS, TRAINJOB
 from autoencoders.params import Params, Tracking
 from autoencoders.runtime.pod import SECRETS, TRACKING_URI
 from autoencoders.text import join_words
 from components import component_names, load_component
 from pipeline.graph import build
-from pipeline.profiles import Checkpoints, Placement, Profile, Toleration
+from pipeline.profiles import Checkpoints, Placement, Profile
 from pipeline.spec_check import check
 from pipeline.times import parse_duration
-from pipeline.workflow_size import LIMIT, models_within_limit
 
 HEADING = "# Compiled by `python -m pipeline compile`: components, graph, defaults and placement.\n"
 RECORDING = ("train", "ladder", "report")
 """Stages whose results name the image that made them."""
 NEVER_CACHED = ("report",)
 """Stages with an effect outside of their artifacts: the report records the run in MLflow."""
+MAX_INPUT_BYTES = 128 * 1024
+"""Of one argument of a process in Linux (MAX_ARG_STRLEN): the inputs of a task are one."""
+BYTES_OF_RESULT = 580
+"""What the inputs of `compare` hold of a model besides its parameters: an artifact, with its store, and a digest."""
 
 
 def on_devices(profile: Profile, params: Params) -> Params:
@@ -83,40 +86,33 @@ def _devices(profile: Profile) -> dict[str, str]:
     return {stage: "cuda" if profile.of(stage).accelerator else "cpu" for stage in computing}
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """A compiled pipeline that has passed all checks."""
+def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> str:
+    """Return the compiled pipeline: YAML of two documents, the same bytes for the same input and version of KFP.
 
-    text: str
-    """YAML of two documents, the same bytes for the same input and version of KFP."""
-    params: Params
-    """What it was compiled with, its device named."""
-    limit_line: str
-    """A warning for users who see KFP's task list alone, if a run is too large for it; else empty."""
-
-
-def compile_pipeline(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
-    """Return the compiled pipeline; raise `UserError` if a cluster would refuse or fail it."""
+    Raise `UserError` if a cluster would refuse or fail it.
+    """
     params = on_devices(profile, params)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "pipeline.yaml"
-        compiler.Compiler().compile(_placed(profile, params, cache), str(file))
-        spec, platform = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    _check_size(params)
+    placed = _placed(profile, params, cache)
+    spec, platform = MessageToDict(placed.pipeline_spec), MessageToDict(placed.platform_spec)
     _make_lean(spec, platform)
-    size = check(spec, platform, {})
-    text = HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
-    return Pipeline(text, params, _limit_line(models_within_limit(spec, platform)) if size.total > LIMIT else "")
+    check(spec, platform)
+    return HEADING + yaml.safe_dump_all([spec, platform], sort_keys=True, allow_unicode=True)
 
 
-def _limit_line(models: int) -> str:
-    return (
-        f"KFP's list of tasks will stand still before the run ends: with more than {models} models, its record is "
-        "larger than KFP's server can read."
-    )
+def _check_size(params: Params) -> None:
+    """Raise `UserError` if the task that gathers all models would have more inputs than a process takes."""
+    models = to_kfp_inputs(params)["models_params"]
+    size = len(json.dumps(models)) + len(models) * BYTES_OF_RESULT
+    if size > MAX_INPUT_BYTES:
+        raise UserError(
+            f"the inputs of compare are about {size // 1024} KiB, of which a process takes {MAX_INPUT_BYTES // 1024}. "
+            "Train fewer models in one pipeline."
+        )
 
 
 def _make_lean(spec: dict[str, Any], platform: dict[str, Any]) -> None:
-    """Remove parts that every pod's description would contain and nobody reads (see `workflow_size`).
+    """Remove parts that nobody reads, and that Argo would keep six times for each task.
 
     Descriptions of the components' inputs and outputs (the pipeline's own stay), and the second of the two ways in
     which KFP's SDK names a secret.
@@ -149,7 +145,7 @@ def trainjob(profile: Profile, params: Params) -> dict[str, Any]:
         "env": [{"name": name, "value": value} for name, value in plain.items()] + _secret_variables(placement),
         "secrets": [env.secret for env in placement.secret_env if not env.keys],
         "node_selector": placement.node_selector or None,
-        "tolerations": [_toleration(taint) for taint in placement.tolerations] or None,
+        "tolerations": [taint.model_dump(exclude_none=True, by_alias=True) for taint in placement.tolerations] or None,
         "image_pull_secrets": [{"name": name} for name in placement.image_pull_secrets] or None,
     }
 
@@ -165,11 +161,6 @@ def _secret_variables(placement: Placement) -> list[dict[str, Any]]:
     ]
 
 
-def _toleration(taint: Toleration) -> dict[str, Any]:
-    values = {**taint.model_dump(exclude={"seconds"}), "tolerationSeconds": taint.seconds}
-    return {name: value for name, value in values.items() if value is not None}
-
-
 def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
     """Return whether KFP's cache key covers all: the code by the image's digest, the data by their digests."""
     reads_a_folder = stage == "download" and params.data.name == FOLDER
@@ -179,7 +170,7 @@ def _may_cache(stage: str, profile: Profile, params: Params) -> bool:
 def _task_variables(stage: str, profile: Profile, params: Params, placement: Placement) -> dict[str, str]:
     """Return what tags a task's MLflow runs, the experiment that they go to, and the number of its threads."""
     image = {"AUTOENCODERS_IMAGE": profile.image} if stage in RECORDING else {}
-    threads = {"OMP_NUM_THREADS": str(_threads(placement.cpu))} if placement.cpu else {}
+    threads = {"OMP_NUM_THREADS": str(max(1, int(parse_quantity(placement.cpu))))} if placement.cpu else {}
     experiment = params.tracking.experiment
     chosen = {} if experiment == Tracking().experiment else {"MLFLOW_EXPERIMENT_NAME": experiment}
     return {**chosen, **image, **threads}
@@ -208,10 +199,6 @@ def _set_checkpoints(task: dsl.PipelineTask, kept: Checkpoints) -> None:
     if kept.claim:
         kubernetes.mount_pvc(task, kept.claim, kept.path)
     task.set_env_variable(CHECKPOINTS, kept.url or kept.path)
-
-
-def _threads(cpu: str) -> int:
-    return max(1, int(cpu[:-1]) // 1000 if cpu.endswith("m") else int(float(cpu)))
 
 
 def _set_nodes(task: dsl.PipelineTask, placement: Placement) -> None:

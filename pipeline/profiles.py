@@ -6,7 +6,7 @@ stage's setting replaces the default, except that its `env` adds to it. Unknown 
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -63,7 +63,7 @@ class Toleration(_Strict):
     operator: Literal["Equal", "Exists"] = "Equal"
     value: str | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    seconds: Annotated[int, Field(ge=0)] | None = None
+    seconds: Annotated[int, Field(ge=0)] | None = Field(default=None, serialization_alias="tolerationSeconds")
 
 
 class Expression(_Strict):
@@ -107,13 +107,6 @@ class Retry(_Strict):
     """Wait before the second attempt."""
     factor: Annotated[float, Field(ge=1)] = 2.0
     """Factor by which each further wait is longer."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_longest(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "longest" in values:
-            raise ValueError("remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`")
-        return values
 
 
 class Placement(_Strict):
@@ -200,9 +193,7 @@ class Profile(_Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Profile":
-        if self.trainjob and not self.checkpoints:
-            raise ValueError("trainjob: set `checkpoints` too: its claim is what the task and the nodes share")
-        if self.trainjob and self.checkpoints and not self.checkpoints.claim:
+        if self.trainjob and not (self.checkpoints and self.checkpoints.claim):
             raise ValueError("trainjob: `checkpoints` must name a `claim`: data and model travel on it, not by a `url`")
         return self
 

@@ -60,7 +60,10 @@ class Parts:
 
 
 def locate(name: str) -> tuple[Path, Role, int | None]:
-    """Return a node's task, its role, and the number of the attempt (None: the node is of all attempts)."""
+    """Return a node's task, its role, and the number of the attempt (None: the node is of all attempts).
+
+    Raise `ValueError` for what is no name of a node.
+    """
     path: list[Step] = []
     role: Role = "task"
     attempt: int | None = None

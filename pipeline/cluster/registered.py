@@ -88,7 +88,10 @@ def _state(recurring: dict[str, Any]) -> str:
 
 
 def upload(connection: Connection, compiled: str, name: str, version: str, description: str, about: str) -> None:
-    """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page."""
+    """Upload a compiled pipeline as a version of the pipeline `name`, which is `about` something; print its page.
+
+    Raise `UserError` if the pipeline has the version already.
+    """
     connection.require_namespace()
     pipeline = find_or_create(connection, "pipelines", name, description=about)["pipeline_id"]
     query = {"page_size": 1, "filter": equals("display_name", version)}

@@ -44,7 +44,7 @@ def run_name(settings: Sequence[str]) -> str:
     """Return a name for a run: what was set, else the time."""
     if not settings:
         return f"autoencoders {times.now().astimezone():%Y-%m-%d %H:%M:%S}"
-    return f"autoencoders {_shortened(settings, MAX_NAME - len('autoencoders '), ' ')}"
+    return _cut(f"autoencoders {' '.join(settings)}", MAX_NAME)
 
 
 def describe(settings: Sequence[str], profile: str, image: str, cache: bool = True) -> str:
@@ -54,7 +54,7 @@ def describe(settings: Sequence[str], profile: str, image: str, cache: bool = Tr
     text = "; ".join(rest)
     if not settings:
         return text[:MAX_DESCRIPTION]
-    return f"{_shortened(settings, MAX_DESCRIPTION - len(text) - 2, ', ')}; {text}"[:MAX_DESCRIPTION]
+    return f"{_cut(', '.join(settings), MAX_DESCRIPTION - len(text) - 2)}; {text}"[:MAX_DESCRIPTION]
 
 
 def code_version() -> str:
@@ -131,14 +131,8 @@ def equals(key: str, value: str) -> str:
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "stringValue": value}]})
 
 
-def _shortened(settings: Sequence[str], room: int, between: str) -> str:
-    """Return as many of the settings as there is room for, and how many more there are."""
-    for shown in range(len(settings), 0, -1):
-        more = f"{between}and {len(settings) - shown} more" if shown < len(settings) else ""
-        text = f"{between.join(settings[:shown])}{more}"
-        if len(text) <= room:
-            return text
-    return f"{text[: room - 1]}…"
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 MADE_FOR = (2, 17)

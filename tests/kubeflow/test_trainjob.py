@@ -266,7 +266,7 @@ def test_principal_components_need_no_job(launch, cluster):
 
 
 def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params):
-    pipeline = parse(compile_pipeline(Profile.model_validate(PROFILE), repository_params).text)
+    pipeline = parse(compile_pipeline(Profile.model_validate(PROFILE), repository_params))
     container = pipeline.containers["train"]
     assert (container.resources.resource_cpu_limit, container.resources.accelerator.resource_count) == ("1", "")
     assert dict(pipeline.kubernetes["train"].node_selector.labels) == {}
@@ -276,5 +276,5 @@ def test_the_task_that_waits_for_a_job_takes_no_gpu(repository_params):
 
 
 def test_a_job_needs_the_volume_that_it_shares():
-    with pytest.raises(ValueError, match="set `checkpoints` too"):
+    with pytest.raises(ValueError, match="`checkpoints` must name a `claim`"):
         Profile.model_validate({**PROFILE, "checkpoints": None})

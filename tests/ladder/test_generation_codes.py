@@ -11,10 +11,10 @@ from autoencoders.params import Vae
 def test_the_spread_of_a_normal_sample_is_that_of_the_normal():
     codes = np.random.default_rng(0).standard_normal((200_000, 2)) * [1, 3] + [0, 5]
     spread = spread_of(codes)
-    np.testing.assert_allclose(spread.mean, [0, 5], atol=0.03)
-    np.testing.assert_allclose(spread.std, [1, 3], rtol=0.01)
-    np.testing.assert_allclose(spread.low, [-1.645, 5 - 3 * 1.645], atol=0.03)
-    np.testing.assert_allclose(spread.high, [1.645, 5 + 3 * 1.645], atol=0.03)
+    np.testing.assert_allclose(spread["mean"], [0, 5], atol=0.03)
+    np.testing.assert_allclose(spread["std"], [1, 3], rtol=0.01)
+    np.testing.assert_allclose(spread["low"], [-1.645, 5 - 3 * 1.645], atol=0.03)
+    np.testing.assert_allclose(spread["high"], [1.645, 5 + 3 * 1.645], atol=0.03)
 
 
 @pytest.fixture

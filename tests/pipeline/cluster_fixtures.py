@@ -16,7 +16,7 @@ from autoencoders.params import Params
 from pipeline import times
 from pipeline.__main__ import main
 from pipeline.cluster import connection
-from pipeline.compiling import Pipeline, compile_pipeline
+from pipeline.compiling import compile_pipeline
 from pipeline.profiles import Profile
 
 Call = Callable[..., tuple[int, str, str]]
@@ -82,14 +82,14 @@ def call() -> Call:
     return run
 
 
-COMPILED: dict[str, Pipeline] = {}
+COMPILED: dict[str, str] = {}
 
 
 @pytest.fixture
 def quick_compile(monkeypatch) -> None:
     """Compile equal pipelines once for all tests."""
 
-    def compile_once(profile: Profile, params: Params, cache: bool = True) -> Pipeline:
+    def compile_once(profile: Profile, params: Params, cache: bool = True) -> str:
         key = f"{profile!r} {params!r} {cache}"
         if key not in COMPILED:
             COMPILED[key] = compile_pipeline(profile, params, cache)

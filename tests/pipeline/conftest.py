@@ -34,6 +34,6 @@ def compiled(repository_params) -> Callable[..., Compiled]:
 
     @cache
     def compile_with(profile: str, image: str = PINNED, cache: bool = True) -> Compiled:
-        return parse(compile_pipeline(load_profile(profile, image), repository_params, cache).text)
+        return parse(compile_pipeline(load_profile(profile, image), repository_params, cache))
 
     return compile_with

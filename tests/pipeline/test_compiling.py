@@ -119,7 +119,7 @@ def test_all_attempts_fit_into_kfp_s_deadline_from_the_first_one_s_start(compile
 def test_checkpoints_in_an_object_store_need_no_volume(repository_params):
     raw = yaml.safe_load((FOLDER / "gpu.yaml").read_text())
     profile = Profile.model_validate({**raw, "checkpoints": {"url": "s3://bucket/prefix"}})
-    pipeline = parse(compile_pipeline(profile, repository_params).text)
+    pipeline = parse(compile_pipeline(profile, repository_params))
     assert env_of(pipeline.containers["train"])[launch.CHECKPOINTS] == "s3://bucket/prefix"
     assert not any(config.pvc_mount for config in pipeline.kubernetes.values())
     assert "s3" in {secret.secret_name for secret in pipeline.kubernetes["train"].secret_as_volume}
@@ -129,7 +129,7 @@ def test_checkpoints_in_an_object_store_need_no_volume(repository_params):
 def test_every_task_knows_its_run_and_an_experiment_that_is_not_the_default(experiment, repository_params):
     tracking = repository_params.tracking.model_copy(update={"experiment": experiment})
     params = repository_params.model_copy(update={"tracking": tracking})
-    pipeline = parse(compile_pipeline(load_profile("cpu", PINNED), params).text)
+    pipeline = parse(compile_pipeline(load_profile("cpu", PINNED), params))
     for stage, config in pipeline.kubernetes.items():
         assert [(variable.name, variable.field_path) for variable in config.field_path_as_env] == [
             ("KFP_RUN_ID", "metadata.labels['pipeline/runid']")
@@ -153,7 +153,7 @@ def test_a_task_s_secrets_are_one_variable_and_folders(compiled):
 def test_a_tracking_server_without_a_secret_keeps_out_of_the_plugin_s_way_too(repository_params):
     raw = yaml.safe_load((FOLDER / "cpu.yaml").read_text())
     raw["default"] |= {"secret_env": [], "env": {"MLFLOW_TRACKING_URI": "http://mlflow:5000"}}
-    pipeline = parse(compile_pipeline(Profile.model_validate(raw), repository_params).text)
+    pipeline = parse(compile_pipeline(Profile.model_validate(raw), repository_params))
     for container in pipeline.containers.values():
         assert env_of(container)[pod.TRACKING_URI] == "http://mlflow:5000"
         assert "MLFLOW_TRACKING_URI" not in env_of(container)
@@ -175,7 +175,7 @@ def test_a_task_gets_the_device_of_its_profile(repository_params, profile, devic
     if profile == "mixed":
         raw["stages"] = {"train": raw["stages"]["train"]}
     params = repository_params.model_copy(update={"device": device})
-    pipeline = parse(compile_pipeline(Profile.model_validate(raw), params).text)
+    pipeline = parse(compile_pipeline(Profile.model_validate(raw), params))
     assert pipeline.spec.root.input_definitions.parameters["device"].default_value.string_value == argument
     for stage in ("features", "train", "evaluate", "ladder"):
         source = pipeline.tasks[stage].inputs.parameters["device"]
@@ -216,7 +216,7 @@ def test_results_are_reused_only_where_the_key_says_all(compiled, repository_par
     assert cached(compiled("gpu", PINNED, cache=False)) == set()
     raw = repository_params.model_dump(mode="json", exclude_none=True)
     raw["data"] = {"name": "folder", "folder": "/data/pictures"}
-    own = parse(compile_pipeline(load_profile("gpu", PINNED), parse_params(raw)).text)
+    own = parse(compile_pipeline(load_profile("gpu", PINNED), parse_params(raw)))
     assert cached(own) == set(components.component_names()) - {"report", "download"}
 
 
@@ -269,12 +269,12 @@ def test_models_fan_out_and_their_results_are_collected(compiled):
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_compiling_again_gives_the_same_bytes(compiled, repository_params, profile):
-    assert compile_pipeline(load_profile(profile, PINNED), repository_params).text == compiled(profile).text
+    assert compile_pipeline(load_profile(profile, PINNED), repository_params) == compiled(profile).text
 
 
 def test_the_committed_example_is_current(repository_params):
     committed = (ROOT / "pipeline" / "example.yaml").read_text(encoding="utf-8")
-    assert committed == compile_pipeline(load_profile("gpu"), repository_params).text, (
+    assert committed == compile_pipeline(load_profile("gpu"), repository_params), (
         "pipeline/example.yaml is out of date: run "
         "`python -m pipeline compile --profile gpu --out pipeline/example.yaml`"
     )

@@ -42,7 +42,7 @@ def refused(folder: Path, content: Any) -> str:
         ),
         (
             {**IMAGE, "default": {"retry": {"attempts": 2, "longest": "15m"}}},
-            "default.retry: remove `longest`: how long KFP goes on trying follows from `attempts` and `timeout`",
+            "default.retry.longest: unknown key. Known here: attempts, backoff, factor",
         ),
         ({**IMAGE, "default": {"memory": "8 GB"}}, "default.memory: String should match pattern"),
         ({**IMAGE, "default": {"timeout": "soon"}}, "default.timeout: String should match pattern"),
@@ -124,7 +124,7 @@ def test_every_setting_reaches_the_compiled_pipeline(repository_params):
             },
         }
     )
-    pipeline = parse(compile_pipeline(profile, repository_params).text)
+    pipeline = parse(compile_pipeline(profile, repository_params))
     assert pipeline.spec.default_pipeline_root == "s3://bucket/runs"
     config = pipeline.kubernetes["compare"]
     [mount] = config.pvc_mount

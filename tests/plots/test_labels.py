@@ -1,7 +1,6 @@
 import numpy as np
-from scipy.optimize import isotonic_regression
 
-from autoencoders.plots.labels import isotonic, repel, spread
+from autoencoders.plots.labels import far_apart, repel, spread
 
 
 def test_spread_leaves_labels_that_are_apart():
@@ -28,10 +27,7 @@ def test_repel_parts_coinciding_boxes():
     assert placed.max() < 1
 
 
-def test_isotonic_regression_is_scipy_s():
-    np.testing.assert_array_equal(isotonic(np.array([3.0, 1.0, 2.0])), [2, 2, 2])
-    np.testing.assert_array_equal(isotonic(np.array([1.0, 4.0, 2.0, 5.0])), [1, 3, 3, 5])
-    random = np.random.default_rng(0)
-    for count in (1, 2, 7, 40):
-        values = random.standard_normal(count) + np.linspace(0, 1, count)
-        np.testing.assert_allclose(isotonic(values), isotonic_regression(values).x, rtol=1e-12)
+def test_values_are_far_apart_on_a_logarithmic_scale_in_either_direction():
+    assert far_apart([1, 2, 10, 11, 100], np.log(5)) == [1, 10, 100]
+    assert far_apart([100, 11, 10, 2, 1], np.log(5)) == [100, 11, 2]
+    assert far_apart([3], 0.0) == [3]

@@ -17,7 +17,7 @@ INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None
 
 
 def rung(text: str) -> RungSection:
-    return RungSection("one-hot", text, text, [text], [text], {text: ["1"]}, {text: text}, None)
+    return RungSection("one-hot", Story("", text, text, [text], ""), [text], {text: ["1"]}, {text: text}, None)
 
 
 def test_every_text_is_escaped(make_page):
@@ -107,7 +107,7 @@ def test_a_page_of_one_model_speaks_of_no_best(make_page):
 
 
 def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page):
-    nothing = RungSection("generation", "Inventing", "A claim.", ["There is no pair."], [], {}, {}, None)
+    nothing = RungSection("generation", Story("", "Inventing", "A claim.", ["There is no pair."], ""), [], {}, {}, None)
     assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
     html = render(make_page(rungs=[rung("a")]))
     assert html.count("Numbers and settings") == 1

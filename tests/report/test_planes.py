@@ -87,9 +87,9 @@ def test_classes_are_tagged_at_their_medians_by_name_or_number():
     codes = np.repeat(np.array([[-2, -2], [2, 2], [0, 1]], np.float32), [10, 10, 9], axis=0)
     labels = np.repeat([0, 1, 2], [10, 10, 9])  # the last has too few to stand among
     short = plane("ae", "AE", network(), codes, labels, ["a", "b", "c"])
-    assert [tag.text for tag in short.tags] == ["a", "b"]
-    assert [(round(tag.x), round(tag.y)) for tag in short.tags] == [(-2, -2), (2, 2)]
-    assert [tag.text for tag in plane("ae", "AE", network(), codes, labels, ["trouser", "shirt", "coat"]).tags] == [
+    assert [tag["text"] for tag in short.tags] == ["a", "b"]
+    assert [(round(tag["x"]), round(tag["y"])) for tag in short.tags] == [(-2, -2), (2, 2)]
+    assert [tag["text"] for tag in plane("ae", "AE", network(), codes, labels, ["trouser", "shirt", "coat"]).tags] == [
         "0",
         "1",
     ]

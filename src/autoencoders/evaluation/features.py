@@ -138,7 +138,10 @@ class PcaFeatures(_Extractor):
 
 
 def extractor_from_config(config: Mapping[str, Any]) -> FeatureNet | PcaFeatures:
-    """Build the extractor that `config` (from its `config()`) describes; load its `state_dict` next."""
+    """Build the extractor that `config` (from its `config()`) describes; load its `state_dict` next.
+
+    Raise `ValueError` for an unknown kind.
+    """
     kinds: dict[str, type[FeatureNet] | type[PcaFeatures]] = {kind.kind: kind for kind in (FeatureNet, PcaFeatures)}
     options = dict(config)
     kind, shape = options.pop("kind", None), options.pop("shape", ())

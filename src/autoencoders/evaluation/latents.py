@@ -15,7 +15,7 @@ Floats = NDArray[np.float64]
 def kl_per_dimension(mu: ArrayLike, logvar: ArrayLike) -> Floats:
     """Return KL(q(z_j|x) || N(0, 1)) per dimension (k,), in nats, mean over images; both inputs (N, k).
 
-    Never negative. The sum is the ELBO's KL.
+    Never negative. The sum is the ELBO's KL. Raise `ValueError` where the shapes differ.
     """
     mean, log_variance = _codes(mu), _codes(logvar)
     if mean.shape != log_variance.shape:
@@ -35,7 +35,7 @@ def mmd_to_standard_normal(z: ArrayLike, max_codes: int = 5000) -> float:
     square), so models with the same k compare. Nothing is drawn from the prior: both terms that hold it are Gaussian
     integrals. 0 means N(0, I); by chance the estimate may be slightly negative. Codes scattered far out tend to
     (k / (k+2))^(k/2), .39 at k = 16; all at the origin give .16 there.
-    Of more than `max_codes` codes, that many are drawn at random.
+    Of more than `max_codes` codes, that many are drawn at random. Raise `ValueError` below two codes.
     """
     codes = _codes(z)
     if len(codes) < 2:

@@ -18,7 +18,10 @@ def read_drawable(folder: Path) -> tuple[dict[str, Any], Arrays] | None:
 
 
 def draw_rung(folder: Path, file: Path) -> bool:
-    """Draw the rung in `folder` as the PNG `file`; return whether there was anything to draw."""
+    """Draw the rung in `folder` as the PNG `file`; return whether there was anything to draw.
+
+    Raise `UserError` where the folder holds no rung, or a damaged one.
+    """
     drawable = read_drawable(folder)
     if drawable is None:
         return False

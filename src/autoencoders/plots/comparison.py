@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
-from autoencoders.plots.style import INK, MUTED, PALETTE, RULE, log_scale, new_figure, row_label, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, RULE, log_scale, new_figure, note, row_label, styled
 from autoencoders.text import format_number
 
 SAMPLERS = {  # column: (what the legend says, marker, colour)
@@ -56,12 +56,9 @@ def _errors(axes: Axes, metrics: pd.DataFrame) -> None:
         _legend(axes, [ticks])
     ends = np.fmax(mse, pca)
     limit = 1.18 * np.nanmax(ends)
-    for row, value, tick in zip(y, mse, pca, strict=True):
+    for row, (value, tick) in enumerate(zip(mse, pca, strict=True)):
         place, side = _beside_bar(value, tick, room=0.16 * limit)
-        axes.annotate(
-            format_number(value), (place, row), xytext=(5 if side == "left" else -5, 0), textcoords="offset points",
-            ha=side, va="center", fontsize=8,
-        )  # fmt: skip
+        note(axes, format_number(value), (place, row), (5 if side == "left" else -5, 0), ha=side, va="center")
     axes.set_xlim(0, limit)
     axes.set(title="Reconstruction", xlabel="test MSE per pixel (smaller is better)", yticks=[])
     axes.grid(axis="x")

@@ -18,6 +18,7 @@ from autoencoders.plots.style import (
     as_floats,
     marked,
     new_figure,
+    note,
     pixels,
     row_label,
     show,
@@ -85,10 +86,8 @@ def image_table(axes: Axes, rows: Sequence[tuple[str, str, Array]], heads: Seque
     for i, (name, detail, _) in enumerate(rows):
         row_label(axes, i * (height + gap) + (height - 1) / 2, name, detail)
     for i, head in enumerate(heads):
-        axes.annotate(
-            head, (i * (width + gap) + (width - 1) / 2, -0.5), xytext=(0, 2), textcoords="offset points",
-            ha="center", va="bottom", fontsize=8, color=MUTED, annotation_clip=False,
-        )  # fmt: skip
+        x = i * (width + gap) + (width - 1) / 2
+        note(axes, head, (x, -0.5), (0, 2), ha="center", va="bottom", color=MUTED)
 
 
 def strip(
@@ -102,10 +101,7 @@ def strip(
     centres = np.arange(count) * (width + gap) + width / 2
     for texts, edge, offset, side, colour in ((above, 0, 3, "bottom", INK), (below, height, -3, "top", MUTED)):
         for x, text in zip(centres, texts, strict=False):
-            axes.annotate(
-                text, (x, edge), xytext=(0, offset), textcoords="offset points", ha="center", va=side,
-                fontsize=7.5, color=colour, annotation_clip=False,
-            )  # fmt: skip
+            note(axes, text, (x, edge), (0, offset), ha="center", va=side, fontsize=7.5, color=colour)
     if name:
         row_label(axes, height / 2, name, detail)
 

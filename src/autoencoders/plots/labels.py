@@ -1,12 +1,13 @@
 """Labels moved apart so that none covers another."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from autoencoders.plots.names import drawn
-from autoencoders.plots.style import Array
+from autoencoders.plots.style import Array, note
 
 N_ROUNDS = 400
 
@@ -16,6 +17,8 @@ def spread(positions: Array, gap: float, low: float, high: float) -> Array:
 
     Their order is kept. Where n labels do not fit, they are spaced evenly over the range.
     """
+    from scipy.optimize import isotonic_regression  # half a second, which most figures do not need
+
     count = len(positions)
     if count == 0:
         return np.empty(0)
@@ -23,26 +26,19 @@ def spread(positions: Array, gap: float, low: float, high: float) -> Array:
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(count)
     # Less the steps, "at least a gap apart" reads "not decreasing": isotonic regression solves it exactly.
-    level = isotonic(np.asarray(positions, dtype=float)[order] - steps)
+    level = isotonic_regression(np.asarray(positions, dtype=float)[order] - steps).x
     moved = np.empty(count)
     moved[order] = np.clip(level, low, high - steps[-1]) + steps
     return moved
 
 
-def isotonic(values: Array) -> Array:
-    """Return the sequence nearest to `values` (n,), in least squares, that does not decrease.
-
-    By pooling adjacent violators (Barlow et al. 1972): where it would decrease, neighbours become their mean.
-    `scipy.optimize` has it too, but takes half a second to import.
-    """
-    pools: list[tuple[float, int]] = []  # mean and number of values
-    for value in values:
-        mean, count = float(value), 1
-        while pools and pools[-1][0] > mean:
-            before, more = pools.pop()
-            mean, count = (mean * count + before * more) / (count + more), count + more
-        pools.append((mean, count))
-    return np.repeat([mean for mean, _ in pools], [count for _, count in pools])
+def far_apart(values: Sequence[float], gap: float) -> list[float]:
+    """Return those of `values`, ascending or descending, whose logarithms lie at least `gap` apart, with the first."""
+    kept = [values[0]]
+    for value in values[1:]:
+        if abs(math.log(value / kept[-1])) >= gap:
+            kept.append(value)
+    return kept
 
 
 def repel(centres: Array, sizes: Array, low: float, high: float) -> Array:
@@ -80,7 +76,4 @@ def name_ends(
             [x, 1.0, 1.03], [y, y, level], color=colours[name], linewidth=0.8, linestyle=":",
             transform=axes.transAxes, clip_on=False, gid="leader",
         )  # fmt: skip
-        axes.annotate(
-            drawn(name), (1.03, level), xycoords="axes fraction", xytext=(3, 0), textcoords="offset points",
-            va="center", fontsize=8, annotation_clip=False,
-        )  # fmt: skip
+        note(axes, drawn(name), (1.03, level), (3, 0), xycoords="axes fraction", va="center")

@@ -1,5 +1,6 @@
 """The latent plane: the codes of the test set in it, and the images that its points decode to."""
 
+from collections.abc import Mapping
 from statistics import NormalDist
 
 import numpy as np
@@ -51,24 +52,23 @@ def prediction(
     points, axis_names = _plane(np.asarray(codes, dtype=float))
     circles = unit_gaussian and codes.shape[1] == 2
     names = _class_names(labels, classes)
-    short = all(len(name) <= 3 for name in names.values())
+    short = are_short(names)
     entries = {c: name if short or name == str(c) else f"{c}  {name}" for c, name in names.items()}
     columns = -(-len(names) // MAX_LEGEND_ROWS)
     legend_width = columns * (0.5 + 0.075 * max(map(len, entries.values()), default=0))
     note = "Circles: 1σ and 2σ of the prior N(0, I)." if circles else ""
     figure = new_figure(SIDE + 0.9 + legend_width, SIDE + 0.9 + 0.2 * circles, title, note)
     axes = figure.add_subplot()
-    low, span = _frame(axes, points, at_least=2.2 if circles else 0.0)
+    corner, span = square_around(points, at_least=2.2 if circles else 0.0)
+    axes.set(xlim=(corner[0], corner[0] + span), ylim=(corner[1], corner[1] + span), aspect="equal")
+    axes.grid(True)
     axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
     if circles:
         for radius in (1, 2):
             axes.add_patch(Circle((0, 0), radius, fill=False, color=INK, linewidth=0.9, linestyle=(0, (4, 3))))
     _scatter(axes, points, labels)
     if labels is not None and names:
-        counts = np.bincount(np.asarray(labels).astype(int))
-        tags = {c: name if short else str(c) for c, name in names.items() if counts[c] >= MIN_TAGGED}
-        if tags:
-            _tag_classes(axes, points, labels, tags, low, span)
+        _tag_classes(axes, points, labels, class_tags(labels, names), corner, span)
         handles = [_marker(c, entry) for c, entry in entries.items()]
         figure.legend(handles=handles, loc="outside right upper", ncols=columns, title="class", alignment="left")
     return figure
@@ -110,15 +110,34 @@ def _class_names(labels: Array | None, classes: list[str] | None) -> dict[int, s
     return {label: drawn(classes[label], 16, instead=str(label)) if classes else str(label) for label in found}
 
 
-def _frame(axes: Axes, points: Array, at_least: float) -> tuple[Array, float]:
-    """Set square limits around all points, and around ±`at_least`; return their lower corner and side."""
+def square_around(points: Array, at_least: float = 0.0) -> tuple[Array, float]:
+    """Return the lower corner (2,) and the side of a square around all points (N, 2), and around ±`at_least`."""
     low = np.minimum(points.min(0), -at_least) if at_least else points.min(0)
     high = np.maximum(points.max(0), at_least) if at_least else points.max(0)
     span = 1.06 * float((high - low).max()) or 1.0
-    corner = (low + high - span) / 2
-    axes.set(xlim=(corner[0], corner[0] + span), ylim=(corner[1], corner[1] + span), aspect="equal")
-    axes.grid(True)
-    return corner, span
+    return (low + high - span) / 2, span
+
+
+def are_short(names: Mapping[int, str]) -> bool:
+    """Return whether names of classes fit on the plane; otherwise it shows the classes' numbers."""
+    return all(len(name) <= 3 for name in names.values())
+
+
+def class_tags(labels: Array, names: Mapping[int, str]) -> dict[int, str]:
+    """Return what stands on the plane for each class with enough points, by label."""
+    counts, short = np.bincount(np.asarray(labels).astype(int)), are_short(names)
+    return {label: name if short else str(label) for label, name in names.items() if counts[label] >= MIN_TAGGED}
+
+
+def place_tags(
+    points: Array, labels: Array, tags: Mapping[int, str], sizes: Array, corner: Array, span: float
+) -> tuple[Array, Array]:
+    """Return the median (n, 2) of each class of `tags`, and the centre of its tag, moved where it would cover another.
+
+    `sizes` (n, 2) are the tags' own; `corner` and `span` are those of the plane.
+    """
+    medians = np.array([np.median(points[labels == label], axis=0) for label in tags])
+    return medians, repel(medians - corner, sizes, 0.0, span) + corner
 
 
 def _scatter(axes: Axes, points: Array, labels: Array | None) -> None:
@@ -139,13 +158,14 @@ def _marker(label: int, text: str) -> Line2D:
     return Line2D([], [], linestyle="", marker=shape, markersize=6, color=PALETTE[label % N_HUES], label=text)
 
 
-def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str], low: Array, span: float) -> None:
+def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str], corner: Array, span: float) -> None:
     """Write each class's tag at its median, moved where it would cover another and then joined to it by a line."""
-    medians = np.array([np.median(points[labels == c], axis=0) for c in tags])
+    if not tags:
+        return
     font = 13 if len(tags) <= 12 else 9
     inches = span / SIDE
     sizes = np.array([[0.8 * len(tag) + 0.3, 1.3] for tag in tags.values()]) * font / 72 * inches
-    placed = repel(medians - low, sizes, 0.0, span) + low
+    medians, placed = place_tags(points, labels, tags, sizes, corner, span)
     halo = [patheffects.withStroke(linewidth=3, foreground="white")]
     for tag, median, place in zip(tags.values(), medians, placed, strict=True):
         if np.abs(place - median).max() > 0.08 * inches:
@@ -180,6 +200,7 @@ def learned_distribution(
     """Draw `decoded` (g·g, C, H, W), in the order of `quantile_grid`, as one picture over the plane.
 
     `quantiles` (g,): the probabilities along each axis, ascending; ticks show them and their z = ppf(probability).
+    Raise ValueError for another number of images.
     """
     g = len(quantiles)
     if len(decoded) != g * g:

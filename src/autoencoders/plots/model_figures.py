@@ -15,7 +15,7 @@ from autoencoders.models import Model
 from autoencoders.params import KINDS, ModelParams, Plots
 from autoencoders.params.models import Kind
 from autoencoders.plots.comparison import comparison
-from autoencoders.plots.curves import loss_curves, loss_unit
+from autoencoders.plots.curves import loss_curves
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import learned_distribution, prediction, quantile_grid
 from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
@@ -68,8 +68,9 @@ def figures_of_all(
         lines = {model.name: _line(model.model, ends) for model in models}
         figures["interpolations"] = interpolations(lines, ends.numpy())
     if histories := {model.name: model.history for model in models if model.history is not None}:
-        units = {model.name: loss_unit(model.entry.model_dump()) for model in models if model.history is not None}
-        figures["loss"] = loss_curves(histories, units)
+        figures["loss"] = loss_curves(
+            histories, {model.name: model.model.loss_unit for model in models if model.name in histories}
+        )
     if vaes := {model.name: model.dimensions for model in models if "kl" in model.dimensions}:
         kl, variance = ({name: of[key].to_numpy() for name, of in vaes.items()} for key in ("kl", "variance"))
         figures["kl"] = kl_per_dimension(kl, variance)

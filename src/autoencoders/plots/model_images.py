@@ -1,13 +1,11 @@
 """What models make of images: reconstructions, interpolations, and samples from the prior."""
 
-import math
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
 from autoencoders.plots.image_rows import image_rows, interpolation_rows
-from autoencoders.plots.names import drawn
-from autoencoders.plots.style import MUTED, Array, new_figure, panel_grid, show, styled, tiled
+from autoencoders.plots.style import Array, image_panel, new_figure, panel_grid, styled
 from autoencoders.text import format_number
 
 PANEL = 2.7  # inches, of a model's samples
@@ -17,7 +15,7 @@ PANEL = 2.7  # inches, of a model's samples
 def reconstructions(originals: Array, by_model: Mapping[str, Array], mse: Mapping[str, float]) -> Figure:
     """Draw `originals` (n, C, H, W) on top and one row of reconstructions, equally shaped, for each model.
 
-    `mse`: test error per pixel, written under the model's name.
+    `mse`: test error per pixel, written under the model's name. Raise ValueError for another shape.
     """
     for name, images in by_model.items():
         if images.shape != originals.shape:
@@ -34,6 +32,7 @@ def interpolations(by_model: Mapping[str, Array], endpoints: Array) -> Figure:
 
     `endpoints` (2, C, H, W) are the test images A and B. The top row blends their pixels, (1 − t)·A + t·B: it begins
     and ends with the originals, and shows what an interpolation without a model looks like.
+    Raise ValueError where images differ in shape, or models in their number of steps.
     """
     shapes = {images.shape for images in by_model.values()}
     if len(shapes) != 1 or next(iter(shapes))[1:] != endpoints.shape[1:]:
@@ -56,11 +55,5 @@ def prior_samples(by_model: Mapping[str, Array], frechet: Mapping[str, float]) -
     )
     for i, (name, images) in enumerate(by_model.items()):
         axes = figure.add_subplot(rows, columns, i + 1)
-        across = math.ceil(math.sqrt(len(images)))
-        show(axes, tiled(images, across, gap=max(1, round(0.04 * width))))
-        axes.set_title(drawn(name), pad=16)
-        axes.annotate(
-            f"Fréchet distance {format_number(frechet[name])}", (0, 1), xytext=(0, 4), xycoords="axes fraction",
-            textcoords="offset points", fontsize=8, color=MUTED, annotation_clip=False,
-        )  # fmt: skip
+        image_panel(axes, images, name, f"Fréchet distance {format_number(frechet[name])}")
     return figure

@@ -13,6 +13,7 @@ from autoencoders.plots.style import (
     NAME_SIZE,
     Array,
     add_axes_at,
+    nearly_square,
     new_figure,
     row_label,
     show,
@@ -37,11 +38,7 @@ TITLE, NOTE, MARGIN, GAP = 0.5, 0.35, 0.1, 0.16  # inches
 def sheet(images: Array, title: str, total: int) -> Figure:
     """Draw the first 100 of `images` (n, C, H, W) row by row in a nearly square panel; there are `total` in all."""
     shown = images[:MAX_IMAGES]
-    across = math.ceil(math.sqrt(len(shown)))
-    _, _, height, width = shown.shape
-    gap = max(1, round(0.04 * width))
-    picture = tiled(shown, across, gap)
-    inch = TILE / max(height, width)
+    picture, inch = nearly_square(shown), TILE / max(shown.shape[2:])
     figure = new_figure(
         picture.shape[1] * inch + 0.2,
         picture.shape[0] * inch + TITLE + NOTE,
@@ -56,7 +53,7 @@ def sheet(images: Array, title: str, total: int) -> Figure:
 def pairs(originals: Array, reconstructions: Array, name: str, total: int) -> Figure:
     """Draw the first 100 `originals` (n, C, H, W) in rows of ten, each row over its `reconstructions` by `name`.
 
-    `total` is how many images there are in all.
+    `total` is how many images there are in all. Raise ValueError where the two differ in shape.
     """
     if originals.shape != reconstructions.shape:
         raise ValueError(f"reconstructions {reconstructions.shape} do not match originals {originals.shape}")

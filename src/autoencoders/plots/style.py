@@ -5,6 +5,7 @@ Every figure function has the decorator `@styled`; `save` draws under the same s
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import wraps
@@ -152,6 +153,11 @@ def tiled(images: Array, columns: int, gap: int = 0) -> Array:
     return picture
 
 
+def nearly_square(images: Array) -> Array:
+    """Return images (n, C, H, W) in one picture (H', W', C) of about as many columns as rows."""
+    return tiled(images, math.ceil(math.sqrt(len(images))), gap=max(1, round(0.04 * images.shape[3])))
+
+
 def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] | None = None) -> None:
     """Draw a picture (H, W, 1 or 3) in [0, 1] on `axes`, black 0 and white 1, without ticks or frame.
 
@@ -163,21 +169,26 @@ def show(axes: Axes, picture: Array, extent: tuple[float, float, float, float] |
     axes.spines[:].set_visible(False)
 
 
+def note(axes: Axes, text: str, xy: tuple[float, float], offset: tuple[float, float], **options: Any) -> None:
+    """Write a small text `offset` points from `xy`, a point in data units unless `options` name others."""
+    options = {"fontsize": 8, "annotation_clip": False, **options}
+    axes.annotate(text, xy, xytext=offset, textcoords="offset points", **options)
+
+
 def row_label(axes: Axes, y: float, name: str, detail: str = "") -> None:
     """Write `name`, and `detail` small below it, to the left of `axes` at height `y` in data units."""
-    place: dict[str, Any] = {
-        "xy": (0, y), "xycoords": axes.get_yaxis_transform(), "textcoords": "offset points",
-        "ha": "right", "annotation_clip": False,
-    }  # fmt: skip
-    axes.annotate(
-        drawn(name),
-        fontsize=NAME_SIZE,
-        xytext=(-7, 1 if detail else 0),
-        va="bottom" if detail else "center",
-        **place,
-    )
+    place: dict[str, Any] = {"xy": (0, y), "xycoords": axes.get_yaxis_transform(), "ha": "right"}
+    va = "bottom" if detail else "center"
+    note(axes, drawn(name), offset=(-7, 1 if detail else 0), va=va, fontsize=NAME_SIZE, **place)
     if detail:
-        axes.annotate(detail, xytext=(-7, -1), va="top", fontsize=DETAIL_SIZE, color=MUTED, **place)
+        note(axes, detail, offset=(-7, -1), va="top", fontsize=DETAIL_SIZE, color=MUTED, **place)
+
+
+def image_panel(axes: Axes, images: Array, name: str, detail: str, **title: Any) -> None:
+    """Draw images (n, C, H, W) as one nearly square picture, below `name`, with `detail` small between the two."""
+    show(axes, nearly_square(images))
+    axes.set_title(drawn(name), pad=16, **title)
+    note(axes, detail, (0, 1), (0, 4), xycoords="axes fraction", color=MUTED)
 
 
 def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:

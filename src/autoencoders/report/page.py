@@ -13,10 +13,11 @@ from markupsafe import Markup
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.errors import without_password
 from autoencoders.params import Params
+from autoencoders.plots.latent_plane import N_HUES
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
 from autoencoders.report.pictures import Picture
-from autoencoders.report.planes import N_HUES, Plane
+from autoencoders.report.planes import Plane
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
 from autoencoders.text import format_number, keep_units_together
@@ -41,9 +42,7 @@ class RungSection:
     """A rung of the ladder, its numbers as text."""
 
     name: str
-    title: str
-    claim: str
-    story: Sequence[str]
+    story: "Story"
     columns: Sequence[str]
     """What was measured."""
     rows: Mapping[str, Sequence[str]]
@@ -109,9 +108,7 @@ def rung_section(record: Mapping[str, Any], story: "Story", picture: Picture | N
     columns = list(dict.fromkeys(what for _, what in metrics))
     return RungSection(
         name=record["name"],
-        title=story.title,
-        claim=story.claim,
-        story=story.paragraphs,
+        story=story,
         columns=columns,
         rows={of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics},
         params={key: str(value) for key, value in record["params"].items()},

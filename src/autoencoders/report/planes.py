@@ -19,26 +19,15 @@ from autoencoders.evaluation.results import read_codes
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
 from autoencoders.params import KINDS, Params
-from autoencoders.plots.labels import repel
-from autoencoders.plots.latent_plane import MIN_TAGGED
+from autoencoders.plots.latent_plane import N_HUES, are_short, class_tags, place_tags, square_around
 from autoencoders.plots.names import shortened
 from autoencoders.plots.style import PALETTE
 
 MAX_CODES = 5000
 MAX_WEIGHTS = 1_200_000  # numbers in all decoders of a page together: 6.4 MB of it
-N_HUES = 10  # class colours; further classes take another of the `MARKS`
-MARKS = "●▲■◆✚"
+MARKS = "●▲■◆✚"  # the first `N_HUES` classes have the first one, further classes the next
 MIN_EXTENT = 2.2  # the plane shows at least ±`MIN_EXTENT`, where N(0, I) has nearly everything
 Layer = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Tag:
-    """A class's name on the plane, and where."""
-
-    text: str
-    x: float
-    y: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +41,7 @@ class Plane:
     weights: str  # weight and bias of each layer in turn
     codes: str  # (n, 2), row by row
     labels: list[int]  # classes of the codes; empty where there are none
-    tags: list[Tag]
+    tags: list[dict[str, Any]]  # a class's name on the plane, `text`, and where, `x` and `y`
     corner: tuple[float, float]  # the lowest z₁ and z₂ that the plane shows
     span: float  # its side
 
@@ -90,7 +79,8 @@ def plane(
     """
     decoder = [_layer(layer) for layer in model.decoder_layers()]
     weights = [tensor.detach().cpu().numpy().ravel() for _, tensors in decoder for tensor in tensors]
-    corner, span = _frame(codes)
+    low, span = square_around(codes, MIN_EXTENT)
+    corner = low.astype(np.float64)
     chosen = thinned(len(codes))
     return Plane(
         name=name,
@@ -101,7 +91,7 @@ def plane(
         codes=_base64(codes[chosen]),
         labels=[] if labels is None else [int(label) for label in labels[chosen]],
         tags=[] if labels is None else _tags(codes, labels, classes, corner, span),
-        corner=corner,
+        corner=(float(corner[0]), float(corner[1])),
         span=span,
     )
 
@@ -116,7 +106,7 @@ def legend(labels: NDArray[Any] | None, classes: Sequence[str] | None) -> list[d
     if labels is None:
         return []
     names = _names(labels, classes)
-    short = _are_short(names)
+    short = are_short(names)
     return [
         {
             "mark": MARKS[label // N_HUES % len(MARKS)],
@@ -132,35 +122,17 @@ def _names(labels: NDArray[Any], classes: Sequence[str] | None) -> dict[int, str
     return {label: shortened(classes[label]) if classes else str(label) for label in found}
 
 
-def _are_short(names: dict[int, str]) -> bool:
-    """Return whether names fit on the plane; otherwise it shows the numbers of the classes."""
-    return all(len(name) <= 3 for name in names.values())
-
-
 def _tags(
-    codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: tuple[float, float], span: float
-) -> list[Tag]:
+    codes: NDArray[Any], labels: NDArray[Any], classes: Sequence[str] | None, corner: NDArray[Any], span: float
+) -> list[dict[str, Any]]:
     """Return a tag at the median of each class with enough points, moved where it would cover another."""
-    names = _names(labels, classes)
-    short, counts = _are_short(names), np.bincount(labels.astype(int))
-    names = {label: name for label, name in names.items() if counts[label] >= MIN_TAGGED}
-    if not names:
+    tags = class_tags(labels, _names(labels, classes))
+    if not tags:
         return []
-    texts = list(names.values()) if short else [str(label) for label in names]
-    medians = np.array([np.median(codes[labels == label], axis=0) for label in names])
     letter = 0.06 * span  # the height of a line on the plane
-    sizes = np.array([[letter * max(0.6 * len(text), 0.8), letter] for text in texts])
-    low = np.array(corner)
-    placed = repel(medians - low, sizes, 0.0, span) + low
-    return [Tag(text, float(x), float(y)) for text, (x, y) in zip(texts, placed, strict=True)]
-
-
-def _frame(codes: NDArray[Any]) -> tuple[tuple[float, float], float]:
-    """Return corner and side of the square around all codes and ±`MIN_EXTENT`."""
-    low, high = np.minimum(codes.min(0), -MIN_EXTENT), np.maximum(codes.max(0), MIN_EXTENT)
-    span = 1.06 * float((high - low).max())
-    x, y = (low + high - span) / 2
-    return (float(x), float(y)), span
+    sizes = np.array([[letter * max(0.6 * len(text), 0.8), letter] for text in tags.values()])
+    _, placed = place_tags(codes, labels, tags, sizes, corner, span)
+    return [{"text": text, "x": x, "y": y} for text, (x, y) in zip(tags.values(), placed.tolist(), strict=True)]
 
 
 def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:

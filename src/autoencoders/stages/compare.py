@@ -68,11 +68,8 @@ def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]])
 def table_as_text(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison of `measured` as text that fits a terminal, the best of each column with an asterisk."""
     table = comparison(measured)
-    return pd.DataFrame(
-        [[cell.text + "*" * cell.best for cell in row.cells] for row in table.rows],
-        index=measured.index,
-        columns=[column.short or column.heading for column in table.columns],
-    )
+    headings = [column.short or column.heading for column in table.columns]
+    return pd.DataFrame([row.cells for row in table.rows], measured.index, headings)
 
 
 def _seconds(folder: Path) -> float | None:

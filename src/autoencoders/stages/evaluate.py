@@ -25,6 +25,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row for each latent dimension
     (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
+    Raise `UserError` where an input is missing or damaged, or the model was trained on other data.
     """
     replaceable(out, CONTENTS)
     device = resolve_device(params.device)

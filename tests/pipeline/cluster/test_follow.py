@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import yaml
 from cluster_fixtures import Clock, replay
 from kfp_double import Double, missing
 
@@ -101,3 +102,15 @@ def test_a_run_that_vanishes_is_reported(server, clock, call):
     between(server, clock, 60, 1e9, missing(recorded.run_id))
     code, _, err = call("submit", "--host", server.host)
     assert (code, err) == (2, f"error: {server.host}: there is no run {recorded.run_id!r}.\n")
+
+
+def test_it_is_said_at_once_of_more_than_four_models_that_kfp_s_task_list_will_stand_still(
+    server, clock, call, tmp_path, repository_params
+):
+    raw = repository_params.model_dump(mode="json", exclude_none=True)
+    for count in (4, 5):
+        models = dict(list(raw["models"].items())[:count])
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump({**raw, "models": models}, sort_keys=False))
+        replay(server, clock, "cached")
+        _, out, _ = call("submit", "--host", server.host, "--params", str(tmp_path / "params.yaml"))
+        assert ("KFP's list of tasks will stand still before the run ends" in out) == (count == 5)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.plots.image_rows import strip
 from autoencoders.plots.labels import name_ends
-from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 from autoencoders.text import format_decimal, format_number
 
 VECTORS = ("random", "learned")
@@ -55,10 +55,8 @@ def _likeness(axes: Axes, likeness: Mapping[str, float]) -> None:
     """Bars: how much an image differs from its nearest neighbour, 1 being the difference of any two images."""
     for y, ((kind, value), (_, hatch, colour)) in enumerate(zip(likeness.items(), LINE_STYLES, strict=True)):
         axes.barh(y, value, height=0.5, color=colour, hatch=hatch, edgecolor="white")
-        axes.annotate(f"{kind} vectors", (0, y - 0.3), xytext=(2, 2), textcoords="offset points", fontsize=8)
-        axes.annotate(
-            format_number(value), (value, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
-        )
+        note(axes, f"{kind} vectors", (0, y - 0.3), (2, 2))
+        note(axes, format_number(value), (value, y), (4, 0), va="center")
     axes.axvline(1, color=MUTED, linestyle="--", linewidth=1)
     axes.set_ylim(len(likeness) - 0.4, -0.7)
     axes.set_xlim(0, 1.25 * max(1, *likeness.values()))

@@ -23,7 +23,7 @@ N_IMAGES_SHOWN = 12
 
 
 def measure(inputs: "Inputs") -> Result:
-    """Draw the first training images from random and from learned vectors."""
+    """Draw the first training images from random and from learned vectors; raise `UserError` below two images."""
     ladder = inputs.params.ladder
     settings = ladder.auto_decoder
     images = np.array(inputs.data.split("train").images[: settings.images])

@@ -1,5 +1,6 @@
 """What the weight β of a VAE's KL changes: rate and distortion, active units, KL per dimension, images."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 
 from autoencoders.plots.image_rows import image_table
-from autoencoders.plots.labels import spread
-from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.plots.labels import far_apart, spread
+from autoencoders.plots.style import MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 
 MIN_KL = 1e-3  # nats below which a dimension's KL is drawn as this much: the scale is logarithmic
 MIN_GAP = 0.1  # from one named β to the next, as a share of the axis
@@ -61,10 +62,7 @@ def _rate_distortion(axes: Axes, rate: Array, distortion: Array, names: Sequence
     at: Array = (axes.transScale + axes.transLimits).transform(np.column_stack([rate, distortion]))
     levels = spread(at[:, 1] + 0.03, 0.055, 0.0, 1.0)
     for x, level, name in zip(rate, levels, names, strict=True):
-        place = axes.get_xaxis_transform()
-        axes.annotate(
-            name, (x, level), xycoords=place, xytext=(6, 0), textcoords="offset points", va="center", fontsize=8
-        )
+        note(axes, name, (x, level), (6, 0), xycoords=axes.get_xaxis_transform(), va="center")
     axes.set(
         title="Rate and distortion", xlabel="KL: information in the code (nats per image)",
         ylabel="reconstruction error\n(nats per image)",
@@ -89,19 +87,11 @@ def _kl_map(axes: Axes, names: Sequence[str], kl: Array) -> None:
     bar.outline.set_visible(False)
 
 
-def _apart(betas: Array) -> list[float]:
-    """Return those of the ascending `betas` that are far enough apart on a logarithmic axis to be labelled."""
-    kept = [float(betas[0])]
-    for beta in betas[1:]:
-        if np.log(beta / kept[-1]) >= MIN_GAP * np.log(betas[-1] / betas[0]):
-            kept.append(float(beta))
-    return kept
-
-
 def _against(axes: Axes, betas: Array, values: Array, title: str, label: str, marker: str, colour: str) -> None:
     axes.plot(betas, values, "-", marker=marker, color=colour, markersize=5, linewidth=1.2)
     log_scale(axes, "x")
-    axes.xaxis.set_major_locator(FixedLocator(_apart(betas)))
+    named = far_apart(betas.tolist(), MIN_GAP * math.log(betas[-1] / betas[0]))
+    axes.xaxis.set_major_locator(FixedLocator(named))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.axvline(1, color=MUTED, linestyle=":", linewidth=1, label="β = 1, the ELBO")
     axes.legend(loc="best", handlelength=1.5)

@@ -10,18 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from autoencoders.plots.names import drawn
-from autoencoders.plots.style import (
-    DETAIL_SIZE,
-    MUTED,
-    PALETTE,
-    RULE,
-    Array,
-    new_figure,
-    show,
-    styled,
-    subscripted,
-    tiled,
-)  # fmt: skip
+from autoencoders.plots.style import PALETTE, RULE, Array, image_panel, new_figure, styled, subscripted
 from autoencoders.text import format_number
 
 PANEL, BELOW = 2.15, 3.0  # inches, of a panel's side, and of the charts under them with the figure's title
@@ -54,13 +43,7 @@ def panels_and_codes(panels: Sequence[tuple[str, str, Array]], codes: Mapping[st
     figure = new_figure(len(panels) * (PANEL + 0.12), panel + 0.5 + BELOW, "Inventing images")
     (above,), (below,) = figure.subfigures(2, 1, squeeze=False, height_ratios=[panel + 0.5, BELOW - 0.4])
     for axes, (name, detail, images) in zip(above.subplots(1, len(panels)), panels, strict=True):
-        columns = round(np.ceil(np.sqrt(len(images))))
-        show(axes, tiled(images, columns, gap=max(1, round(0.04 * width))))
-        axes.set_title(drawn(name), pad=16, fontsize=9)
-        axes.annotate(
-            detail, (0, 1), xytext=(0, 4), xycoords="axes fraction", textcoords="offset points",
-            fontsize=DETAIL_SIZE + 0.5, color=MUTED, annotation_clip=False,
-        )  # fmt: skip
+        image_panel(axes, images, name, detail, fontsize=9)
     _codes(below.subplots(1, len(codes), sharey=True, squeeze=False)[0], codes)
     label = "middle 90 % of the codes (VAE: draws from q(z|x))"
     handles = [

@@ -50,23 +50,13 @@ def measure(inputs: "Inputs") -> Result:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Where codes lie, each field (k,): one value for each latent dimension."""
-
-    mean: NDArray[np.float64]
-    std: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]  # `low` to `high`: the middle 90 %
-
-
-@dataclass(frozen=True)
 class EvaluatedModel:
     """A model, what `evaluate` measured of it, and where its codes of the test images lie."""
 
     name: str
     model: Model
     metrics: Mapping[str, float]
-    spread: Spread
+    spread: Mapping[str, NDArray[np.float64]]
 
 
 def comparable_pair(params: Params) -> tuple[str, str] | None:
@@ -79,11 +69,11 @@ def comparable_pair(params: Params) -> tuple[str, str] | None:
     return (first[False, max(shared)], first[True, max(shared)]) if shared else None
 
 
-def spread_of(codes: NDArray[np.floating]) -> Spread:
-    """Return where codes (N, k) lie, dimension by dimension."""
+def spread_of(codes: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+    """Return where codes (N, k) lie, dimension by dimension: `mean`, `std`, and `low` to `high`, the middle 90 %."""
     values = np.asarray(codes, dtype=np.float64)
     low, high = np.quantile(values, MIDDLE_90, axis=0)
-    return Spread(values.mean(axis=0), values.std(axis=0), low, high)
+    return {"mean": values.mean(axis=0), "std": values.std(axis=0), "low": low, "high": high}
 
 
 @torch.inference_mode()
@@ -114,9 +104,9 @@ def _metrics(autoencoder: EvaluatedModel, vae: EvaluatedModel) -> dict[str, floa
     for kind, model in (("autoencoder", autoencoder), ("vae", vae)):
         metrics |= {f"{kind}/{key.replace('/', '_')}": model.metrics[key] for key in COMPARED_MEASURES}
         metrics |= {
-            f"{kind}/smallest_std": float(model.spread.std.min()),
-            f"{kind}/largest_std": float(model.spread.std.max()),
-            f"{kind}/largest_mean": float(np.abs(model.spread.mean).max()),
+            f"{kind}/smallest_std": float(model.spread["std"].min()),
+            f"{kind}/largest_std": float(model.spread["std"].max()),
+            f"{kind}/largest_mean": float(np.abs(model.spread["mean"]).max()),
         }
     return metrics
 
@@ -138,7 +128,7 @@ def story_facts(metrics: Mapping[str, float], latent: int, pair: tuple[str, str]
 def _series(*models: EvaluatedModel) -> Series:
     """Return a row for each model and latent dimension."""
     return [
-        {"model": model.name, "dimension": z + 1, **{name: values[z] for name, values in vars(model.spread).items()}}
+        {"model": model.name, "dimension": z + 1, **{name: values[z] for name, values in model.spread.items()}}
         for model in models
         for z in range(model.model.latent)
     ]
@@ -160,14 +150,9 @@ def _arrays(autoencoder: EvaluatedModel, vae: EvaluatedModel, inputs: "Inputs") 
         "autoencoder/prior": draws(autoencoder.model, prior),
         "vae/prior": draws(vae.model, prior),
         "autoencoder/mixture": draws(autoencoder.model, mixture),
-        "autoencoder/codes": _rows(autoencoder.spread),
-        "vae/codes": _rows(vae.spread),
+        "autoencoder/codes": np.stack([autoencoder.spread[name] for name in ("mean", "low", "high")]),
+        "vae/codes": np.stack([vae.spread[name] for name in ("mean", "low", "high")]),
     }
-
-
-def _rows(spread: Spread) -> NDArray[np.float64]:
-    """Return mean, low and high, (3, k)."""
-    return np.stack([spread.mean, spread.low, spread.high])
 
 
 def _no_pair(params: Params) -> Result:

@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from autoencoders.plots.image_rows import image_table
 from autoencoders.plots.names import drawn
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, marked, new_figure, styled
+from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, marked, new_figure, note, styled
 
 TITLES = {
     "alike": "Images that are all alike leave an autoencoder nothing to learn",
@@ -76,10 +76,8 @@ def _errors(axes: Axes, pca: Array, facts: Mapping[str, Any]) -> None:
             f": {100 * (value / pca[latent] - 1):+.0f} %".replace("-", "−") if pca[latent] > facts["no_error"] else ""
         )
         near_end = latent > 0.75 * len(pca)
-        axes.annotate(
-            f"{drawn(name)}{change}", (latent, value), xytext=(-8 if near_end else 8, 0),
-            textcoords="offset points", ha="right" if near_end else "left", va="center", fontsize=8,
-        )  # fmt: skip
+        offset, side = (-8, "right") if near_end else (8, "left")
+        note(axes, f"{drawn(name)}{change}", (latent, value), (offset, 0), ha=side, va="center")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title="Reconstruction", xlabel="latent dimensions k", ylabel="test MSE per pixel")
     axes.grid(axis="y")

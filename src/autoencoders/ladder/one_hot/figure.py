@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from autoencoders.plots.image_rows import padded, strip
-from autoencoders.plots.labels import name_ends
-from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, styled
+from autoencoders.plots.labels import far_apart, name_ends
+from autoencoders.plots.style import INK, MUTED, PALETTE, Array, log_scale, new_figure, note, styled
 from autoencoders.text import format_bytes, format_decimal
 
 Network = Mapping[str, Any]  # how many images it stores, and how well
@@ -52,12 +52,10 @@ def _capacity(axes: Axes, networks: Sequence[Network], image_bytes: int, decoder
     log_scale(axes, "x")
     axes.set_xlim(low, high)
     axes.margins(y=0.15)
-    named = _apart(list(psnr), 0.17 * math.log(high / low))
+    named = far_apart(list(psnr)[::-1], 0.17 * math.log(high / low))[::-1]
     for count in named:
-        axes.annotate(
-            f"{psnr[count]:.1f} dB", (count, psnr[count]), xytext=(5, 4), textcoords="offset points",
-            fontsize=8, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
-        )  # fmt: skip
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+        note(axes, f"{psnr[count]:.1f} dB", (count, psnr[count]), (5, 4), bbox=box)
     axes.xaxis.set_major_locator(FixedLocator(named))
     axes.set_xticklabels([f"{count:,}\n{format_bytes(count * image_bytes)}" for count in named])
     axes.set(
@@ -65,15 +63,6 @@ def _capacity(axes: Axes, networks: Sequence[Network], image_bytes: int, decoder
         xlabel=f"images stored, and their bytes (dashed: as many as the decoder's, {format_bytes(full * image_bytes)})",
     )  # fmt: skip
     axes.grid(axis="y")
-
-
-def _apart(counts: Sequence[int], gap: float) -> list[int]:
-    """Return those of the ascending `counts` whose labels have room: `gap` apart in logarithm, the last among them."""
-    kept = [counts[-1]]
-    for count in reversed(counts):
-        if math.log(kept[0] / count) >= gap:
-            kept.insert(0, count)
-    return kept
 
 
 def _learning(axes: Axes, curves: Mapping[int, Array]) -> None:
