@@ -43,8 +43,10 @@ def test_statistics_are_numpys():
     assert statistics.cov.dtype == np.float64
     np.testing.assert_allclose(statistics.mean, features.astype(np.float64).mean(0))
     np.testing.assert_allclose(statistics.cov, np.cov(features.astype(np.float64).T))
-    with pytest.raises(ValueError, match="2 or more"):
-        feature_statistics(features[:1])
+    np.testing.assert_allclose(feature_statistics([[1.0, 0.0], [3.0, 0.0]]).cov, [[2, 0], [0, 0]])  # two are enough
+    for wrong in (features[:1], features[:, 0]):
+        with pytest.raises(ValueError, match="2 or more"):
+            feature_statistics(wrong)
 
 
 def test_standard_normal_has_its_moments():
@@ -79,6 +81,19 @@ def test_mixture_of_one_component_is_the_fitted_gaussian():
     mixture, gaussian = fit_mixture(codes, 1, seed=0), fit_gaussian(codes)
     np.testing.assert_allclose(mixture.means, gaussian.means, atol=1e-9)
     np.testing.assert_allclose(mixture.roots, gaussian.roots, atol=0.01)  # sklearn divides by N, not N - 1
+
+
+def test_a_mixture_is_fitted_on_ten_thousand_codes_at_most():
+    codes = np.random.default_rng(0).standard_normal((10_001, 1))
+    drawn = np.random.default_rng(7).choice(10_001, 10_000, replace=False)
+    for given, used in ((codes, codes[drawn]), (codes[1:], codes[1:])):
+        np.testing.assert_allclose(fit_mixture(given, 1, seed=7).means[0], used.mean(0), rtol=1e-9)
+
+
+def test_a_mixture_has_no_more_components_than_distinct_codes():
+    codes = np.repeat([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]], 20, axis=0)
+    mixture = fit_mixture(codes, 8, seed=0)
+    assert sorted(map(tuple, mixture.means.round(3))) == [(0, 0), (0, 5), (5, 0)]
 
 
 def test_equal_seeds_give_equal_codes():
