@@ -1,12 +1,14 @@
-"""The comparison as text: digits, and what is marked."""
+"""The comparison as text: digits, and what is marked; and as a file that is read again."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.compare import compare, table_as_text
+from autoencoders.stages.compare import compare, read_comparison, table_as_text
 
 MEASURED = pd.DataFrame(
     {
@@ -53,3 +55,39 @@ def test_one_model_alone_is_not_the_best(params, tmp_path):
     text = compared(params, ["ae"], tmp_path)
     assert "0.01000" in text
     assert "*" not in text
+
+
+def test_training_seconds_are_the_sum_of_the_history_s(params, tmp_path):
+    (tmp_path / "vae").mkdir()
+    losses = {key: [9.0, 8.0] for key in ("train/recon", "val/recon", "val/loss")}
+    history = pd.DataFrame({"epoch": [1, 2], **losses, "seconds": [0.25, 1.5], "timestamp": [10.0, 20.0]})
+    history.to_csv(tmp_path / "vae" / "history.csv", index=False)
+    (tmp_path / "vae" / "metrics.json").write_text('{"mse": 0.1, "frechet/prior": 9, "frechet/floor": 1, "elbo": -7}')
+    one = params.model_copy(update={"models": {"vae": params.models["vae"]}})
+    compare(one, models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
+    row = pd.read_csv(tmp_path / "comparison" / "comparison.csv").iloc[0]
+    assert (row["train_seconds"], row["neg_elbo"], row["latent"]) == (1.75, 7, 2)
+
+
+def test_a_comparison_is_read_as_it_was_written(tmp_path):
+    path = tmp_path / "comparison.csv"
+    MEASURED.rename_axis("model").to_csv(path)
+    pd.testing.assert_frame_equal(read_comparison(path, ["mse", "frechet/prior"]), MEASURED, check_names=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("nan,gan,16,0.1", "a kind of model or a number is missing"),
+        ("nan,vae,16,", "a kind of model or a number is missing"),
+        ("nan,vae,,0.1", "a kind of model or a number is missing"),
+        ("nan,vae,16,1e39", "mse: 1e+39 is too large"),
+        ("nan,vae,16,small", "mse: no column of numbers"),
+    ],
+)
+def test_a_comparison_that_lacks_a_number_or_names_an_unknown_kind_is_damaged(tmp_path, row, reason):
+    path = tmp_path / "comparison.csv"
+    path.write_text(f"model,kind,latent,mse\nae,autoencoder,16,0.1\n{row}\n")
+    with pytest.raises(UserError) as caught:
+        read_comparison(path)
+    assert str(caught.value) == f"{path} is missing or damaged ({reason}). Run the `compare` stage."

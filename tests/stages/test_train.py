@@ -3,8 +3,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +18,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from autoencoders.errors import UserError
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import parse_params
+from autoencoders.stages import train as module
 from autoencoders.stages.train import train
+from autoencoders.training.distributed import WAITING, World
 
 EPOCHS = 120
 
@@ -116,6 +121,68 @@ def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared, tmp_path, 
     with pytest.raises(UserError, match=r"latent: 100 is larger than the data \(64 values"):
         train(params, model="big", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "big")
     assert not (tmp_path / "big").exists()
+
+
+@dataclass(frozen=True)
+class AloneOfTwo(World):
+    """One of two processes whose other one is not there: it is told `messages`, and what it broadcasts is kept."""
+
+    size: int = 2
+    messages: list[Any] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
+
+    def broadcast(self, value: Any) -> Any:
+        if self.messages:
+            return self.messages.pop(0)
+        self.sent.append(value)
+        return value
+
+    def all_reduce_sum(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+    all_reduce_max = all_reduce_sum
+
+    def wrap(self, model: torch.nn.Module, loss: Any) -> Any:
+        return loss
+
+
+@pytest.fixture
+def join(monkeypatch) -> Callable[[AloneOfTwo], AloneOfTwo]:
+    """Have the next training be a process of `world`."""
+
+    def joining(world: AloneOfTwo) -> AloneOfTwo:
+        @contextmanager
+        def process_group(device: torch.device) -> Iterator[tuple[World, torch.device]]:
+            yield world, device
+
+        monkeypatch.setattr(module, "process_group", process_group)
+        return world
+
+    return joining
+
+
+def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(params, prepared, tmp_path, join):
+    world = join(AloneOfTwo(rank=0))
+    train(params, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
+    train_them, resume, *validations = world.sent
+    assert (train_them, resume) == (True, None)
+    history = pd.read_csv(tmp_path / "vae" / "history.csv")
+    assert [row["val/loss"] for row in validations] == history["val/loss"].tolist()
+    assert read_description(tmp_path / "vae")["hardware"].startswith("2 × cpu")
+
+
+@pytest.mark.parametrize(("model", "told", "sent"), [("vae", True, 3), ("vae", False, 0), ("pca", True, 0)])
+def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
+    params, prepared, tmp_path, join, monkeypatch, model, told, sent
+):
+    """Where the main one has taken over a model, or computes it in closed form, there is nothing to do."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nothing there: only the main process asks it
+    messages = [WAITING, WAITING, told]
+    world = join(AloneOfTwo(rank=1, messages=messages))
+    train(params, model=model, data=prepared, checkpoints=tmp_path / "state", out=tmp_path / model)
+    assert len(world.sent) == sent  # the checkpoint to resume, and a validation for each of two epochs
+    assert len(messages) == (3 if model == "pca" else 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
 
 
 @pytest.fixture
