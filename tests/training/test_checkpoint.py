@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import io
 import os
 import pickle
@@ -13,7 +14,7 @@ from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training import checkpoint as module
-from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.checkpoint import Checkpoint, size_limit
 from autoencoders.training.checkpoint_store import Unreachable
 
 
@@ -76,6 +77,26 @@ def test_a_checkpoint_that_is_far_too_large_is_not_read(where):
         checkpoint.store.write(bytes(2_000_000), checkpoint.name)
         with pytest.raises(UserError, match=r"\.pt is too large \(it has 2 MB, where 1 MB are the most\)\. Delete it"):
             checkpoint.load()
+
+
+def test_a_checkpoint_may_have_as_many_bytes_as_its_limit(where):
+    checkpoint = Checkpoint(where, "x")
+    with checkpoint.acquire():
+        checkpoint.save(state(1))
+        size = len(checkpoint.store.open(checkpoint.name).read())
+    assert epoch(Checkpoint(where, "x", limit=size).load()) == 1
+    with pytest.raises(UserError, match="is too large"):
+        Checkpoint(where, "x", limit=size - 1).load()
+
+
+def test_the_limit_of_a_checkpoint_is_eight_times_its_model_and_a_gibibyte():
+    model = torch.nn.Linear(9, 1)
+    model.register_buffer("steps", torch.zeros(2, dtype=torch.float64))
+    assert size_limit(model) == 8 * (4 * 10 + 8 * 2) + 1024**3
+
+
+def test_a_checkpoint_is_named_after_its_identity_so_that_later_versions_find_it(where):
+    assert Checkpoint(where, "x").name == f"{hashlib.sha256(b'x').hexdigest()[:16]}.pt"
 
 
 def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):
@@ -199,7 +220,7 @@ def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky, method)
 
 
 def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp_path, monkeypatch):
-    now, said = 1000.0, []
+    now, said, slept = 1000.0, [], set()
     first, second = (Checkpoint(tmp_path / "vae", "x", run) for run in "ab")
     second.warn = said.append
     holding = first.acquire()
@@ -207,6 +228,7 @@ def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp
     def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
+        slept.add(seconds)
         if now >= 1000 + 2 * module.WARN_INTERVAL:
             holding.__exit__(None, None, None)
 
@@ -219,3 +241,24 @@ def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp
         pass
     where = tmp_path / "vae"
     assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2
+    assert slept == {10.0}
+
+
+def test_an_attempt_is_made_at_once_after_a_pause_for_a_failure(flaky, monkeypatch):
+    """After ten times as long as the failure took, and not later."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoint, asked = Checkpoint("flaky://bucket/vae", "x"), []
+    checkpoint.warn = lambda message: None
+
+    def fails(content: bytes, name: str) -> None:
+        nonlocal now
+        asked.append(now)
+        now += 2
+        raise Unreachable("away.")
+
+    monkeypatch.setattr(checkpoint.store, "write", fails)
+    for moment in (100, 121.9, 122, 143.9, 144):
+        now = moment
+        checkpoint.save(state(1))
+    assert asked == [100, 122, 144]

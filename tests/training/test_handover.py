@@ -1,6 +1,7 @@
 """What equal trainings leave each other beside a checkpoint, step by step (as processes: test_handover_twins.py)."""
 
 import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -86,6 +87,16 @@ def test_a_model_for_which_nobody_waits_any_more_is_removed(of, where, model, tm
     assert not of("c").take(tmp_path / "out")
     assert open_store(where).names() == []
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("seconds", "holds"), [(599, True), (600, False)])
+def test_an_announcement_holds_for_ten_minutes(of, where, monkeypatch, seconds, holds):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    of("b").announce()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    assert of("a").is_awaited() == holds
+    assert len(open_store(where).names()) == holds
 
 
 def test_a_training_that_goes_on_by_itself_waits_no_longer(of, where, tmp_path):
