@@ -41,6 +41,7 @@ DAMAGED = {
     "without a fingerprint": as_bytes(state(1)),
     "without progress": as_bytes({"fingerprint": "x"}),
     "a strange epoch": as_bytes({"fingerprint": "x", "progress": {"epoch": "many"}}),
+    "an epoch before the first": as_bytes({"fingerprint": "x", "progress": {"epoch": -1}}),
     "a program": pickle.dumps(print),
 }
 
@@ -121,6 +122,8 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where):
     with checkpoint.acquire():
         assert checkpoint.load() is None
         checkpoint.finish(Path())
+        checkpoint.save(state(0))
+        assert checkpoint.load()["progress"]["epoch"] == 0
         for epoch in (1, 2):
             checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
