@@ -54,6 +54,7 @@ def test_what_the_messages_advise_will_do(total):
         (100, 0.001, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.2, or add images"),
         (100, 0.98, "leaves 2 to train and validate on; 3 or more are needed. Set a share such as 0.2, or add images"),
         (1, 0.15, "leaves 0 to test on; 2 or more are needed. Add images"),
+        (5, 0.1, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.4, or add images"),
         (4, 0.4, "leaves 2 to train and validate on; 3 or more are needed. Add images"),
     ],
 )
