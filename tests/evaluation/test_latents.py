@@ -98,9 +98,9 @@ def test_probe_finds_a_linear_boundary_and_not_a_radius():
 
 
 def test_probe_learns_from_twenty_thousand_codes_at_most():
-    """Of two classes of one code each, one is left out: the probe cannot name it."""
-    [left_out] = np.setdiff1d(np.arange(20_001), drawn(20_001, 20_000))
-    kept = drawn(20_001, 20_000)[-1]
+    """Of two classes of one code each, one is left out: the probe cannot name it. The other one is the next to go."""
+    left_out, kept = np.setdiff1d(np.arange(20_001), drawn(20_001, 19_999))
+    assert kept in drawn(20_001, 20_000)
     z, y = np.zeros((20_001, 2)), np.zeros(20_001)
     z[left_out], y[left_out] = (1000, 0), 1
     z[kept], y[kept] = (0, 1000), 2
