@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.evaluation.results import check_numbers, read_codes, read_dimensions, read_metrics
+
+
+def test_reading_metrics_imports_no_pandas():
+    code = "import sys, autoencoders.evaluation.results; print('pandas' in sys.modules)"
+    assert run_python(code).stdout == "False\n"
 
 
 def test_metrics_are_read_as_they_were_written(tmp_path):

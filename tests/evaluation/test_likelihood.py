@@ -134,6 +134,11 @@ def test_without_a_chunk_as_many_codes_are_decoded_at_once_as_fit(monkeypatch, e
         assert vae.decoded == codes
 
 
+def test_four_million_pixels_are_decoded_at_once():
+    x = torch.zeros(1).expand(9, 1, 1024, 1024)
+    assert [likelihood._chunk(images) for images in (x, x[:, :, :1], x[:, :, :, :512])] == [4, 4096, 8]
+
+
 def test_the_generator_alone_decides_the_noise():
     vae = LinearGaussianVae(scale=1.5)
     x = vae.images(3)
