@@ -20,8 +20,11 @@ def test_a_count_is_at_most_a_fifth_and_says_so(total, count, capsys):
     )
 
 
-def test_the_default_is_taken_whole_of_mnist():
-    assert len(split_off_validation(shuffled(60_000, 0), 5000)[1]) == 5000
+@pytest.mark.parametrize(("total", "count"), [(60_000, 5000), (25_000, 5000), (100, 20), (3, 1)])
+def test_a_count_of_a_fifth_or_less_is_taken_whole_without_a_word(total, count, capsys):
+    """As the default is of MNIST."""
+    assert len(split_off_validation(shuffled(total, 0), count)[1]) == count
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

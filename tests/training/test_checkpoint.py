@@ -14,8 +14,9 @@ from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training import checkpoint as module
-from autoencoders.training.checkpoint import Checkpoint, size_limit
+from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import Unreachable
+from autoencoders.training.handover import Handover
 
 
 def state(epoch: int, **more: Any) -> dict[str, Any]:
@@ -96,8 +97,34 @@ def test_the_limit_of_a_checkpoint_is_eight_times_its_model_and_a_gibibyte():
     assert size_limit(model) == 8 * (4 * 10 + 8 * 2) + 1024**3
 
 
-def test_a_checkpoint_is_named_after_its_identity_so_that_later_versions_find_it(where):
-    assert Checkpoint(where, "x").name == f"{hashlib.sha256(b'x').hexdigest()[:16]}.pt"
+def test_a_checkpoint_and_what_lies_beside_it_are_named_so_that_later_versions_find_them(where, tmp_path):
+    mark, owner = (hashlib.sha256(text).hexdigest()[:16] for text in (b"x", b"a-run"))
+    checkpoint = Checkpoint(where, "x", "a-run")
+    (tmp_path / "model").mkdir()
+    with checkpoint.acquire():
+        lock = set(checkpoint.store.names())
+        checkpoint.save(state(1))
+        checkpoint.runs.mark("abc")
+        handover = Handover(checkpoint.store, checkpoint.fingerprint, "a-run")
+        handover.announce()
+        handover.leave(tmp_path / "model")
+        assert set(checkpoint.store.names()) - lock == {
+            f"{mark}.pt", f"{mark}.abc.run", f"{mark}.{owner}.waiting", f"{mark}.zip",
+        }  # fmt: skip
+
+
+def test_an_identity_does_not_depend_on_the_order_in_which_it_is_described():
+    described = {
+        "model": {"kind": "pca", "latent": 2},
+        "shape": [1, 8, 8],
+        "dataset": {},
+        "train": None,
+        "hardware": "cpu",
+    }
+    other = {**described, "model": {"latent": 2, "kind": "pca"}}
+    assert identity_of(described) == identity_of(other) == identity_of({**described, "name": "other"})
+    for key in described:
+        assert identity_of({**described, key: "changed"}) != identity_of(described)
 
 
 def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):

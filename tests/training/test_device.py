@@ -1,4 +1,5 @@
 import ctypes
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from autoencoders.errors import UserError
 from autoencoders.training.device import (
     autocast,
     describe,
+    keep_freed_memory,
     make_deterministic,
     resolve_device,
     resolve_precision,
@@ -83,6 +85,14 @@ def test_deterministic_algorithms_are_asked_of_a_gpu_alone(monkeypatch, device, 
     make_deterministic(torch.device(device))
     assert calls == asked
     assert torch.backends.cudnn.benchmark == (not asked)
+
+
+def test_malloc_is_told_to_keep_a_gibibyte_where_it_can_be_told(monkeypatch):
+    told: list[tuple[int, int]] = []
+    for library in (SimpleNamespace(mallopt=lambda *option: told.append(option)), SimpleNamespace()):
+        monkeypatch.setattr(ctypes, "CDLL", lambda name, library=library: library)
+        keep_freed_memory()
+    assert told == [(-3, 32 * 1024**2), (-1, 1024**3)]
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="glibc's malloc")

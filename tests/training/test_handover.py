@@ -113,6 +113,12 @@ def test_trainings_that_differ_have_nothing_to_do_with_each_other(of, where, mod
     assert len(open_store(where).names()) == 1
 
 
+def test_an_announcement_that_is_just_being_taken_back_is_none(of, where, monkeypatch):
+    of("b").announce()
+    monkeypatch.setattr(type(open_store(where)), "open", lambda *arguments: None)
+    assert not of("a").is_awaited()
+
+
 def test_a_damaged_announcement_is_none(of, where):
     of("b").announce()
     [name] = open_store(where).names()
