@@ -31,6 +31,20 @@ def test_distances_and_seconds_have_three_digits():
     assert list(shown["train s"]) == ["–", "3.05"]
 
 
+def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures():
+    measured = {
+        "mse": 0.0078912, "bce": 1.0, "ssim": 0.98765, "psnr": 1.0, "recon": 1.0, "elbo": -1.0, "neg_elbo": 98.76,
+        "nll": 97.65, "kl": 12.34, "active_units": 2.0, "mmd": 0.1, "ks": 0.1, "linear_probe": 0.5, "knn5": 0.98765,
+        "frechet/prior": 34.08, "frechet/gaussian": 1.0, "frechet/mixture": 0.5634, "frechet/floor": 0.1,
+        "train_seconds": 75.46,
+    }  # fmt: skip
+    shown = table_as_text(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"]))
+    assert shown.loc["vae"].to_dict() == {
+        "latent": "16", "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "KL": "12.3",
+        "5-NN": "0.988", "FD N(0,I)": "34.1", "FD mix": "0.563", "train s": "75.5",
+    }  # fmt: skip
+
+
 def compared(params: Params, names: list[str], folder: Path) -> str:
     """What `compare` writes of models that have each twice the error of the one before."""
     for place, name in enumerate(names):

@@ -30,8 +30,10 @@ def pages(client: MlflowClient, run_id: str) -> list[str]:
     return [file.path for file in client.list_artifacts(run_id, "report")]
 
 
-def test_the_page_holds_everything_that_was_run(params, outputs):
+def test_the_page_holds_everything_that_was_run(params, outputs, capsys):
     report(params, **outputs)
+    size = outputs["out"].stat().st_size / 1_000_000
+    assert f"report: {outputs['out']}, {size:.1f} MB\n" in capsys.readouterr().out
     html = outputs["out"].read_text(encoding="utf-8")
     assert not list(outputs["out"].parent.glob(".*"))
     sections = re.findall(r'<section id="([a-z]+)"', html)

@@ -200,7 +200,7 @@ def join(monkeypatch) -> Callable[[AloneOfTwo], AloneOfTwo]:
     return joining
 
 
-def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(params, prepared, tmp_path, join):
+def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(params, prepared, tmp_path, join, capsys):
     world = join(AloneOfTwo(rank=0))
     train(params, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
     train_them, resume, *validations = world.sent
@@ -208,6 +208,7 @@ def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(para
     history = pd.read_csv(tmp_path / "vae" / "history.csv")
     assert [row["val/loss"] for row in validations] == history["val/loss"].tolist()
     assert read_description(tmp_path / "vae")["hardware"].startswith("2 × cpu")
+    assert "vae: epoch 2/2, val loss" in capsys.readouterr().err
 
 
 def test_a_model_in_closed_form_is_the_main_process_s_alone(params, prepared, tmp_path, join):
@@ -221,7 +222,7 @@ def test_a_model_in_closed_form_is_the_main_process_s_alone(params, prepared, tm
 
 @pytest.mark.parametrize(("model", "told", "sent"), [("vae", True, 3), ("vae", False, 0), ("pca", True, 0)])
 def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
-    params, prepared, tmp_path, join, monkeypatch, model, told, sent
+    params, prepared, tmp_path, join, monkeypatch, capsys, model, told, sent
 ):
     """Where the main one has taken over a model, or computes it in closed form, there is nothing to do."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nothing there: only the main process asks it
@@ -231,6 +232,7 @@ def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
     assert len(world.sent) == sent  # the checkpoint to resume, and a validation for each of two epochs
     assert len(messages) == (3 if model == "pca" else 0)
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.fixture
