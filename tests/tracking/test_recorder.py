@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from processes import run_python
@@ -97,3 +98,20 @@ def test_a_missing_file_is_a_mistake_and_no_outage(store):
     assert not recording.offline
     with pytest.raises(FileNotFoundError, match=r"figure\.png"):
         recording.finish()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(None, (True, None)), (KeyboardInterrupt, (False, 15.0)), (ValueError, (False, 15.0))]
+)
+def test_a_program_that_ends_well_waits_for_all_and_one_that_fails_for_seconds(store, error, expected):
+    waited: list[tuple[bool, float | None]] = []
+
+    class Watched(tracking.Recorder):
+        def finish(self, raises: bool = True, timeout: float | None = None) -> None:
+            waited.append((raises, timeout))
+            super().finish(raises)
+
+    with pytest.raises(error) if error else nullcontext(), Watched():
+        if error:
+            raise error
+    assert waited == [expected]

@@ -21,7 +21,7 @@ from autoencoders.commands.encode import encode
 from autoencoders.errors import UserError
 from autoencoders.inference import load_model
 from autoencoders.stages.publish import publish
-from autoencoders.tracking.registry import point_alias
+from autoencoders.tracking.registry import log_model, point_alias
 
 URI = "models:/tiny-autoencoders@best-vae"
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -260,3 +260,16 @@ def test_an_alias_stays_with_no_model_whose_run_is_gone(client, version, gone):
     worse = version(-100)
     assert point_alias(client, "tiny", "best", worse, "val/elbo") == worse
     assert client.get_model_version_by_alias("tiny", "best").version == worse
+
+
+def test_a_version_is_known_by_its_source_alone(trained, client):
+    """One that somebody else registered."""
+    tracking.connect()  # MLflow looks a model up in the store of its process
+    description, name = json.loads((trained / "ae" / "model.json").read_text()), "tiny-autoencoders"
+    run_id = client.create_run("0").info.run_id
+    log_model(client, run_id, trained / "ae", description)
+    [first] = client.search_model_versions(f"name = '{name}'")
+    client.delete_model_version(name, first.version)
+    second = client.create_model_version(name, first.source, run_id)
+    assert log_model(client, run_id, trained / "ae", description) == second.version
+    assert len(client.search_model_versions(f"name = '{name}'")) == 1
