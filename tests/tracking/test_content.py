@@ -117,10 +117,17 @@ def test_the_parameters_of_a_run_are_the_model_s_its_training_s_and_the_data_s(t
     assert json.loads(used.dataset.source) == {"uri": "here"}
 
 
-def test_metrics_are_logged_by_the_thousand_and_none_is_lost(client):
+def test_metrics_are_logged_by_the_thousand_and_none_is_lost(client, monkeypatch):
     """MLflow takes a thousand at once."""
-    run_id = client.create_run("0").info.run_id
+    run_id, log_batch, sizes = client.create_run("0").info.run_id, MlflowClient.log_batch, []
+
+    def counted(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
+        sizes.append(len(metrics))
+        log_batch(client, run_id, metrics)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
     content.log_all(client, run_id, [Metric("loss", float(step), 1, step) for step in range(2001)])
+    assert sizes == [1000, 1000, 1]
     history = client.get_metric_history(run_id, "loss")
     assert sorted((point.step, point.value) for point in history) == [(step, step) for step in range(2001)]
 
@@ -129,9 +136,10 @@ def test_a_metric_is_logged_again_only_with_another_value(client, monkeypatch):
     run_id = client.create_run("0").info.run_id
     seconds = count(1_000_000)
     monkeypatch.setattr(time, "time", lambda: next(seconds))  # MLflow keeps equal values of one time once
-    for value in (math.nan, math.nan, 0.5, 0.5, math.nan):
+    for value in (math.nan, math.nan, 0.5, 0.5, 0.25, 0.75, math.nan):
         content.log_metrics(client, run_id, {"psnr": value})
-    assert [str(point.value) for point in client.get_metric_history(run_id, "psnr")] == ["nan", "0.5", "nan"]
+    values = [str(point.value) for point in client.get_metric_history(run_id, "psnr")]
+    assert values == ["nan", "0.5", "0.25", "0.75", "nan"]
 
 
 def test_a_training_lasted_from_before_its_first_epoch_to_the_end_of_its_last():

@@ -14,7 +14,7 @@ from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.stages.publish import publish
 from autoencoders.tracking.model_run import RESUMED_RUN
-from autoencoders.tracking.store import SOURCE_RUN
+from autoencoders.tracking.store import PARENT, SOURCE_RUN
 from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks
 
@@ -204,4 +204,5 @@ def test_an_interrupted_run_that_another_takes_over_is_ended_and_its_mark_remove
     monkeypatch.setenv("MLFLOW_RUN_ID", injected)
     train_model("ae")
     assert client.get_run(first[0]).info.status == "KILLED"
+    assert PARENT not in client.get_run(injected).data.tags
     assert marked == [sorted([injected, "f" * 32])]  # a mark of another store's run is left
