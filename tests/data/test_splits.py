@@ -1,3 +1,6 @@
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -64,3 +67,13 @@ def test_what_the_messages_advise_will_do(total):
 def test_a_test_split_that_leaves_too_few_is_refused(total, share, message):
     with pytest.raises(UserError, match=rf"^prepare\.test: {share} of {total} images {message}\.$"):
         split_off_test(shuffled(total, 0), share)
+
+
+def test_a_smaller_validation_split_is_told_at_once(monkeypatch):
+    """A pipe has a buffer."""
+    shown: list[str] = []
+    output = io.StringIO()
+    monkeypatch.setattr(output, "flush", lambda: shown.append(output.getvalue()))
+    monkeypatch.setattr(sys, "stdout", output)
+    split_off_validation(shuffled(10, 0), 5)
+    assert shown == [output.getvalue()]

@@ -30,7 +30,9 @@ def run(out: Path, mirror: Path | str | None, cache: Path | None = None) -> None
 def test_the_files_and_their_checksums_are_left(tmp_path, mirror, capsys):
     run(tmp_path / "raw", mirror)
     files = tree(tmp_path / "raw")
-    listed = json.loads(files.pop("source.json"))
+    text = files.pop("source.json").decode()
+    listed = json.loads(text)
+    assert text == json.dumps(listed, indent=2) + "\n"
     assert files == tree(mirror)
     assert listed["name"] == "mnist"
     for entry in listed["files"]:

@@ -45,7 +45,9 @@ def test_the_floor_is_the_distance_of_the_first_training_images(settings, prepar
     np.testing.assert_allclose(pinned.reference.cov, reference.cov)
     assert pinned.images == 30
     assert pinned.floor == pytest.approx(frechet_distance(*real, *reference))
-    described = json.loads((tmp_path / "features" / "features.json").read_text())
+    text = (tmp_path / "features" / "features.json").read_text()
+    described = json.loads(text)
+    assert text == json.dumps(described, indent=2) + "\n"
     assert described["extractor"]["kind"] == ("classifier" if labelled else "pca")
     assert ("test_accuracy" in described) == labelled
 

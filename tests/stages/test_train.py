@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -37,7 +38,8 @@ def test_a_network_s_folder_is_complete(params, prepared, tmp_path):
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {
         "weights.safetensors", "model.json", "history.csv", "run.json",
     }  # fmt: skip
-    described = read_description(tmp_path / "vae")
+    described, run = read_description(tmp_path / "vae"), (tmp_path / "vae" / "run.json").read_text()
+    assert run == json.dumps(json.loads(run), indent=2) + "\n"
     history = pd.read_csv(tmp_path / "vae" / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
     best = history.loc[history["val/loss"].idxmin()]
