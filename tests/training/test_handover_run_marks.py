@@ -32,9 +32,10 @@ def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training
     runs.mark("mine")
     marked = store.open("same.mine.run")
     content = marked.read().decode()
-    store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
-    store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
-    store.write(content.replace('"host": "', '"host": "~').encode(), "other.far.run")
+    killed = content.replace(str(os.getpid()), KILLED_PROCESS)
+    store.write(killed.encode(), "other.killed.run")
+    for name, host in (("elsewhere", " another-"), ("far", "~")):  # hosts that sort before this one and after it
+        store.write(killed.replace('"host": "', f'"host": "{host}').encode(), f"other.{name}.run")
     store.write(b"damaged", "same.damaged.run")
     assert runs.abandoned() == ["killed"]
     runs.unmark("killed")
