@@ -1,3 +1,6 @@
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -20,8 +23,11 @@ def test_a_count_is_at_most_a_fifth_and_says_so(total, count, capsys):
     )
 
 
-def test_the_default_is_taken_whole_of_mnist():
-    assert len(split_off_validation(shuffled(60_000, 0), 5000)[1]) == 5000
+@pytest.mark.parametrize(("total", "count"), [(60_000, 5000), (25_000, 5000), (100, 20), (3, 1)])
+def test_a_count_of_a_fifth_or_less_is_taken_whole_without_a_word(total, count, capsys):
+    """As the default is of MNIST."""
+    assert len(split_off_validation(shuffled(total, 0), count)[1]) == count
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(
@@ -54,9 +60,20 @@ def test_what_the_messages_advise_will_do(total):
         (100, 0.001, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.2, or add images"),
         (100, 0.98, "leaves 2 to train and validate on; 3 or more are needed. Set a share such as 0.2, or add images"),
         (1, 0.15, "leaves 0 to test on; 2 or more are needed. Add images"),
+        (5, 0.1, "leaves 0 to test on; 2 or more are needed. Set a share such as 0.4, or add images"),
         (4, 0.4, "leaves 2 to train and validate on; 3 or more are needed. Add images"),
     ],
 )
 def test_a_test_split_that_leaves_too_few_is_refused(total, share, message):
     with pytest.raises(UserError, match=rf"^prepare\.test: {share} of {total} images {message}\.$"):
         split_off_test(shuffled(total, 0), share)
+
+
+def test_a_smaller_validation_split_is_told_at_once(monkeypatch):
+    """A pipe has a buffer."""
+    shown: list[str] = []
+    output = io.StringIO()
+    monkeypatch.setattr(output, "flush", lambda: shown.append(output.getvalue()))
+    monkeypatch.setattr(sys, "stdout", output)
+    split_off_validation(shuffled(10, 0), 5)
+    assert shown == [output.getvalue()]

@@ -1,9 +1,12 @@
 """Feature extractors: learning, determinism, rebuilding, and PCA against numpy's decomposition."""
 
+from math import cos, pi
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from autoencoders.evaluation.features import (
     FeatureNet,
@@ -63,6 +66,45 @@ def test_classifier_takes_every_shape(shape):
     assert sum(weight.numel() for weight in net.parameters()) < 200_000
 
 
+def test_the_layers_are_those_that_the_docstring_names():
+    def convolutions(net: FeatureNet) -> list[tuple[int, int, int, int]]:
+        found = [layer for layer in net.body if isinstance(layer, nn.Conv2d)]
+        return [(layer.out_channels, layer.kernel_size[0], layer.stride[0], layer.padding[0]) for layer in found]
+
+    two, further = [(16, 5, 2, 2), (32, 3, 2, 1)], (32, 3, 2, 1)
+    digits = FeatureNet((1, 28, 28), 10)
+    assert convolutions(digits) == convolutions(FeatureNet((3, 32, 32), 10)) == two
+    assert convolutions(FeatureNet((1, 9, 33), 10)) == [*two, further]
+    sizes = [(layer.in_features, layer.out_features) for layer in digits.modules() if isinstance(layer, nn.Linear)]
+    assert sizes == [(32 * 7 * 7, 64), (64, 10)]
+
+
+def test_first_weights_are_of_seed_0_unless_a_generator_is_given():
+    default, same, other = (FeatureNet((1, 8, 8), 3, generator) for generator in (None, seeded(0), seeded(1)))
+    assert torch.equal(default.head.weight, same.head.weight)
+    assert not torch.equal(default.head.weight, other.head.weight)
+    assert default.head.weight.abs().max() <= (6 / 64) ** 0.5  # He et al. 2015, eq. 10, of a uniform distribution
+    assert not default.head.bias.any()
+
+
+def test_a_classifier_is_trained_by_adam_at_a_rate_that_falls_to_zero():
+    """Two epochs of batches of 256 and 44 images, step by step."""
+    images, labels = bars(300)
+    net = train_feature_net(images, labels, 2, 2, seeded())
+    generator = seeded()
+    plain = FeatureNet((1, 12, 12), 2, generator).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(plain.parameters(), fused=True)
+    order = torch.cat([torch.randperm(300, generator=generator) for _ in range(2)])
+    for step, rows in enumerate(order.split([256, 44, 256, 44])):
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 + cos(pi * step / 4)) / 2
+        optimizer.zero_grad()
+        logits = plain(torch.from_numpy(images)[rows] / 255)
+        nn.functional.cross_entropy(logits, torch.from_numpy(labels)[rows]).backward()
+        optimizer.step()
+    for name, value in net.state_dict().items():
+        torch.testing.assert_close(value, plain.state_dict()[name], rtol=0, atol=1e-5, msg=name)
+
+
 @pytest.mark.parametrize("kind", ["classifier", "pca"])
 def test_an_extractor_is_rebuilt_from_its_configuration_and_state(kind, monkeypatch):
     images, labels = bars(90)
@@ -87,6 +129,7 @@ def test_pca_is_the_exact_decomposition():
     np.testing.assert_allclose(features.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(features.T @ features, np.diag(values[:6] ** 2), atol=1e-3)
     np.testing.assert_allclose(extractor.components @ extractor.components.T, np.eye(6), atol=1e-5)
+    assert all(row[row.abs().argmax()] > 0 for row in extractor.components)  # each sign is pinned
 
 
 def test_pca_of_few_pixels_keeps_all_distances():
@@ -105,6 +148,7 @@ def test_pca_pools_large_images():
     assert extractor.components.shape == (64, 3 * 22 * 22)
     assert extractor.features(torch.zeros(2, 3, 65, 64)).shape == (2, 64)
     torch.testing.assert_close(extractor.pixels(torch.full((1, 3, 65, 64), 0.4)), torch.full((1, 3 * 22 * 22), 0.4))
+    assert [PcaFeatures(shape).pool for shape in ((3, 32, 32), (3, 32, 33), (1, 55, 56))] == [1, 2, 2]
 
 
 def test_other_shapes_and_unknown_kinds_are_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from autoencoders.evaluation import generation
 from autoencoders.evaluation.generation import (
     feature_statistics,
     fit_gaussian,
@@ -43,8 +44,10 @@ def test_statistics_are_numpys():
     assert statistics.cov.dtype == np.float64
     np.testing.assert_allclose(statistics.mean, features.astype(np.float64).mean(0))
     np.testing.assert_allclose(statistics.cov, np.cov(features.astype(np.float64).T))
-    with pytest.raises(ValueError, match="2 or more"):
-        feature_statistics(features[:1])
+    np.testing.assert_allclose(feature_statistics([[1.0, 0.0], [3.0, 0.0]]).cov, [[2, 0], [0, 0]])  # two are enough
+    for wrong in (features[:1], features[:, 0]):
+        with pytest.raises(ValueError, match="2 or more"):
+            feature_statistics(wrong)
 
 
 def test_standard_normal_has_its_moments():
@@ -79,6 +82,22 @@ def test_mixture_of_one_component_is_the_fitted_gaussian():
     mixture, gaussian = fit_mixture(codes, 1, seed=0), fit_gaussian(codes)
     np.testing.assert_allclose(mixture.means, gaussian.means, atol=1e-9)
     np.testing.assert_allclose(mixture.roots, gaussian.roots, atol=0.01)  # sklearn divides by N, not N - 1
+
+
+def test_a_mixture_is_fitted_on_ten_thousand_codes_at_most(monkeypatch):
+    codes = np.random.default_rng(0).standard_normal((10_001, 1))
+    drawn = np.random.default_rng(7).choice(10_001, 10_000, replace=False)
+    given = (codes, codes[1:])
+    limited = [fit_mixture(some, 1, seed=7) for some in given]
+    monkeypatch.setattr(generation, "MAX_FIT", 20_000)
+    for mixture, used in zip(limited, (codes[drawn], codes[1:]), strict=True):
+        np.testing.assert_array_equal(mixture.means, fit_mixture(used, 1, seed=7).means)  # in their order, if all
+
+
+def test_a_mixture_has_no_more_components_than_distinct_codes():
+    codes = np.repeat([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]], 20, axis=0)
+    mixture = fit_mixture(codes, 8, seed=0)
+    assert sorted(map(tuple, mixture.means.round(3))) == [(0, 0), (0, 5), (5, 0)]
 
 
 def test_equal_seeds_give_equal_codes():

@@ -52,11 +52,24 @@ def test_mmd_of_a_gaussian_is_its_closed_form(scale):
     assert mmd_to_standard_normal(scale * normal(5000, k)) == pytest.approx(closed, abs=0.004)
 
 
-def test_mmd_draws_the_same_subsample_every_time():
-    z = normal(300, 2)
-    assert mmd_to_standard_normal(z, 100) == mmd_to_standard_normal(z, 100) != mmd_to_standard_normal(z)
-    with pytest.raises(ValueError, match="two codes"):
-        mmd_to_standard_normal(z[:1])
+def drawn(total: int, count: int) -> np.ndarray:
+    """The numbers of the codes that are taken where there are more than `count`."""
+    return np.random.default_rng(0).choice(total, count, replace=False)
+
+
+def test_mmd_is_of_five_thousand_codes_at_most():
+    z = normal(5001, 1)
+    assert mmd_to_standard_normal(z) == mmd_to_standard_normal(z[drawn(5001, 5000)])
+    few = normal(300, 2)
+    assert mmd_to_standard_normal(few, 100) == mmd_to_standard_normal(few[drawn(300, 100)])
+    assert mmd_to_standard_normal(few, 300) == mmd_to_standard_normal(few)  # in their own order, to the last bit
+    assert mmd_to_standard_normal(few) != mmd_to_standard_normal(few[drawn(300, 300)])
+
+
+def test_mmd_needs_two_codes():
+    assert mmd_to_standard_normal([[0.0], [0.0]]) == pytest.approx(1 + (1 / 3) ** 0.5 - 2 * (1 / 2) ** 0.5)
+    with pytest.raises(ValueError, match="two codes or more, found 1"):
+        mmd_to_standard_normal([[0.0]])
 
 
 def test_mmd_of_collapsed_codes_is_exact():
@@ -84,15 +97,26 @@ def test_probe_finds_a_linear_boundary_and_not_a_radius():
     assert knn_accuracy(z, outside(z), test, outside(test)) > 0.95
 
 
-def test_probe_is_thinned_reproducibly():
-    z, y = normal(500, 2), np.arange(500) % 3
-    first, again = (linear_probe_accuracy(z, y, z, y, max_train=50) for _ in range(2))
-    assert first == again
+def test_probe_learns_from_twenty_thousand_codes_at_most():
+    """Of two classes of one code each, one is left out: the probe cannot name it. The other one is the next to go."""
+    left_out, kept = np.setdiff1d(np.arange(20_001), drawn(20_001, 19_999))
+    assert kept in drawn(20_001, 20_000)
+    z, y = np.zeros((20_001, 2)), np.zeros(20_001)
+    z[left_out], y[left_out] = (1000, 0), 1
+    z[kept], y[kept] = (0, 1000), 2
+    rare = [left_out, kept]
+    assert linear_probe_accuracy(z, y, z[rare], y[rare]) == 0.5
+    assert linear_probe_accuracy(z, y, z[rare], y[rare], max_train=20_001) == 1.0
+
+
+def test_probe_of_drawn_codes_keeps_their_labels():
+    z, test = normal(500, 2), normal(300, 2, seed=1)
+    assert linear_probe_accuracy(z, z[:, 0] > 0, test, test[:, 0] > 0, max_train=100) > 0.9
 
 
 def test_probe_of_a_single_class_predicts_it():
     z = normal(10, 2)
-    assert linear_probe_accuracy(z, np.ones(10), z, np.arange(10) < 3) == pytest.approx(0.3)
+    assert linear_probe_accuracy(z, np.ones(10), z, np.arange(10) % 3) == pytest.approx(0.3)  # 0, 1, 2, 0, …
 
 
 def test_knn_takes_the_majority_of_five():

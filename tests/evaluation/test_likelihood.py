@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 
+from autoencoders.evaluation import likelihood
 from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
 
 LATENT, SIDE, SIGMA = 2, 3, 0.6
@@ -121,6 +123,20 @@ def test_chunks_bound_memory_and_change_nothing():
         torch.testing.assert_close(values[chunk], values[1], rtol=0, atol=1e-10)
     whole, parts = (elbo_terms(LinearGaussianVae(), x, seeded(3), chunk) for chunk in (None, 4))
     torch.testing.assert_close(whole.recon, parts.recon, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(("elements", "codes"), [(10 * PIXELS + 5, 10), (PIXELS - 1, 1)])
+def test_without_a_chunk_as_many_codes_are_decoded_at_once_as_fit(monkeypatch, elements, codes):
+    monkeypatch.setattr(likelihood, "DECODED_ELEMENTS", elements)
+    for measure in (elbo_terms, partial(importance_weighted_bound, samples=30)):
+        vae = LinearGaussianVae()
+        measure(vae, vae.images(13), generator=seeded(3))
+        assert vae.decoded == codes
+
+
+def test_four_million_pixels_are_decoded_at_once():
+    x = torch.zeros(1).expand(9, 1, 1024, 1024)
+    assert [likelihood._chunk(images) for images in (x, x[:, :, :1], x[:, :, :, :512])] == [4, 4096, 8]
 
 
 def test_the_generator_alone_decides_the_noise():

@@ -1,12 +1,14 @@
-"""The comparison as text: digits, and what is marked."""
+"""The comparison as text: digits, and what is marked; and as a file that is read again."""
 
 import json
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
-from autoencoders.stages.compare import compare, table_as_text
+from autoencoders.stages.compare import compare, read_comparison, table_as_text
 
 MEASURED = pd.DataFrame(
     {
@@ -27,6 +29,20 @@ def test_distances_and_seconds_have_three_digits():
     assert list(shown["FD N(0,I)"]) == ["303", "34.1*"]
     assert list(shown["FD mix"]) == ["6.70", "0.563*"]
     assert list(shown["train s"]) == ["–", "3.05"]
+
+
+def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures():
+    measured = {
+        "mse": 0.0078912, "bce": 1.0, "ssim": 0.98765, "psnr": 1.0, "recon": 1.0, "elbo": -1.0, "neg_elbo": 98.76,
+        "nll": 97.65, "kl": 12.34, "active_units": 2.0, "mmd": 0.1, "ks": 0.1, "linear_probe": 0.5, "knn5": 0.98765,
+        "frechet/prior": 34.08, "frechet/gaussian": 1.0, "frechet/mixture": 0.5634, "frechet/floor": 0.1,
+        "train_seconds": 75.46,
+    }  # fmt: skip
+    shown = table_as_text(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"]))
+    assert shown.loc["vae"].to_dict() == {
+        "latent": "16", "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "KL": "12.3",
+        "5-NN": "0.988", "FD N(0,I)": "34.1", "FD mix": "0.563", "train s": "75.5",
+    }  # fmt: skip
 
 
 def compared(params: Params, names: list[str], folder: Path) -> str:
@@ -53,3 +69,40 @@ def test_one_model_alone_is_not_the_best(params, tmp_path):
     text = compared(params, ["ae"], tmp_path)
     assert "0.01000" in text
     assert "*" not in text
+    assert " 0.01000 |" in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_training_seconds_are_the_sum_of_the_history_s(params, tmp_path):
+    (tmp_path / "vae").mkdir()
+    losses = {key: [9.0, 8.0] for key in ("train/recon", "val/recon", "val/loss")}
+    history = pd.DataFrame({"epoch": [1, 2], **losses, "seconds": [0.25, 1.5], "timestamp": [10.0, 20.0]})
+    history.to_csv(tmp_path / "vae" / "history.csv", index=False)
+    (tmp_path / "vae" / "metrics.json").write_text('{"mse": 0.1, "frechet/prior": 9, "frechet/floor": 1, "elbo": -7}')
+    one = params.model_copy(update={"models": {"vae": params.models["vae"]}})
+    compare(one, models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
+    row = pd.read_csv(tmp_path / "comparison" / "comparison.csv").iloc[0]
+    assert (row["train_seconds"], row["neg_elbo"], row["latent"]) == (1.75, 7, 2)
+
+
+def test_a_comparison_is_read_as_it_was_written(tmp_path):
+    path, measured = tmp_path / "comparison.csv", MEASURED.rename({"ae": "nan"})  # a name like any other
+    measured.rename_axis("model").to_csv(path)
+    pd.testing.assert_frame_equal(read_comparison(path, ["mse", "frechet/prior"]), measured, check_names=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("nan,gan,16,0.1", "a kind of model or a number is missing"),
+        ("nan,vae,16,", "a kind of model or a number is missing"),
+        ("nan,vae,,0.1", "a kind of model or a number is missing"),
+        ("nan,vae,16,1e39", "mse: 1e+39 is too large"),
+        ("nan,vae,16,small", "mse: no column of numbers"),
+    ],
+)
+def test_a_comparison_that_lacks_a_number_or_names_an_unknown_kind_is_damaged(tmp_path, row, reason):
+    path = tmp_path / "comparison.csv"
+    path.write_text(f"model,kind,latent,mse\nae,autoencoder,16,0.1\n{row}\n")
+    with pytest.raises(UserError) as caught:
+        read_comparison(path)
+    assert str(caught.value) == f"{path} is missing or damaged ({reason}). Run the `compare` stage."

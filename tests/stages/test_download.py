@@ -1,8 +1,10 @@
 import csv
 import errno
 import hashlib
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,9 @@ def run(out: Path, mirror: Path | str | None, cache: Path | None = None) -> None
 def test_the_files_and_their_checksums_are_left(tmp_path, mirror, capsys):
     run(tmp_path / "raw", mirror)
     files = tree(tmp_path / "raw")
-    listed = json.loads(files.pop("source.json"))
+    text = files.pop("source.json").decode()
+    listed = json.loads(text)
+    assert text == json.dumps(listed, indent=2) + "\n"
     assert files == tree(mirror)
     assert listed["name"] == "mnist"
     for entry in listed["files"]:
@@ -136,3 +140,25 @@ def test_a_missing_folder_leaves_no_output(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         download(parameters({"name": "folder", "folder": str(tmp_path / "no")}), out=tmp_path / "raw")
     assert list(tmp_path.iterdir()) == []
+
+
+class Shown(io.StringIO):
+    """An output that counts how often its buffer is emptied."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+def test_every_line_is_shown_at_once(tmp_path, mirror, monkeypatch):
+    """A download may take an hour, and a pipe has a buffer."""
+    shown, cache = Shown(), tmp_path / "cache"
+    monkeypatch.setattr(sys, "stdout", shown)
+    run(tmp_path / "raw", mirror, cache)
+    shutil.rmtree(tmp_path / "raw")
+    (cache / "MNIST/raw/t10k-labels-idx1-ubyte.gz").write_bytes(b"damaged")
+    run(tmp_path / "raw", mirror, cache)
+    write(tmp_path / "mine", {"1.png": b"one"})
+    download(parameters({"name": "folder", "folder": str(tmp_path / "mine")}), out=tmp_path / "listed")
+    assert shown.getvalue().count("\n") == 4 + 5 + 1 == shown.flushes

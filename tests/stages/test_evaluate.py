@@ -53,6 +53,12 @@ def test_a_model_of_other_data_is_refused(params, prepared, trained, tmp_path):
     assert not (tmp_path / "evaluation").exists()
 
 
+def test_metrics_have_a_line_each(evaluated):
+    """Git compares them line by line."""
+    text = (evaluated / "metrics.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=2) + "\n"
+
+
 def test_mlflow_is_left_to_the_report(evaluated, client):
     assert client.search_runs([found.experiment_id for found in client.search_experiments()]) == []
 

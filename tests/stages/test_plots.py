@@ -1,3 +1,5 @@
+import pandas as pd
+
 from autoencoders.data.card import write_card
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import RUNGS
@@ -26,3 +28,10 @@ def test_the_card_all_models_and_all_rungs_that_measured_something_are_drawn(
     assert {path.relative_to(curves).as_posix() for path in curves.rglob("*.csv")} == {
         "loss/ae.csv", "loss/vae.csv", "kl/vae.csv",
     }  # fmt: skip
+    kl, measured = (
+        pd.read_csv(file)
+        for file in (curves / "kl" / "vae.csv", tmp_path / "evaluation" / "vae" / "codes" / "dimensions.csv")
+    )
+    assert kl.to_dict("list") == {"dimension": ["z01", "z02"], "kl": measured["kl"].tolist()}
+    history = pd.read_csv(trained / "ae" / "history.csv").drop(columns=["seconds", "timestamp"])
+    pd.testing.assert_frame_equal(pd.read_csv(curves / "loss" / "ae.csv"), history)

@@ -225,6 +225,30 @@ def test_a_broken_image_is_counted_on_the_card(tmp_path):
     assert (sum(card["counts"].values()), card["unreadable"]) == (25, 1)
 
 
+@pytest.mark.parametrize(
+    ("strays", "shown", "verb"),
+    [
+        (1, "0.png", "lies"),
+        (2, "0.png, 1.png", "lie"),
+        (3, "0.png, 1.png, 2.png", "lie"),
+        (4, "0.png, 1.png, 2.png, …", "lie"),
+    ],
+)
+def test_images_in_no_subfolder_are_why_there_are_no_labels_and_three_are_named(tmp_path, capsys, strays, shown, verb):
+    folder = tmp_path / "mine"
+    fill(folder, subfolders=("a", "b"))
+    for number in range(strays):
+        Image.new("L", (4, 4)).save(folder / f"{number}.png")
+    data = run(tmp_path, {"name": "folder", "folder": str(folder), "image_size": 4}, validation=0.2)
+    assert data.info.classes is None
+    total = sum(data.info.counts.values())
+    assert (
+        f"no class labels: {strays} of {total} images ({shown}) {verb} in no subfolder. For the subfolders of {folder}"
+        in capsys.readouterr().out
+    )
+    assert card_of(tmp_path)["in_no_subfolder"] == shown
+
+
 def test_the_default_validation_does_for_a_small_folder_too(tmp_path, capsys):
     fill(tmp_path / "mine")
     data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=5000)

@@ -30,8 +30,10 @@ def pages(client: MlflowClient, run_id: str) -> list[str]:
     return [file.path for file in client.list_artifacts(run_id, "report")]
 
 
-def test_the_page_holds_everything_that_was_run(params, outputs):
+def test_the_page_holds_everything_that_was_run(params, outputs, capsys):
     report(params, **outputs)
+    size = outputs["out"].stat().st_size / 1_000_000
+    assert f"report: {outputs['out']}, {size:.1f} MB\n" in capsys.readouterr().out
     html = outputs["out"].read_text(encoding="utf-8")
     assert not list(outputs["out"].parent.glob(".*"))
     sections = re.findall(r'<section id="([a-z]+)"', html)
@@ -145,6 +147,40 @@ def test_likelihoods_that_differ_are_not_compared(params):
     assert stage._incomparable(params) == []
     both = parse_params({"models": {"a": vae, "b": {**vae, "likelihood": "gaussian"}}})
     assert stage._incomparable(both) == ["neg_elbo", "nll"]
+
+
+@pytest.mark.parametrize(
+    ("models", "on_server", "source", "samples"),
+    [
+        (["ae", "vae"], False, "models/vae", True),
+        (["ae", "vae"], True, "models:/tiny-autoencoders@best-vae", True),
+        (["pca", "ae"], False, "models/pca", False),
+        (["pca", "ae"], True, "models:/tiny-autoencoders@best-autoencoder", False),
+        (["pca"], True, "models/pca", False),
+    ],
+)
+def test_the_example_loads_a_model_that_samples_if_there_is_one(
+    params, monkeypatch, models, on_server, source, samples
+):
+    if on_server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://example.org")
+    validation = {"val/mse": 0.1, "val/elbo": -9.0}
+    described = {"dataset": {"name": "tiny"}, "shape": [1, 8, 8], "validation": validation}
+    chosen = params.model_copy(update={"models": {name: params.models[name] for name in models}})
+    usage = stage._usage(chosen, dict.fromkeys(models, described))
+    assert (usage.source, usage.samples, usage.shape) == (source, samples, [1, 8, 8])
+
+
+def test_durations_are_those_of_the_comparison_and_of_the_rungs(params, outputs):
+    path = outputs["comparison"] / "comparison.csv"
+    table = pd.read_csv(path, index_col=0)
+    table["train_seconds"] = [None, 3.25, 7.5]
+    table.to_csv(path)
+    report(params, **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    rows = dict(re.findall(r'<tr><th scope="row">([\w-]+)</th><td>([\d.–]+)</td>\s*<td class="text">', html))
+    assert (rows["pca"], rows["ae"], rows["vae"]) == ("–", "3.25", "7.50")
+    assert {"pca", "ae", "vae", *RUNGS} <= rows.keys()
 
 
 def test_no_password_is_shown(params):

@@ -1,10 +1,15 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,10 +17,14 @@ import torch
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from autoencoders.errors import UserError
+from autoencoders.data.prepared import PreparedData
+from autoencoders.errors import Interrupted, UserError
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import parse_params
+from autoencoders.stages import train as module
 from autoencoders.stages.train import train
+from autoencoders.stages.training_task import TrainingTask
+from autoencoders.training.distributed import WAITING, World
 
 EPOCHS = 120
 
@@ -29,7 +38,8 @@ def test_a_network_s_folder_is_complete(params, prepared, tmp_path):
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {
         "weights.safetensors", "model.json", "history.csv", "run.json",
     }  # fmt: skip
-    described = read_description(tmp_path / "vae")
+    described, run = read_description(tmp_path / "vae"), (tmp_path / "vae" / "run.json").read_text()
+    assert run == json.dumps(json.loads(run), indent=2) + "\n"
     history = pd.read_csv(tmp_path / "vae" / "history.csv")
     assert history["epoch"].tolist() == [1, 2]
     best = history.loc[history["val/loss"].idxmin()]
@@ -37,6 +47,42 @@ def test_a_network_s_folder_is_complete(params, prepared, tmp_path):
     assert described["validation"]["val/elbo"] == pytest.approx(best["val/elbo"])
     assert described["parameters"] == sum(value.numel() for value in load_trained(tmp_path / "vae").model.parameters())
     assert not (tmp_path / "state" / "vae").exists()
+
+
+def test_the_last_line_names_parameters_best_epoch_and_results(params, prepared, tmp_path, capsys):
+    for model, best in (("vae", "best of epoch 2: val/loss "), ("pca", "val/mse ")):
+        train(params, model=model, data=prepared, checkpoints=tmp_path / "state", out=tmp_path / model)
+        described = read_description(tmp_path / model)
+        values = ", ".join(f"{key} {value:.4g}" for key, value in described["validation"].items())
+        line = capsys.readouterr().out.splitlines()[-1]
+        assert line.startswith(f"{model}: {described['parameters']:,} parameters, {best}")
+        assert line.endswith(f"{values}, stored in {tmp_path / model}")
+
+
+@pytest.mark.parametrize(
+    ("model", "device", "copies"), [("vae", "cpu", 5), ("vae", "cuda", 1), ("pca", "cpu", 1), ("pca", "cuda", 1)]
+)
+def test_a_network_on_a_cpu_needs_memory_for_gradients_and_moments_too(params, prepared, model, device, copies):
+    numbers = {"vae": (64 * 8 + 8) + (8 * 4 + 4) + (2 * 8 + 8) + (8 * 64 + 64), "pca": 64 + 2 * 64}[model]
+    task = TrainingTask(params, model, PreparedData(prepared), torch.device(device), World())
+    assert task.least_memory() == 4 * numbers * copies
+
+
+@pytest.mark.parametrize(("by_dvc", "orphaned"), [(True, True), (True, False), (False, True)])
+def test_a_training_ends_where_the_dvc_that_started_it_is_gone(
+    params, prepared, tmp_path, monkeypatch, by_dvc, orphaned
+):
+    if by_dvc:
+        monkeypatch.setenv("DVC_STAGE", "train@vae")
+    parents = chain([7], repeat(1 if orphaned else 7))
+    monkeypatch.setattr(os, "getppid", lambda: next(parents))
+    folders = {"data": prepared, "checkpoints": tmp_path / "state", "out": tmp_path / "vae"}
+    if by_dvc and orphaned:
+        with pytest.raises(Interrupted, match=r"^training vae stops after epoch 1: the `dvc` that started it is gone"):
+            train(params, model="vae", **folders)
+    else:
+        train(params, model="vae", **folders)
+    assert (tmp_path / "vae").exists() != (by_dvc and orphaned)
 
 
 def test_equal_seeds_train_equal_weights(params, prepared, tmp_path):
@@ -116,6 +162,79 @@ def test_a_code_larger_than_the_image_leaves_nothing_behind(prepared, tmp_path, 
     with pytest.raises(UserError, match=r"latent: 100 is larger than the data \(64 values"):
         train(params, model="big", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "big")
     assert not (tmp_path / "big").exists()
+
+
+@dataclass(frozen=True)
+class AloneOfTwo(World):
+    """One of two processes whose other one is not there: it is told `messages`, and what it broadcasts is kept."""
+
+    size: int = 2
+    messages: list[Any] = field(default_factory=list)
+    sent: list[Any] = field(default_factory=list)
+
+    def broadcast(self, value: Any) -> Any:
+        if self.messages:
+            return self.messages.pop(0)
+        self.sent.append(value)
+        return value
+
+    def all_reduce_sum(self, value: torch.Tensor) -> torch.Tensor:
+        return value
+
+    all_reduce_max = all_reduce_sum
+
+    def wrap(self, model: torch.nn.Module, loss: Any) -> Any:
+        return loss
+
+
+@pytest.fixture
+def join(monkeypatch) -> Callable[[AloneOfTwo], AloneOfTwo]:
+    """Have the next training be a process of `world`."""
+
+    def joining(world: AloneOfTwo) -> AloneOfTwo:
+        @contextmanager
+        def process_group(device: torch.device) -> Iterator[tuple[World, torch.device]]:
+            yield world, device
+
+        monkeypatch.setattr(module, "process_group", process_group)
+        return world
+
+    return joining
+
+
+def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(params, prepared, tmp_path, join, capsys):
+    world = join(AloneOfTwo(rank=0))
+    train(params, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
+    train_them, resume, *validations = world.sent
+    assert (train_them, resume) == (True, None)
+    history = pd.read_csv(tmp_path / "vae" / "history.csv")
+    assert [row["val/loss"] for row in validations] == history["val/loss"].tolist()
+    assert read_description(tmp_path / "vae")["hardware"].startswith("2 × cpu")
+    assert "vae: epoch 2/2, val loss" in capsys.readouterr().err
+
+
+def test_a_model_in_closed_form_is_the_main_process_s_alone(params, prepared, tmp_path, join):
+    """The others have ended: it tells them nothing."""
+    world = join(AloneOfTwo(rank=0))
+    train(params, model="pca", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "pca")
+    assert world.sent == []
+    assert {path.name for path in (tmp_path / "pca").iterdir()} == {"weights.safetensors", "model.json", "run.json"}
+    assert read_description(tmp_path / "pca")["train"] is None
+
+
+@pytest.mark.parametrize(("model", "told", "sent"), [("vae", True, 3), ("vae", False, 0), ("pca", True, 0)])
+def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
+    params, prepared, tmp_path, join, monkeypatch, capsys, model, told, sent
+):
+    """Where the main one has taken over a model, or computes it in closed form, there is nothing to do."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # nothing there: only the main process asks it
+    messages = [WAITING, WAITING, told]
+    world = join(AloneOfTwo(rank=1, messages=messages))
+    train(params, model=model, data=prepared, checkpoints=tmp_path / "state", out=tmp_path / model)
+    assert len(world.sent) == sent  # the checkpoint to resume, and a validation for each of two epochs
+    assert len(messages) == (3 if model == "pca" else 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.fixture

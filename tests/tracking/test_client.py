@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+import requests
 from json_server import json_server
 from processes import run_python
 from servers import free_port
@@ -197,3 +198,47 @@ def test_mlflow_is_set_up_where_a_client_is_made_and_not_by_an_import(store):
     assert before == "['MLFLOW_TRACKING_URI']"
     assert "MLFLOW_DISABLE_TELEMETRY" in after
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("variables", "auth", "header", "verify"),
+    [
+        ({}, None, None, True),
+        ({"USERNAME": "me", "PASSWORD": "pw"}, ("me", "pw"), None, True),
+        ({"USERNAME": "me", "PASSWORD": "pw", "TOKEN": "abc"}, ("me", "pw"), None, True),
+        ({"USERNAME": "me", "TOKEN": "abc"}, None, "Bearer abc", True),
+        ({"PASSWORD": "pw"}, None, None, True),
+        ({"SERVER_CERT_PATH": "/a.pem"}, None, None, "/a.pem"),
+        ({"INSECURE_TLS": "TRUE", "SERVER_CERT_PATH": "/a.pem"}, None, None, False),
+        ({"INSECURE_TLS": "1"}, None, None, False),
+        ({"INSECURE_TLS": "false"}, None, None, True),
+    ],
+)
+def test_a_server_is_asked_as_mlflow_s_client_would(monkeypatch, variables, auth, header, verify):
+    for name in ("USERNAME", "PASSWORD", "TOKEN", "INSECURE_TLS", "SERVER_CERT_PATH"):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", value)
+    with requests.Session() as session:
+        mlflow_client._authorize(session)
+        assert (session.auth, session.headers.get("Authorization"), session.verify) == (auth, header, verify)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(401, "refuses access"), (500, "is in trouble"), (499, None)])
+def test_what_a_status_means(monkeypatch, status, reason):
+    with json_server(lambda *request: (status, "")) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        if reason is None:
+            tracking.require_server()
+        else:
+            with pytest.raises(UserError, match=rf"^the MLflow server at {address} {reason} \(HTTP {status}\)"):
+                tracking.require_server()
+
+
+def test_a_run_s_page_is_where_browsers_find_the_server(monkeypatch):
+    assert mlflow_client.run_url("1", "abc") is None  # in a file
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org/")
+    assert mlflow_client.run_url("1", "abc") == "https://mlflow.example.org/#/experiments/1/runs/abc"
+    monkeypatch.setenv("MLFLOW_WORKSPACE", "my team")
+    monkeypatch.setenv("AUTOENCODERS_MLFLOW_PAGES", "http://localhost:5000")
+    assert mlflow_client.run_url("1", "abc") == "http://localhost:5000/#/experiments/1/runs/abc?workspace=my%20team"

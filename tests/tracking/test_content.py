@@ -1,17 +1,21 @@
 """What a run holds: a training's, and a rung's with its times, its curves and its experiment."""
 
 import json
+import math
+import time
+from itertools import count
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 from tracked import histories, run_in
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.ladder.record import Result, read_rung, save_rung
 from autoencoders.stages.recording import rung_result
-from autoencoders.tracking import RunPublisher
+from autoencoders.tracking import RunPublisher, content
 
 SERIES = [
     {"target": "flower", "weights": 10, "step": step, "mse": mse, "psnr": psnr}
@@ -96,3 +100,50 @@ def test_a_series_without_steps_has_no_curves(folder, client):
 def test_the_ladder_stands_beside_the_experiment_that_a_launcher_names(folder, client, monkeypatch, by):
     monkeypatch.setenv(by, {"MLFLOW_EXPERIMENT_ID": client.create_experiment("named")}.get(by, "named"))
     logged(folder, client, "named-ladder")
+
+
+def test_the_parameters_of_a_run_are_the_model_s_its_training_s_and_the_data_s(trained, client):
+    run_id, description = client.create_run("0").info.run_id, json.loads((trained / "ae" / "model.json").read_text())
+    content.describe(client, run_id, description, "here")
+    run, training = client.get_run(run_id), description["train"]
+    assert run.data.params == {
+        **{f"model.{key}": str(value) for key, value in description["model"].items() if key != "train"},
+        **{f"train.{key}": str(value) for key, value in training.items()},
+        "data.name": "tiny",
+        "data.shape": "[1, 8, 8]",
+    }
+    assert len(run.data.params) == len(description["model"]) - 1 + len(training) + 2
+    [used] = run.inputs.dataset_inputs
+    assert json.loads(used.dataset.source) == {"uri": "here"}
+
+
+def test_metrics_are_logged_by_the_thousand_and_none_is_lost(client, monkeypatch):
+    """MLflow takes a thousand at once."""
+    run_id, log_batch, sizes = client.create_run("0").info.run_id, MlflowClient.log_batch, []
+
+    def counted(client: MlflowClient, run_id: str, metrics: list[Metric]) -> None:
+        sizes.append(len(metrics))
+        log_batch(client, run_id, metrics)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", counted)
+    content.log_all(client, run_id, [Metric("loss", float(step), 1, step) for step in range(2001)])
+    assert sizes == [1000, 1000, 1]
+    history = client.get_metric_history(run_id, "loss")
+    assert sorted((point.step, point.value) for point in history) == [(step, step) for step in range(2001)]
+
+
+def test_a_metric_is_logged_again_only_with_another_value(client, monkeypatch):
+    run_id = client.create_run("0").info.run_id
+    seconds = count(1_000_000)
+    monkeypatch.setattr(time, "time", lambda: next(seconds))  # MLflow keeps equal values of one time once
+    for value in (math.nan, math.nan, 0.5, 0.5, 0.25, 0.75, math.nan):
+        content.log_metrics(client, run_id, {"psnr": value})
+    values = [str(point.value) for point in client.get_metric_history(run_id, "psnr")]
+    assert values == ["nan", "0.5", "0.25", "0.75", "nan"]
+
+
+def test_a_training_lasted_from_before_its_first_epoch_to_the_end_of_its_last():
+    rows = [{"timestamp": 100.0, "seconds": 2.5}, {"timestamp": 103.5, "seconds": 3.5}]
+    assert content.times(rows) == (97_500, 103_500)
+    assert content.times([{"timestamp": 100.0}]) == (100_000, 100_000)
+    assert content.times([]) == (None, None)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 from processes import run_python
@@ -68,3 +69,49 @@ def test_importing_mlflow_beside_torch_and_scipy_does_not_deadlock(store):
     )
     done = run_python(program, timeout=120)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+def test_after_a_failure_nothing_is_called_but_what_makes_up_for_it(store, capsys):
+    def away(client: object) -> None:
+        raise OSError("connection lost")
+
+    with tracking.Recorder() as recording:
+        recording.attempt(away)
+        assert recording.attempt(lambda client: 1).result() is None
+        assert recording.attempt(away, again=True).result() is None
+        assert (recording.offline, recording.trouble) == (True, "connection lost")
+        assert recording.attempt(lambda client: 2, again=True).result() == 2
+        assert recording.attempt(lambda client: 3).result() == 3
+        assert not recording.offline
+    first, last = capsys.readouterr().err.splitlines()
+    assert first.startswith("warning: MLflow does not record any more (connection lost).")
+    assert last == "MLflow answers again, and its run is complete"
+
+
+def test_a_missing_file_is_a_mistake_and_no_outage(store):
+    def mistaken(client: object) -> None:
+        raise FileNotFoundError("figure.png")
+
+    recording = tracking.Recorder()
+    recording.attempt(mistaken)
+    recording.finish(raises=False)
+    assert not recording.offline
+    with pytest.raises(FileNotFoundError, match=r"figure\.png"):
+        recording.finish()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"), [(None, (True, None)), (KeyboardInterrupt, (False, 15.0)), (ValueError, (False, 15.0))]
+)
+def test_a_program_that_ends_well_waits_for_all_and_one_that_fails_for_seconds(store, error, expected):
+    waited: list[tuple[bool, float | None]] = []
+
+    class Watched(tracking.Recorder):
+        def finish(self, raises: bool = True, timeout: float | None = None) -> None:
+            waited.append((raises, timeout))
+            super().finish(raises)
+
+    with pytest.raises(error) if error else nullcontext(), Watched():
+        if error:
+            raise error
+    assert waited == [expected]

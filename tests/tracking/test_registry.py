@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from autoencoders.commands.encode import encode
 from autoencoders.errors import UserError
 from autoencoders.inference import load_model
 from autoencoders.stages.publish import publish
+from autoencoders.tracking.registry import log_model, point_alias
 
 URI = "models:/tiny-autoencoders@best-vae"
 IMAGES = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -199,3 +200,76 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered, server
         assert wrong.status_code == 400
         assert told in wrong.json()["message"]
         assert "stack_trace" not in wrong.json()
+
+
+@pytest.fixture
+def version(client) -> Callable[..., str]:
+    """Register a version of the model `tiny` whose run has a validation result, a hash of its data and a likelihood."""
+    client.create_registered_model("tiny")
+
+    def registered(value: float, metric: str = "val/elbo", data: str = "a", likelihood: str = "bernoulli") -> str:
+        run_id = client.create_run("0", tags={"data_hash": data}).info.run_id
+        client.log_metric(run_id, f"best/{metric}", value)
+        client.log_param(run_id, "model.likelihood", likelihood)
+        return client.create_model_version("tiny", "s3://bucket/model", run_id).version
+
+    return registered
+
+
+@pytest.mark.parametrize(
+    ("metric", "holder", "following", "stays"),
+    [
+        ("val/elbo", {"value": -90}, {"value": -100}, True),
+        ("val/elbo", {"value": -100}, {"value": -90}, False),
+        ("val/elbo", {"value": -90}, {"value": -90}, False),
+        ("val/mse", {"value": 0.1}, {"value": 0.2}, True),
+        ("val/mse", {"value": 0.2}, {"value": 0.1}, False),
+        ("val/mse", {"value": 0.1}, {"value": 0.1}, False),
+        ("val/elbo", {"value": -90}, {"value": -100, "data": "b"}, False),
+        ("val/elbo", {"value": 2000, "likelihood": "gaussian"}, {"value": -100}, False),
+        ("val/mse", {"value": 0.1, "likelihood": "gaussian"}, {"value": 0.2}, True),
+        ("val/mse", {"value": 0.1, "data": "b"}, {"value": 0.2}, False),
+    ],
+)
+def test_an_alias_stays_with_the_better_of_two_models_that_compare(client, version, metric, holder, following, stays):
+    first, second = version(metric=metric, **holder), version(metric=metric, **following)
+    assert point_alias(client, "tiny", "best", first, metric, metric == "val/elbo", higher_is_better=True) == first
+    has_it = point_alias(client, "tiny", "best", second, metric, metric == "val/elbo")
+    assert has_it == (first if stays else second)
+    assert client.get_model_version_by_alias("tiny", "best").version == has_it
+    selected = {found.version: found.tags.get("selected_by") for found in client.search_model_versions("name = 'tiny'")}
+    assert selected == {first: None, second: None} | {has_it: metric}
+
+
+def test_an_alias_stays_with_no_model_that_lacks_the_metric(client, version):
+    first, second = version(0.1, "val/mse"), version(-100)
+    point_alias(client, "tiny", "best", first, "val/mse", higher_is_better=False)
+    assert point_alias(client, "tiny", "best", second, "val/elbo", higher_is_better=True) == second
+    assert point_alias(client, "tiny", "best", first, "val/elbo", higher_is_better=True) == first
+
+
+@pytest.mark.parametrize("gone", ["a deleted run", "no run"])
+def test_an_alias_stays_with_no_model_whose_run_is_gone(client, version, gone):
+    """However good it was: nobody can look it up."""
+    best = version(-1)
+    if gone == "no run":
+        best = client.create_model_version("tiny", "s3://bucket/model").version
+    client.set_registered_model_alias("tiny", "best", best)
+    if gone == "a deleted run":
+        client.delete_run(client.get_model_version("tiny", best).run_id)
+    worse = version(-100)
+    assert point_alias(client, "tiny", "best", worse, "val/elbo", higher_is_better=True) == worse
+    assert client.get_model_version_by_alias("tiny", "best").version == worse
+
+
+def test_a_version_is_known_by_its_source_alone(trained, client):
+    """One that somebody else registered."""
+    tracking.connect()  # MLflow looks a model up in the store of its process
+    description, name = json.loads((trained / "ae" / "model.json").read_text()), "tiny-autoencoders"
+    run_id = client.create_run("0").info.run_id
+    log_model(client, run_id, trained / "ae", description)
+    [first] = client.search_model_versions(f"name = '{name}'")
+    client.delete_model_version(name, first.version)
+    second = client.create_model_version(name, first.source, run_id)
+    assert log_model(client, run_id, trained / "ae", description) == second.version
+    assert len(client.search_model_versions(f"name = '{name}'")) == 1

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,5 @@ def test_a_report_that_has_a_run_leaves_an_injected_one_alone(
     assert REPORT not in client.get_run(injected).data.tags
     assert len(everything(client)) == 2
     assert client.get_run(own).info.status == "FINISHED"
+    digest = hashlib.sha256(page.read_bytes()).hexdigest()
+    assert client.get_run(own).data.tags[REPORT] == digest[:32]  # by which later versions find it

@@ -14,7 +14,9 @@ from autoencoders import tracking
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.stages.publish import publish
 from autoencoders.tracking.runs import RESUMED_RUN
-from autoencoders.tracking.store import SOURCE_RUN
+from autoencoders.tracking.store import PARENT, SOURCE_RUN
+from autoencoders.training.checkpoint import open_store
+from autoencoders.training.handover import RunMarks
 
 # How a run ends
 
@@ -167,3 +169,40 @@ def test_a_model_without_a_run_of_record_is_known_by_its_weights(trained, params
     for _ in range(2):
         publish(params, **in_one(trained))
     assert len(contents(client)["runs"]) == 3
+
+
+# Runs that a kill has left behind: with a mark, and still running
+
+
+def test_a_run_that_is_gone_from_the_store_is_not_resumed(train_model, broken_off, at_epoch, client, tmp_path):
+    first = broken_off()
+    with pytest.raises(KeyboardInterrupt):
+        train_model("ae")
+    client.delete_run(first[0])
+    marks, marked = RunMarks(open_store(tmp_path / "checkpoints" / "ae"), "same", alone=True), []
+    marks.mark(first[0])
+    at_epoch(lambda run, row: marked.append(marks.abandoned()))
+    folder = train_model("ae")
+    run = run_in(client, folder)
+    assert run.info.run_id != first[0]
+    assert (run.info.status, run.data.tags.get(RESUMED_RUN)) == ("FINISHED", None)
+    assert marked == [[run.info.run_id]]  # its own alone, in the epoch that was left
+
+
+def test_an_interrupted_run_that_another_takes_over_is_ended_and_its_mark_removed(
+    train_model, broken_off, at_epoch, client, injected, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("MLFLOW_RUN_ID")
+    first = broken_off()
+    with pytest.raises(KeyboardInterrupt):
+        train_model("ae")
+    client.update_run(first[0], status="RUNNING")
+    marks, marked = RunMarks(open_store(tmp_path / "checkpoints" / "ae"), "same", alone=True), []
+    for run_id in (first[0], "f" * 32):
+        marks.mark(run_id)
+    at_epoch(lambda run, row: marked.append(sorted(marks.abandoned())))
+    monkeypatch.setenv("MLFLOW_RUN_ID", injected)
+    train_model("ae")
+    assert client.get_run(first[0]).info.status == "KILLED"
+    assert PARENT not in client.get_run(injected).data.tags
+    assert marked == [sorted([injected, "f" * 32])]  # a mark of another store's run is left

@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import io
 import os
 import pickle
@@ -13,8 +14,9 @@ from processes import run_python
 
 from autoencoders.errors import UserError
 from autoencoders.training import checkpoint as module
-from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import Unreachable
+from autoencoders.training.handover import Handover
 
 
 def state(epoch: int, **more: Any) -> dict[str, Any]:
@@ -40,6 +42,7 @@ DAMAGED = {
     "without a fingerprint": as_bytes(state(1)),
     "without progress": as_bytes({"fingerprint": "x"}),
     "a strange epoch": as_bytes({"fingerprint": "x", "progress": {"epoch": "many"}}),
+    "an epoch before the first": as_bytes({"fingerprint": "x", "progress": {"epoch": -1}}),
     "a program": pickle.dumps(print),
 }
 
@@ -78,6 +81,52 @@ def test_a_checkpoint_that_is_far_too_large_is_not_read(where):
             checkpoint.load()
 
 
+def test_a_checkpoint_may_have_as_many_bytes_as_its_limit(where):
+    checkpoint = Checkpoint(where, "x")
+    with checkpoint.acquire():
+        checkpoint.save(state(1))
+        size = len(checkpoint.store.open(checkpoint.name).read())
+    assert epoch(Checkpoint(where, "x", limit=size).load()) == 1
+    with pytest.raises(UserError, match="is too large"):
+        Checkpoint(where, "x", limit=size - 1).load()
+
+
+def test_the_limit_of_a_checkpoint_is_eight_times_its_model_and_a_gibibyte():
+    model = torch.nn.Linear(9, 1)
+    model.register_buffer("steps", torch.zeros(2, dtype=torch.float64))
+    assert size_limit(model) == 8 * (4 * 10 + 8 * 2) + 1024**3
+
+
+def test_a_checkpoint_and_what_lies_beside_it_are_named_so_that_later_versions_find_them(where, tmp_path):
+    mark, owner = (hashlib.sha256(text).hexdigest()[:16] for text in (b"x", b"a-run"))
+    checkpoint = Checkpoint(where, "x", "a-run")
+    (tmp_path / "model").mkdir()
+    with checkpoint.acquire():
+        lock = set(checkpoint.store.names())
+        checkpoint.save(state(1))
+        checkpoint.runs.mark("abc")
+        handover = Handover(checkpoint.store, checkpoint.fingerprint, "a-run")
+        handover.announce()
+        handover.leave(tmp_path / "model")
+        assert set(checkpoint.store.names()) - lock == {
+            f"{mark}.pt", f"{mark}.abc.run", f"{mark}.{owner}.waiting", f"{mark}.zip",
+        }  # fmt: skip
+
+
+def test_an_identity_does_not_depend_on_the_order_in_which_it_is_described():
+    described = {
+        "model": {"kind": "pca", "latent": 2},
+        "shape": [1, 8, 8],
+        "dataset": {},
+        "train": None,
+        "hardware": "cpu",
+    }
+    other = {**described, "model": {"latent": 2, "kind": "pca"}}
+    assert identity_of(described) == identity_of(other) == identity_of({**described, "name": "other"})
+    for key in described:
+        assert identity_of({**described, key: "changed"}) != identity_of(described)
+
+
 def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):
     (tmp_path / "vae").touch()
     with (
@@ -100,6 +149,8 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where):
     with checkpoint.acquire():
         assert checkpoint.load() is None
         checkpoint.finish(Path())
+        checkpoint.save(state(0))
+        assert checkpoint.load()["progress"]["epoch"] == 0
         for epoch in (1, 2):
             checkpoint.save(state(epoch, values=values * epoch))
     loaded = Checkpoint(where, "x").load()
@@ -199,7 +250,7 @@ def test_a_store_that_is_away_or_refuses_is_reported_at_the_start(flaky, method)
 
 
 def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp_path, monkeypatch):
-    now, said = 1000.0, []
+    now, said, slept = 1000.0, [], set()
     first, second = (Checkpoint(tmp_path / "vae", "x", run) for run in "ab")
     second.warn = said.append
     holding = first.acquire()
@@ -207,6 +258,7 @@ def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp
     def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
+        slept.add(seconds)
         if now >= 1000 + 2 * module.WARN_INTERVAL:
             holding.__exit__(None, None, None)
 
@@ -219,3 +271,24 @@ def test_a_wait_for_a_folder_names_its_holder_at_first_and_every_few_minutes(tmp
         pass
     where = tmp_path / "vae"
     assert said == [f"process 7 on pod-a is training the same model: waiting for it ({where})"] * 2
+    assert slept == {10.0}
+
+
+def test_an_attempt_is_made_at_once_after_a_pause_for_a_failure(flaky, monkeypatch):
+    """After ten times as long as the failure took, and not later."""
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    checkpoint, asked = Checkpoint("flaky://bucket/vae", "x"), []
+    checkpoint.warn = lambda message: None
+
+    def fails(content: bytes, name: str) -> None:
+        nonlocal now
+        asked.append(now)
+        now += 2
+        raise Unreachable("away.")
+
+    monkeypatch.setattr(checkpoint.store, "write", fails)
+    for moment in (100, 121.9, 122, 143.9, 144):
+        now = moment
+        checkpoint.save(state(1))
+    assert asked == [100, 122, 144]

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.stages.train import train
-from autoencoders.training.distributed import SINGLE_PROCESS, World
+from autoencoders.training.distributed import SINGLE_PROCESS, World, process_group
 
 
 def test_one_process_has_all():
@@ -38,6 +39,65 @@ def test_shards_partition_a_batch_and_weigh_every_image_the_same(images, process
     assert all(len(world.shard(batch)) == max(1, count) for world, count in zip(worlds, counts, strict=True))
     mean = sum(world.shard(batch).mean().item() * world.weight(images) for world in worlds) / processes
     assert mean == pytest.approx(batch.mean().item())
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[Any, ...]]:
+    """What torch.distributed is asked; each answer is as if the main process had sent 7, or another one had 5."""
+    calls: list[tuple[Any, ...]] = []
+
+    def broadcast(holder: list[Any], src: int) -> None:
+        calls.append(("broadcast", src))
+        holder[0] = 7
+
+    def all_reduce(value: torch.Tensor, op: Any = torch.distributed.ReduceOp.SUM) -> None:
+        calls.append(("all_reduce", op))
+        value.copy_(value + 5 if op == torch.distributed.ReduceOp.SUM else value.clamp(min=5))
+
+    for name in ("init_process_group", "destroy_process_group"):
+        monkeypatch.setattr(torch.distributed, name, lambda *arguments, name=name: calls.append((name, *arguments)))
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", broadcast)
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: calls.append(("set_device", device)))
+    for variable in ("WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.setenv(variable, "")
+        monkeypatch.delenv(variable)
+    return calls
+
+
+def test_several_processes_agree_by_torch_and_one_by_itself(asked):
+    def losses(*arguments: Any) -> dict[str, torch.Tensor]:
+        return {}
+
+    assert SINGLE_PROCESS.broadcast(3) == 3
+    assert [SINGLE_PROCESS.all_reduce_sum(torch.tensor(3)), SINGLE_PROCESS.all_reduce_max(torch.tensor(3))] == [3, 3]
+    assert SINGLE_PROCESS.wrap(torch.nn.Linear(1, 1), losses) is losses
+    assert asked == []
+    world = World(1, 2)
+    assert not world.is_main
+    assert (world.broadcast(None), world.wait_for_main()) == (7, 7)
+    assert [world.all_reduce_sum(torch.tensor(3)), world.all_reduce_max(torch.tensor(3))] == [8, 5]
+    assert asked == [
+        ("broadcast", 0), ("broadcast", 0),
+        ("all_reduce", torch.distributed.ReduceOp.SUM), ("all_reduce", torch.distributed.ReduceOp.MAX),
+    ]  # fmt: skip
+
+
+def test_a_process_that_torchrun_started_joins_the_others_until_its_work_ends(asked, monkeypatch):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda:1")
+    with process_group(cpu) as alone:
+        assert alone == (SINGLE_PROCESS, cpu)
+    assert asked == []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    with process_group(cpu) as (world, device):
+        assert (world, device, asked) == (World(1, 2), cpu, [("init_process_group", "gloo")])
+    assert asked[1:] == [("destroy_process_group",)]
+    asked.clear()
+    with process_group(torch.device("cuda")) as (world, device):
+        assert (world, device) == (World(1, 2), gpu)
+        assert asked == [("set_device", gpu), ("init_process_group", "nccl")]
 
 
 def torchrun(folder: Path, params: Params, model: str, prepared: Path) -> "subprocess.Popen[str]":

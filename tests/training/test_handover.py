@@ -1,6 +1,7 @@
 """What equal trainings leave each other beside a checkpoint, step by step (as processes: test_handover_twins.py)."""
 
 import errno
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -88,6 +89,16 @@ def test_a_model_for_which_nobody_waits_any_more_is_removed(of, where, model, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("seconds", "holds"), [(599, True), (600, False)])
+def test_an_announcement_holds_for_ten_minutes(of, where, monkeypatch, seconds, holds):
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now)
+    of("b").announce()
+    monkeypatch.setattr(time, "time", lambda: now + seconds)
+    assert of("a").is_awaited() == holds
+    assert len(open_store(where).names()) == holds
+
+
 def test_a_training_that_goes_on_by_itself_waits_no_longer(of, where, tmp_path):
     of("b").announce()
     assert not of("b").take(tmp_path / "out")
@@ -100,6 +111,12 @@ def test_trainings_that_differ_have_nothing_to_do_with_each_other(of, where, mod
     of("a").leave(model)
     assert not of("b", OTHER).take(tmp_path / "out")
     assert len(open_store(where).names()) == 1
+
+
+def test_an_announcement_that_is_just_being_taken_back_is_none(of, where, monkeypatch):
+    of("b").announce()
+    monkeypatch.setattr(type(open_store(where)), "open", lambda *arguments: None)
+    assert not of("a").is_awaited()
 
 
 def test_a_damaged_announcement_is_none(of, where):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from processes import training_command, wait_for_checkpoint
 
-from autoencoders.training.checkpoint import open_store
+from autoencoders.training.checkpoint import Checkpoint, open_store
 from autoencoders.training.handover import RunMarks
 
 KILLED_PROCESS = "2147483646"
@@ -32,13 +32,23 @@ def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training
     runs.mark("mine")
     marked = store.open("same.mine.run")
     content = marked.read().decode()
-    store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
-    store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
+    killed = content.replace(str(os.getpid()), KILLED_PROCESS)
+    store.write(killed.encode(), "other.killed.run")
+    for name, host in (("elsewhere", " another-"), ("far", "~")):  # hosts that sort before this one and after it
+        store.write(killed.replace('"host": "', f'"host": "{host}').encode(), f"other.{name}.run")
     store.write(b"damaged", "same.damaged.run")
     assert runs.abandoned() == ["killed"]
     runs.unmark("killed")
     runs.forget()
-    assert store.names() == ["other.elsewhere.run"]
+    assert sorted(store.names()) == ["other.elsewhere.run", "other.far.run"]
+
+
+def test_a_folder_is_locked_and_so_is_a_store_for_a_kubeflow_run(tmp_path, memory):
+    """There, a mark of another machine is of a dead training, too."""
+    for where, owner, marked in ((tmp_path, None, ["x"]), (f"{memory}/a", "a-run", ["x"]), (f"{memory}/b", None, [])):
+        checkpoint = Checkpoint(where, "same", owner)
+        checkpoint.store.write(b'{"host": "elsewhere", "process": 1}', "other.x.run")
+        assert checkpoint.runs.abandoned() == marked
 
 
 def test_a_store_that_is_away_costs_no_training(flaky):

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
@@ -52,7 +53,9 @@ def flat(model: VAE) -> torch.Tensor:
 
 
 def test_training_lowers_the_loss_and_counts_every_epoch():
+    began = time.perf_counter()
     _, progress = train(Train(epochs=5, batch_size=4, learning_rate=0.02))
+    assert 0 < sum(row["seconds"] for row in progress.history) <= time.perf_counter() - began
     assert [row["epoch"] for row in progress.history] == [1, 2, 3, 4, 5]
     assert progress.history[-1]["val/loss"] < progress.history[0]["val/loss"] - 1
     last = progress.history[-1]
@@ -208,6 +211,21 @@ def test_the_weights_are_those_of_the_best_epoch():
     assert torch.equal(flat(model), kept[progress.best_epoch])
 
 
+def test_of_equal_epochs_the_first_is_kept():
+    class Flat(VAE):
+        """A VAE that every epoch's validation finds as good as before."""
+
+        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
+            losses = super().loss(x, noise, weights)
+            return losses if self.training else {**losses, "loss": torch.ones(())}
+
+    kept: dict[int, torch.Tensor] = {}
+    model = Flat(ENTRY, (1, 6, 6), torch.Generator().manual_seed(0))
+    _, progress = train(model=model, on_epoch=lambda row: kept.update({int(row["epoch"]): flat(model)}))
+    assert (progress.best, progress.best_epoch, progress.epoch) == (1, 1, 5)
+    assert torch.equal(flat(model), kept[1])
+
+
 def test_early_stopping_waits_for_patience_epochs():
     settings = Train(epochs=50, batch_size=16, learning_rate=0.3, patience=3)
     _, progress = train(settings)
@@ -242,6 +260,40 @@ def test_means_weigh_every_image_the_same():
     sums.add({"loss": torch.tensor(1.0)}, 30)
     sums.add({"loss": torch.tensor(4.0)}, 10)
     assert sums.means("val/") == {"val/loss": pytest.approx(1.75)}
+
+
+def test_the_validation_s_noise_is_that_of_its_seed_in_every_epoch():
+    x, expected = torch.from_numpy(IMAGES[:9]) / 255, []
+    model = vae(seed=5)
+
+    def measure(row: dict[str, float]) -> None:
+        generator = torch.Generator().manual_seed(5 + 3)
+        noise = torch.cat([torch.randn(count, 2, generator=generator) for count in (4, 4, 1)])
+        with torch.no_grad():
+            mu, logvar = model.encoder(x).chunk(2, 1)
+            logits = model.decoder(mu + noise * (logvar / 2).exp())
+        expected.append(-Bernoulli(logits=logits).log_prob(x).sum().item() / 9)
+
+    _, progress = train(Train(epochs=3, batch_size=16, seed=5), model, on_epoch=measure)
+    assert [row["val/recon"] for row in progress.history] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_is_noticed_within_a_hundred_steps():
+    class Breaks(VAE):
+        """A VAE whose loss is NaN from its second step on."""
+
+        steps = 0
+
+        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
+            self.steps += 1
+            losses = super().loss(x, noise, weights)
+            return {**losses, "loss": losses["loss"] * (torch.nan if self.steps > 1 else 1)}
+
+    model = Breaks(ENTRY, (1, 6, 6), torch.Generator().manual_seed(0))
+    batches = Batches(np.repeat(IMAGES, 4, axis=0), 1, CPU)  # 280 steps
+    with pytest.raises(UserError, match=r"epoch 1, step 2\."):
+        fit(model, batches, batches, Train(epochs=1, batch_size=1))
+    assert model.steps == 101
 
 
 def test_validation_does_not_depend_on_the_batch_size():

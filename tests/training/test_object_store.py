@@ -40,6 +40,7 @@ def test_s3_is_where_mlflow_s_artifacts_are_or_where_aws_says(monkeypatch):
         store = object_store._store("s3://bucket/last.pt")[0]
         store.clear_instance_cache()
         store.connect(refresh=True)
+        assert store.max_concurrency == 1  # parts fetched separately could belong to two checkpoints
         return str(store.s3.meta.endpoint_url)
 
     assert address() == "https://s3.amazonaws.com"
@@ -76,6 +77,41 @@ def test_a_store_that_never_answers_is_given_up(silent, monkeypatch):
             ask()
         assert "the-" not in str(caught.value)
     assert "MLFLOW_S3_ENDPOINT_URL or AWS_ENDPOINT_URL" in str(caught.value)
+
+
+def test_an_upload_has_a_second_more_for_each_megabyte(memory, monkeypatch):
+    store, given = open_store(f"{memory}/vae"), []
+    monkeypatch.setattr(store, "_call", lambda seconds, *call: given.append((seconds, call[0])))
+    store.write(bytes(2_500_000), "a.pt")
+    store.remove("a.pt")
+    assert given == [(32.5, "pipe_file"), (30, "rm_file")]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(TimeoutError(), "no answer in time"), (TimeoutError("slow.\nvery"), "slow"), (OSError(), "OSError")],
+)
+def test_a_failure_is_named_in_one_line(memory, monkeypatch, error, reason):
+    def fails(*call: object) -> None:
+        raise error
+
+    store = open_store(f"{memory}/vae")
+    monkeypatch.setattr(store, "_call", fails)
+    with pytest.raises(Unreachable) as caught:
+        store.remove("a.pt")
+    assert str(caught.value) == f"{memory}/vae: {reason}."
+
+
+def test_a_lease_expires_after_more_than_three_minutes_without_a_renewal(memory, clock):
+    store, waited = open_store(f"{memory}/vae"), []
+
+    def wait(holder: str) -> None:
+        waited.append(holder)
+        clock(90)
+
+    store.write(b'{"owner": "a", "host": "pod-a"}', LEASE)
+    with Lease(store, "b").held(wait):
+        assert len(waited) == 3
 
 
 def test_a_lease_that_is_renewed_is_waited_for_and_one_that_is_not_has_expired(memory, clock):

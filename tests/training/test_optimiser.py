@@ -40,6 +40,13 @@ def test_a_step_with_found_inf_changes_nothing():
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
+def test_training_imports_torch_and_numpy_alone():
+    modules = ("loop", "fitting", "checkpoint", "object_store", "optimiser", "distributed", "device")
+    code = f"import sys, {', '.join(f'autoencoders.training.{name}' for name in modules)}\n"
+    code += "print({'pydantic', 'fsspec', 'pandas', 'mlflow', 'sklearn'} & set(sys.modules))"
+    assert run_python(code).stdout == "set()\n"
+
+
 def test_the_compiler_is_not_imported():
     code = (
         "import sys, torch; from autoencoders.training.optimiser import Adam\n"

@@ -5,13 +5,14 @@ import io
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 
 from autoencoders.training import other_checkpoints
 from autoencoders.training.checkpoint import Checkpoint
+from autoencoders.training.checkpoint_store import Unreachable
 from autoencoders.training.handover import Handover
 
 MODEL = {"kind": "vae", "latent": 2, "beta": 1.0, "train": None}
@@ -106,8 +107,8 @@ def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where):
 
 
 def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_reported(where, monkeypatch):
-    now, day = time.time(), 86400
-    ages = {"a": 31, "b": 29, "c": 3, "d": 2, "e": 1}
+    now, day = 2e9, 86400
+    ages = {"a": 31, "b": 30, "c": 3, "d": 2, "e": 1}
     others = {}
     for name, days in ages.items():
         monkeypatch.setattr(time, "time", lambda days=days: now - days * day)
@@ -126,6 +127,34 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_rep
     )
 
 
+def test_a_checkpoint_whose_age_is_unknown_is_not_too_old(where):
+    other = stopped(where, identity(hardware="cuda"), 1)
+    content = io.BytesIO()
+    torch.save({"progress": {"epoch": 1}, "fingerprint": other.fingerprint}, content)
+    other.store.write(content.getvalue(), other.name)
+    complete = stopped(where, identity(), 9)
+    with complete.acquire():
+        complete.finish(Path())
+    assert other.name in complete.store.names()
+
+
+def test_a_checkpoint_that_cannot_be_read_now_hides_no_other(memory, monkeypatch):
+    others = sorted((stopped(f"{memory}/vae", identity(hardware=name), 1) for name in ("a", "b")), key=lambda x: x.name)
+    own, said = Checkpoint(f"{memory}/vae", identity()), list[str]()
+    own.warn = said.append
+    opened = own.store.open
+
+    def away_for_the_first(name: str, limit: int | None = None) -> BinaryIO | None:
+        if name == others[0].name:
+            raise Unreachable("away.")
+        return opened(name, limit)
+
+    monkeypatch.setattr(own.store, "open", away_for_the_first)
+    assert own.load() is None
+    [line] = said
+    assert f"({others[1]})" in line
+
+
 def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_from(where):
     gone, awaited = (stopped(where, identity(hardware=name), 1) for name in ("cuda", "cpu"))
     Handover(awaited.store, awaited.fingerprint, "b").announce()
@@ -138,6 +167,7 @@ def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_fro
 
 
 def test_many_differences_are_reported_in_one_line():
-    more = {f"key{number}": number for number in range(9)}
-    told = other_checkpoints._differences(identity(), identity(train={**TRAIN, **more}), "vae")
-    assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + ", 4 more"
+    for count, rest in ((5, ""), (6, ", 1 more"), (9, ", 4 more")):
+        more = {f"key{number}": number for number in range(count)}
+        told = other_checkpoints._differences(identity(), identity(train={**TRAIN, **more}), "vae")
+        assert told == "differs in " + ", ".join(f"train.key{n} (none, now {n})" for n in range(5)) + rest

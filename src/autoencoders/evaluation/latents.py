@@ -40,8 +40,7 @@ def mmd_to_standard_normal(z: ArrayLike, max_codes: int = 5000) -> float:
     codes = _codes(z)
     if len(codes) < 2:
         raise ValueError(f"MMD needs two codes or more, found {len(codes)}")
-    if len(codes) > max_codes:
-        codes = codes[np.random.default_rng(0).choice(len(codes), max_codes, replace=False)]
+    codes = codes[_drawn(len(codes), max_codes)]
     count, k = codes.shape
     square = (codes**2).sum(1)
     prior_prior = (k / (k + 2)) ** (k / 2)
@@ -79,10 +78,9 @@ def linear_probe_accuracy(
     from sklearn.preprocessing import StandardScaler
     from threadpoolctl import threadpool_limits
 
-    codes, labels = _codes(train_z), np.asarray(train_y)
-    if len(codes) > max_train:
-        chosen = np.random.default_rng(0).choice(len(codes), max_train, replace=False)
-        codes, labels = codes[chosen], labels[chosen]
+    codes = _codes(train_z)
+    chosen = _drawn(len(codes), max_train)
+    codes, labels = codes[chosen], np.asarray(train_y)[chosen]
     if len(np.unique(labels)) == 1:  # with one class, that class is the prediction
         return float(np.mean(np.asarray(test_y) == labels[0]))
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
@@ -98,6 +96,11 @@ def knn_accuracy(train_z: ArrayLike, train_y: ArrayLike, test_z: ArrayLike, test
     train, test = _codes(train_z).astype(np.float32), _codes(test_z).astype(np.float32)  # float32 halves the time
     neighbours = KNeighborsClassifier(min(k, len(train))).fit(train, np.asarray(train_y))
     return float(neighbours.score(test, np.asarray(test_y)))
+
+
+def _drawn(count: int, limit: int) -> NDArray[np.int64] | slice:
+    """Return which of `count` codes to take: all in their order, or `limit` that are drawn at random."""
+    return np.random.default_rng(0).choice(count, limit, replace=False) if count > limit else slice(None)
 
 
 def _codes(z: ArrayLike) -> Floats:

@@ -60,9 +60,8 @@ def importance_weighted_bound(
     for images in x.split(max(1, chunk // samples)):
         mu, logvar = _posterior(model, images)
         noise = _noise(generator, len(images), samples, mu)  # (B, K, k)
-        weights = [
-            _log_weights(model, images, mu, logvar, part) for part in noise.split(max(1, chunk // len(images)), dim=1)
-        ]
+        parts = noise.split(chunk // len(images), dim=1)  # 1 or more: there are at most `chunk` images
+        weights = [_log_weights(model, images, mu, logvar, part) for part in parts]
         bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(samples))
     return torch.cat(bounds).to(x.dtype)
 

@@ -1,0 +1,45 @@
+"""What is made of images before a training begins, and what `model.json` says once it has ended."""
+
+import numpy as np
+import pytest
+import torch
+
+from autoencoders.models import PCA, VAE
+from autoencoders.params import Pca, Train, Vae
+from autoencoders.training import fitting
+from autoencoders.training.fitting import fit_in_closed_form, fit_in_epochs
+
+SHAPE = (1, 5, 4)
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (count, *SHAPE), dtype=np.uint8)
+
+
+def test_the_error_of_a_model_in_closed_form_is_the_mean_over_all_validation_pixels(monkeypatch):
+    monkeypatch.setattr(fitting, "EVAL_BATCH", 4)  # 4, 4 and 3 of the 11 images
+    train, validation = images(40, 0), images(11, 1)
+    result = fit_in_closed_form(PCA(Pca(latent=3), SHAPE), train, validation)
+    pixels, x = train.reshape(40, -1) / 255, validation.reshape(11, -1) / 255
+    axes = np.linalg.svd(pixels - pixels.mean(0))[2][:3]
+    recon = pixels.mean(0) + (x - pixels.mean(0)) @ axes.T @ axes
+    assert result == {"validation": {"val/mse": pytest.approx(np.mean((recon - x) ** 2), rel=1e-4)}}
+
+
+def test_a_network_begins_at_the_mean_image_and_its_best_epoch_is_described():
+    class Watched(VAE):
+        def init_output_bias(self, mean: torch.Tensor) -> None:
+            self.mean = mean
+            super().init_output_bias(mean)
+
+    model, train = Watched(Vae(latent=2, hidden=[8]), SHAPE, torch.Generator().manual_seed(0)), images(30, 0)
+    settings = Train(epochs=4, batch_size=10, learning_rate=0.3, precision="fp32")
+    history, result = fit_in_epochs(model, train, images(10, 1), settings, torch.device("cpu"))
+    torch.testing.assert_close(model.mean, torch.from_numpy(train / 255).mean(0).float())
+    best = min(history, key=lambda row: row["val/loss"])
+    assert 1 < best["epoch"] < 4
+    assert result == {
+        "precision": "fp32",
+        "best_epoch": best["epoch"],
+        "validation": {name: best[name] for name in ("val/loss", "val/recon", "val/kl", "val/mse", "val/elbo")},
+    }
