@@ -16,7 +16,7 @@ from torch import Tensor
 
 from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.catalog import FOLDER
-from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
+from autoencoders.data.prepared import FULL_SCALE
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
@@ -85,23 +85,15 @@ class TrainedModel:
     @property
     def full_scale(self) -> int:
         """The value that is white in image files of 16 bits: 4095, say, where those it was trained on have 12."""
-        full_scale = self.description["dataset"].get("full_scale", FULL_SCALE)
-        if full_scale not in FULL_SCALES:
-            raise UserError(f"{self.name}: model.json is damaged (dataset.full_scale). Train the model again.")
-        return full_scale
+        return self.description["dataset"].get("full_scale", FULL_SCALE)
 
     @property
     def thresholds(self) -> dict[str, float]:
         """`mse` and, of a VAE, `neg_elbo`, above which an image counts as an anomaly.
 
-        The `quantile` of each over the validation split. Raises `UserError` where the model was stored without them.
+        The `quantile` of each over the validation split.
         """
-        try:
-            return self.description["anomaly"]
-        except KeyError:
-            raise UserError(
-                f"{self.name} was stored without thresholds for anomalies, by an earlier version. Train it again."
-            ) from None
+        return self.description["anomaly"]
 
     def encode(self, images: Floats) -> Tensor:
         """Images (N, C, H, W) → codes (N, latent); a VAE's are the posterior means."""
