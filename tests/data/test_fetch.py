@@ -148,4 +148,4 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
 def test_addresses_are_shown_without_secrets():
     assert redact_url("https://me:secret@host:8080/a/b.gz?token=1") == "https://host:8080/a/b.gz"
     assert redact_url("https://me:sec/r@et@[::1/a?token=1") == "https://[::1/a"
-    assert redact_url("https://host/a\nb\x1b") == "https://host/ab?"
+    assert redact_url("https://host/a\nb\x1b") == r"https://host/a\nb\x1b"

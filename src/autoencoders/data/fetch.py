@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
 from autoencoders.data.catalog import MAX_FILE_BYTES
+from autoencoders.errors import printable
 from autoencoders.files.results import Digest, atomic_file, checksum
 from autoencoders.runtime.progress import progress
 
@@ -103,15 +104,8 @@ def verify(path: Path, digest: Digest) -> None:
 
 
 def redact_url(url: str) -> str:
-    """Return `url` without the user name, password and query that it may hold, in one line, for messages."""
-    try:
-        parts = urlsplit(url)
-        if parts.port == 0:  # reading it fails where it is no number
-            raise ValueError("no port")
-        plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-    except ValueError:  # no well-formed address: a password may be anywhere before the last @
-        plain = re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL)
-    return re.sub(r"[^ -\uffff]", "?", plain)
+    """Return `url` for messages: in one line, without the user name, password and query that it may hold."""
+    return printable(re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL))
 
 
 def is_address(url: str) -> bool:
