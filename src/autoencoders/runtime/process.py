@@ -56,34 +56,24 @@ def exit_code(call: Callable[[], object]) -> int:
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _stop)
     try:
-        return _code(call)
-    except Exception:
-        if not _stop_code:
-            raise
-        if _stop_code == INTERRUPTED:
-            print_to_stderr(RESUME_HINT)
-        sys.exit(_stop_code)
-    finally:
-        _stop_code = 0
-
-
-def _code(call: Callable[[], object]) -> int:
-    try:
         _flushed(call)
+        return 0
     except KeyboardInterrupt:
         print_to_stderr(RESUME_HINT)
         return INTERRUPTED
-    except BrokenPipeError:
-        if not drop_lost_outputs():
-            raise
-        return BROKEN_PIPE
     except Exception as error:
-        message = _message(error)
-        if _stop_code or not message:
+        if isinstance(error, BrokenPipeError) and drop_lost_outputs():
+            return BROKEN_PIPE
+        if _stop_code == INTERRUPTED:
+            print_to_stderr(RESUME_HINT)
+        if _stop_code:
+            sys.exit(_stop_code)
+        if not (message := _message(error)):
             raise
         print_to_stderr(f"error: {message}")
         return 2
-    return 0
+    finally:
+        _stop_code = 0
 
 
 def _message(error: Exception) -> str:
