@@ -75,4 +75,4 @@ def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
     assert statuses() == (["RUNNING"] if number == signal.SIGKILL else ["KILLED"])
     assert start(1, 20, 1).wait() == 0
     assert statuses() == ["KILLED", "FINISHED"]
-    assert not (tmp_path / "checkpoints" / "ae").exists()
+    assert [path.name for path in (tmp_path / "checkpoints" / "ae").iterdir()] == ["lock"]

@@ -36,7 +36,7 @@ class Handover:
 
     def announce(self) -> None:
         """Announce that this training waits."""
-        with suppress(FileNotFoundError, Unreachable):  # the first has just ended, and its folder is gone
+        with suppress(Unreachable):
             self._store.write(str(time.time()).encode(), self._own)
 
     def is_awaited(self) -> bool:
