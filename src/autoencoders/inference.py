@@ -207,7 +207,7 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
 
     Raise `UserError` where there is no model, or one whose files are missing or damaged.
     """
-    on = _device(device)
+    on = resolve_device(device)
     if re.match(r"[a-z][a-z0-9+.-]+:/", str(source)):
         from autoencoders.tracking.registry import downloaded
 
@@ -218,12 +218,6 @@ def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
 
 def _whole(number: object) -> bool:
     return isinstance(number, int | np.integer) and not isinstance(number, bool)
-
-
-def _device(name: str) -> torch.device:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise UserError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}.")
-    return resolve_device(name)
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[None]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import IO, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -106,15 +105,6 @@ def verify(path: Path, digest: Digest) -> None:
 def redact_url(url: str) -> str:
     """Return `url` for messages: in one line, without the user name, password and query that it may hold."""
     return printable(re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL))
-
-
-def is_address(url: str) -> bool:
-    """Return whether a request could be sent to `url`."""
-    try:
-        parts = urlsplit(requests.Request("GET", url).prepare().url or "")
-        return bool(parts.hostname) and parts.port != 0  # reading a port that is no number fails
-    except ValueError:
-        return False
 
 
 def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str = "*/*") -> "_Transfer":

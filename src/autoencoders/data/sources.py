@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from autoencoders.data.catalog import IndexArchive
 from autoencoders.data.fetch import (
@@ -19,7 +19,6 @@ from autoencoders.data.fetch import (
     UnreachableError,
     download_file,
     download_page,
-    is_address,
     redact_url,
     verify,
 )
@@ -40,9 +39,7 @@ def chosen_mirror(parameter: str | None) -> str | None:
     Raise `UserError` where it is an address that cannot be read.
     """
     mirror = parameter or os.environ.get(MIRROR_VARIABLE) or None
-    if not mirror or mirror.startswith("file://") or (mirror.startswith(HTTP) and is_address(mirror)):
-        return mirror
-    if re.match(r"[A-Za-z][\w+.-]+:/", mirror):
+    if mirror and not mirror.startswith(SCHEMES) and re.match(r"[A-Za-z][\w+.-]+:/", mirror):
         named = "data.mirror" if parameter else MIRROR_VARIABLE
         raise UserError(
             f"{named}: {redact_url(mirror)} is an address that cannot be read. A mirror is a folder, or an address "
@@ -100,7 +97,7 @@ class Sources:
 
     def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
         """Try several addresses on one server; raise the first error that is not of a missing file, if there is one."""
-        host = urlsplit(urls[0]).netloc
+        host = urls[0].split("/")[2]
         if host in self._unreachable:
             raise _KnownError(self._unreachable[host])
         reason: FetchError = MissingError("has no such file")
@@ -133,14 +130,12 @@ def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
         found = [path for path in (folder / file.path, folder / target.name) if path.is_file()]
         if not found:
             raise MissingError(f"has neither {file.path} nor {target.name}")
-        with open_file(found[0]) as source:
-            size = os.fstat(source.fileno()).st_size
+        source = open_file(found[0])
     except OSError as error:
         raise FetchError(f"cannot be read ({error.strerror})") from error
-    if size > file.max_bytes:
-        raise FetchError(f"has a file of more than {file.max_bytes:,} bytes, so it is another file")
-    with atomic_file(target) as draft:
-        shutil.copyfile(found[0], draft)
+    with source, atomic_file(target) as draft:
+        with draft.open("wb") as out:
+            shutil.copyfileobj(source, out)
         verify(draft, file.digest)
 
 

@@ -49,7 +49,8 @@ def run(stage: str | Callable[..., None], parts: Mapping[str, Any], **given: Any
     def call() -> None:
         pod.complete_environment()
         _require_store()
-        function(from_kfp_inputs(parts), **{name: _as_path(value) for name, value in given.items()})
+        folders = {name: Path(value.path) if hasattr(value, "path") else value for name, value in given.items()}
+        function(from_kfp_inputs(parts), **folders)
 
     model = Path(given.get("model", "")).name
     code, message, was_interrupted = _outcome(call, model)
@@ -140,10 +141,6 @@ def _gpus(device: str) -> int:
 
 def _as_yaml(params: Params) -> str:
     return json.dumps(params.model_dump(mode="json", exclude_none=True))  # JSON is YAML
-
-
-def _as_path(value: Any) -> Any:
-    return Path(value.path) if hasattr(value, "path") else value
 
 
 def _require_store() -> None:
