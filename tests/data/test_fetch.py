@@ -47,7 +47,7 @@ def test_a_passing_error_is_tried_again(tmp_path):
     [
         ("html", FetchError, "sent an HTML page instead of the file", 1),
         ("wrong", FetchError, "wrong checksum (md5 ", 1),
-        ("empty", FetchError, "sent an empty file", 1),
+        ("empty", FetchError, ", 0 bytes): damaged, cut short or another file", 1),
         ("truncated", FetchError, "cut the download short after 5,121 bytes (2 tries)", 2),
         ("hangs", UnreachableError, "does not answer (timed out)", 1),
         ("hangs up", UnreachableError, "closed the connection (2 tries)", 2),

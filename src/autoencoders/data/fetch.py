@@ -93,12 +93,9 @@ def verify(path: Path, digest: Digest) -> None:
         head = file.read(512).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         raise FetchError("sent an HTML page instead of the file")
-    size = path.stat().st_size
-    if size == 0:
-        raise FetchError("sent an empty file")
     raise FetchError(
-        f"wrong checksum ({digest.algorithm} {found[:8]}… instead of {digest.value[:8]}…, {size:,} bytes): "
-        "damaged, cut short or another file"
+        f"wrong checksum ({digest.algorithm} {found[:8]}… instead of {digest.value[:8]}…, {path.stat().st_size:,} "
+        "bytes): damaged, cut short or another file"
     )
 
 
@@ -111,15 +108,11 @@ def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str =
     """Write what `url` serves to `file`; raise `FetchError` where that fails, or is too slow or too large."""
     transfer = _Transfer(url, file, max_bytes, accept)
     transfer.start()
-    looks = _looks(transfer)
-    while transfer.size is None and next(looks, None) is not None:
-        pass
-    counted = 0
-    with progress(total=transfer.size or None, unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
-        for received in looks:
-            if received > counted:
-                bar.update(received - counted)
-            counted = received
+    with progress(unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
+        for received in _looks(transfer):
+            bar.total = transfer.size
+            if received > bar.n:
+                bar.update(received - bar.n)
     if transfer.error:
         raise _explained(transfer.error, transfer.received) from transfer.error
     return transfer
@@ -150,7 +143,7 @@ class _Transfer(threading.Thread):
         self.url, self.kind = url, ""
         self.received = 0
         self.size: int | None = None
-        """What the server says that it sends, 0 where it does not; None before its answer."""
+        """What the server says that it sends; None where it does not, and before its answer."""
         self.error: Exception | None = None
         self._file, self._max_bytes = file, max_bytes
         # identity: a server that compresses on the fly would change the bytes that the checksum is about
@@ -169,8 +162,8 @@ class _Transfer(threading.Thread):
             _check_status(response.status_code)
             self.url, self.kind = response.url, response.headers.get("Content-Type", "")
             length = response.headers.get("Content-Length", "")
-            self.size = int(length) if length.isdecimal() else 0
-            self._check_size(self.size)
+            self.size = int(length) if length.isdecimal() else None
+            self._check_size(self.size or 0)
             for chunk in _chunks(response.raw):
                 self.received += len(chunk)
                 self._check_size(self.received)
