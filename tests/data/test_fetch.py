@@ -124,13 +124,6 @@ def test_a_redirection_s_own_body_is_not_read(tmp_path):
     assert (tmp_path / "file.gz").read_bytes() == BODY
 
 
-@pytest.mark.parametrize("behaviour", ["never ends", "claims much"])
-def test_a_page_without_end_is_given_up(monkeypatch, behaviour):
-    monkeypatch.setattr(fetch, "MAX_PAGE_BYTES", 1_000_000)
-    with serving({}, behaviour) as server, pytest.raises(FetchError, match="sends more than 1,000,000 bytes"):
-        fetch.download_page(server.url, "text/html")
-
-
 def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
     (tmp_path / "file.gz").write_bytes(b"what was there before")
 

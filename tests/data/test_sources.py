@@ -15,6 +15,7 @@ from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import UserError
 from autoencoders.files.results import Digest
 
+SIMPLE_JSON = "application/vnd.pypi.simple.v1+json"
 BODIES = {"images.gz": b"\x1f\x8bimages" * 50, "labels.gz": b"\x1f\x8blabels" * 9}
 
 
@@ -55,7 +56,7 @@ def index(monkeypatch):
         else:
             files = [{"filename": name, "url": f"../../{name}", "hashes": {}} for name in names]
             page = json.dumps({"name": "digits", "files": files, "meta": {"api-version": "1.0"}})
-            server.kind = "application/vnd.pypi.simple.v1+json"
+            server.kind = SIMPLE_JSON
         server.files["simple/digits/"] = page.encode()
         monkeypatch.setattr(sources, "configured_index", lambda: f"{server.url}/simple")
 
@@ -139,14 +140,15 @@ def test_files_come_out_of_the_package_indexs_archive(tmp_path, index, kind):
 @pytest.mark.parametrize(
     ("page", "kind", "reason"),
     [
-        (None, "text/html", "the package index: has no page of digits (has no such file (HTTP 404))"),
-        (b"{", "application/json", "the package index: has no page of digits (JSONDecodeError)"),
-        (b"[]", "application/json", "the package index: has no page of digits (ValidationError)"),
+        (None, "text/html", "the package index: has no page of digits (NoSuchProjectError)"),
+        (b"{", SIMPLE_JSON, "the package index: has no page of digits (failed (JSONDecodeError))"),
+        (b"[]", SIMPLE_JSON, "the package index: has no page of digits (failed (ValidationError))"),
+        (b"x", "image/png", "the package index: has no page of digits (failed (UnsupportedContentTypeError))"),
         (b"\xff\x00<a", "text/html", "the package index: has no source archive of digits 1.0"),
         (
             b'<a href="http://[::1">digits-1.0.zip</a>',
             "text/html",
-            "the package index: has no page of digits (ValueError)",
+            "the package index: has no page of digits (failed (ValueError))",
         ),
         (
             b'<a href="http://a:b/digits-1.0.zip">digits-1.0.zip</a>',

@@ -4,9 +4,8 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import requests
 import urllib3
@@ -25,7 +24,6 @@ MIN_PACE = 2000.0
 """Bytes a second, over any `SLOW_AFTER` seconds, below which a server counts as hanging."""
 SLOW_AFTER = 20.0
 LOOK_EVERY = 0.1
-MAX_PAGE_BYTES = 2**24
 
 
 class FetchError(Exception):
@@ -48,16 +46,6 @@ class _HungUpError(_PassingError):
     """Closed the connection without an answer, as firewalls do."""
 
 
-class Page(NamedTuple):
-    """What a server answered to a request for a page."""
-
-    url: str
-    """After redirections."""
-    kind: str
-    """Its content type."""
-    content: bytes
-
-
 def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_FILE_BYTES) -> None:
     """Download `url`, of at most `max_bytes` bytes, to `target`.
 
@@ -75,13 +63,6 @@ def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_F
                 final = UnreachableError if isinstance(error, _HungUpError) else FetchError
                 raise final(f"{error} ({TRIES} tries)") from error
             time.sleep(WAIT_SECONDS * attempt)
-
-
-def download_page(url: str, accept: str) -> Page:
-    """Return the page at `url`; raise `FetchError` with a short reason."""
-    body = BytesIO()
-    transfer = _receive(url, body, MAX_PAGE_BYTES, name=redact_url(url), accept=accept)
-    return Page(transfer.url, transfer.kind, body.getvalue())
 
 
 def verify(path: Path, digest: Digest) -> None:
@@ -104,9 +85,9 @@ def redact_url(url: str) -> str:
     return printable(re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL))
 
 
-def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str = "*/*") -> "_Transfer":
+def _receive(url: str, file: IO[bytes], max_bytes: int, name: str) -> None:
     """Write what `url` serves to `file`; raise `FetchError` where that fails, or is too slow or too large."""
-    transfer = _Transfer(url, file, max_bytes, accept)
+    transfer = _Transfer(url, file, max_bytes)
     transfer.start()
     with progress(unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
         for received in _looks(transfer):
@@ -114,8 +95,7 @@ def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str =
             if received > bar.n:
                 bar.update(received - bar.n)
     if transfer.error:
-        raise _explained(transfer.error, transfer.received) from transfer.error
-    return transfer
+        raise explained(transfer.error, transfer.received) from transfer.error
 
 
 def _looks(transfer: "_Transfer") -> Iterator[int]:
@@ -138,16 +118,13 @@ class _Transfer(threading.Thread):
     One that takes too long is left behind, and ends with the process.
     """
 
-    def __init__(self, url: str, file: IO[bytes], max_bytes: int, accept: str) -> None:
+    def __init__(self, url: str, file: IO[bytes], max_bytes: int) -> None:
         super().__init__(daemon=True)
-        self.url, self.kind = url, ""
         self.received = 0
         self.size: int | None = None
         """What the server says that it sends; None where it does not, and before its answer."""
         self.error: Exception | None = None
-        self._file, self._max_bytes = file, max_bytes
-        # identity: a server that compresses on the fly would change the bytes that the checksum is about
-        self._headers = {"Accept-Encoding": "identity", "Accept": accept}
+        self._url, self._file, self._max_bytes = url, file, max_bytes
 
     def run(self) -> None:
         try:
@@ -158,9 +135,10 @@ class _Transfer(threading.Thread):
     def _request(self) -> None:
         timeout = (CONNECT_SECONDS, SILENCE_SECONDS)
         hooks = {"response": _leave_redirect}
-        with requests.get(self.url, stream=True, timeout=timeout, headers=self._headers, hooks=hooks) as response:
+        # identity: a server that compresses on the fly would change the bytes that the checksum is about
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(self._url, stream=True, timeout=timeout, headers=headers, hooks=hooks) as response:
             _check_status(response.status_code)
-            self.url, self.kind = response.url, response.headers.get("Content-Type", "")
             length = response.headers.get("Content-Length", "")
             self.size = int(length) if length.isdecimal() else None
             self._check_size(self.size or 0)
@@ -180,7 +158,7 @@ def _leave_redirect(response: requests.Response, *unused: object, **ignored: obj
         response.close()
 
 
-def _explained(error: Exception, received: int) -> Exception:
+def explained(error: Exception, received: int = 0) -> Exception:
     """Return a `FetchError` that says why a transfer failed, or the error itself where that is not the network's."""
     match error:
         case FetchError():

