@@ -45,44 +45,38 @@ def run(stage: str | Callable[..., None], parts: Mapping[str, Any], **given: Any
     begin()
     function = stages.find_stage(stage) if isinstance(stage, str) else stage
     os.environ["KFP_TASK"] = function.__name__
-
-    def call() -> None:
-        pod.complete_environment()
-        _require_store()
-        folders = {name: Path(value.path) if hasattr(value, "path") else value for name, value in given.items()}
-        function(from_kfp_inputs(parts), **folders)
-
     model = Path(given.get("model", "")).name
-    code, message, was_interrupted = _outcome(call, model)
-    if code:
-        _end(code, model, "KILLED" if code in STOPPED or was_interrupted else "FAILED", message)
-    if pod.kfp_run():
-        pod.wait_when_stopped()  # what follows takes seconds, and is done again
-
-
-def _outcome(call: Callable[[], None], model: str) -> tuple[Any, str, bool]:
-    """Return the exit code of `call`, its error in a line, and whether that says that the work was interrupted.
-
-    A mistake in this program is raised, after a mark in MLflow's run of the pipeline.
-    """
     raised: list[BaseException] = []
 
-    def noting() -> None:
+    def call() -> None:
         try:
-            call()
+            pod.complete_environment()
+            _require_store()
+            folders = {name: Path(value.path) if hasattr(value, "path") else value for name, value in given.items()}
+            function(from_kfp_inputs(parts), **folders)
         except BaseException as error:
             raised.append(error)
             raise
 
     try:
-        code: Any = exit_code(noting)
-        message = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
+        code: Any = exit_code(call)
     except SystemExit as end:
-        code, message = end.code, f"exit code {end.code}"
-    except Exception as error:
+        code, raised = end.code, []
+    except Exception as error:  # a mistake in this program
         _mark_pipeline(model, "FAILED", first_line(error))
         raise
-    return code, message, any(isinstance(error, Interrupted) for error in raised)
+    if code:
+        stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
+        _end(code, model, "KILLED" if stopped else "FAILED", _message(code, raised))
+    if pod.kfp_run():
+        pod.wait_when_stopped()  # what follows takes seconds, and is done again
+
+
+def _message(code: Any, raised: list[BaseException]) -> str:
+    """Return in a line what ended a task."""
+    if code == BROKEN_PIPE:
+        return "nobody reads its output"
+    return first_line(raised[0]) if raised else f"exit code {code}"
 
 
 def _end(code: Any, model: str, status: str, message: str) -> None:
