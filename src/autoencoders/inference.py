@@ -21,7 +21,6 @@ from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
 from autoencoders.model_folder import LoadedModel, load_trained
 from autoencoders.models import all_finite
-from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS
 from autoencoders.training.device import resolve_device
 
@@ -56,21 +55,12 @@ class TrainedModel:
         self.description = trained.description
         """What `model.json` says."""
         self.device = device
-
-    @property
-    def name(self) -> str:
+        self.name: str = trained.description["name"]
         """The model's name in params.yaml."""
-        return self.description["name"]
-
-    @property
-    def shape(self) -> Shape:
+        self.shape = trained.model.shape
         """Channels, height and width of its images."""
-        return self.network.shape
-
-    @property
-    def latent(self) -> int:
+        self.latent = trained.model.latent
         """Dimensions of a code."""
-        return self.network.latent
 
     @property
     def weights_sha256(self) -> str:

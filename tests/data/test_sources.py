@@ -167,6 +167,14 @@ def test_an_index_s_page_may_hold_anything(tmp_path, monkeypatch, page, kind, re
     assert reason in str(caught.value)
 
 
+def test_a_mirror_s_file_that_is_too_large_is_not_copied(tmp_path):
+    (tmp_path / "mirror").mkdir()
+    with (tmp_path / "mirror/images.gz").open("wb") as file:
+        file.truncate(10**12)
+    with pytest.raises(UserError, match="has a file of more than 1,073,741,824 bytes, so it is another file"):
+        get(str(tmp_path / "mirror"), tmp_path)
+
+
 def test_mnist_s_files_have_a_narrower_bound():
     assert {file.max_bytes for file in files_of(CATALOG["mnist"])} == {2**26}
 

