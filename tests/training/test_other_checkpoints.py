@@ -82,7 +82,7 @@ def test_a_checkpoint_of_other_parameters_that_is_far_too_large_is_not_read(wher
     monkeypatch.setattr(other_checkpoints, "MAX_BYTES", 1_000_000)
     other = stopped(where, identity(hardware="cuda"), 3)
     other.store.write(bytes(2_000_000), other.name)
-    said = f"{other} is too large (it has 2 MB, where 1 MB are the most). It is of other parameters, and not used."
+    said = f"{other} is damaged (it has 2 MB, where 1 MB are the most). It is of other parameters, and not used."
     assert begun(where, identity()) == (0, [said])
 
 
