@@ -166,7 +166,9 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path):
 
 
 def test_a_folder_is_no_file_of_parameters(tmp_path):
-    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)\. Name a file with --params\.$"):
+    with pytest.raises(
+        UserError, match=r"cannot be read \(Is a directory\)\. Run .*, or name another file with --params\.$"
+    ):
         load_params(tmp_path)
 
 

@@ -34,8 +34,6 @@ def _writing(out: Path) -> Iterator[None]:
     """Turn errors of the operating system about `out` into a `UserError`."""
     try:
         yield
-    except (FileExistsError, NotADirectoryError):
-        blocking = next((place for place in out.absolute().parents if place.is_file()), out)
-        raise UserError(f"--out {out}: {blocking} is no folder. Name another place.") from None
     except OSError as error:
-        raise UserError(f"--out {out} cannot be written ({error.strerror}). Name another place.") from None
+        where = error.filename or out
+        raise UserError(f"--out {out} cannot be written ({where}: {error.strerror}). Name another place.") from None

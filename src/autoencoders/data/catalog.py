@@ -136,8 +136,3 @@ CATALOG: dict[str, NamedSet] = {
     "cifar10": NamedSet("CIFAR10", (3, 32, 32)),
     "svhn": NamedSet("SVHN", (3, 32, 32), train={"split": "train"}, test={"split": "test"}, classes=DIGITS),
 }
-
-
-def known_names() -> tuple[str, ...]:
-    """Return every value that `data.name` may have."""
-    return (*CATALOG, FOLDER)
