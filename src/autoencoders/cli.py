@@ -25,7 +25,7 @@ ORDER = (
     "check", "download", "prepare", "features", "train", "evaluate", "ladder", "plots", "compare", "report", "publish",
     "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
 )  # fmt: skip
-"""Of the commands in the overview. Those that are not named here come last."""
+"""The order of the commands in the overview. Those that are not named here come last."""
 STAGE_OPTIONS = {
     "params": "file of parameters",
     "raw": "folder that `download` wrote",

@@ -20,7 +20,7 @@ FORMAT = 1
 MARK = b"codes.npy"
 """The name of the first array in a file of codes, which is near its beginning."""
 MAX_BYTES = 2**31
-"""Of a file of codes: those of a few million images."""
+"""The most bytes of a file of codes: those of a few million images."""
 
 
 class StoredCodes(NamedTuple):

@@ -27,9 +27,9 @@ from autoencoders.inference import TrainedModel
 from autoencoders.runtime.process import print_to_stderr
 
 MAX_FILES_NAMED = 100
-"""Files in one message."""
+"""The most files that one message names."""
 MAX_NAME_BYTES = 150
-"""Bytes of an image's name in that of a picture."""
+"""The most bytes of an image's name in that of a picture."""
 REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
 
 

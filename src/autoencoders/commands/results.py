@@ -10,7 +10,7 @@ from autoencoders.files.results import atomic_file, atomic_folder, replaceable_f
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Give an empty folder to write to, which becomes `out` on success.
+    """Yield an empty folder to write to, which becomes `out` on success.
 
     Raise `UserError` if `out` is a file, or a folder that is not empty.
     """
@@ -22,7 +22,10 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def result_file(out: Path, mark: bytes) -> Iterator[Path]:
-    """Give a file to write to, which becomes `out` on success, in place of an earlier result that has `mark`."""
+    """Yield a file to write to, which becomes `out` on success, in place of an earlier result that has `mark`.
+
+    Raise `UserError` if `out` is anything else, or cannot be written.
+    """
     with _writing(out):
         replaceable_file(out, mark)
         with atomic_file(out.absolute()) as draft:

@@ -23,7 +23,7 @@ from autoencoders.files.reading import damage_named, open_file, read_npz
 CARD_CONTENTS = ("data_card.json", "data_card.npz")
 N_COLUMNS = 12
 MAX_ROWS = 62
-"""Of classes with sample images."""
+"""The most classes of which images are shown."""
 N_ROWS_WITHOUT_LABELS = 10
 
 

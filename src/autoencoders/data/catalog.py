@@ -12,7 +12,7 @@ from typing import Any
 FOLDER = "folder"
 """The name that stands for a folder of the user's own images."""
 MAX_FILE_BYTES = 2**30
-"""Of a file of which nothing better is known."""
+"""The most bytes of a file whose set names no bound of its own."""
 
 
 @dataclass(frozen=True)

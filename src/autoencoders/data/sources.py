@@ -32,7 +32,7 @@ MIRROR_VARIABLE = "AUTOENCODERS_MIRROR"
 HTTP = ("http://", "https://")
 INDEX = "the package index"
 SCHEMES = (*HTTP, "file://")
-"""With which the address of a mirror may begin."""
+"""Beginnings that the address of a mirror may have."""
 
 
 def chosen_mirror(parameter: str | None) -> str | None:

@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field, ValidationError
 from autoencoders.errors import UserError, printable
 
 MAX_JSON_BYTES = 2**20
-"""A model's file has two thousand bytes."""
+"""The most bytes of a file of JSON; a model's has two thousand."""
 MAX_SIDE = 1024
-"""Pixels of a side of the images, in files of data and models as in params.yaml."""
+"""The most pixels of a side of an image, in files of data and models as in params.yaml."""
 MAX_REASON_LENGTH = 200
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 NOT_A_FILE = "not a regular file"

@@ -27,7 +27,7 @@ STYLE = (
     "padding:0 1rem}h1{font-size:1.5rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}figcaption{color:#555}"
 )
 CURVE_DPI = 80
-"""KFP's panel is narrow, and the picture is part of the Markdown."""
+"""Few: KFP's panel is narrow, and the picture is part of the Markdown."""
 
 
 def show_training(summary: Artifact, model: Artifact) -> None:

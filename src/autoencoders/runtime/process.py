@@ -15,7 +15,7 @@ from autoencoders.errors import Interrupted, UserError, first_line, printable
 from autoencoders.runtime.memory import is_out_of_memory
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
-"""Exit code if the output has no reader any more, as in `… | head`: a shell's for what SIGPIPE ends."""
+"""Exit code where nobody reads the output any more, as in `… | head`: the one that a shell gives after SIGPIPE."""
 INTERRUPTED = 128 + signal.SIGINT
 RESUME_HINT = "interrupted: run the same command again to go on"
 STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)

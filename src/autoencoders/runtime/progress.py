@@ -30,7 +30,7 @@ class _Bar(tqdm):
 
 
 class Lines(AbstractContextManager["Lines"]):
-    """A bar for logs: a line every `EVERY` seconds. Takes tqdm's options, of which it needs two."""
+    """A bar for logs: a line every `EVERY` seconds. Takes tqdm's options; all but `desc` and `total` are for bars."""
 
     def __init__(self, iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, **unused: Any):
         self._iterable, self._name = iterable, desc
