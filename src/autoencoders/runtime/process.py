@@ -52,7 +52,7 @@ def exit_code(call: Callable[[], object]) -> int:
     show_any_name()
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, _stop)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _stop)
     try:
@@ -118,15 +118,11 @@ def print_to_stderr(line: str) -> None:
         drop_lost_outputs()
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _stop_code
-    _stop_code = INTERRUPTED
-    raise KeyboardInterrupt
-
-
 def _stop(number: int, frame: FrameType | None) -> None:
     global _stop_code
     _stop_code = 128 + number
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_IGN)  # a second signal, as a pod may get, would interrupt the tidying up
     drop_lost_outputs()
