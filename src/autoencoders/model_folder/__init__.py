@@ -10,7 +10,4 @@ from autoencoders.model_folder.read import LoadedModel, load_trained, read_descr
 from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
 from autoencoders.model_folder.write import save_trained
 
-__all__ = [
-    "CONTENTS", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference",
-    "save_trained",
-]  # fmt: skip
+__all__ = ["CONTENTS", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference", "save_trained"]
