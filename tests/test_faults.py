@@ -137,7 +137,7 @@ def test_a_stage_that_is_killed_at_any_time_leaves_nothing_behind(project, stage
     run(project)
     assert weights(project) == before
     assert [path for path in project.rglob("*.draft") if ".git" not in path.parts] == []
-    assert {path.name for path in project.glob(".cache/checkpoints/*/*")} <= {"lock"}
+    assert not list(project.glob(".cache/checkpoints/*/*"))
     with sqlite3.connect(project / "mlflow.db") as store:
         assert store.execute("SELECT name, status FROM runs WHERE status = 'RUNNING'").fetchall() == []
     status = subprocess.run(["dvc", "status"], cwd=project, env=environment(project), capture_output=True, text=True)

@@ -47,7 +47,7 @@ def test_a_passing_error_is_tried_again(tmp_path):
     [
         ("html", FetchError, "sent an HTML page instead of the file", 1),
         ("wrong", FetchError, "wrong checksum (md5 ", 1),
-        ("empty", FetchError, ", 0 bytes): damaged, cut short or another file", 1),
+        ("empty", FetchError, "sent an empty file", 1),
         ("truncated", FetchError, "cut the download short after 5,121 bytes (2 tries)", 2),
         ("hangs", UnreachableError, "does not answer (timed out)", 1),
         ("hangs up", UnreachableError, "closed the connection (2 tries)", 2),
@@ -124,6 +124,13 @@ def test_a_redirection_s_own_body_is_not_read(tmp_path):
     assert (tmp_path / "file.gz").read_bytes() == BODY
 
 
+@pytest.mark.parametrize("behaviour", ["never ends", "claims much"])
+def test_a_page_without_end_is_given_up(monkeypatch, behaviour):
+    monkeypatch.setattr(fetch, "MAX_PAGE_BYTES", 1_000_000)
+    with serving({}, behaviour) as server, pytest.raises(FetchError, match="sends more than 1,000,000 bytes"):
+        fetch.download_page(server.url, "text/html")
+
+
 def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
     (tmp_path / "file.gz").write_bytes(b"what was there before")
 
@@ -141,4 +148,4 @@ def test_a_full_disk_is_the_users_to_mend(tmp_path, monkeypatch):
 def test_addresses_are_shown_without_secrets():
     assert redact_url("https://me:secret@host:8080/a/b.gz?token=1") == "https://host:8080/a/b.gz"
     assert redact_url("https://me:sec/r@et@[::1/a?token=1") == "https://[::1/a"
-    assert redact_url("https://host/a\nb\x1b") == r"https://host/a\nb\x1b"
+    assert redact_url("https://host/a\nb\x1b") == "https://host/ab?"

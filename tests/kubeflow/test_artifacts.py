@@ -4,11 +4,18 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from artifacts import Artifact
 from gathered import PARAMS
 
-from autoencoders.kubeflow.artifacts import digest, merge_folders, models_of
+from autoencoders.errors import UserError
+from autoencoders.kubeflow.artifacts import digest, merge_folders, models_of, single_subfolder
 from autoencoders.kubeflow.inputs import from_kfp_inputs
+
+
+def test_an_artifact_without_its_one_folder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="must hold one folder, found 0"):
+        single_subfolder(Artifact(str(tmp_path)))
 
 
 def test_a_digest_changes_with_a_name_or_a_byte_and_not_with_the_run(tmp_path):

@@ -54,7 +54,7 @@ def test_help_whose_reader_is_gone_ends_without_a_word(tmp_path, monkeypatch, un
 def test_a_mistake_is_reported_though_nobody_reads_stdout(tmp_path):
     done = without_reader([*COMMAND, "check"], tmp_path, "stdout")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: params.yaml cannot be read (No such file or directory). ")
+    assert done.stderr.startswith("error: params.yaml does not exist. ")
 
 
 def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback():

@@ -126,6 +126,8 @@ def test_generation_says_where_the_vae_is_no_better(settings, prepared, trained,
 
 def test_generation_without_a_pair_says_so_and_draws_nothing(params, prepared, tmp_path):
     out = tmp_path / "generation"
+    out.mkdir()
+    (out / "figure.png").write_bytes(b"of an earlier run")
     unlike = with_ladder(params, ae={"kind": "autoencoder", "latent": 2}, vae={"kind": "vae", "latent": 3})
     rung = run_rung("generation", unlike, prepared, out, models=tmp_path, evaluation=tmp_path)
     assert "autoencoders with 2 dimensions and VAEs with 3 dimensions" in story_of(out)[0]

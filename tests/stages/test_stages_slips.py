@@ -47,7 +47,7 @@ RAW = json.dumps({"name": "mnist", "files": [{"path": "MNIST/raw/t10k-labels-idx
 RESULTS = {
     "download": {"data/raw/source.json": RAW, "data/raw/MNIST/raw/t10k-labels-idx1-ubyte.gz": ""},
     "prepare": {"data/prepared/dataset.json": "", "data/prepared/val/images.npy": ""},
-    "prepare card": dict.fromkeys([f"reports/data/data_card.{ending}" for ending in ("json", "npz")], ""),
+    "prepare card": dict.fromkeys([f"reports/data/data_card.{ending}" for ending in ("png", "json", "npz")], ""),
     "features": {"data/features/features.json": "", "data/features/weights.safetensors": ""},
     "train": {"models/vae/model.json": '{"name": "vae"}', "models/vae/weights.safetensors": ""},
     "evaluate": {"evaluation/vae/metrics.json": "", "evaluation/vae/codes/test.npy": ""},

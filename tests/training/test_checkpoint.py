@@ -69,6 +69,14 @@ def test_a_checkpoint_that_is_a_folder_or_a_pipe_is_reported_and_not_waited_for(
         checkpoint.load()
 
 
+def test_a_checkpoint_that_is_far_too_large_is_not_read(where):
+    checkpoint = Checkpoint(where, "x", limit=1_000_000)
+    with checkpoint.acquire():
+        checkpoint.store.write(bytes(2_000_000), checkpoint.name)
+        with pytest.raises(UserError, match=r"\.pt is too large \(it has 2 MB, where 1 MB are the most\)\. Delete it"):
+            checkpoint.load()
+
+
 def test_a_file_where_checkpoints_should_go_is_one_line(tmp_path):
     (tmp_path / "vae").touch()
     with (

@@ -1,5 +1,6 @@
 """Where checkpoints are: a folder and its lock, or an object store by its URL."""
 
+import fcntl
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,37 @@ def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path):
     assert done.stdout == "x set()\n"
 
 
-def test_a_lock_is_what_a_complete_training_leaves(tmp_path):
+def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path):
     training = Checkpoint(tmp_path / "vae", "x")
     with training.acquire():
         training.save({"progress": {"epoch": 1}})
+        assert (tmp_path / "vae" / "lock").exists()
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
     with training.acquire():
         (tmp_path / "vae" / f"{training.name}.partial").touch()  # of a process that was killed while it wrote
         training.finish(Path())
-    assert [path.name for path in (tmp_path / "vae").iterdir()] == ["lock"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_was_removed_keeps_nobody_out_and_is_made_anew(tmp_path, monkeypatch):
+    """Between the moment at which a file is opened and that at which it is locked, its holder may remove it."""
+    flock, opened = fcntl.flock, []
+
+    def late(handle: object, how: int) -> None:
+        if not opened:
+            opened.append(handle)
+            with monkeypatch.context() as patch:
+                patch.setattr(fcntl, "flock", flock)
+                with LocalStore(tmp_path / "vae").acquire():
+                    pass
+            assert not (tmp_path / "vae").exists()
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with (
+        LocalStore(tmp_path / "vae").acquire(),
+        pytest.raises(UserError, match="is already training vae"),
+        LocalStore(tmp_path / "vae").acquire(),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """Runs of MLflow that a killed training has left running, and who ends them."""
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -9,6 +10,8 @@ from processes import training_command, wait_for_checkpoint
 
 from autoencoders.training.checkpoint import open_store
 from autoencoders.training.handover import RunMarks
+
+KILLED_PROCESS = "2147483646"
 
 
 def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where):
@@ -23,14 +26,19 @@ def test_in_a_locked_folder_every_other_mark_is_of_a_dead_training(where):
     assert open_store(where).names() == []
 
 
-def test_in_a_store_without_locks_a_mark_may_be_of_a_training_that_goes_on(memory):
+def test_in_a_store_without_locks_a_mark_of_a_dead_process_is_of_a_dead_training(memory):
     store = open_store(f"{memory}/vae")
-    RunMarks(store, "other", alone=False).mark("a")
     runs = RunMarks(store, "same", alone=False)
-    runs.mark("b")
-    assert runs.abandoned() == []
+    runs.mark("mine")
+    marked = store.open("same.mine.run")
+    content = marked.read().decode()
+    store.write(content.replace(str(os.getpid()), KILLED_PROCESS).encode(), "other.killed.run")
+    store.write(content.replace('"host": "', '"host": "another-').encode(), "other.elsewhere.run")
+    store.write(b"damaged", "same.damaged.run")
+    assert runs.abandoned() == ["killed"]
+    runs.unmark("killed")
     runs.forget()
-    assert store.names() == ["other.a.run"]
+    assert store.names() == ["other.elsewhere.run"]
 
 
 def test_a_store_that_is_away_costs_no_training(flaky):
@@ -67,4 +75,4 @@ def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
     assert statuses() == (["RUNNING"] if number == signal.SIGKILL else ["KILLED"])
     assert start(1, 20, 1).wait() == 0
     assert statuses() == ["KILLED", "FINISHED"]
-    assert [path.name for path in (tmp_path / "checkpoints" / "ae").iterdir()] == ["lock"]
+    assert not (tmp_path / "checkpoints" / "ae").exists()

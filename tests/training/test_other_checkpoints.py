@@ -78,14 +78,6 @@ def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where):
     assert begun(where, identity()) == (0, [f"{other} is damaged. It is of other parameters, and not used."])
 
 
-def test_a_checkpoint_of_other_parameters_that_is_far_too_large_is_not_read(where, monkeypatch):
-    monkeypatch.setattr(other_checkpoints, "MAX_BYTES", 1_000_000)
-    other = stopped(where, identity(hardware="cuda"), 3)
-    other.store.write(bytes(2_000_000), other.name)
-    said = f"{other} is damaged (it has 2 MB, where 1 MB are the most). It is of other parameters, and not used."
-    assert begun(where, identity()) == (0, [said])
-
-
 def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_reported(where, monkeypatch):
     now, day = time.time(), 86400
     ages = {"a": 31, "b": 29, "c": 3, "d": 2, "e": 1}

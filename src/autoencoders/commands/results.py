@@ -10,7 +10,7 @@ from autoencoders.files.results import atomic_file, atomic_folder, replaceable_f
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """Yield an empty folder to write to, which becomes `out` on success.
+    """Give an empty folder to write to, which becomes `out` on success.
 
     Raise `UserError` if `out` is a file, or a folder that is not empty.
     """
@@ -22,10 +22,7 @@ def new_folder(out: Path) -> Iterator[Path]:
 
 @contextmanager
 def result_file(out: Path, mark: bytes) -> Iterator[Path]:
-    """Yield a file to write to, which becomes `out` on success, in place of an earlier result that has `mark`.
-
-    Raise `UserError` if `out` is anything else, or cannot be written.
-    """
+    """Give a file to write to, which becomes `out` on success, in place of an earlier result that has `mark`."""
     with _writing(out):
         replaceable_file(out, mark)
         with atomic_file(out.absolute()) as draft:
@@ -37,6 +34,8 @@ def _writing(out: Path) -> Iterator[None]:
     """Turn errors of the operating system about `out` into a `UserError`."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError):
+        blocking = next((place for place in out.absolute().parents if place.is_file()), out)
+        raise UserError(f"--out {out}: {blocking} is no folder. Name another place.") from None
     except OSError as error:
-        where = error.filename or out
-        raise UserError(f"--out {out} cannot be written ({where}: {error.strerror}). Name another place.") from None
+        raise UserError(f"--out {out} cannot be written ({error.strerror}). Name another place.") from None

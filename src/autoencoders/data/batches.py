@@ -1,10 +1,11 @@
 """Minibatches of float images on the device, from uint8 arrays that stay on the device where they fit."""
 
+import ctypes
 import mmap
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -65,18 +66,16 @@ class MapAdvisor:
     """
 
     def __init__(self, images: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]") -> None:
-        self._map: Any = images.base  # an mmap.mmap
-        self._first = images.offset % mmap.ALLOCATIONGRANULARITY  # where the images begin in the map
-        self._image_bytes = images[:1].nbytes
+        self._address, self._bytes, self._image_bytes = images.ctypes.data, images.nbytes, images[:1].nbytes
+        self._advise = ctypes.CDLL(None).madvise
+        self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
         self._pattern: int | None = None
 
     def will_need(self, indices: Tensor) -> None:
         """Begin to read the images of these indices, and nothing around them."""
         self._set_pattern(mmap.MADV_RANDOM)
         for index in indices.tolist():
-            start = self._first + index * self._image_bytes
-            page = start - start % mmap.PAGESIZE  # madvise(2) takes whole pages
-            self._map.madvise(mmap.MADV_WILLNEED, page, start + self._image_bytes - page)
+            self._call(self._address + index * self._image_bytes, self._image_bytes, mmap.MADV_WILLNEED)
 
     def read_in_order(self) -> None:
         """Read ahead again."""
@@ -84,8 +83,12 @@ class MapAdvisor:
 
     def _set_pattern(self, advice: int) -> None:
         if advice != self._pattern:
-            self._map.madvise(advice)
+            self._call(self._address, self._bytes, advice)
             self._pattern = advice
+
+    def _call(self, start: int, length: int, advice: int) -> None:
+        before = start % mmap.PAGESIZE  # madvise(2) takes whole pages
+        self._advise(start - before, length + before, advice)
 
 
 def _tensor(images: "NDArray[np.uint8]") -> Tensor:

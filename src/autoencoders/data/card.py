@@ -20,7 +20,7 @@ from autoencoders.data.prepared import SPLITS, DatasetInfo, PreparedData
 from autoencoders.errors import UserError
 from autoencoders.files.reading import damage_named, open_file, read_npz
 
-CARD_CONTENTS = ("data_card.json", "data_card.npz")
+CARD_CONTENTS = ("data_card.json", "data_card.npz", "data_card.png")  # the last in earlier versions
 N_COLUMNS = 12
 MAX_ROWS = 62
 """The most classes of which images are shown."""

@@ -131,9 +131,14 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return image.size if sideways else image.size[::-1]
 
 
-def open_image(file: IO[bytes]) -> Image.Image:
-    """Open an image file of a format in `FORMATS`; raise what Pillow raises, within `bombs_refused` for many pixels."""
-    return Image.open(file, formats=_formats())
+@contextmanager
+def open_image(file: IO[bytes]) -> Iterator[Image.Image]:
+    """Open an image file; raise `DecompressionBombError` where it has more pixels than Pillow decodes."""
+    with Image.open(file, formats=_formats()) as image:
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit and image.width * image.height > limit:
+            raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+        yield image
 
 
 @cache

@@ -4,14 +4,15 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 import requests
 import urllib3
 
 from autoencoders.data.catalog import MAX_FILE_BYTES
-from autoencoders.errors import printable
 from autoencoders.files.results import Digest, atomic_file, checksum
 from autoencoders.runtime.progress import progress
 
@@ -24,6 +25,7 @@ MIN_PACE = 2000.0
 """Bytes a second, over any `SLOW_AFTER` seconds, below which a server counts as hanging."""
 SLOW_AFTER = 20.0
 LOOK_EVERY = 0.1
+MAX_PAGE_BYTES = 2**24
 
 
 class FetchError(Exception):
@@ -46,6 +48,16 @@ class _HungUpError(_PassingError):
     """Closed the connection without an answer, as firewalls do."""
 
 
+class Page(NamedTuple):
+    """What a server answered to a request for a page."""
+
+    url: str
+    """After redirections."""
+    kind: str
+    """Its content type."""
+    content: bytes
+
+
 def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_FILE_BYTES) -> None:
     """Download `url`, of at most `max_bytes` bytes, to `target`.
 
@@ -65,6 +77,13 @@ def download_file(url: str, target: Path, digest: Digest, max_bytes: int = MAX_F
             time.sleep(WAIT_SECONDS * attempt)
 
 
+def download_page(url: str, accept: str) -> Page:
+    """Return the page at `url`; raise `FetchError` with a short reason."""
+    body = BytesIO()
+    transfer = _receive(url, body, MAX_PAGE_BYTES, name=redact_url(url), accept=accept)
+    return Page(transfer.url, transfer.kind, body.getvalue())
+
+
 def verify(path: Path, digest: Digest) -> None:
     """Raise `FetchError`, which says what the file looks like, where it does not have the checksum."""
     found = checksum(path, digest.algorithm)
@@ -74,28 +93,52 @@ def verify(path: Path, digest: Digest) -> None:
         head = file.read(512).lstrip().lower()
     if head.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml")):
         raise FetchError("sent an HTML page instead of the file")
+    size = path.stat().st_size
+    if size == 0:
+        raise FetchError("sent an empty file")
     raise FetchError(
-        f"wrong checksum ({digest.algorithm} {found[:8]}… instead of {digest.value[:8]}…, {path.stat().st_size:,} "
-        "bytes): damaged, cut short or another file"
+        f"wrong checksum ({digest.algorithm} {found[:8]}… instead of {digest.value[:8]}…, {size:,} bytes): "
+        "damaged, cut short or another file"
     )
 
 
 def redact_url(url: str) -> str:
-    """Return `url` for messages: in one line, without the user name, password and query that it may hold."""
-    return printable(re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL))
+    """Return `url` without the user name, password and query that it may hold, in one line, for messages."""
+    try:
+        parts = urlsplit(url)
+        if parts.port == 0:  # reading it fails where it is no number
+            raise ValueError("no port")
+        plain = urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    except ValueError:  # no well-formed address: a password may be anywhere before the last @
+        plain = re.sub("//.*@", "//", url.partition("?")[0], flags=re.DOTALL)
+    return re.sub(r"[^ -\uffff]", "?", plain)
 
 
-def _receive(url: str, file: IO[bytes], max_bytes: int, name: str) -> None:
+def is_address(url: str) -> bool:
+    """Return whether a request could be sent to `url`."""
+    try:
+        parts = urlsplit(requests.Request("GET", url).prepare().url or "")
+        return bool(parts.hostname) and parts.port != 0  # reading a port that is no number fails
+    except ValueError:
+        return False
+
+
+def _receive(url: str, file: IO[bytes], max_bytes: int, name: str, accept: str = "*/*") -> "_Transfer":
     """Write what `url` serves to `file`; raise `FetchError` where that fails, or is too slow or too large."""
-    transfer = _Transfer(url, file, max_bytes)
+    transfer = _Transfer(url, file, max_bytes, accept)
     transfer.start()
-    with progress(unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
-        for received in _looks(transfer):
-            bar.total = transfer.size
-            if received > bar.n:
-                bar.update(received - bar.n)
+    looks = _looks(transfer)
+    while transfer.size is None and next(looks, None) is not None:
+        pass
+    counted = 0
+    with progress(total=transfer.size or None, unit="B", unit_scale=True, desc=name, delay=2, leave=False) as bar:
+        for received in looks:
+            if received > counted:
+                bar.update(received - counted)
+            counted = received
     if transfer.error:
-        raise explained(transfer.error, transfer.received) from transfer.error
+        raise _explained(transfer.error, transfer.received) from transfer.error
+    return transfer
 
 
 def _looks(transfer: "_Transfer") -> Iterator[int]:
@@ -118,13 +161,16 @@ class _Transfer(threading.Thread):
     One that takes too long is left behind, and ends with the process.
     """
 
-    def __init__(self, url: str, file: IO[bytes], max_bytes: int) -> None:
+    def __init__(self, url: str, file: IO[bytes], max_bytes: int, accept: str) -> None:
         super().__init__(daemon=True)
+        self.url, self.kind = url, ""
         self.received = 0
         self.size: int | None = None
-        """What the server says that it sends; None where it does not, and before its answer."""
+        """What the server says that it sends, 0 where it does not; None before its answer."""
         self.error: Exception | None = None
-        self._url, self._file, self._max_bytes = url, file, max_bytes
+        self._file, self._max_bytes = file, max_bytes
+        # identity: a server that compresses on the fly would change the bytes that the checksum is about
+        self._headers = {"Accept-Encoding": "identity", "Accept": accept}
 
     def run(self) -> None:
         try:
@@ -135,13 +181,12 @@ class _Transfer(threading.Thread):
     def _request(self) -> None:
         timeout = (CONNECT_SECONDS, SILENCE_SECONDS)
         hooks = {"response": _leave_redirect}
-        # identity: a server that compresses on the fly would change the bytes that the checksum is about
-        headers = {"Accept-Encoding": "identity"}
-        with requests.get(self._url, stream=True, timeout=timeout, headers=headers, hooks=hooks) as response:
+        with requests.get(self.url, stream=True, timeout=timeout, headers=self._headers, hooks=hooks) as response:
             _check_status(response.status_code)
+            self.url, self.kind = response.url, response.headers.get("Content-Type", "")
             length = response.headers.get("Content-Length", "")
-            self.size = int(length) if length.isdecimal() else None
-            self._check_size(self.size or 0)
+            self.size = int(length) if length.isdecimal() else 0
+            self._check_size(self.size)
             for chunk in _chunks(response.raw):
                 self.received += len(chunk)
                 self._check_size(self.received)
@@ -158,7 +203,7 @@ def _leave_redirect(response: requests.Response, *unused: object, **ignored: obj
         response.close()
 
 
-def explained(error: Exception, received: int = 0) -> Exception:
+def _explained(error: Exception, received: int) -> Exception:
     """Return a `FetchError` that says why a transfer failed, or the error itself where that is not the network's."""
     match error:
         case FetchError():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
+from autoencoders.errors import UserError
 from autoencoders.files.results import checksum
 
 FILES_OF_ONE_RUN = ("run.json", "history.csv", "rung.json")
@@ -23,9 +24,13 @@ class Artifact(Protocol):
 
 
 def single_subfolder(artifact: Artifact) -> Path:
-    """Return the folder of a model that is all that an artifact of `train` holds."""
-    [folder] = Path(artifact.path).iterdir()
-    return folder
+    """Return the one named folder in an artifact; raise `UserError` if it holds anything else."""
+    found = sorted(Path(artifact.path).iterdir()) if Path(artifact.path).is_dir() else []
+    if len(found) != 1:
+        raise UserError(
+            f"{artifact.path} must hold one folder, found {len(found)}. Run the stage that writes it again."
+        )
+    return found[0]
 
 
 def add_model(result: Artifact, model: Artifact) -> tuple[Path, Path]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RUNGS = ("one-image", "one-hot", "auto-decoder", "linear", "generation", "beta")
 """In the order of the story. A rung's section of params.yaml and its folder here have `_` in place of `-`."""
 FORMAT = 3
-CONTENTS = ("rung.json", "series.csv", "arrays.npz")
+CONTENTS = ("rung.json", "series.csv", "arrays.npz", "figure.png")  # the last until format 2
 Arrays = Mapping[str, NDArray[Any]]
 Series = Sequence[Mapping[str, Any]]  # the rows of series.csv
 

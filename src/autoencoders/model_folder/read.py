@@ -32,11 +32,11 @@ class LoadedModel:
 def read_description(folder: Path) -> dict[str, Any]:
     """Return what `model.json` says; raise `UserError` where the folder is no trained model."""
     path = folder / "model.json"
-    if folder.is_file():
-        raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.")
-    if not path.exists():
-        raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.")
     with damage_named(path, RETRAIN):
+        if folder.is_file():
+            raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.")
+        if not path.exists():
+            raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.")
         return read_checked(path, Description)
 
 

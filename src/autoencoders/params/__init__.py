@@ -92,9 +92,12 @@ def read_params(path: Path) -> dict[str, Any]:
     """Return what the file `path` holds, not validated; raise `UserError` where it holds no sections."""
     try:
         raw = read_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path} does not exist. Run from the repository root, or name another with --params."
+        ) from None
     except OSError as error:
-        why = f"{path} cannot be read ({error.strerror})"
-        raise UserError(f"{why}. Run from the repository root, or name another file with --params.") from None
+        raise UserError(f"{path} cannot be read ({error.strerror}). Name a file with --params.") from None
     except (YamlError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {error}") from None
     if not isinstance(raw, dict):

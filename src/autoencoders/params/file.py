@@ -2,6 +2,8 @@
 
 from typing import Any
 
+MAX_DEPTH = 100  # nested sections; the library's C code has no limit, and crashes at some ten thousand
+
 
 class YamlError(ValueError):
     """A text that is not valid YAML, or repeats a key; the message is one line, and names the line of the text."""
@@ -12,8 +14,15 @@ def read_yaml(text: str) -> Any:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+    reader = YAML(typ="safe")
     try:
-        return YAML(typ="safe").load(text)
+        depth = 0
+        for event in reader.parse(text):
+            depth += type(event).__name__.endswith(("SequenceStartEvent", "MappingStartEvent"))
+            depth -= type(event).__name__.endswith(("SequenceEndEvent", "MappingEndEvent"))
+            if depth > MAX_DEPTH:
+                raise YamlError(f"sections within sections, more than {MAX_DEPTH} deep")
+        return reader.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}: " if mark else ""

@@ -30,12 +30,12 @@ class _Bar(tqdm):
 
 
 class Lines(AbstractContextManager["Lines"]):
-    """A bar for logs: a line every `EVERY` seconds. Takes tqdm's options; all but `desc` and `total` are for bars."""
+    """A bar for logs: a line every `EVERY` seconds. Takes tqdm's options, of which it needs two."""
 
     def __init__(self, iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, **unused: Any):
         self._iterable, self._name = iterable, desc
-        self.total = len(iterable) if isinstance(iterable, Sized) else total
-        self.n = 0
+        self._total = len(iterable) if isinstance(iterable, Sized) else total
+        self._done = 0
         self._of = ""
         self._began = self._last = time.monotonic()
 
@@ -53,16 +53,16 @@ class Lines(AbstractContextManager["Lines"]):
 
     def update(self, count: int = 1) -> None:
         """Count further work that is done, and print it now and then."""
-        self.n += count
+        self._done += count
         now = time.monotonic()
         if now - self._last < EVERY:
             return
         self._last = now
-        if not self.total:
-            _print(f"{self._name}{self._of}: {self.n:,}")
+        if not self._total:
+            _print(f"{self._name}{self._of}: {self._done:,}")
             return
-        left = (now - self._began) * (self.total - self.n) / self.n
-        _print(f"{self._name}{self._of}: {100 * self.n / self.total:.0f} %, about {_duration(left)} left")
+        left = (now - self._began) * (self._total - self._done) / self._done
+        _print(f"{self._name}{self._of}: {100 * self._done / self._total:.0f} %, about {_duration(left)} left")
 
 
 class EpochProgress(AbstractContextManager["EpochProgress"]):

@@ -18,7 +18,7 @@ from autoencoders.runtime.memory import memory_for
 from autoencoders.runtime.pod import kfp_run
 from autoencoders.stages.training_task import TrainingTask
 from autoencoders.tracking.recorder import warn
-from autoencoders.training.checkpoint import Checkpoint, identity_of
+from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
 from autoencoders.training.checkpoint_store import join_path
 from autoencoders.training.device import make_deterministic, resolve_device
 from autoencoders.training.distributed import SINGLE_PROCESS, WAITING, process_group
@@ -55,7 +55,7 @@ def _train_as_main(task: TrainingTask, network: Model, where: Path | str, out: P
     """Hold the checkpoint; train the model, or take it over from an equal training; store and record it."""
     world = task.world if task.entry.trained_in_epochs else SINGLE_PROCESS  # the others have ended
     description = task.description()
-    checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run())
+    checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run(), limit=size_limit(network))
     checkpoint.warn = warn
     checkpoint.while_waiting = lambda: world.broadcast(WAITING)
     with checkpoint.acquire():

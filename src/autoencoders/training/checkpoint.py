@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
@@ -27,17 +28,19 @@ class Checkpoint:
 
     `identity`, a text, names all that the weights depend on; a training resumes only a checkpoint of its own identity.
     `owner` is the Kubeflow run of the training: equal trainings of several runs wait for each other.
+    `limit`: no checkpoint of this training has more bytes.
     `run_id` returns the MLflow run of the training, which a resumed training joins.
     `warn` is called with warnings: of an unreachable store, which stops no training that has begun, of waiting, and of
     other checkpoints. `while_waiting` is called repeatedly while this training waits.
     """
 
-    def __init__(self, where: Path | str, identity: str, owner: str | None = None) -> None:
+    def __init__(self, where: Path | str, identity: str, owner: str | None = None, limit: int | None = None) -> None:
         self.store = open_store(where)
         self.identity = identity
         self.fingerprint = hashlib.sha256(identity.encode()).hexdigest()
         self.name = f"{self.fingerprint[:16]}.pt"
         self.owner = owner
+        self.limit = limit
         self.run_id: Callable[[], str | None] = lambda: None
         self.warn: Callable[[str], object] = lambda message: print(message, file=sys.stderr)
         self.while_waiting: Callable[[], object] = lambda: None
@@ -100,7 +103,7 @@ class Checkpoint:
         Raise `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
         try:
-            state = read(self.store, self.name)
+            state = read(self.store, self.name, self.limit)
         except Damaged as error:
             raise UserError(f"{error} Delete it to train from the start.") from None
         if state and state["fingerprint"] == self.fingerprint:
@@ -127,6 +130,14 @@ class Checkpoint:
 def open_store(where: Path | str) -> CheckpointStore:
     """Return the store at a folder or a URL; raise `UserError` for a URL that nothing here can read."""
     return ObjectStore(where) if is_url(where) else LocalStore(Path(where))
+
+
+def size_limit(model: nn.Module) -> int:
+    """Return an upper bound of a checkpoint's bytes.
+
+    Weights, the best weights and two moments are 4 times the model. Twice that is allowed, and 1 GiB for the history.
+    """
+    return 8 * sum(value.nbytes for value in model.state_dict().values()) + 2**30
 
 
 def identity_of(description: Mapping[str, Any]) -> str:

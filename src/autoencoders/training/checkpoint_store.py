@@ -5,7 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import IO, BinaryIO, Protocol, TypeGuard
 
@@ -13,7 +13,6 @@ from autoencoders.errors import UserError, without_password
 from autoencoders.files.results import disk_errors
 
 Wait = Callable[[str], object]
-LOCK = "lock"
 PARTIAL = ".partial"  # suffix of a file that is being written
 
 
@@ -77,37 +76,63 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
+        self._lock = folder / "lock"
 
     def __str__(self) -> str:
         return str(self.folder)
 
     @contextmanager
     def acquire(self, wait: Wait | None = None, owner: str = "") -> Iterator[None]:
-        """Lock the folder for this process.
+        """Lock the folder for this process, and remove it afterwards if nothing but the lock is left in it.
 
         Raise `UserError` where another process trains the same model and there is no `wait`.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle = (self.folder / LOCK).open("a+")
-        except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-            raise UserError(
-                f"checkpoints cannot be kept in {self.folder}: {error.filename} is in the way. Remove it."
-            ) from None
-        with handle:
-            while not _lock(handle):
+        with self._locked(wait):
+            try:
+                yield
+            finally:
+                self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        names = [name for name in self.names() if not name.endswith(PARTIAL)]
+        if names == [self._lock.name]:
+            with suppress(OSError):  # another process has just opened the lock, or announced that it waits
+                for path in self.folder.iterdir():
+                    path.unlink()
+                self.folder.rmdir()
+
+    def _locked(self, wait: Wait | None) -> IO[str]:
+        while True:
+            handle = self._opened_lock()
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if _is_at(handle, self._lock):
+                    handle.truncate(0)
+                    handle.write(f"{os.getpid()}\n{socket.gethostname()}" if wait else str(os.getpid()))
+                    handle.flush()
+                    return handle
+                handle.close()  # its holder has removed it: it locks nothing
+            except BlockingIOError:
                 handle.seek(0)
                 process, _, host = handle.read().partition("\n")
+                handle.close()
                 if wait is None:
                     raise UserError(
-                        f"process {process or '?'} is already training {self.folder.name}. "
+                        f"process {process.strip() or '?'} is already training {self.folder.name}. "
                         "Wait for it to end, or stop it, then run again: training resumes where it stopped."
-                    )
+                    ) from None
                 wait(f"process {process or '?'} on {host or '?'}")
-            handle.truncate(0)
-            handle.write(f"{os.getpid()}\n{socket.gethostname()}")
-            handle.flush()
-            yield
+
+    def _opened_lock(self) -> IO[str]:
+        while True:
+            with suppress(FileNotFoundError):  # another process has just removed the folder
+                try:
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    return self._lock.open("a+")
+                except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+                    raise UserError(
+                        f"checkpoints cannot be kept in {self.folder}: {error.filename} is in the way. Remove it."
+                    ) from None
 
     def open(self, name: str, limit: int | None = None) -> BinaryIO | None:
         """Return a file, opened, or None where there is none; raise `OSError` where it is something else."""
@@ -140,10 +165,9 @@ class LocalStore:
         return [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
 
 
-def _lock(handle: IO[str]) -> bool:
-    """Lock an open file until it is closed; return whether no other process has."""
+def _is_at(handle: IO[str], path: Path) -> bool:
+    """Return whether an open file is still the one at `path`."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        return os.path.samestat(os.fstat(handle.fileno()), path.stat())
+    except OSError:  # it is gone; on a network file system fstat of an open file fails, too
         return False
-    return True

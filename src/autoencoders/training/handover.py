@@ -6,13 +6,16 @@ beside the checkpoint. The first, once complete, leaves its model there, and the
 
 import hashlib
 import io
+import json
+import os
+import socket
 import time
 import zipfile
 from contextlib import suppress
 from pathlib import Path
 
 from autoencoders.errors import UserError
-from autoencoders.files.results import atomic_folder
+from autoencoders.files.results import atomic_folder, is_running
 from autoencoders.training.checkpoint_store import CheckpointStore, Unreachable
 
 WAITING, RUN = ".waiting", ".run"  # suffixes of announcements, and of marks of MLflow runs
@@ -33,7 +36,7 @@ class Handover:
 
     def announce(self) -> None:
         """Announce that this training waits."""
-        with suppress(Unreachable):
+        with suppress(FileNotFoundError, Unreachable):  # the first has just ended, and its folder is gone
             self._store.write(str(time.time()).encode(), self._own)
 
     def is_awaited(self) -> bool:
@@ -84,7 +87,7 @@ class RunMarks:
 
     `training` is a hash that equal trainings share.
     `alone`: this process has locked the store, so that processes of other marks have ended. Without a lock, as in an
-    object store without a lease, nobody knows.
+    object store without a lease, that is known only of processes of this machine.
     """
 
     def __init__(self, store: CheckpointStore, training: str, alone: bool) -> None:
@@ -95,7 +98,8 @@ class RunMarks:
     def mark(self, run_id: str) -> None:
         """Note that this training reports to a run; a mark that cannot be written stops no training."""
         with suppress(UserError, OSError):
-            self._store.write(b"", f"{self._training}.{run_id}{RUN}")
+            holder = {"host": socket.gethostname(), "process": os.getpid()}
+            self._store.write(json.dumps(holder).encode(), f"{self._training}.{run_id}{RUN}")
 
     def unmark(self, run_id: str) -> None:
         """Note that a run has ended."""
@@ -113,8 +117,17 @@ class RunMarks:
     def abandoned(self) -> list[str]:
         """Return the runs whose trainings were killed: the next training ends them in MLflow."""
         with suppress(UserError, OSError):
-            return [name.removesuffix(RUN).rpartition(".")[2] for name in self._names() if self._alone]
+            gone = [name for name in self._names() if self._alone or self._is_gone(name)]
+            return [name.removesuffix(RUN).rpartition(".")[2] for name in gone]
         return []
 
     def _names(self, run_id: str = "") -> list[str]:
         return [name for name in self._store.names() if name.endswith(f"{run_id}{RUN}")]
+
+    def _is_gone(self, name: str) -> bool:
+        try:
+            content = self._store.open(name, limit=10_000)
+            holder = json.loads(content.read()) if content else {}
+            return holder.get("host") == socket.gethostname() and not is_running(int(holder["process"]))
+        except Exception:  # a damaged mark
+            return False

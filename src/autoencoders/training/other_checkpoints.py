@@ -39,7 +39,9 @@ def read(store: CheckpointStore, name: str, limit: int | None = None) -> State |
             state = torch.load(content, map_location="cpu", weights_only=True)
     except Unreachable:
         raise
-    except (OSError, TooLarge) as error:
+    except TooLarge as error:
+        raise Damaged(f"{store}/{name} is too large ({error}).") from None
+    except OSError as error:
         raise Damaged(f"{store}/{name} is damaged ({error}).") from None
     except Exception:  # torch's own messages have several lines, and advise to trust the file
         raise Damaged(f"{store}/{name} is damaged.") from None
