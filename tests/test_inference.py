@@ -242,13 +242,6 @@ def test_a_checkerboard_is_an_anomaly_to_a_model_of_bars(model):
     assert model.anomalies(board.float()[None, None]).tolist() == [True]
 
 
-def test_a_model_stored_without_thresholds_says_so(vae):
-    del vae.description["anomaly"]
-    with pytest.raises(UserError, match=r"vae was stored without thresholds for anomalies.* Train it again"):
-        vae.anomalies(images(1))
-    assert vae.anomaly_scores(images(1)).mse.shape == (1,)
-
-
 # Bad input
 
 EXPECTED = r"vae: expected images \(N, 1, 8, 8\), floats in \[0, 1\], "

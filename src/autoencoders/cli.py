@@ -155,11 +155,8 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
     for name, parameter in inspect.signature(find_command(command)).parameters.items():
         text = explained.get(f"{command} {name}") or explained.get(name, "")
         if name == "params":
-            default = Path("params.yaml")
-            parser.add_argument(
-                "--params", type=Path, metavar="PATH", default=default, help=f"{text} (default: %(default)s)"
-            )
-            continue
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            parameter = inspect.Parameter(name, keyword, default=Path("params.yaml"), annotation=Path)
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
         metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which Path would change

@@ -1,10 +1,9 @@
 """What DVC records of a stage: the parameters and dependencies at the stage's end, not those at its beginning."""
 
 import hashlib
-import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ class Recorded:
 
     def _state(self, raw: Any) -> dict[str, object]:
         params = {f"{PARAMS_YAML}: {key}": _value(raw, key) for key in self._params}
-        return params | {path: sorted(_signatures(Path(path))) for path in self._dependencies}
+        return params | {path: _signatures(Path(path)) for path in self._dependencies}
 
 
 def _of_stage(stage: str, raw: Any) -> tuple[list[str], list[str]]:
@@ -89,14 +88,9 @@ def _value(raw: Any, key: str) -> Any:
     return raw
 
 
-def _signatures(path: Path) -> Iterator[tuple[str, object, object]]:
-    if path.is_dir():
-        for place, folders, files in os.walk(path):
-            folders[:] = [name for name in folders if name != "__pycache__"]
-            for name in files:
-                yield _signature(Path(place, name))
-    else:
-        yield _signature(path)
+def _signatures(path: Path) -> list[tuple[str, object, object]]:
+    files = [file for file in path.rglob("*") if not file.is_dir()] if path.is_dir() else [path]
+    return sorted(_signature(file) for file in files if "__pycache__" not in file.parts)
 
 
 def _signature(path: Path) -> tuple[str, object, object]:

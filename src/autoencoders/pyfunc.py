@@ -24,7 +24,7 @@ class Reconstructor:
     def predict(self, images: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
         """Images float32 (N, C, H, W) in [0, 1] → their reconstructions, same shape; a VAE decodes the mean.
 
-        With `params={"output": "codes"}` → their codes (N, latent). Raises `MlflowException`, which MLflow's server
+        With `params={"output": "codes"}` → their codes (N, latent). Raise `MlflowException`, which MLflow's server
         answers with HTTP 400 and its message, for any other output and for images with values outside [0, 1], NaN among
         them; with 500 where the result would not be finite.
         """

@@ -228,7 +228,7 @@ def test_codes_of_another_model_and_files_of_another_kind(run, trained, pictures
     assert "codes.npz holds codes by other weights (ae, " in done.err
     done = run("decode", pictures / "a" / "number-0.png", "--model", trained / "vae", "--out", "out")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "number-0.png is no file of codes" in done.err
+    assert "number-0.png is missing or damaged (File is not a zip file)" in done.err
     assert not (tmp_path / "out").exists()
 
 

@@ -177,14 +177,6 @@ def test_a_model_of_8_bits_or_of_a_former_version_takes_16_bits_whole(tmp_path, 
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("value", [4094, "4095", None, 10**9, -1, [4095]])
-def test_a_scale_that_is_none_is_damage(a_model, value):
-    model: TrainedModel = a_model((1, 6, 6))
-    model.description["dataset"]["full_scale"] = value
-    with pytest.raises(UserError, match=r"model\.json is damaged \(dataset\.full_scale\)"):
-        _ = model.full_scale
-
-
 @pytest.fixture
 def a_model() -> Callable[[tuple[int, int, int]], TrainedModel]:
     import torch

@@ -65,7 +65,7 @@ def test_nothing_that_is_missing_goes_unnoticed(params, outputs):
         outputs["evaluation"] / "ae" / "codes" / "test.npy": ("", r"test\.npy is missing or damaged"),
         outputs["comparison"] / "comparison.csv": ("", r"comparison\.csv is missing or damaged"),
         outputs["figures"] / "data_card.png": ("", r"data_card\.png is missing or damaged.*Run the `plots` stage"),
-        outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run `autoencoders ladder beta`"),
+        outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run .* `autoencoders ladder beta`"),
     }
     for path, (argument, message) in broken.items():
         hidden = path.with_name("hidden")

@@ -233,7 +233,7 @@ def version(client) -> Callable[..., str]:
 )
 def test_an_alias_stays_with_the_better_of_two_models_that_compare(client, version, metric, holder, following, stays):
     first, second = version(metric=metric, **holder), version(metric=metric, **following)
-    assert point_alias(client, "tiny", "best", first, metric, metric == "val/elbo", higher_is_better=True) == first
+    assert point_alias(client, "tiny", "best", first, metric, metric == "val/elbo") == first
     has_it = point_alias(client, "tiny", "best", second, metric, metric == "val/elbo")
     assert has_it == (first if stays else second)
     assert client.get_model_version_by_alias("tiny", "best").version == has_it

@@ -1,6 +1,5 @@
 """Checkpoints of other parameters: each has its own file, is reported, used again, and cleaned up."""
 
-import hashlib
 import io
 import json
 import time
@@ -74,30 +73,6 @@ def test_a_checkpoint_of_other_parameters_is_reported_kept_and_used_again_with_t
     stopped(where, identity(**changes), 5)
     assert begun(where, identity()) == (812, [])
     assert begun(where, identity(**changes)) == (5, [])
-
-
-def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(where):
-    former = Checkpoint(where, identity())
-    content = io.BytesIO()
-    fingerprint = hashlib.sha256(identity().encode()).hexdigest()
-    torch.save({"progress": {"epoch": 7}, "fingerprint": fingerprint, "run_id": None}, content)
-    with former.acquire():
-        former.store.write(content.getvalue(), "last.pt")
-    other = identity(hardware="cuda")
-    assert begun(where, other) == (
-        0,
-        [
-            f"a checkpoint at epoch 7 is there ({where}/last.pt), which does not say with which parameters it was "
-            "made, and is not used. It is kept: set these values again to resume from it."
-        ],
-    )
-    assert begun(where, identity()) == (7, [])
-    with former.acquire():
-        former.load()
-        former.save({"progress": {"epoch": 8}})
-        assert former.load()["progress"]["epoch"] == 8
-        former.finish(Path())
-    assert former.store.names() == []
 
 
 def test_a_damaged_checkpoint_of_other_parameters_stops_nothing(where):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import open_file, reason
+from autoencoders.files.reading import damage_named, open_file
 
 FORMAT = 1
 MARK = b"codes.npy"
@@ -43,22 +43,16 @@ def read_codes(path: Path, model: str, weights_sha256: str) -> StoredCodes:
 
     A damaged or malicious file takes no more memory than its size.
     """
-    try:
+    with damage_named(path, "`autoencoders encode` writes such a file.", Exception):  # an archive may raise anything
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             if os.fstat(file.fileno()).st_size > MAX_BYTES:
                 raise ValueError("it is larger than any file of codes")
             codes, files, by, made_by, form = (
                 _read_array(archive, name) for name in ("codes", "files", "model", "weights_sha256", "format")
             )
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist. `autoencoders encode` writes such a file.") from None
-    except Exception as error:  # reading what is no archive, or a damaged one, may raise anything
-        raise UserError(
-            f"{path} is no file of codes, or damaged ({reason(error)}). `autoencoders encode` writes one."
-        ) from error
-    fits = codes.ndim == 2 and codes.dtype == np.float32 and files.shape == codes.shape[:1] and files.dtype.kind == "U"
-    if str(form) != str(FORMAT) or not fits:
-        raise UserError(f"{path} is no file of codes of format {FORMAT}. `autoencoders encode` writes one.")
+        fits = codes.ndim == 2 and codes.dtype == np.float32 and files.shape == codes.shape[:1]
+        if str(form) != str(FORMAT) or not fits or files.dtype.kind != "U":
+            raise ValueError(f"it holds no codes of format {FORMAT}")
     if str(made_by) != weights_sha256:
         raise UserError(
             f"{path} holds codes by other weights ({printable(str(by)[:200])}, {printable(str(made_by)[:12])}…) than "

@@ -10,7 +10,7 @@ from autoencoders.plots.sheets import transition
 from autoencoders.plots.style import save
 
 MAX_STEPS = 200
-"""Images in one picture."""
+"""The most images in one picture."""
 
 
 def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> None:

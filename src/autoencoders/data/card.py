@@ -13,17 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from autoencoders.data.arrays import images_per_block
 from autoencoders.data.prepared import SPLITS, DatasetInfo, PreparedData
 from autoencoders.errors import UserError
-from autoencoders.files.reading import first_problem, open_file, reason
+from autoencoders.files.reading import damage_named, open_file, read_npz
 
 CARD_CONTENTS = ("data_card.json", "data_card.npz", "data_card.png")  # the last in earlier versions
 N_COLUMNS = 12
 MAX_ROWS = 62
-"""Of classes with sample images."""
+"""The most classes of which images are shown."""
 N_ROWS_WITHOUT_LABELS = 10
 
 
@@ -84,19 +84,17 @@ def write_card(folder: Path, data: PreparedData, seed: int, remarks: Mapping[str
 def read_card(folder: Path, data: PreparedData) -> DataCard:
     """Return the card in `folder`; raise `UserError` where it is missing, damaged, or not that of `data`."""
     path, info, train = folder / "data_card.json", data.info, data.split("train")
-    try:
-        with open_file(path) as file:
-            numbers = TypeAdapter(CardNumbers).validate_json(file.read(), strict=True)
-        path = folder / "data_card.npz"
-        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
-            mean_image, samples = stored["mean_image"], stored["samples"]
+    cure = "Run the `prepare` stage."
+    with damage_named(path, cure), open_file(path) as file:
+        numbers = TypeAdapter(CardNumbers).validate_json(file.read(), strict=True)
+    path = folder / "data_card.npz"
+    with damage_named(path, cure, Exception):
+        stored = read_npz(path)
+        mean_image, samples = stored["mean_image"], stored["samples"]
         fits = numbers.content_hash == info.content_hash and mean_image.shape == info.shape
         images = [train.images[row[row >= 0]] for row in samples] if fits else []
-    except Exception as error:  # the archive's decoder may raise anything
-        problem = first_problem(error) if isinstance(error, ValidationError) else reason(error)
-        raise UserError(f"{path} is missing or damaged ({problem}). Run the `prepare` stage.") from error
     if not fits:
-        raise UserError(f"{folder} is of other data than {data.root} holds. Run the `prepare` stage.")
+        raise UserError(f"{folder} is of other data than {data.root} holds. {cure}")
     return DataCard(info, numbers, mean_image, images)
 
 

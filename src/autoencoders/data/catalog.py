@@ -12,7 +12,7 @@ from typing import Any
 FOLDER = "folder"
 """The name that stands for a folder of the user's own images."""
 MAX_FILE_BYTES = 2**30
-"""Of a file of which nothing better is known."""
+"""The most bytes of a file whose set names no bound of its own."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,3 @@ CATALOG: dict[str, NamedSet] = {
     "cifar10": NamedSet("CIFAR10", (3, 32, 32)),
     "svhn": NamedSet("SVHN", (3, 32, 32), train={"split": "train"}, test={"split": "test"}, classes=DIGITS),
 }
-
-
-def known_names() -> tuple[str, ...]:
-    """Return every value that `data.name` may have."""
-    return (*CATALOG, FOLDER)

@@ -16,7 +16,7 @@ from autoencoders.data.prepared import FULL_SCALE
 from autoencoders.files.reading import reason
 
 MAX_FILE_BYTES = 2**30
-"""More than the largest picture that is decoded takes uncompressed."""
+"""The most bytes of an image file: more than the largest picture that is decoded has uncompressed."""
 # the readers for what `folder.SUFFIXES` names; others start programs (EPS) or are not pictures (PDF, MPEG)
 FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", "WEBP"})
 
@@ -69,11 +69,11 @@ class Remarks:
     several: list[str] = field(default_factory=list)
     """Files that hold more than one picture."""
     clipped: list[str] = field(default_factory=list)
-    """Those of 16 bits with values above the full scale."""
+    """Files of 16 bits with values above the full scale."""
     deep_colour: list[str] = field(default_factory=list)
-    """Those of 16-bit colours."""
+    """Files of 16-bit colours."""
     upper_bits: int = 0
-    """The largest value of these."""
+    """The largest upper 8 bits of a 16-bit colour in them."""
 
     def note(self, name: str, picture: Picture) -> None:
         """Add what is odd about the file `name`."""

@@ -7,13 +7,14 @@ their suffix, links to nothing, pipes and sockets are left out and counted.
 
 import csv
 import hashlib
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import open_file
+from autoencoders.files.reading import damage_named, open_file
 from autoencoders.runtime.progress import progress
 
 SUFFIXES = frozenset(
@@ -103,15 +104,11 @@ def write_manifest(folder: Path, images: list[str], target: Path) -> None:
 
 def read_manifest(path: Path) -> list[ManifestRow]:
     """Return the rows of a manifest; raise `UserError` where it is missing or damaged."""
-    try:
-        if not path.is_file():
-            raise ValueError("no file is there")
-        with path.open(newline="", encoding="utf-8") as file:
+    with damage_named(path, "Run the `download` stage again.", KeyError, TypeError, csv.Error):
+        with open_file(path) as content, io.TextIOWrapper(content, encoding="utf-8", newline="") as file:
             rows = [ManifestRow(row["path"], int(row["size"]), row["sha256"]) for row in csv.DictReader(file)]
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
-        raise UserError(f"{path} is missing or damaged ({error}). Run the `download` stage again.") from error
-    if not rows:
-        raise UserError(f"{path} lists no images. Run the `download` stage again.")
+        if not rows:
+            raise ValueError("it lists no images")
     return rows
 
 

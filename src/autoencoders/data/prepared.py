@@ -11,15 +11,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import MAX_SIDE, first_problem, open_file, reason
+from autoencoders.files.reading import Side, damage_named, open_file
 
 SPLITS = ("train", "val", "test")
 FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
@@ -28,22 +28,13 @@ FULL_SCALE = FULL_SCALES[-1]
 """What is white in a file of 16 bits, where nothing is known of its set."""
 
 
-def _check_shape(shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    if shape[0] not in (1, 3) or not all(1 <= side <= MAX_SIDE for side in shape[1:]):
-        raise ValueError(f"should be 1 or 3 channels, height and width, found {list(shape)}")
-    return shape
-
-
 def _check_depth(full_scale: int) -> int:
     if full_scale not in FULL_SCALES:
         raise ValueError(f"should be one of {', '.join(map(str, FULL_SCALES))}")
     return full_scale
 
 
-def _check_splits(counts: dict[str, int]) -> dict[str, int]:
-    if set(counts) != set(SPLITS):
-        raise ValueError(f"should be of {', '.join(SPLITS)}")
-    return counts
+SplitName = Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")]
 
 
 @dataclass(frozen=True)
@@ -51,9 +42,9 @@ class DatasetInfo:
     """The contents of `dataset.json`, which are checked against these types when they are read."""
 
     name: str
-    shape: Annotated[tuple[int, int, int], AfterValidator(_check_shape)]
+    shape: tuple[Literal[1, 3], Side, Side]
     """Channels, height, width."""
-    counts: Annotated[dict[str, Annotated[int, Field(ge=1)]], AfterValidator(_check_splits)]
+    counts: Annotated[dict[SplitName, Annotated[int, Field(ge=1)]], Field(min_length=len(SPLITS))]
     """Images per split."""
     classes: Annotated[list[str], Field(min_length=1)] | None
     """Class names in label order; None where the set has no labels."""
@@ -125,14 +116,9 @@ class PreparedData:
     @contextmanager
     def _whole(self, path: Path) -> Iterator[None]:
         """Raise `UserError`, which says what to do, where a file cannot be read or holds something else."""
-        try:
-            with open_file(path):  # never a pipe
-                yield
-        except Exception as error:  # a damaged header may raise anything
-            problem = first_problem(error) if isinstance(error, ValidationError) else reason(error)
-            raise UserError(
-                f"{path} is damaged ({problem}). Delete {self.root} and run the `prepare` stage."
-            ) from error
+        cure = f"Delete {self.root} and run the `prepare` stage."
+        with damage_named(path, cure, Exception), open_file(path):  # never a pipe; a damaged header may raise anything
+            yield
 
 
 def write_prepared(
@@ -157,7 +143,7 @@ def write_prepared(
     channels, height, width = splits["train"].images.shape[1:]
     info = DatasetInfo(
         name=name,
-        shape=(int(channels), int(height), int(width)),
+        shape=(int(channels), int(height), int(width)),  # type: ignore[arg-type]  # 1 or 3 channels
         counts={split: len(splits[split].images) for split in SPLITS},
         classes=classes,
         content_hash=digest.hexdigest(),

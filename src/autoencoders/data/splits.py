@@ -14,7 +14,7 @@ from autoencoders.errors import UserError
 Order = NDArray[np.int64]
 
 MIN_IMAGES = 2
-"""To train on, and to test on: one image has no covariance."""
+"""The fewest images to train on, and to test on: one image has no covariance."""
 MIN_POOL_PER_VALIDATION = 5
 """A count of validation images is at most a fifth of the pool: the default suits MNIST, but few folders."""
 

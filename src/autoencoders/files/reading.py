@@ -4,21 +4,24 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from autoencoders.errors import printable
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
 
-if TYPE_CHECKING:
-    from pydantic import BaseModel, ValidationError
+from autoencoders.errors import UserError, printable
 
 MAX_JSON_BYTES = 2**20
-"""A model's file has two thousand bytes."""
+"""The most bytes of a file of JSON; a model's has two thousand."""
 MAX_SIDE = 1024
-"""Pixels of a side of the images, in files of data and models as in params.yaml."""
+"""The most pixels of a side of an image, in files of data and models as in params.yaml."""
 MAX_REASON_LENGTH = 200
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 NOT_A_FILE = "not a regular file"
 
 DAMAGE = (OSError, ValueError, RecursionError)
@@ -51,38 +54,49 @@ def read_json(path: Path) -> Any:
     return json.loads(read_bytes(path).decode("utf-8"))
 
 
-def check(model: "type[BaseModel]", value: Any) -> None:
-    """Raise `ValueError` where `value` does not fit `model`; its message names the first key that does not."""
-    from pydantic import ValidationError
-
-    try:
-        model.model_validate(value)
-    except ValidationError as error:
-        raise ValueError(first_problem(error)) from None
-
-
-def first_problem(error: "ValidationError") -> str:
-    """Return the first thing that pydantic found wrong, as ``key: message``."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"] if "function-" not in str(part))
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{place}: {message}" if place else message
-
-
-def read_checked(path: Path, model: "type[BaseModel]") -> dict[str, Any]:
+def read_checked(path: Path, model: type[BaseModel]) -> dict[str, Any]:
     """Return what a file of JSON holds; raise `ValueError` where that does not fit `model`."""
     value = read_json(path)
-    check(model, value)
+    model.model_validate(value)
     return dict(value)
+
+
+@contextmanager
+def damage_named(path: Path, cure: str, *also: type[Exception]) -> Iterator[None]:
+    """Raise `UserError` with the name of the file, what is wrong with it and the `cure`, where reading `path` fails.
+
+    A reading fails with what the functions of this module raise, or with `also`.
+    """
+    try:
+        yield
+    except DAMAGE + also as error:
+        raise UserError(f"{path} is missing or damaged ({reason(error)}). {cure}") from error
+
+
+def read_npz(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays in an archive of NumPy's, by name; raise anything where it is damaged."""
+    with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def reason(error: BaseException) -> str:
     """Return why a file could not be read, in a few words."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    if isinstance(error, ValidationError):
+        text = _first_problem(error)
+    else:
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     text = printable(text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__)
     return text if len(text) <= MAX_REASON_LENGTH else f"{text[:MAX_REASON_LENGTH]}…"
+
+
+def _first_problem(error: ValidationError) -> str:
+    """Return the first thing that pydantic found wrong, as ``key: message``."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if "function-" not in str(part))
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{place}: {message}" if place else message
 
 
 def numbers(row: Mapping[str, str | None]) -> dict[str, float]:

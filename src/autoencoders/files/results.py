@@ -62,18 +62,17 @@ def atomic_file(target: Path) -> Iterator[Path]:
     with disk_errors(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = _draft(target)
-    try:
-        with disk_errors(target.parent):
+        try:
             yield draft
             draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; replace `target` with it on success, remove it on any failure."""
-    with scratch_folder(target) as draft, disk_errors(target.parent):
+    with scratch_folder(target) as draft:
         yield draft
         previous = draft.with_name(draft.name.removesuffix(DRAFT) + _PREVIOUS + DRAFT)
         if target.exists():
@@ -159,11 +158,10 @@ def scratch_folder(beside: Path) -> Iterator[Path]:
         beside.parent.mkdir(parents=True, exist_ok=True)
         folder = _draft(beside)
         folder.mkdir()
-    try:
-        with disk_errors(beside.parent):
+        try:
             yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _draft(target: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from autoencoders.errors import UserError
+from autoencoders.files.results import checksum
 
 FILES_OF_ONE_RUN = ("run.json", "history.csv", "rung.json")
 """Files that say when and where something ran: equal results differ in them."""
@@ -69,7 +70,5 @@ def digest(artifact: Artifact) -> str:
     """
     root, total = Path(artifact.path), hashlib.sha256()
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name not in FILES_OF_ONE_RUN):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())
+        total.update(f"{path.relative_to(root).as_posix()} {checksum(path, 'sha256')}\n".encode())
     return total.hexdigest()[:16]

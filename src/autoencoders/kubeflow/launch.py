@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,43 +45,38 @@ def run(stage: str | Callable[..., None], parts: Mapping[str, Any], **given: Any
     begin()
     function = stages.find_stage(stage) if isinstance(stage, str) else stage
     os.environ["KFP_TASK"] = function.__name__
-
-    def call() -> None:
-        pod.complete_environment()
-        _require_store()
-        function(from_kfp_inputs(parts), **{name: _as_path(value) for name, value in given.items()})
-
     model = Path(given.get("model", "")).name
-    code, message, was_interrupted = _outcome(call, model)
-    if code:
-        _end(code, model, "KILLED" if code in STOPPED or was_interrupted else "FAILED", message)
-    if pod.kfp_run():
-        pod.wait_when_stopped()  # what follows takes seconds, and is done again
-
-
-def _outcome(call: Callable[[], None], model: str) -> tuple[Any, str, bool]:
-    """Return the exit code of `call`, its error in a line, and whether that says that the work was interrupted.
-
-    A mistake in this program is raised, after a mark in MLflow's run of the pipeline.
-    """
     raised: list[BaseException] = []
 
-    def noting() -> None:
+    def call() -> None:
         try:
-            call()
+            pod.complete_environment()
+            _require_store()
+            folders = {name: Path(value.path) if hasattr(value, "path") else value for name, value in given.items()}
+            function(from_kfp_inputs(parts), **folders)
         except BaseException as error:
             raised.append(error)
             raise
 
     try:
-        code: Any = exit_code(noting)
-        message = "nobody reads its output" if code == BROKEN_PIPE else first_line(raised[0]) if code else ""
+        code: Any = exit_code(call)
     except SystemExit as end:
-        code, message = end.code, f"exit code {end.code}"
-    except Exception as error:
+        code, raised = end.code, []
+    except Exception as error:  # a mistake in this program
         _mark_pipeline(model, "FAILED", first_line(error))
         raise
-    return code, message, any(isinstance(error, Interrupted) for error in raised)
+    if code:
+        stopped = code in STOPPED or any(isinstance(error, Interrupted) for error in raised)
+        _end(code, model, "KILLED" if stopped else "FAILED", _message(code, raised))
+    if pod.kfp_run():
+        pod.wait_when_stopped()  # what follows takes seconds, and is done again
+
+
+def _message(code: Any, raised: list[BaseException]) -> str:
+    """Return in a line what ended a task."""
+    if code == BROKEN_PIPE:
+        return "nobody reads its output"
+    return first_line(raised[0]) if raised else f"exit code {code}"
 
 
 def _end(code: Any, model: str, status: str, message: str) -> None:
@@ -121,9 +115,6 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
             _train_in_processes(gpus, params, folders)
 
     run(train, parts, **given)
-    if isinstance(folder := given["checkpoints"], Path):
-        with suppress(OSError):  # an equal training has come meanwhile, and has it
-            folder.rmdir()
 
 
 def _train_in_processes(count: int, params: Params, folders: dict[str, Any]) -> None:
@@ -143,10 +134,6 @@ def _gpus(device: str) -> int:
 
 def _as_yaml(params: Params) -> str:
     return json.dumps(params.model_dump(mode="json", exclude_none=True))  # JSON is YAML
-
-
-def _as_path(value: Any) -> Any:
-    return Path(value.path) if hasattr(value, "path") else value
 
 
 def _require_store() -> None:

@@ -27,7 +27,7 @@ STYLE = (
     "padding:0 1rem}h1{font-size:1.5rem}figure{margin:1.5rem 0}img{max-width:100%;height:auto}figcaption{color:#555}"
 )
 CURVE_DPI = 80
-"""KFP's panel is narrow, and the picture is part of the Markdown."""
+"""Few: KFP's panel is narrow, and the picture is part of the Markdown."""
 
 
 def show_training(summary: Artifact, model: Artifact) -> None:
@@ -73,14 +73,12 @@ def _training_paragraph(description: Mapping[str, Any], folder: Path) -> str:
 def _curve(description: Mapping[str, Any], folder: Path) -> str:
     """Return the losses by epoch as PNG, in base 64."""
     import pandas as pd
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from autoencoders.plots.curves import loss_curves, loss_unit
 
     name = description["name"]
     figure = loss_curves({name: pd.read_csv(folder / "history.csv")}, {name: loss_unit(description["model"])})
     file = io.BytesIO()
-    FigureCanvasAgg(figure)
     figure.savefig(file, format="png", dpi=CURVE_DPI)
     return base64.b64encode(file.getvalue()).decode()
 

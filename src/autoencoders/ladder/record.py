@@ -14,16 +14,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import DAMAGE, check, open_file, read_json, reason
+from autoencoders.files.reading import DAMAGE, Side, damage_named, read_checked, read_json, read_npz
 from autoencoders.files.results import replaceable, result_folder, write_csv
-from autoencoders.model_folder.schema import Dataset, FileSection, Name, Side, Tags, Text, Value
+from autoencoders.model_folder.schema import Dataset, FileSection, Name, Tags, Text, Value
 
 if TYPE_CHECKING:
     from autoencoders.data.prepared import DatasetInfo
@@ -56,6 +56,7 @@ Seconds = Annotated[float, Field(ge=0, lt=1e11)]  # since 1970, or how long some
 class RungDescription(FileSection):
     """What `rung.json` holds."""
 
+    format: Literal[3]  # FORMAT
     name: Name
     params: dict[Name, Any]
     metrics: dict[Name, Value]
@@ -116,24 +117,15 @@ def check_folder(folder: Path, name: str) -> None:
 def read_rung(folder: Path) -> dict[str, Any]:
     """Return what `rung.json` holds; raise `UserError` where the folder holds no rung, or a damaged one."""
     path = folder / "rung.json"
-    try:
-        record = read_json(path)
-        if isinstance(record, dict) and record.get("format") == FORMAT:
-            check(RungDescription, record)
-            return record
-    except DAMAGE as error:
-        raise damaged(path, reason(error)) from error
-    raise UserError(f"{path} is not of format {FORMAT}. Run `dvc repro` or {_command(folder.name)}.")
+    with damage_named(path, _cure(path)):
+        return read_checked(path, RungDescription)
 
 
 def read_arrays(folder: Path) -> dict[str, NDArray[Any]]:
     """Return what `arrays.npz` holds; raise `UserError` where it is missing or damaged."""
     path = folder / "arrays.npz"
-    try:
-        with open_file(path) as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except Exception as error:  # the archive's decoder may raise anything
-        raise damaged(path, reason(error)) from error
+    with damage_named(path, _cure(path), Exception):
+        return read_npz(path)
 
 
 def figure_file(figures: Path, name: str) -> Path:
@@ -143,8 +135,8 @@ def figure_file(figures: Path, name: str) -> Path:
 
 def damaged(path: Path, why: str) -> UserError:
     """Return the error for a file of a rung that cannot be used."""
-    return UserError(f"{path} is missing or damaged ({why}). Run {_command(path.parent.name)}.")
+    return UserError(f"{path} is missing or damaged ({why}). {_cure(path)}")
 
 
-def _command(name: str) -> str:
-    return f"`autoencoders ladder {name}`"
+def _cure(path: Path) -> str:
+    return f"Run `dvc repro` or `autoencoders ladder {path.parent.name}`."

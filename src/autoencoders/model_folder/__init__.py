@@ -6,11 +6,8 @@ history.csv           one row for each epoch (networks only)
 run.json              the MLflow run that recorded the training
 """
 
-from autoencoders.model_folder.read import FLOAT32_BYTES, LoadedModel, load_trained, read_description, read_reference
+from autoencoders.model_folder.read import LoadedModel, load_trained, read_description, read_reference
 from autoencoders.model_folder.schema import CONTENTS, WEIGHTS
 from autoencoders.model_folder.write import save_trained
 
-__all__ = [
-    "CONTENTS", "FLOAT32_BYTES", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference",
-    "save_trained",
-]  # fmt: skip
+__all__ = ["CONTENTS", "WEIGHTS", "LoadedModel", "load_trained", "read_description", "read_reference", "save_trained"]

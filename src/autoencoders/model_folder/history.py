@@ -6,8 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoencoders.errors import UserError
-from autoencoders.files.reading import DAMAGE, numbers, read_bytes, reason
+from autoencoders.files.reading import damage_named, numbers, read_bytes
 from autoencoders.model_folder.schema import HISTORY
 
 if TYPE_CHECKING:
@@ -25,7 +24,9 @@ def read_history(folder: Path) -> list[dict[str, float]]:
     Raise `UserError` where the file is damaged.
     """
     path = folder / HISTORY
-    try:
+    if not path.exists():
+        return []
+    with damage_named(path, "`dvc pull` it, or train the model again.", csv.Error):
         text = read_bytes(path, MAX_BYTES).decode("utf-8")
         rows = [numbers(row) for row in csv.DictReader(io.StringIO(text, newline=""), strict=True)]
         if not rows:
@@ -35,10 +36,6 @@ def read_history(folder: Path) -> list[dict[str, float]]:
                 raise ValueError(f"epoch {epoch} is missing, or incomplete")
             if not all(map(math.isfinite, row.values())) or not 0 <= row["timestamp"] < MAX_SECONDS > row["seconds"]:
                 raise ValueError(f"epoch {epoch} holds an impossible number")
-    except FileNotFoundError:
-        return []
-    except (*DAMAGE, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({reason(error)}). `dvc pull` it, or train the model again.") from error
     return rows
 
 

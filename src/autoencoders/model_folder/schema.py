@@ -1,21 +1,16 @@
 """The schemas of `model.json` and `run.json`: keys and allowed values."""
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from autoencoders.files.reading import MAX_SIDE
+from autoencoders.files.reading import Side
 from autoencoders.params.models import KINDS, AnyModel
 
 FORMAT = 1
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 CONTENTS = (WEIGHTS, "model.json", HISTORY, "run.json")
-
-
-def _without_training(entry: Any) -> Any:
-    """Leave out the training's overrides: earlier versions allowed other values there."""
-    return {key: value for key, value in entry.items() if key != "train"} if isinstance(entry, dict) else entry
 
 
 def _visible(text: str) -> str:
@@ -27,7 +22,6 @@ def _visible(text: str) -> str:
 Text = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_visible)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
 """Within the range of float32, as MLflow, tables and figures need."""
@@ -44,7 +38,8 @@ class Dataset(FileSection):
     """Which images the model learned from."""
 
     name: Name
-    content_hash: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_visible)]
+    content_hash: Name
+    full_scale: Literal[255, 1023, 4095, 16383, 65535] = 65535
 
 
 class Anomaly(FileSection):
@@ -58,8 +53,9 @@ class Anomaly(FileSection):
 class Description(FileSection):
     """What `model.json` holds."""
 
+    format: Literal[1]  # FORMAT
     name: Name
-    model: Annotated[AnyModel, BeforeValidator(_without_training)]
+    model: AnyModel
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
     """Channels, height, width."""
     dataset: Dataset
@@ -69,8 +65,7 @@ class Description(FileSection):
     precision: Text | None = None
     best_epoch: Whole | None = None
     validation: dict[Name, Value]
-    anomaly: Anomaly | None = None
-    """None in what early versions stored."""
+    anomaly: Anomaly
     parameters: Whole
     weights_sha256: Hash
 
@@ -80,7 +75,7 @@ class Description(FileSection):
         for metric in ("val/mse", *(["val/elbo"] if has_elbo else [])):
             if metric not in self.validation:
                 raise ValueError(f"validation.{metric}: missing")
-        if self.anomaly and has_elbo and self.anomaly.neg_elbo is None:
+        if has_elbo and self.anomaly.neg_elbo is None:
             raise ValueError("anomaly.neg_elbo: missing")
         return self
 

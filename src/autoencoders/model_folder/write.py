@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def save_trained(folder: Path, model: "Model", description: dict[str, Any]) -> dict[str, Any]:
-    """Write weights and `model.json` into `folder`; returns the description with the weights' SHA-256 added."""
+    """Write weights and `model.json` into `folder`; return the description with the weights' SHA-256 added."""
     from safetensors.torch import save
 
     folder.mkdir(parents=True, exist_ok=True)

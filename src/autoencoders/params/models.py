@@ -56,17 +56,13 @@ class Pca(ModelParams):
 DEFAULT_HIDDEN = {"mlp": [512, 512], "conv": [32, 64]}
 
 
-def _default_hidden(data: dict[str, Any]) -> list[int]:
-    return DEFAULT_HIDDEN[data.get("arch", "mlp")]
-
-
 class Network(ModelParams):
     """What the entries of networks share."""
 
     trained_in_epochs: ClassVar[bool] = True
 
     arch: Literal["mlp", "conv"] = "mlp"
-    hidden: PositiveInts = Field(default_factory=_default_hidden)
+    hidden: PositiveInts = Field(default_factory=lambda given: DEFAULT_HIDDEN[given.get("arch", "mlp")])
     """Widths (mlp) or channels (conv) of the encoder."""
     decoder_hidden: PositiveInts | None = None
     """The decoder's, from the code to the image; None: the encoder's in reverse."""

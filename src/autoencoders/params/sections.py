@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_validator
 
+from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.errors import shown, suggestion
 from autoencoders.files.reading import MAX_SIDE
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
@@ -59,21 +60,17 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Data":
-        from autoencoders.data.catalog import known_names
-
-        names = known_names()
-        if self.name not in names:
-            raise ValueError(
-                f"unknown data set {self.name!r}.{suggestion(self.name, names)} Known: {', '.join(sorted(names))}"
-            )
+        known = sorted((*CATALOG, FOLDER))
+        if self.name not in known:
+            raise ValueError(f"unknown data set {self.name!r}.{suggestion(self.name, known)} Known: {', '.join(known)}")
         if self.folder.startswith("~"):
             raise ValueError(f"`folder: {self.folder}`: write the whole path, DVC does not expand ~")
-        if self.name != "folder" and self.folder != OWN_IMAGES:
+        if self.name != FOLDER and self.folder != OWN_IMAGES:
             raise ValueError(
                 f"`folder: {self.folder}` goes with `name: folder`, found `name: {self.name}`. "
                 f"Set `name: folder` for your own images, or `folder: {OWN_IMAGES}` again for the named set"
             )
-        if self.name != "folder" and (self.image_size or self.channels):
+        if self.name != FOLDER and (self.image_size or self.channels):
             raise ValueError("`image_size` and `channels` apply to `name: folder` only; named sets have their own")
         return self
 

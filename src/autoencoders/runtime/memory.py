@@ -8,7 +8,7 @@ from pathlib import Path
 from autoencoders.errors import UserError
 
 LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Of a container, in bytes, or `max`."""
+"""File with the limit of a container's memory: a number of bytes, or `max`."""
 _WORDS = ("out of memory", "allocate memory", "not enough memory", "ALLOC_FAILED")
 """What torch says on a CPU and on a GPU; its exceptions have no class of their own on a CPU."""
 

@@ -15,7 +15,7 @@ from autoencoders.errors import Interrupted, UserError, first_line, printable
 from autoencoders.runtime.memory import is_out_of_memory
 
 BROKEN_PIPE = 128 + signal.SIGPIPE
-"""Exit code if the output has no reader any more, as in `… | head`: a shell's for what SIGPIPE ends."""
+"""Exit code where nobody reads the output any more, as in `… | head`: the one that a shell gives after SIGPIPE."""
 INTERRUPTED = 128 + signal.SIGINT
 RESUME_HINT = "interrupted: run the same command again to go on"
 STOPPED = (INTERRUPTED, 128 + signal.SIGTERM, 128 + signal.SIGHUP, BROKEN_PIPE)
@@ -52,38 +52,28 @@ def exit_code(call: Callable[[], object]) -> int:
     show_any_name()
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
+        signal.signal(signal.SIGINT, _stop)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _stop)
     try:
-        return _code(call)
-    except Exception:
-        if not _stop_code:
-            raise
-        if _stop_code == INTERRUPTED:
-            print_to_stderr(RESUME_HINT)
-        sys.exit(_stop_code)
-    finally:
-        _stop_code = 0
-
-
-def _code(call: Callable[[], object]) -> int:
-    try:
         _flushed(call)
+        return 0
     except KeyboardInterrupt:
         print_to_stderr(RESUME_HINT)
         return INTERRUPTED
-    except BrokenPipeError:
-        if not drop_lost_outputs():
-            raise
-        return BROKEN_PIPE
     except Exception as error:
-        message = _message(error)
-        if _stop_code or not message:
+        if isinstance(error, BrokenPipeError) and drop_lost_outputs():
+            return BROKEN_PIPE
+        if _stop_code == INTERRUPTED:
+            print_to_stderr(RESUME_HINT)
+        if _stop_code:
+            sys.exit(_stop_code)
+        if not (message := _message(error)):
             raise
         print_to_stderr(f"error: {message}")
         return 2
-    return 0
+    finally:
+        _stop_code = 0
 
 
 def _message(error: Exception) -> str:
@@ -128,15 +118,11 @@ def print_to_stderr(line: str) -> None:
         drop_lost_outputs()
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    global _stop_code
-    _stop_code = INTERRUPTED
-    raise KeyboardInterrupt
-
-
 def _stop(number: int, frame: FrameType | None) -> None:
     global _stop_code
     _stop_code = 128 + number
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     if number == signal.SIGTERM:
         signal.signal(number, signal.SIG_IGN)  # a second signal, as a pod may get, would interrupt the tidying up
     drop_lost_outputs()

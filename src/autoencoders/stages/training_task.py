@@ -9,7 +9,6 @@ import torch
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
-from autoencoders.model_folder import FLOAT32_BYTES
 from autoencoders.models import Model, count_numbers, parameter_shapes
 from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.progress import EpochProgress
@@ -20,6 +19,7 @@ from autoencoders.training.distributed import World
 from autoencoders.training.fitting import fit_in_closed_form, fit_in_epochs
 from autoencoders.training.loop import EpochMetrics
 
+FLOAT32_BYTES = 4  # of a weight
 N_WEIGHT_COPIES = 5
 """In memory while a network is trained: weights, gradients, Adam's two averages, and the best weights so far."""
 

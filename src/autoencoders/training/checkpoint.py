@@ -17,7 +17,7 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, LocalStore, Unreachable, is_url
 from autoencoders.training.handover import Handover, RunMarks
 from autoencoders.training.object_store import ObjectStore
-from autoencoders.training.other_checkpoints import LEGACY_NAME, Damaged, read, remove_old, warn_of_others
+from autoencoders.training.other_checkpoints import Damaged, read, remove_old, warn_of_others
 
 POLL_INTERVAL = 10.0  # seconds between two checks whether an equal training has ended
 WARN_INTERVAL = 300.0  # seconds between two warnings that this training waits
@@ -46,7 +46,6 @@ class Checkpoint:
         self.while_waiting: Callable[[], object] = lambda: None
         self.runs = RunMarks(self.store, self.fingerprint[:16], alone=bool(owner) or isinstance(self.store, LocalStore))
         self._handover = Handover(self.store, self.fingerprint, owner) if owner else None
-        self._own = [self.name]
         self._away = False
         self._next_try = self._next_warning = 0.0
 
@@ -88,8 +87,6 @@ class Checkpoint:
         begun = time.monotonic()
         try:
             self.store.write(content.getvalue(), self.name)
-            while len(self._own) > 1:  # an earlier version's checkpoint, which was resumed
-                self.store.remove(self._own.pop())
         except Unreachable as error:  # hours of training are worth more than a checkpoint
             if not self._away:
                 self.warn(f"warning: no checkpoint: {error} The training goes on, and will try again.")
@@ -105,14 +102,12 @@ class Checkpoint:
         In the latter case, warn of checkpoints of other parameters; they are kept.
         Raise `UserError` where it is damaged, `Unreachable` where a store does not answer.
         """
-        for name in (self.name, LEGACY_NAME):
-            try:
-                state = read(self.store, name, self.limit)
-            except Damaged as error:
-                raise UserError(f"{error} Delete it to train from the start.") from None
-            if state and state["fingerprint"] == self.fingerprint:
-                self._own = [self.name] if name == self.name else [self.name, name]
-                return state
+        try:
+            state = read(self.store, self.name, self.limit)
+        except Damaged as error:
+            raise UserError(f"{error} Delete it to train from the start.") from None
+        if state and state["fingerprint"] == self.fingerprint:
+            return state
         warn_of_others(self.store, self.name, self.identity, self.warn)
         return None
 
@@ -125,8 +120,7 @@ class Checkpoint:
             self.warn(f"warning: equal trainings that wait will resume from this one's checkpoint: {error}")
             return
         try:
-            for name in self._own:
-                self.store.remove(name)
+            self.store.remove(self.name)
             self.runs.forget()
             remove_old(self.store, self.warn, everything=self.owner is not None)
         except Unreachable as error:

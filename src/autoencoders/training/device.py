@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -12,7 +13,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of mallopt(3)'s parameters,
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; raise `UserError` where it is not there."""
+    """Return the device for `auto`, `cpu`, `cuda` or `cuda:N`; raise `UserError` where there is none of that name."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UserError(f"device: expected auto, cpu, cuda or cuda:N, found {name!r}.")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda"):
@@ -37,7 +40,7 @@ def resolve_precision(name: str, device: torch.device) -> str:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Context in which matrix products run in `precision`; weights stay float32."""
+    """Return a context in which matrix products run in `precision`; weights stay float32."""
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 

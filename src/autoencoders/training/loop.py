@@ -71,13 +71,17 @@ class _State:
             "noise": self.noise.get_state(),
         }
 
-    def load_state_dict(self, saved: dict[str, Any]) -> None:
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.best.update({name: value.to(self.best[name].device) for name, value in saved["best"].items()})
-        self.shuffle.set_state(saved["shuffle"])
-        self.noise.set_state(saved["noise"])
-        self.progress = Progress(**saved["progress"])
+    def load_state_dict(self, saved: dict[str, Any], source: object) -> None:
+        """Take over what `state_dict` returned; raise `UserError`, which names its `source`, where it does not fit."""
+        try:
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.best.update({name: value.to(self.best[name].device) for name, value in saved["best"].items()})
+            self.shuffle.set_state(saved["shuffle"])
+            self.noise.set_state(saved["noise"])
+            self.progress = Progress(**saved["progress"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise UserError(f"{source} is damaged ({first_line(error)}). Delete it to train from the start.") from None
 
 
 def fit(
@@ -103,11 +107,7 @@ def fit(
     model.to(train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run faster
     state = _State(model, settings.seed, train.device)
     if saved := world.broadcast(resume):
-        try:
-            state.load_state_dict(saved)
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            where = f"{checkpoint} is damaged" if checkpoint else "the checkpoint is damaged"
-            raise UserError(f"{where} ({first_line(error)}). Delete it to train from the start.") from None
+        state.load_state_dict(saved, checkpoint or "the checkpoint")
     loss = world.wrap(model, make_loss(model, settings, train.device))
 
     for epoch in range(state.progress.epoch + 1, settings.epochs + 1):

@@ -13,7 +13,6 @@ from autoencoders.errors import UserError
 from autoencoders.training.checkpoint_store import CheckpointStore, TooLarge, Unreachable
 from autoencoders.training.handover import WAITING
 
-LEGACY_NAME = "last.pt"  # name under which earlier versions kept a model's only checkpoint
 SUFFIX = ".pt"
 MAX_KEPT = 3
 MAX_DAYS = 30
