@@ -1,4 +1,5 @@
 import io
+import re
 import sys
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_count_of_a_fifth_or_less_is_taken_whole_without_a_word(total, count, 
         (100, 0.001, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.2, or add images"),
         (100, 0.999, "leaves 0 to train on"),
         (100, 0.99, "leaves 1 to train on"),
-        (7, 0.05, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.29, or add images"),
+        (7, 0.05, "leaves 0 to validate on; 1 or more are needed. Set a share such as 0.2, or add images"),
         (2, 5000, "leaves 1 to train on; 2 or more are needed. Add images"),
     ],
 )
@@ -77,3 +78,19 @@ def test_a_smaller_validation_split_is_told_at_once(monkeypatch):
     monkeypatch.setattr(sys, "stdout", output)
     split_off_validation(shuffled(10, 0), 5)
     assert shown == [output.getvalue()]
+
+
+@pytest.mark.parametrize("split_off", [split_off_test, split_off_validation])
+@pytest.mark.parametrize("total", range(3, 30))
+def test_the_share_that_an_error_advises_is_taken(split_off, total):
+    order = np.arange(total)
+    for share in (0.001, 0.999):
+        with pytest.raises(UserError) as refused:
+            split_off(order, share)
+        advised = re.search(r"Set a share such as ([\d.]+)", str(refused.value))
+        if total >= (5 if split_off is split_off_test else 3):
+            assert advised is not None
+            rest, cut_off = split_off(order, float(advised[1]))
+            assert sorted([*rest, *cut_off]) == order.tolist()
+        else:
+            assert advised is None

@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import IO
 
 import pytest
 from tiny_sets import parameters, tiny_mnist, write
@@ -111,11 +110,11 @@ def test_a_mirror_of_another_kind_says_which_kinds_there_are(tmp_path, monkeypat
 
 
 def test_a_full_disk_leaves_nothing_half_written(tmp_path, mirror, monkeypatch):
-    def full(source: IO[bytes], target: IO[bytes]) -> None:
-        target.write(b"half")
+    def full(source: Path, target: Path) -> None:
+        Path(target).write_bytes(b"half")
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sources.shutil, "copyfileobj", full)
+    monkeypatch.setattr(sources.shutil, "copyfile", full)
     with pytest.raises(UserError, match="No space left on the disk"):
         run(tmp_path / "raw", mirror, tmp_path / "cache")
     assert [path for path in tmp_path.rglob("*") if path.is_file() and mirror not in path.parents] == []

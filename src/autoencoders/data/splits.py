@@ -78,6 +78,6 @@ def _cut(
         if left < minimum:
             fix = "Add images"
             if total >= cut_off[1] + rest[1]:
-                fix = f"Set a share such as {max(0.2, ceil(100 * MIN_IMAGES / total) / 100)}, or add images"
+                fix = f"Set a share such as {max(0.2, ceil(100 * cut_off[1] / total) / 100)}, or add images"
             raise UserError(f"{setting} leaves {left} to {purpose} on; {minimum} or more are needed. {fix}.")
     return order[count:], order[:count]

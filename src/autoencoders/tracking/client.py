@@ -128,7 +128,7 @@ def _making_tables(file: Path | None) -> Iterator[None]:
         try:
             yield
         finally:
-            del os.environ[variable]
+            os.environ.pop(variable, None)  # another thread of this process may have connected at the same time
 
 
 def server_address() -> str | None:
