@@ -68,9 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--device", default="cuda", type=torch.device, metavar="NAME", help="default: cuda")
-    parser.add_argument(
-        "--images", type=int, default=60_000, metavar="N", help="images in an epoch (default: %(default)s)"
-    )
+    parser.add_argument("--images", type=int, default=60_000, metavar="N", help="in an epoch (default: 60000)")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, metavar="N", help="batch sizes")
     options = parser.parse_args(arguments)
     device = options.device

@@ -52,15 +52,9 @@ def table(measured: pd.DataFrame) -> str:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument(
-        "--params", type=Path, default=ROOT / "params.yaml", metavar="FILE", help="default: params.yaml"
-    )
-    parser.add_argument(
-        "--data", type=Path, default=ROOT / "data" / "prepared", metavar="DIR", help="default: data/prepared"
-    )
-    parser.add_argument(
-        "--seeds", type=int, default=5, metavar="N", help="train with the seeds 0 to N - 1 (default: 5)"
-    )
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", help="default: params.yaml")
+    parser.add_argument("--data", type=Path, default=ROOT / "data" / "prepared", help="default: data/prepared")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="seeds 0 to N - 1 (default: 5)")
     parser.add_argument("--models", metavar="A,B", help="some of the networks (default: all)")
     options = parser.parse_args()
     params, data = load_params(options.params), PreparedData(options.data)

@@ -114,9 +114,7 @@ def main() -> None:
     parser = command_line(__doc__, "speed")
     parser.add_argument("--only", metavar="A,B", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs of each measurement (default: 5)")
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N", help="default: all cores"
-    )
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the tables of the CSV file")
     options = parser.parse_args()
     out, parts = out_file(options, "speed"), some_of(options.only, list(PARTS))

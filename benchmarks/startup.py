@@ -87,9 +87,7 @@ def main() -> None:
     """Run the command line."""
     parser = command_line(__doc__, "startup")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="measured rounds (default: 5)")
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), metavar="N", help="default: all cores"
-    )
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all cores")
     parser.add_argument("--show", action="store_true", help="measure nothing, print the table of the CSV file")
     options = parser.parse_args()
     out = out_file(options, "startup")
