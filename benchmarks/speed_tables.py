@@ -17,7 +17,7 @@ def conditions(rows: pd.DataFrame, values: pd.DataFrame) -> str:
     """Return what the rows were measured with, and a warning where they cannot be repeated."""
     row, rounds = rows.iloc[0], values.shape[1]
     steady = values.apply(spread, axis=1).max() <= MAX_SPREAD
-    note = "" if steady else " (!): a run lies further than 10 % from the median. Measure again on an idle machine."
+    note = "" if steady else " (!): a run is more than 10 % away from the median. Measure again on an idle machine."
     return (
         f"Threads: {row['threads']}. Cores: {row['cores']} ({row['processor']}). torch {row['torch']}. "
         f"{f'Medians of {rounds} runs ± the furthest of them.' if rounds > 1 else 'One run.'}{note}"

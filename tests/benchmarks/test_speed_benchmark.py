@@ -275,7 +275,7 @@ def test_seconds_to_the_target_are_those_of_the_epoch_that_reached_it():
 def test_the_peers_tables_hold_ratios_taken_within_a_round():
     text = tables_of("peers", CURVES)
     assert text.startswith("Threads: 2. Cores: 4 (some processor). torch 2.14.1. Medians of 2 runs")
-    assert "(!): a run lies further than 10 % from the median" in text
+    assert "(!): a run is more than 10 % away from the median" in text
     assert cells_of(text)[1:4] == [
         ["pytorch/examples", "11", "105.1", "165 ± 33 % (!)", "22.0 ×"],
         ["pythae", "1", "110.0", "not reached", ""],

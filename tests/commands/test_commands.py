@@ -167,7 +167,7 @@ def test_a_strange_image_ranks_first_and_is_flagged(run, trained, pictures, tmp_
     lines = done.out.splitlines()
     assert lines[0].split() == ["image", *({"neg_elbo": "−ELBO", "mse": "MSE"}[name] for name in scores)]
     assert lines[2].count("*") == len(scores)
-    assert "99 % of its validation images lie below" in done.out
+    assert "99 % of its validation images are below it" in done.out
     assert lines[-1] == "anomalies.csv: all 7 images"
     assert run("anomalies", pictures, "--model", trained / kind).out.splitlines() == lines[:-1]
 

@@ -200,7 +200,7 @@ def test_one_stray_picture_beside_the_folders_of_classes_is_named(tmp_path, caps
     assert data.info.classes is None
     assert card["in_no_subfolder"] == "contact-sheet.png"
     told = capsys.readouterr().out
-    assert "no class labels: 1 of 21 images (contact-sheet.png) lies in no subfolder. For the subfolders of" in told
+    assert "no class labels: 1 of 21 images (contact-sheet.png) is in no subfolder. For the subfolders of" in told
     assert f"move every image into one of them, or out of {tmp_path}/own." in told
 
 

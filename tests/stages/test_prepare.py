@@ -228,10 +228,10 @@ def test_a_broken_image_is_counted_on_the_card(tmp_path):
 @pytest.mark.parametrize(
     ("strays", "shown", "verb"),
     [
-        (1, "0.png", "lies"),
-        (2, "0.png, 1.png", "lie"),
-        (3, "0.png, 1.png, 2.png", "lie"),
-        (4, "0.png, 1.png, 2.png, …", "lie"),
+        (1, "0.png", "is"),
+        (2, "0.png, 1.png", "are"),
+        (3, "0.png, 1.png, 2.png", "are"),
+        (4, "0.png, 1.png, 2.png, …", "are"),
     ],
 )
 def test_images_in_no_subfolder_are_why_there_are_no_labels_and_three_are_named(tmp_path, capsys, strays, shown, verb):

@@ -57,7 +57,7 @@ def _shown(table: pd.DataFrame, trained: TrainedModel) -> str:
         tablefmt="simple", index=False, disable_numparse=True, colalign=["left"] + ["right"] * len(limits)
     )
     more = f"… and {len(table) - MAX_LINES} more\n" if len(table) > MAX_LINES else ""
-    share = f"{trained.thresholds['quantile'] * 100:g} % of its validation images lie below"
+    share = f"{trained.thresholds['quantile'] * 100:g} % of its validation images are below it"
     return (
         f"{text}\n{more}* above the threshold of {trained.name} ({share}): {', '.join(limits)}.\n"
         f"Flagged: {', '.join(counts)}, of {len(table)} image{'s' if len(table) > 1 else ''}."

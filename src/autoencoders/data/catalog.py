@@ -23,7 +23,7 @@ class IndexArchive:
     version: str
     sha256: str
     folder: str
-    """Where the files lie inside the archive."""
+    """The folder of the files inside the archive."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class NamedSet:
     """One set that torchvision can read, or one in MNIST's format."""
 
     torchvision_class: str
-    """Its name is also that of the folder in which a set in MNIST's format lies."""
+    """Its name is also that of the folder of a set in MNIST's format."""
     shape: tuple[int, int, int]
     """Channels, height, width."""
     train: Mapping[str, Any] = field(default_factory=lambda: {"train": True})

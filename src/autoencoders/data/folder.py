@@ -43,7 +43,7 @@ class ManifestRow:
 
 
 def scan(folder: Path) -> Scan:
-    """List the images beneath `folder`; raise `UserError` where there is no such folder or no image in it."""
+    """List the images below `folder`; raise `UserError` where there is no such folder or no image in it."""
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else f"does not exist (looked in {Path.cwd()})"
         raise UserError(f"data.folder: {folder} {what}. Name the folder that holds your images.")
@@ -56,7 +56,7 @@ def scan(folder: Path) -> Scan:
 
 
 def find_images(folder: Path) -> Scan:
-    """List the images beneath `folder`, perhaps none.
+    """List the images below `folder`, perhaps none.
 
     Raise `UserError` where a folder cannot be read, or an image's name is not UTF-8 and so cannot be written to a file.
     """

@@ -80,7 +80,7 @@ def _declared(cls: Any) -> list[tuple[str, str, str]]:
 
 
 def unpack(entry: NamedSet, raw: Path, root: Path) -> None:
-    """Lay out the original files in `raw` beneath `root` as torchvision reads them.
+    """Lay out the original files in `raw` below `root` as torchvision reads them.
 
     Raise `UserError` where a file is missing or damaged. Checksums come first: CIFAR's archive holds pickles.
     """

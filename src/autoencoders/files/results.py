@@ -42,7 +42,7 @@ class Digest:
 
 @contextmanager
 def disk_errors(place: Path) -> Iterator[None]:
-    """Turn a full disk or a forbidden write beneath `place` into a `UserError`."""
+    """Turn a full disk or a forbidden write below `place` into a `UserError`."""
     try:
         yield
     except OSError as error:
@@ -135,7 +135,7 @@ def apart(*folders: Path) -> None:
 
 
 def _inside(folder: Path) -> Iterator[str]:
-    """Yield the files and links beneath a folder, as paths within it."""
+    """Yield the files and links below a folder, as paths within it."""
 
     def unreadable(error: OSError) -> None:
         raise UserError(f"{error.filename}: {error.strerror}. Name another folder.") from error

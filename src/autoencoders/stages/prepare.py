@@ -93,8 +93,8 @@ def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str | None]:
     if strays := images_without_class(decoded.paths):
         examples = f"{', '.join(strays[:3])}{', …' if len(strays) > 3 else ''}"
         remarks["in_no_subfolder"] = examples
-        lie = "lie" if len(strays) > 1 else "lies"
-        found = f"{len(strays)} of {len(decoded.paths)} images ({examples}) {lie} in no subfolder"
+        verb = "are" if len(strays) > 1 else "is"
+        found = f"{len(strays)} of {len(decoded.paths)} images ({examples}) {verb} in no subfolder"
         cure = f"For the subfolders of {folder} to be classes, move every image into one of them, or out of {folder}."
         print(printable(f"no class labels: {found}. {cure}"))
     return remarks
