@@ -33,6 +33,13 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def test_accuracy_is_the_share_of_images_that_get_their_own_label(monkeypatch):
+    net, images = FeatureNet((1, 12, 12), 3, seeded()), bars(5)[0]
+    monkeypatch.setattr(net, "forward", lambda part: torch.eye(3)[[0, 1, 2, 1, 0]][: len(part)])
+    assert net.accuracy(images, np.array([0, 1, 2, 1, 0])) == 1.0
+    assert net.accuracy(images, np.array([0, 2, 1, 0, 1])) == 0.2  # two labels above the class, two below it
+
+
 def test_classifier_learns_what_no_single_pixel_shows():
     images, labels = bars(900)
     net = train_feature_net(images[:700], labels[:700], 2, 8, seeded(), batch=50)

@@ -138,8 +138,10 @@ def test_a_metric_is_logged_again_only_with_another_value(client, monkeypatch):
     monkeypatch.setattr(time, "time", lambda: next(seconds))  # MLflow keeps equal values of one time once
     for value in (math.nan, math.nan, 0.5, 0.5, 0.25, 0.75, math.nan):
         content.log_metrics(client, run_id, {"psnr": value})
-    values = [str(point.value) for point in client.get_metric_history(run_id, "psnr")]
-    assert values == ["nan", "0.5", "0.25", "0.75", "nan"]
+    history = client.get_metric_history(run_id, "psnr")
+    assert [str(point.value) for point in history] == ["nan", "0.5", "0.25", "0.75", "nan"]
+    assert {point.timestamp % 1000 for point in history} == {0}  # milliseconds: whole seconds went by
+    assert min(point.timestamp for point in history) >= 1_000_000_000
 
 
 def test_a_training_lasted_from_before_its_first_epoch_to_the_end_of_its_last():
