@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,9 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
             _train_in_processes(gpus, params, folders)
 
     run(train, parts, **given)
+    if isinstance(folder := given["checkpoints"], Path):
+        with suppress(OSError):  # an equal training has come meanwhile, and has it
+            folder.rmdir()
 
 
 def _train_in_processes(count: int, params: Params, folders: dict[str, Any]) -> None:
