@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
 from autoencoders.runtime.pod import complete_environment
-from autoencoders.runtime.process import configure_threads, exit_code
+from autoencoders.runtime.process import configure_threads, exit_code, stop_at_once
 from autoencoders.stages import find_stage
 
 ORDER = (
@@ -85,7 +85,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     # and again during the import and once more at exit, took a third of a short stage's time.
     gc.set_threshold(200_000, 20, 100)
     atexit.register(gc.freeze)
-    sys.exit(exit_code(lambda: _run(list(sys.argv[1:] if arguments is None else arguments))))
+    try:
+        sys.exit(exit_code(lambda: _run(list(sys.argv[1:] if arguments is None else arguments))))
+    finally:
+        stop_at_once()
 
 
 def _run(arguments: list[str]) -> None:

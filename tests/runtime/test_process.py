@@ -191,6 +191,17 @@ def test_an_interruption_while_modules_are_imported_has_no_traceback(tmp_path):
         assert said in ([], ["interrupted: run the same command again to go on"]), after
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_while_python_exits_has_no_traceback(number, tmp_path):
+    program = (
+        "import atexit, os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        f"atexit.register(os.kill, os.getpid(), {number:d}); "
+        "from autoencoders import cli; cli.main(['lineage', '--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-number, "")
+
+
 def test_what_a_terminal_cannot_show_stops_nothing(tmp_path):
     (tmp_path / "params.yaml").write_text("models: {ä: {kind: pca, latent: 2}}", encoding="utf-8")
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}

@@ -129,6 +129,13 @@ def _stop(number: int, frame: FrameType | None) -> None:
     sys.exit(_stop_code)
 
 
+def stop_at_once() -> None:
+    """Let a signal end this process at once, now that its work is done: while Python exits, it has only tracebacks."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) == _stop:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def was_stopped(end: BaseException) -> bool:
     """Return whether the work was ended from outside, rather than failed.
 
