@@ -23,7 +23,7 @@ MEASURED = pd.DataFrame(
 def column(table: Table, name: str) -> list[str]:
     """A column's cells, the best with an asterisk."""
     place = [measure.heading for measure in table.columns].index(name)
-    return [row.cells[place] for row in table.rows]
+    return [row.cells[place].text + "*" * row.cells[place].best for row in table.rows]
 
 
 def test_the_best_of_a_column_is_the_lowest_or_the_highest():
@@ -60,7 +60,7 @@ def test_values_that_do_not_compare_have_no_best():
 
 def test_references_stand_beside_models_of_their_kind_and_size():
     table = comparison(MEASURED, references_for("mnist"))
-    shown = [(row.name, row.note, row.cells[0], row.cells[1]) for row in table.references]
+    shown = [(row.name, row.note, row.cells[0].text, row.cells[1].text) for row in table.references]
     assert shown == [
         ("PCA", "P1", "16", "0.02686"),
         ("AE", "P1", "16", "0.00859"),
@@ -90,4 +90,4 @@ def test_references_are_of_measures_and_of_described_protocols():
 def test_a_reference_of_another_column_is_a_dash():
     reference = Reference("P1", "vae", 2, {"nll": (90.0,)})
     table = comparison(MEASURED, [reference])
-    assert table.references[0].cells == ["2", "–", "–", "–", "–", "–"]
+    assert [cell.text for cell in table.references[0].cells] == ["2", "–", "–", "–", "–", "–"]

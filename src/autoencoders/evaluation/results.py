@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.errors import UserError
-from autoencoders.files.reading import DAMAGE, open_file, read_bytes, read_json, reason
+from autoencoders.files.reading import damage_named, open_file, read_bytes, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
 ALWAYS_MEASURED = ("mse", "frechet/prior", "frechet/floor")  # what is measured of every model
 MAX_NUMBER = 3e38  # about the largest float32: what is larger was not computed here
 MAX_TABLE_BYTES = 64 * 2**20
+CURE = "Run the `evaluate` stage."
 
 
 def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, float]:
     """Return what the evaluation of a model measured; raise `UserError` where it, or what is `needed`, is missing."""
     path = folder / "metrics.json"
-    try:
+    with damage_named(path, CURE):
         metrics = read_json(path)
         if not isinstance(metrics, dict):
             raise ValueError("it holds no metrics by name")
@@ -33,15 +33,13 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
         for name in needed:
             if math.isnan(metrics.get(name, math.nan)):
                 raise ValueError(f"{name}: missing")
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
     return metrics
 
 
 def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return the codes of the test images, (N, latent) as `shape` says; raise `UserError` where they are others."""
     path = folder / "codes" / "test.npy"
-    try:
+    with damage_named(path, CURE, Exception):  # numpy's reading of a damaged header may raise anything
         with open_file(path):  # refuses a pipe
             stored = np.lib.format.open_memmap(path, mode="r")  # nothing in memory yet
         if stored.dtype != np.float32 or stored.shape != shape:
@@ -49,8 +47,6 @@ def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
         codes = np.array(stored)
         if not np.isfinite(codes).all():
             raise ValueError("it holds NaN or infinity")
-    except Exception as error:  # numpy's reading of a damaged header may raise anything
-        raise _damaged(path, error) from error
     return codes
 
 
@@ -59,13 +55,11 @@ def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.Da
     import pandas as pd
 
     path = folder / "codes" / "dimensions.csv"
-    try:
+    with damage_named(path, CURE):
         table = pd.read_csv(io.BytesIO(read_bytes(path, MAX_TABLE_BYTES)))
         check_numbers(table, ["dimension", *columns])
         if table["dimension"].tolist() != list(range(1, latent + 1)) or table[list(columns)].isna().any(axis=None):
             raise ValueError(f"it should hold the dimensions 1 to {latent}")
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
     return table
 
 
@@ -76,7 +70,3 @@ def check_numbers(table: "pd.DataFrame", columns: Sequence[str]) -> None:
             raise ValueError(f"{column}: no column of numbers")
         if (table[column].abs() > MAX_NUMBER).any():
             raise ValueError(f"{column}: {table[column].abs().max()} is too large")
-
-
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} is missing or damaged ({reason(error)}). Run the `evaluate` stage.")

@@ -1,7 +1,8 @@
-"""The comparison as tables show it: text in cells, the best of each column with an asterisk, references below."""
+"""The comparison as tables show it: text in cells, the best of each column marked, references below."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -12,13 +13,20 @@ from autoencoders.report.references import Reference
 NOTHING = "–"
 
 
+class Cell(NamedTuple):
+    """A number as text."""
+
+    text: str
+    best: bool = False
+
+
 @dataclass(frozen=True)
 class Row:
     """A model with its kind as `note`, or the kind of a reference with its protocol as `note`."""
 
     name: str
     note: str
-    cells: Sequence[str]
+    cells: Sequence[Cell]
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,11 @@ class Table:
     references: Sequence[Row]
     floor: float | None = None  # the Fréchet distance of real images
     incomparable: Sequence[str] = ()  # headings of the columns whose values do not compare with each other
+
+    @property
+    def marks_best(self) -> bool:
+        """Whether any cell is marked as the best of its column."""
+        return any(cell.best for row in self.rows for cell in row.cells)
 
 
 def comparison(
@@ -76,13 +89,13 @@ def _best(values: pd.Series, column: Measure) -> float | None:
     return float(known.min() if column.better == "lower" else known.max())
 
 
-def _cell(value: float, column: Measure, best: float | None) -> str:
-    return NOTHING if pd.isna(value) else column.format(value) + "*" * (value == best)
+def _cell(value: float, column: Measure, best: float | None) -> Cell:
+    return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), value == best)
 
 
 def _reference_row(reference: Reference, columns: Sequence[Measure]) -> Row:
-    figures = {"latent": (float(reference.latent),), **reference.figures}
-    cells = [_range(figures.get(column.key, ()), column) for column in columns]
+    figures: Mapping[str, Sequence[float]] = {"latent": (reference.latent,), **reference.figures}
+    cells = [Cell(_range(figures.get(column.key, ()), column)) for column in columns]
     return Row(KINDS[reference.kind].label, reference.protocol, cells)
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.errors import UserError
-from autoencoders.files.reading import open_file, reason
+from autoencoders.files.reading import damage_named, open_file
 from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
 
@@ -81,12 +81,12 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
 
     A chart has at most 256 colours, which halves it; of other figures every pixel is as it was.
     """
-    try:
-        with open_file(path) as file, Image.open(file) as image:
-            image.load()
-            (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
-    except Exception as error:  # a decoder fed with broken bytes may raise anything
-        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the `plots` stage.") from error
+    damage = damage_named(
+        path, "Run the `plots` stage.", Exception
+    )  # a decoder fed with broken bytes may raise anything
+    with damage, open_file(path) as file, Image.open(file) as image:
+        image.load()
+        (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
     return Picture(address, max(width, 1), max(height, 1), alt, caption)

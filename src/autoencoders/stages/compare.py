@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.errors import UserError
 from autoencoders.evaluation.measures import COMPARISON_COLUMNS
 from autoencoders.evaluation.results import ALWAYS_MEASURED, check_numbers, read_metrics
-from autoencoders.files.reading import DAMAGE, read_bytes, reason
+from autoencoders.files.reading import damage_named, read_bytes
 from autoencoders.files.results import replaceable, result_folder
 from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import KINDS, Params
@@ -42,14 +41,12 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
 
 def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFrame:
     """Return the rows of `comparison.csv` by model; raise `UserError` where it, or what is `needed`, is missing."""
-    try:
+    with damage_named(path, "Run the `compare` stage.", KeyError):
         text = io.BytesIO(read_bytes(path))
         table = pd.read_csv(text, dtype={"model": str}, keep_default_na=False, na_values=[""]).set_index("model")
         check_numbers(table, ["latent", *needed, *(name for name in COMPARISON_COLUMNS if name in table)])
         if not set(table["kind"]) <= KINDS.keys() or table[["latent", *needed]].isna().any(axis=None):
             raise ValueError("a kind of model or a number is missing")
-    except (*DAMAGE, KeyError) as error:
-        raise UserError(f"{path} is missing or damaged ({reason(error)}). Run the `compare` stage.") from error
     return table
 
 
@@ -69,7 +66,8 @@ def table_as_text(measured: pd.DataFrame) -> pd.DataFrame:
     """Return the comparison of `measured` as text that fits a terminal, the best of each column with an asterisk."""
     table = comparison(measured)
     headings = [column.short or column.heading for column in table.columns]
-    return pd.DataFrame([row.cells for row in table.rows], measured.index, headings)
+    cells = [[cell.text + "*" * cell.best for cell in row.cells] for row in table.rows]
+    return pd.DataFrame(cells, measured.index, headings)
 
 
 def _seconds(folder: Path) -> float | None:
