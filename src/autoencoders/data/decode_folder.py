@@ -30,7 +30,7 @@ from autoencoders.data.decode import (
 from autoencoders.data.folder import ManifestRow
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, open_file
+from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, FullScale, open_file
 from autoencoders.runtime.progress import progress
 
 MAX_INFERRED_SIDE = 64
@@ -48,7 +48,7 @@ class Decoded:
     """The files left out, and why."""
     several: list[str]
     """Those of the N files that hold more than one picture."""
-    full_scale: int | None
+    full_scale: FullScale | None
     """The value that is white in files of 16 bits; None where there are none."""
 
 
@@ -89,7 +89,7 @@ class _Decoder:
         self.paths: list[str] = []
         self.remarks = Remarks()
         self.unreadable: dict[str, str] = {}
-        self.full_scale: int | None = None
+        self.full_scale: FullScale | None = None
 
     def _white(self) -> int:
         if self.full_scale is None:  # the first file of 16 bits: all files are looked through
@@ -115,7 +115,7 @@ class _Decoder:
             yield image[np.newaxis]
 
 
-def full_scale_of(folder: Path, paths: Sequence[str]) -> int:
+def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
     """Return the largest value of the smallest depth that holds all files of 16 bits, such as 4095 for 12 bits.
 
     Of the other files, only the headers are read.

@@ -11,27 +11,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
-from pydantic import AfterValidator, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from autoencoders.errors import UserError
-from autoencoders.files.reading import Side, damage_named, open_file
+from autoencoders.files.reading import FullScale, Side, damage_named, open_file
 
 SPLITS = ("train", "val", "test")
-FULL_SCALES = tuple(2**bits - 1 for bits in (8, 10, 12, 14, 16))
-"""The largest values of the depths that cameras and other devices have."""
+FULL_SCALES: tuple[FullScale, ...] = get_args(FullScale)
 FULL_SCALE = FULL_SCALES[-1]
 """What is white in a file of 16 bits, where nothing is known of its set."""
-
-
-def _check_depth(full_scale: int) -> int:
-    if full_scale not in FULL_SCALES:
-        raise ValueError(f"should be one of {', '.join(map(str, FULL_SCALES))}")
-    return full_scale
 
 
 SplitName = Annotated[str, Field(pattern=f"^({'|'.join(SPLITS)})$")]
@@ -52,7 +45,7 @@ class DatasetInfo:
     """SHA-256 over the arrays of all splits: equal hashes mean equal data."""
     folder: str = ""
     """The name of the user's own folder, where the images are from one."""
-    full_scale: Annotated[int, AfterValidator(_check_depth)] | None = None
+    full_scale: FullScale | None = None
     """The value that is white in image files of 16 bits, where the images are from such."""
 
     @property
@@ -127,7 +120,7 @@ def write_prepared(
     splits: Mapping[str, Split],
     classes: list[str] | None,
     folder: str = "",
-    full_scale: int | None = None,
+    full_scale: FullScale | None = None,
 ) -> DatasetInfo:
     """Write `splits` (all of train, val, test) under `root` and return what `dataset.json` says of them."""
     digest = hashlib.sha256()

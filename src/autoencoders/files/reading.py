@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ MAX_SIDE = 1024
 """The most pixels of a side of an image, in files of data and models as in params.yaml."""
 MAX_REASON_LENGTH = 200
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
+FullScale = Literal[255, 1023, 4095, 16383, 65535]
+"""The largest values of the depths that cameras and other devices have: 8, 10, 12, 14 and 16 bits."""
 NOT_A_FILE = "not a regular file"
 
 DAMAGE = (OSError, ValueError, RecursionError)

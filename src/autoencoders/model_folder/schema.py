@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from autoencoders.files.reading import Side
+from autoencoders.files.reading import FullScale, Side
 from autoencoders.params.models import KINDS, AnyModel
 
 FORMAT = 1
@@ -39,7 +39,7 @@ class Dataset(FileSection):
 
     name: Name
     content_hash: Name
-    full_scale: Literal[255, 1023, 4095, 16383, 65535] = 65535
+    full_scale: FullScale = 65535
 
 
 class Anomaly(FileSection):

@@ -14,6 +14,7 @@ from autoencoders.data.named_sets import read_part, unpack
 from autoencoders.data.prepared import SPLITS, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation, take
 from autoencoders.errors import printable
+from autoencoders.files.reading import FullScale
 from autoencoders.files.results import apart, result_folder, scratch_folder
 from autoencoders.params import Params
 
@@ -24,7 +25,7 @@ CONTENTS = ("dataset.json", *(f"{split}/{name}.npy" for split in SPLITS for name
 class _Images:
     splits: dict[str, Split]
     classes: list[str] | None
-    full_scale: int | None = None
+    full_scale: FullScale | None = None
     """The value of white in 16-bit images."""
     remarks: Mapping[str, int | str | None] = field(default_factory=dict)
     """What the data card shows about unusual files."""
