@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote
@@ -18,7 +19,7 @@ from autoencoders.errors import UserError
 from autoencoders.stages.check import check
 from autoencoders.stages.train import train
 from autoencoders.tracking import database
-from autoencoders.tracking.client import artifact_root
+from autoencoders.tracking.client import _making_tables, artifact_root
 from autoencoders.tracking.store import create_run, experiment_id
 
 MALFORMED = "database disk image is malformed"
@@ -121,6 +122,24 @@ def test_a_store_that_cannot_be_written_is_one_line_with_the_reason(store, monke
         tracking.require_store("autoencoders")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_threads_of_a_process_connect_to_two_stores_one_after_the_other(tmp_path):
+    """The variable that names the artifact path belongs to both."""
+    order: list[str] = []
+
+    def connect_too() -> None:
+        with _making_tables(tmp_path / "b" / "mlflow.db"):
+            order.append("second")
+
+    second = threading.Thread(target=connect_too)
+    with _making_tables(tmp_path / "a" / "mlflow.db"):
+        second.start()
+        second.join(0.2)
+        order.append("first")
+    second.join()
+    assert order == ["first", "second"]
+    assert "_MLFLOW_SERVER_ARTIFACT_ROOT" not in os.environ
 
 
 def test_a_store_that_is_written_to_on_trial_stays_as_it_was(store, tmp_path):

@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",  # where there is no git, in an image
 }
 """Defaults of MLflow's environment variables."""
+_CONNECTING = threading.Lock()  # the variable that names the artifact path belongs to the whole process
 HEALTH_TIMEOUT = 5.0
 MAX_OUTAGE = 300.0  # seconds for which a task in a pod waits for a server before it fails
 POLL_INTERVAL = 5.0  # seconds between requests while waiting for a server
@@ -114,21 +115,21 @@ def connect() -> "MlflowClient":
 
 @contextmanager
 def _making_tables(file: Path | None) -> Iterator[None]:
-    """Let one process at a time create a local database's tables, with an absolute artifact path."""
+    """Let one thread of one process at a time create a local database's tables, with an absolute artifact path."""
     root = artifact_root()
     if file is None or root is None:
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
     variable = "_MLFLOW_SERVER_ARTIFACT_ROOT"  # MLflow's own, for stores that are opened without an artifact root
-    with database.file_lock(file.with_name(f"{file.name}.lock")):
+    with _CONNECTING, database.file_lock(file.with_name(f"{file.name}.lock")):
         if file.exists():
             database.follow_move(file, root)
         os.environ[variable] = str(root)
         try:
             yield
         finally:
-            os.environ.pop(variable, None)  # another thread of this process may have connected at the same time
+            del os.environ[variable]
 
 
 def server_address() -> str | None:
