@@ -17,11 +17,11 @@ def spread(positions: Array, gap: float, low: float, high: float) -> Array:
 
     Their order is kept. Where n labels do not fit, they are spaced evenly over the range.
     """
-    from scipy.optimize import isotonic_regression  # half a second, which most figures do not need
-
     count = len(positions)
     if count == 0:
         return np.empty(0)
+    from scipy.optimize import isotonic_regression  # half a second, which most figures do not need
+
     gap = min(gap, (high - low) / max(count - 1, 1))
     order = np.argsort(positions, kind="stable")
     steps = gap * np.arange(count)
