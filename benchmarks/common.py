@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
+from autoencoders.data.principal_components import principal_components
 from autoencoders.errors import UserError, suggestion
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.evaluation.reconstruction import mse
@@ -90,9 +91,9 @@ def batch_loss(model: Model, x: torch.Tensor, noise: torch.Generator) -> torch.T
     return model.loss(x, model.sample_noise(len(x), noise))["loss"]
 
 
-def init_output_bias(model: Model, images: NDArray[np.uint8]) -> None:
-    """Set the last layer's bias so that the untrained model draws the mean image, as the pipeline does."""
-    model.init_output_bias(torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float())
+def initialise(model: Model, images: NDArray[np.uint8]) -> None:
+    """Set the weights that the pipeline takes from the principal components of the training `images`."""
+    model.initialise(principal_components(images, model.latent))
 
 
 def fit_network(
@@ -118,9 +119,10 @@ def train_model(
     """Return the model of an entry, trained on `images` as the stage `train` does it."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
     if entry.trained_in_epochs:
-        fit_in_epochs(model, images, validation, settings, device)
+        components = principal_components(images, model.latent)
+        fit_in_epochs(model, components, images, validation, settings, device)
     else:
-        model.fit(images)
+        initialise(model, images)
     return model.to(device)
 
 

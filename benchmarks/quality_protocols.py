@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from common import batch_loss, fit_network, model_entry, new_model, seeded
+from common import batch_loss, fit_network, initialise, model_entry, new_model, seeded
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -54,13 +54,15 @@ def train(
     model = new_model(model_entry(kind=KINDS[kind], latent=int(latent), **hidden), images.shape[1:], generator)
     start = time.perf_counter()
     if not isinstance(model, Network):
-        model.fit(images)
+        initialise(model, images)
     elif NETWORKS[protocol].like_keras:
         initialise_glorot(model, generator)
         fit_like_keras(
             model, Batches(images, NETWORKS[protocol].batch_size, device), epochs or NETWORKS[protocol].epochs
         )
     else:
+        if not model.logits:  # an autoencoder of squared error begins as PCA
+            initialise(model, images)
         fit_to_the_end(model, images, NETWORKS[protocol], device, epochs)
     return model, time.perf_counter() - start
 

@@ -21,7 +21,7 @@ from common import (
     ROOT,
     batch_loss,
     fit_network,
-    init_output_bias,
+    initialise,
     model_entry,
     new_model,
     seeded,
@@ -76,7 +76,7 @@ def measure_training(options: Options) -> list[Measurement]:
     model = network(options["network"], seed=options["round"])
     clock = TrainingClock(options, model.posterior, model.decode)
     clock.start()
-    init_output_bias(model, images)
+    initialise(model, images)
     with suppress(TargetReached):
         fit_network(model, images, settings, on_epoch=lambda _: clock.epoch_ended())
     return clock.rows(len(images), resolve_precision(settings.precision, CPU))

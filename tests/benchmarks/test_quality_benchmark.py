@@ -10,7 +10,7 @@ from common import (
     CPU,
     Images,
     fit_network,
-    init_output_bias,
+    initialise,
     load_images,
     measure,
     model_entry,
@@ -148,7 +148,7 @@ def test_measures_of_an_empty_vae_are_closed_forms(monkeypatch):
     assert measured["mse"] == pytest.approx(((IMAGES / 255 - 0.5) ** 2).mean())
     assert measured["neg_elbo"] == pytest.approx(36 * math.log(2), rel=1e-6)
     assert measured["kl"] == 0
-    init_output_bias(model, IMAGES)
+    initialise(model, IMAGES)
     assert measure(model, IMAGES)["mse"] == pytest.approx((IMAGES / 255).var(axis=0).mean(), rel=1e-4)
 
 

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from autoencoders.data.batches import Batches
+from autoencoders.data.principal_components import principal_components
 from autoencoders.ladder.beta.measure import BetaResult, measure_vae, train_vae
 from autoencoders.models.gaussian import kl_to_standard_normal
 from autoencoders.models.vae import VAE
@@ -25,8 +26,9 @@ def squares() -> np.ndarray:
 def trained(beta: float, epochs: int = 40) -> VAE:
     images = squares()
     settings = Train(seed=3, epochs=epochs, batch_size=40, learning_rate=0.01, schedule="cosine", precision="fp32")
-    mean = torch.from_numpy(images.mean(axis=0) / 255).float()
-    return train_vae(Batches(images, 40, CPU), Batches(images[:40], 40, CPU), mean, beta, NETWORK, settings)
+    components = principal_components(images, NETWORK.latent)
+    batches = Batches(images, 40, CPU), Batches(images[:40], 40, CPU)
+    return train_vae(*batches, components, (1, 8, 8), beta, NETWORK, settings)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,8 @@ def test_a_large_beta_makes_every_dimension_collapse(sweep):
 
 def test_all_networks_start_alike():
     untrained = [train_vae(
-        Batches(squares(), 240, CPU), Batches(squares()[:1], 1, CPU), torch.full((1, 8, 8), 0.1), beta, NETWORK,
+        Batches(squares(), 240, CPU), Batches(squares()[:1], 1, CPU),
+        principal_components(squares(), NETWORK.latent), (1, 8, 8), beta, NETWORK,
         Train(seed=3, epochs=1, batch_size=240, learning_rate=1e-12, precision="fp32"),
     ) for beta in (0.1, 10)]  # fmt: skip
     for first, second in zip(*(model.parameters() for model in untrained), strict=True):

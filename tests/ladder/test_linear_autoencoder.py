@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from autoencoders.data.batches import Batches
+from autoencoders.data.principal_components import principal_components
 from autoencoders.ladder.linear.autoencoder import LinearAutoencoder, mean_error, train_linear
 from autoencoders.ladder.linear.pca_curve import pca_curve, principal_angles, turned_to
 from autoencoders.models.pca import PCA
@@ -58,11 +59,11 @@ def test_turning_keeps_the_space_and_gives_an_orthonormal_basis():
 
 def test_the_curve_is_the_test_error_of_pca_with_as_many_components():
     train, test = images_with_spectrum(300), images_with_spectrum(50, seed=1)
-    curve = pca_curve(train, Batches(train, 70, CPU), Batches(test, 20, CPU), 4)
+    curve = pca_curve(principal_components(train, 4), Batches(train, 70, CPU), Batches(test, 20, CPU))
     assert curve.components.shape == (16, 4)
     for k in (1, 4):
         pca = PCA(Pca(latent=k), SHAPE)
-        pca.fit(train)
+        pca.initialise(principal_components(train, k))
         for images, measured in ((test, curve.mse), (train, curve.train_mse)):
             x = torch.from_numpy(images).float() / 255
             expected = (pca.decode(pca.encode(x)) - x).square().mean().item()
@@ -74,29 +75,30 @@ def test_the_curve_is_the_test_error_of_pca_with_as_many_components():
 def test_with_all_components_nothing_is_left():
     train = images_with_spectrum(100)
     batches = Batches(train, 100, CPU)
-    assert pca_curve(train, batches, batches, 16).mse[-1] == pytest.approx(0, abs=1e-9)
+    assert pca_curve(principal_components(train, 16), batches, batches).mse[-1] == pytest.approx(0, abs=1e-9)
 
 
 def trained(epochs: int) -> LinearAutoencoder:
     images = images_with_spectrum()
     settings = Train(seed=0, epochs=epochs, batch_size=25, learning_rate=0.015, schedule="cosine", precision="fp32")
-    mean = torch.from_numpy(images.mean(axis=0) / 255).float()
-    return train_linear(Batches(images, 25, CPU), Batches(images, 1000, CPU), mean, 2, settings)
+    components = principal_components(images, 2)
+    return train_linear(Batches(images, 25, CPU), Batches(images, 1000, CPU), components, SHAPE, 2, settings)
 
 
 def test_a_linear_autoencoder_reaches_the_error_and_the_space_of_pca():
     test = Batches(images_with_spectrum(500, seed=1), 500, CPU)
     images = images_with_spectrum()
-    curve = pca_curve(images, Batches(images, 500, CPU), test, 2)
+    curve = pca_curve(principal_components(images, 2), Batches(images, 500, CPU), test)
     model = trained(epochs=80)
     assert mean_error(model, test) == pytest.approx(curve.mse[2], rel=1e-3)
     assert principal_angles(model.basis(), curve.components)[-1] < 1
 
 
 def test_the_mean_image_has_the_code_0_at_the_start():
-    mean = torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    components = principal_components(images_with_spectrum(), 3)
+    mean = torch.from_numpy(components.mean).float().view(1, *SHAPE)
     model = LinearAutoencoder(SHAPE, 3, torch.Generator().manual_seed(0))
-    model.init_output_bias(mean[0])
+    model.initialise(components)
     torch.testing.assert_close(model.encode(mean), torch.zeros(1, 3), atol=1e-6, rtol=0)
     torch.testing.assert_close(model.decode(torch.zeros(1, 3)), mean)
 

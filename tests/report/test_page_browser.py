@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from autoencoders.data.principal_components import principal_components
 from autoencoders.models import PCA, Model, build
 from autoencoders.params import KINDS
 from autoencoders.report.page import render
@@ -27,6 +28,7 @@ MODELS = {
     "mlp": ((1, 28, 28), {"kind": "vae", "arch": "mlp", "hidden": [32, 16]}),
     "mlp-colour": ((3, 8, 10), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
     "conv": ((1, 28, 28), {"kind": "autoencoder", "arch": "conv", "hidden": [8, 16]}),
+    "mlp-gaussian": ((3, 8, 10), {"kind": "vae", "arch": "mlp", "hidden": [16], "likelihood": "gaussian"}),
     "conv-colour-odd": ((3, 33, 21), {"kind": "vae", "arch": "conv", "hidden": [6, 8, 10]}),
     "pca": ((3, 5, 4), {"kind": "pca"}),
 }
@@ -35,8 +37,9 @@ MODELS = {
 def model_of(name: str) -> Model:
     shape, params = MODELS[name]
     model = build(KINDS[params["kind"]].params(latent=2, **params), shape, torch.Generator().manual_seed(0))
+    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
     if isinstance(model, PCA):
-        model.fit(np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8))
+        model.initialise(principal_components(images, 2))
     return model
 
 

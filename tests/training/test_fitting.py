@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.models import PCA, VAE
 from autoencoders.params import Pca, Train, Vae
 from autoencoders.training import fitting
@@ -19,7 +20,7 @@ def images(count: int, seed: int) -> np.ndarray:
 def test_the_error_of_a_model_in_closed_form_is_the_mean_over_all_validation_pixels(monkeypatch):
     monkeypatch.setattr(fitting, "EVAL_BATCH", 4)  # 4, 4 and 3 of the 11 images
     train, validation = images(40, 0), images(11, 1)
-    result = fit_in_closed_form(PCA(Pca(latent=3), SHAPE), train, validation)
+    result = fit_in_closed_form(PCA(Pca(latent=3), SHAPE), principal_components(train, 3), validation)
     pixels, x = train.reshape(40, -1) / 255, validation.reshape(11, -1) / 255
     axes = np.linalg.svd(pixels - pixels.mean(0))[2][:3]
     recon = pixels.mean(0) + (x - pixels.mean(0)) @ axes.T @ axes
@@ -28,14 +29,15 @@ def test_the_error_of_a_model_in_closed_form_is_the_mean_over_all_validation_pix
 
 def test_a_network_begins_at_the_mean_image_and_its_best_epoch_is_described():
     class Watched(VAE):
-        def init_output_bias(self, mean: torch.Tensor) -> None:
-            self.mean = mean
-            super().init_output_bias(mean)
+        def initialise(self, components: PrincipalComponents) -> None:
+            super().initialise(components)
+            self.mean = self.decoder[2].bias.detach().sigmoid().view(SHAPE)
 
     model, train = Watched(Vae(latent=2, hidden=[8]), SHAPE, torch.Generator().manual_seed(0)), images(30, 0)
     settings = Train(epochs=4, batch_size=10, learning_rate=0.3, precision="fp32")
-    history, result = fit_in_epochs(model, train, images(10, 1), settings, torch.device("cpu"))
-    torch.testing.assert_close(model.mean, torch.from_numpy(train / 255).mean(0).float())
+    components, device = principal_components(train, 2), torch.device("cpu")
+    history, result = fit_in_epochs(model, components, train, images(10, 1), settings, device)
+    torch.testing.assert_close(model.mean, torch.from_numpy(train / 255).mean(0).float(), atol=1e-4, rtol=0)
     best = min(history, key=lambda row: row["val/loss"])
     assert 1 < best["epoch"] < 4
     assert result == {

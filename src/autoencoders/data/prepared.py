@@ -3,6 +3,8 @@
 <root>/dataset.json
 <root>/<split>/images.npy     uint8, (N, C, H, W), memory-mappable; split is train, val or test
 <root>/<split>/labels.npy     int64, (N,), only where the set has labels
+<root>/components/*.npy       the first principal components of the training images: mean (C·H·W,), directions
+                              (K, C·H·W), variances (K + 1,), the last one along all other directions together
 """
 
 import hashlib
@@ -10,6 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -18,10 +21,13 @@ from numpy.lib.format import open_memmap
 from numpy.typing import DTypeLike, NDArray
 from pydantic import Field, TypeAdapter
 
+from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.errors import UserError
 from autoencoders.files.reading import FullScale, Side, damage_named, open_file
 
 SPLITS = ("train", "val", "test")
+MAX_COMPONENTS = 256
+"""The most principal components that are kept; a model with a longer code computes its own."""
 FULL_SCALES: tuple[FullScale, ...] = get_args(FullScale)
 FULL_SCALE = FULL_SCALES[-1]
 """What is white in a file of 16 bits, where nothing is known of its set."""
@@ -94,6 +100,20 @@ class PreparedData:
                 raise ValueError(f"labels from {labels.min()} to {labels.max()} of {len(classes)} classes")
         return Split(images, labels)
 
+    def principal_components(self, count: int) -> PrincipalComponents:
+        """Return the first `count` principal components of the training images."""
+        kept, size = n_components(self.info.shape), prod(self.info.shape)
+        if count > kept:
+            return principal_components(self.split("train").images, count)
+        folder = self.root / "components"
+        variances = np.array(self._array(folder / "variances.npy", np.float64, (kept + 1,)))
+        return PrincipalComponents(
+            mean=np.array(self._array(folder / "mean.npy", np.float64, (size,))),
+            directions=np.array(self._array(folder / "directions.npy", np.float32, (kept, size))[:count]),
+            variances=variances[:count],
+            rest=float(variances[count:].sum()),
+        )
+
     def _array(self, path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArray[Any]:
         """Return the array in `path` as a memory map: nothing is read, or allocated, before its header is checked."""
         with self._whole(path):
@@ -112,6 +132,20 @@ class PreparedData:
         cure = f"Delete {self.root} and run the `prepare` stage."
         with damage_named(path, cure, Exception), open_file(path):  # never a pipe; a damaged header may raise anything
             yield
+
+
+def n_components(shape: tuple[int, int, int]) -> int:
+    """Return how many principal components are kept of images of `shape` (C, H, W)."""
+    return min(MAX_COMPONENTS, prod(shape))
+
+
+def _write_components(folder: Path, images: NDArray[np.uint8]) -> None:
+    channels, height, width = images.shape[1:]
+    found = principal_components(images, n_components((channels, height, width)))
+    folder.mkdir()
+    np.save(folder / "mean.npy", found.mean)
+    np.save(folder / "directions.npy", found.directions)
+    np.save(folder / "variances.npy", np.append(found.variances, found.rest))
 
 
 def write_prepared(
@@ -133,6 +167,7 @@ def write_prepared(
         if data.labels is not None:
             np.save(root / split / "labels.npy", data.labels)
             digest.update(np.ascontiguousarray(data.labels).data)
+    _write_components(root / "components", splits["train"].images)
     channels, height, width = splits["train"].images.shape[1:]
     info = DatasetInfo(
         name=name,

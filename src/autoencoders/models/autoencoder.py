@@ -21,8 +21,7 @@ class Autoencoder(Network):
     heads = 1  # z
 
     def __init__(self, entry: "entries.Autoencoder", shape: Shape, generator: torch.Generator | None = None) -> None:
-        super().__init__(entry, shape, generator)
-        self.reconstruction_loss = entry.loss
+        super().__init__(entry, shape, generator, logits=entry.loss == "bce")
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] → codes z (B, latent)."""
@@ -33,14 +32,14 @@ class Autoencoder(Network):
 
         Sums over pixels, means over images. It is the whole loss: there is neither noise nor a weight.
         """
-        logits = self.decoder(self.encode(x))
-        if self.reconstruction_loss == "mse":
-            recon = F.mse_loss(torch.sigmoid(logits), x, reduction="sum") / len(x)
+        decoded = self.decoder(self.encode(x))
+        if self.logits:
+            recon = F.binary_cross_entropy_with_logits(decoded, x, reduction="sum") / len(x)
         else:
-            recon = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+            recon = F.mse_loss(self.pixels(decoded), x, reduction="sum") / len(x)
         return {"loss": recon, "recon": recon}
 
     @property
     def loss_unit(self) -> str:
         """The unit of `loss`."""
-        return "squared error per image" if self.reconstruction_loss == "mse" else "nats per image (Bernoulli)"
+        return "nats per image (Bernoulli)" if self.logits else "squared error per image"

@@ -10,8 +10,7 @@ from autoencoders.errors import UserError
 from autoencoders.models.blocks import Shape
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from autoencoders.data.principal_components import PrincipalComponents
 
 Losses = dict[str, Tensor]  # scalars by name: `loss` is minimised, all are logged
 
@@ -19,8 +18,8 @@ Losses = dict[str, Tensor]  # scalars by name: `loss` is minimised, all are logg
 class Model(nn.Module):
     """A model of images (B, C, H, W) in [0, 1] with codes z (B, latent).
 
-    A kind has `encode` and `decode`, and either `fit`, where the weights have a closed form, or `loss`, where they are
-    trained in epochs. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
+    A kind has `encode` and `decode`. `initialise` sets its weights, of some kinds for good; where they are trained in
+    epochs it has `loss`. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
     """
 
     def __init__(self, shape: Shape, latent: int) -> None:
@@ -48,12 +47,8 @@ class Model(nn.Module):
         """Return log p(x|z) in nats, (B,), of images and codes."""
         raise NotImplementedError
 
-    def fit(self, images: "NDArray[np.uint8]") -> None:
-        """Set the weights from `images` (N, C, H, W) in closed form."""
-        raise NotImplementedError
-
-    def init_output_bias(self, mean: Tensor) -> None:
-        """Prepare the untrained model for images whose mean is `mean` (C, H, W) in [0, 1]; by default, do nothing."""
+    def initialise(self, components: "PrincipalComponents") -> None:
+        """Set the weights, all or some, from the mean and the first `latent` principal components of the images."""
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor | None:
         """Return the random numbers that `loss` needs for this number of images; None if it needs none."""

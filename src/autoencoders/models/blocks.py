@@ -5,7 +5,7 @@ from itertools import pairwise
 from math import prod, sqrt
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from autoencoders.errors import UserError
 
@@ -18,7 +18,7 @@ def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequent
 
 
 def mlp_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
-    """(B, latent) → logits (B, C, H, W), ReLU between the layers."""
+    """(B, latent) → (B, C, H, W), ReLU between the layers."""
     return nn.Sequential(*_linear_stack([latent, *hidden, prod(shape)]), nn.Unflatten(1, shape))
 
 
@@ -32,7 +32,7 @@ def conv_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequen
 
 
 def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
-    """(B, latent) → logits (B, C, H, W); transposed convolutions that undo the encoder's sizes, odd ones too."""
+    """(B, latent) → (B, C, H, W); transposed convolutions that undo the encoder's sizes, odd ones too."""
     sizes = _halvings(shape, len(hidden))[::-1]
     channels = [*hidden, shape[0]]
     layers: list[nn.Module] = [
@@ -43,6 +43,69 @@ def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequent
         odd = (height % 2, width % 2)  # the row or column that the encoder's halving dropped
         layers += [nn.ReLU(), nn.ConvTranspose2d(before, after, kernel_size=4, stride=2, padding=1, output_padding=odd)]
     return nn.Sequential(*layers)
+
+
+class Centre(nn.Module):
+    """Subtract the mean image, so that products in bfloat16 keep the digits in which images differ."""
+
+    mean: Tensor  # (C, H, W)
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(shape))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        return x - self.mean
+
+
+class Sum(nn.Module):
+    """The sum of what a linear part and a network make of the same input.
+
+    `start_linear` makes the network's output zero, until training changes it.
+    """
+
+    def __init__(self, linear: nn.Sequential, network: nn.Sequential) -> None:
+        super().__init__()
+        self.linear, self.network = linear, network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, …) → (B, …)."""
+        return self.linear(x) + self.network(x)
+
+    @torch.no_grad()
+    def start_linear(self, weight: Tensor, bias: Tensor) -> None:
+        """Begin as the linear map of a `weight` (outputs, inputs) and a `bias` (outputs,); images are flattened."""
+        linear, network = last_layer(self.linear), last_layer(self.network)
+        assert linear.bias is not None and network.bias is not None
+        linear.weight.copy_(weight)
+        linear.bias.copy_(bias)
+        network.weight.zero_()
+        network.bias.zero_()
+
+
+class _Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return gradients[0]
+
+
+def clamp_pixels(x: Tensor) -> Tensor:
+    """Return `x` clamped to [0, 1]; gradients pass as if it were not (straight-through; Bengio et al. 2013).
+
+    A pixel beyond the end that it should have costs nothing. One beyond the wrong end is pulled back, which an ordinary
+    clamp would not do.
+    """
+    return _Clamp.apply(x)
+
+
+def last_layer(layers: nn.Sequential) -> nn.Linear | nn.ConvTranspose2d:
+    """Return the last layer with weights of an encoder or decoder."""
+    return [layer for layer in layers if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
 
 
 ENCODERS = {"mlp": mlp_encoder, "conv": conv_encoder}

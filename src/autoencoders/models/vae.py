@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma & Welling 2014): its codes follow a unit Gaussian, so it can generate."""
 
 from collections.abc import Mapping
-from math import log, pi, prod
+from math import exp, log, pi, prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 from autoencoders.models.network import Network
 
 if TYPE_CHECKING:
+    from autoencoders.data.principal_components import PrincipalComponents
     from autoencoders.params import models as entries
 
 MIN_LOG_SIGMA = log(1 / 512)
@@ -29,10 +30,29 @@ class VAE(Network):
     heads = 2  # mu and logvar
 
     def __init__(self, entry: "entries.Vae", shape: Shape, generator: torch.Generator | None = None) -> None:
-        super().__init__(entry, shape, generator)
+        super().__init__(entry, shape, generator, logits=entry.likelihood == "bernoulli")
         self.likelihood, self.beta, self.kl_warmup = entry.likelihood, entry.beta, entry.kl_warmup
         if self.likelihood == "gaussian":
             self.log_sigma = nn.Parameter(torch.tensor(log(0.2)))
+
+    @torch.no_grad()
+    def linear_start(self, components: "PrincipalComponents") -> tuple[Tensor, Tensor, Tensor]:
+        """Return encoder (2 · latent, D), its outputs for the mean image, and decoder (D, latent) of probabilistic PCA.
+
+        It is the optimum of a linear VAE (Tipping & Bishop 1999, eqs. 7 to 9; Lucas et al. 2019). With the variances λ
+        and the mean σ² of those that are left over, a code is (λ − σ²)^½ / λ · direction · (x − mean), its posterior
+        variance σ² / λ, and the decoder (λ − σ²)^½ · directionᵀ. A direction with λ ≤ σ² is not used.
+        Sets `log_sigma` to log σ.
+        """
+        size, latent = prod(self.shape), len(components.variances)
+        noise = max(components.rest / max(1, size - latent), exp(2 * MIN_LOG_SIGMA))
+        self.log_sigma.fill_(0.5 * log(noise))
+        directions = torch.from_numpy(components.directions)
+        variances = torch.from_numpy(components.variances).clamp(min=noise)[:, None]
+        signal = (variances - noise).sqrt()
+        mu, decoder = (signal / variances).float() * directions, signal.float() * directions
+        logvar = (noise / variances).log().flatten().float()
+        return torch.cat([mu, torch.zeros_like(mu)]), torch.cat([torch.zeros(latent), logvar]), decoder.T
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Images (B, C, H, W) → mean and log-variance of q(z|x), each (B, latent)."""
@@ -45,11 +65,11 @@ class VAE(Network):
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Return log p(x|z) in nats, (B,). For grey pixels the Bernoulli's is a cross-entropy, no likelihood."""
-        logits = self.decoder(z)
-        if self.likelihood == "bernoulli":
-            return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+        decoded = self.decoder(z)
+        if self.logits:
+            return -F.binary_cross_entropy_with_logits(decoded, x, reduction="none").flatten(1).sum(1)
         log_sigma = self.log_sigma.clamp(min=MIN_LOG_SIGMA)
-        squared = (torch.sigmoid(logits) - x).square().flatten(1).sum(1)
+        squared = (self.pixels(decoded) - x).square().flatten(1).sum(1)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor:

@@ -21,6 +21,12 @@ const LAYERS = {
   relu: (_, x, shape) => [x.map(value => Math.max(value, 0)), shape],
   sigmoid: (_, x, shape) => [x.map(value => 1 / (1 + Math.exp(-value))), shape],
   clip: (_, x, shape) => [x.map(value => Math.min(Math.max(value, 0), 1)), shape],
+  sum({branches}, x, shape, take) {
+    const [[y, to], ...others] = branches.map(layers => apply(layers, x, shape, take));
+    for (const [values] of others) values.forEach((value, i) => { y[i] += value; });
+    return [y, to];
+  },
+
   unflatten: ({shape}, x) => [x, shape],
 
   conv_transpose(layer, x, [channels, height, width], take) {
@@ -48,10 +54,14 @@ const LAYERS = {
   },
 };
 
+function apply(layers, x, shape, take) {
+  for (const layer of layers) [x, shape] = LAYERS[layer.kind](layer, x, shape, take);
+  return [x, shape];
+}
+
 // z, an array → the image's values in [0, 1], channel by channel, row by row.
 function decode(layers, weights, z) {
-  let x = Float32Array.from(z), shape = [z.length, 1, 1], used = 0;
+  let used = 0;
   const take = count => weights.subarray(used, used += count);
-  for (const layer of layers) [x, shape] = LAYERS[layer.kind](layer, x, shape, take);
-  return x;
+  return apply(layers, Float32Array.from(z), [z.length, 1, 1], take)[0];
 }

@@ -1,6 +1,6 @@
 """Two-dimensional models for the page: their test codes, and their decoders as lists of layers with weights.
 
-`decoder.js` evaluates the layers: linear, relu, unflatten, conv_transpose, sigmoid, clip.
+`decoder.js` evaluates the layers: linear, relu, unflatten, conv_transpose, sum, sigmoid, clip.
 """
 
 import base64
@@ -18,6 +18,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.results import read_codes
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
+from autoencoders.models.blocks import Sum
 from autoencoders.params import KINDS, Params
 from autoencoders.plots.latent_plane import N_HUES, are_short, class_tags, place_tags, square_around
 from autoencoders.plots.names import shortened
@@ -146,6 +147,10 @@ def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
             return {"kind": "sigmoid"}, []
         case nn.Hardtanh():
             return {"kind": "clip"}, []
+        case Sum():
+            branches = [[_layer(layer) for layer in branch] for branch in (module.linear, module.network)]
+            tensors = [tensor for branch in branches for _, tensors in branch for tensor in tensors]
+            return {"kind": "sum", "branches": [[layer for layer, _ in branch] for branch in branches]}, tensors
         case nn.Unflatten():
             return {"kind": "unflatten", "shape": list(module.unflattened_size)}, []
         case nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:

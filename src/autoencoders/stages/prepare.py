@@ -18,7 +18,11 @@ from autoencoders.files.reading import FullScale
 from autoencoders.files.results import apart, result_folder, scratch_folder
 from autoencoders.params import Params
 
-CONTENTS = ("dataset.json", *(f"{split}/{name}.npy" for split in SPLITS for name in ("images", "labels")))
+CONTENTS = (
+    "dataset.json",
+    *(f"{split}/{name}.npy" for split in SPLITS for name in ("images", "labels")),
+    *(f"components/{name}.npy" for name in ("mean", "directions", "variances")),
+)
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,9 @@ class TrainingTask:
         Resume from the state `saved`. The main process alone has a `checkpoint` and a `run`, and shows progress.
         """
         images, validation = (self.data.split(split).images for split in ("train", "val"))
+        components = self.data.principal_components(network.latent)
         if not self.entry.trained_in_epochs:
-            return [], fit_in_closed_form(network, images, validation)
+            return [], fit_in_closed_form(network, components, validation)
         settings, parent = self.settings, os.getppid()
         begun = saved["progress"]["epoch"] if saved else 0
         steps = ceil(len(images) / settings.batch_size)
@@ -94,4 +95,6 @@ class TrainingTask:
 
         options = {"checkpoint": checkpoint, "resume": saved, "on_epoch": on_epoch, "on_batch": on_batch}
         with progress:
-            return fit_in_epochs(network, images, validation, settings, self.device, world=self.world, **options)
+            return fit_in_epochs(
+                network, components, images, validation, settings, self.device, world=self.world, **options
+            )

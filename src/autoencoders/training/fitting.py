@@ -2,16 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
+from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.models.base import Model
 from autoencoders.training.device import resolve_precision
 from autoencoders.training.loop import EpochMetrics, fit
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from autoencoders.params import Train
@@ -19,22 +20,32 @@ if TYPE_CHECKING:
     Images = NDArray[np.uint8]
 
 
-def fit_in_closed_form(model: Model, train: "Images", validation: "Images") -> dict[str, Any]:
-    """Compute the weights of `model` from uint8 images (N, C, H, W); return what `model.json` says of the result."""
-    model.fit(train)
+def fit_in_closed_form(model: Model, components: PrincipalComponents, validation: "Images") -> dict[str, Any]:
+    """Set the weights of `model`; return what `model.json` says of the result on uint8 images (N, C, H, W).
+
+    `components` are the first `latent` of the training images.
+    """
+    model.initialise(components)
     batches = Batches(validation, EVAL_BATCH, torch.device("cpu")).in_order()
     errors = [F.mse_loss(model(x), x, reduction="sum").item() for x in batches]
     return {"validation": {"val/mse": sum(errors) / validation.size}}
 
 
 def fit_in_epochs(
-    model: Model, train: "Images", validation: "Images", settings: "Train", device: torch.device, **options: Any
+    model: Model,
+    components: PrincipalComponents,
+    train: "Images",
+    validation: "Images",
+    settings: "Train",
+    device: torch.device,
+    **options: Any,
 ) -> tuple[list[EpochMetrics], dict[str, Any]]:
     """Train an untrained `model` in place; return its history, and what `model.json` says of the result.
 
-    The images are uint8 (N, C, H, W). `options` are those of `loop.fit`.
+    The images are uint8 (N, C, H, W), `components` the first `latent` of the training images. `options` are those of
+    `loop.fit`.
     """
-    model.init_output_bias(torch.from_numpy(train.mean(axis=0, dtype=np.float64) / 255).float())
+    model.initialise(components)
     batches = Batches(train, settings.batch_size, device), Batches(validation, EVAL_BATCH, device)
     progress = fit(model, *batches, settings, **options)
     best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional as F
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
+from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.evaluation.latents import active_units, kl_per_dimension
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.ladder.record import Result, Series
+from autoencoders.models.blocks import Shape
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train, Vae
 from autoencoders.runtime.progress import progress
@@ -35,7 +36,7 @@ def measure(inputs: "Inputs") -> Result:
     train = Batches(images, settings.batch_size, device)
     validation = Batches(inputs.data.split("val").images[:EVAL_BATCH], EVAL_BATCH, device)
     test = Batches(inputs.data.split("test").images, EVAL_BATCH, device)
-    mean = torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float()
+    components = inputs.data.principal_components(settings.latent)
     training = Train(
         seed=ladder.seed, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
         schedule="cosine", warmup=0.1, precision="fp32",
@@ -48,7 +49,9 @@ def measure(inputs: "Inputs") -> Result:
     with progress(total=steps, desc="beta", unit="step", delay=1, mininterval=0.5) as bar:
         for beta in betas:
             bar.set_postfix_str(f"β = {beta:g}")
-            model = train_vae(train, validation, mean, beta, settings, training, on_batch=bar.update)
+            model = train_vae(
+                train, validation, components, inputs.data.info.shape, beta, settings, training, on_batch=bar.update
+            )
             results[beta] = measure_vae(model, test, ladder.seed)
             with torch.inference_mode():
                 reconstructions.append(model.decode(model.encode(x)).cpu().numpy())
@@ -94,24 +97,24 @@ class BetaResult:
 def train_vae(
     train: Batches,
     validation: Batches,
-    mean: Tensor,
+    components: PrincipalComponents,
+    shape: Shape,
     beta: float,
     network: "BetaRung",
     settings: Train,
     on_batch: Callable[[], object] = lambda: None,
 ) -> VAE:
-    """Return a VAE trained with the KL weighted by `beta`; `mean` (C, H, W) is the images' mean.
+    """Return a VAE trained with the KL weighted by `beta`; `components` are the data set's.
 
     Everything else, such as the initial weights, depends on `settings.seed` alone. The weight rises over the first half
     of the epochs: in full from the first step, it makes dimensions collapse before they have learned anything (8,000
     MNIST images at β = 10: 1.9 nats of KL are left, instead of 2.6).
     """
-    channels, height, width = mean.shape
     generator = torch.Generator().manual_seed(settings.seed)
     warmup = settings.epochs // 2
     entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta, kl_warmup=warmup)
-    model = VAE(entry, (channels, height, width), generator)
-    model.init_output_bias(mean)
+    model = VAE(entry, shape, generator)
+    model.initialise(components)
     fit(model, train, validation, settings, on_batch=on_batch)
     return model
 

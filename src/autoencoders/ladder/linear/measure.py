@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
@@ -104,15 +103,15 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
         )
     test = Batches(inputs.data.split("test").images, EVAL_BATCH, inputs.device)
     train = Batches(images, training.batch_size, inputs.device)
-    curve = pca_curve(images, train, test, min(max([*latents, *others]) + 1, pixels))
+    components = inputs.data.principal_components(min(max([*latents, *others]) + 1, pixels))
+    curve = pca_curve(components, train, test)
     # The weights kept are the best on training images: those of PCA are, too.
     kept_by = Batches(images[:EVAL_BATCH], EVAL_BATCH, inputs.device)
-    mean = torch.from_numpy(images.mean(axis=0, dtype=np.float64) / 255).float()
-    fits = {}
+    fits, shape = {}, inputs.data.info.shape
     steps = len(latents) * training.epochs * len(train)
     with progress(total=steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
         for latent in latents:
-            model = train_linear(train, kept_by, mean, latent, training, on_batch=bar.update)
+            model = train_linear(train, kept_by, components, shape, latent, training, on_batch=bar.update)
             angles = principal_angles(model.basis(), curve.components[:, : curve.found(latent)])
             fits[latent] = Fit(mean_error(model, test), mean_error(model, train), angles, model.basis())
     return fits, curve

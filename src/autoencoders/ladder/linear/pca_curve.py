@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autoencoders.data.batches import Batches
-from autoencoders.models.pca import PCA
-from autoencoders.params import Pca
+from autoencoders.data.principal_components import PrincipalComponents
 
 Floats = NDArray[np.float64]
 NO_ERROR = 1e-8
@@ -33,16 +32,10 @@ class PcaCurve:
 
 
 @torch.inference_mode()
-def pca_curve(images: NDArray[np.uint8], train: Batches, test: Batches, largest: int) -> PcaCurve:
-    """Fit PCA to `images` (N, C, H, W) and measure, in float64, what each component up to `largest` adds.
-
-    `train` holds the same images, `test` others.
-    """
-    _, channels, height, width = images.shape
-    pca = PCA(Pca(latent=largest), (channels, height, width))
-    pca.fit(images)
-    components, mean = pca.components.double(), pca.mean.double()
-    return PcaCurve(components.T.numpy(), *(_errors(components, mean, batches) for batches in (test, train)))
+def pca_curve(components: PrincipalComponents, train: Batches, test: Batches) -> PcaCurve:
+    """Measure, in float64, what each of the `components` adds; `train` holds the images that they are of."""
+    directions, mean = torch.from_numpy(components.directions).double(), torch.from_numpy(components.mean)
+    return PcaCurve(directions.T.numpy(), *(_errors(directions, mean, batches) for batches in (test, train)))
 
 
 def _errors(components: Tensor, mean: Tensor, images: Batches) -> Floats:
