@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
+from autoencoders.data.principal_components import principal_components
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import anomaly_scores, concatenate
 from autoencoders.params import Train
@@ -57,7 +58,9 @@ def hold_out(data: PreparedData, name: str, epochs: int | None = None) -> pd.Dat
     rows = []
     for model_name, fields in MODELS.items():
         start = time.perf_counter()
-        model = train_model(model_entry(**fields), train, validation, settings, device)
+        entry = model_entry(**fields)
+        components = principal_components(train, entry.latent)
+        model = train_model(entry, components, train, validation, settings, device)
         seconds = time.perf_counter() - start
         with torch.inference_mode():
             scores = concatenate(anomaly_scores(model, x) for x in Batches(test.images, EVAL_BATCH, device).in_order())

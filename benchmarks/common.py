@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
-from autoencoders.data.principal_components import principal_components
+from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.errors import UserError, suggestion
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.evaluation.reconstruction import mse
@@ -111,18 +111,18 @@ def fit_network(
 
 def train_model(
     entry: ModelParams,
+    components: PrincipalComponents,
     images: NDArray[np.uint8],
     validation: NDArray[np.uint8],
     settings: Train,
     device: torch.device,
 ) -> Model:
-    """Return the model of an entry, trained on `images` as the stage `train` does it."""
+    """Return the model of an entry, trained on `images` as the stage `train` does it; `components` are theirs."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
     if entry.trained_in_epochs:
-        components = principal_components(images, model.latent)
         fit_in_epochs(model, components, images, validation, settings, device)
     else:
-        initialise(model, images)
+        model.initialise(components)
     return model.to(device)
 
 

@@ -25,8 +25,9 @@ from autoencoders.training.loop import fit
 def vae(latent: int, arch: str, hidden: list[int]) -> VAE:
     """Return an untrained VAE of MNIST's images; its entry needs no pydantic."""
     entry: Any = SimpleNamespace(
-        latent=latent, arch=arch, hidden=hidden, decoder_hidden=None, likelihood="bernoulli", beta=1.0, kl_warmup=0
-    )
+        latent=latent, arch=arch, hidden=hidden, decoder_hidden=None, likelihood="bernoulli", beta=1.0, kl_warmup=0,
+        begins_at_pca=False,
+    )  # fmt: skip
     return VAE(entry, (1, 28, 28))
 
 

@@ -31,7 +31,8 @@ def train_and_measure(params: Params, name: str, seed: int, data: PreparedData) 
     make_deterministic(device)
     settings = params.training_of(name).model_copy(update={"seed": seed})
     start = time.process_time()
-    model = train_model(params.model(name), data.split("train").images, data.split("val").images, settings, device)
+    entry, train, val = params.model(name), data.split("train").images, data.split("val").images
+    model = train_model(entry, data.principal_components(entry.latent), train, val, settings, device)
     seconds = time.process_time() - start
     return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 

@@ -58,10 +58,10 @@ def test_the_class_left_out_is_in_no_training_and_scores_higher(prepared, monkey
     seen: list[tuple[int, int]] = []
     train_model = anomalies.train_model
 
-    def spy(entry: object, images: np.ndarray, validation: np.ndarray, *rest: object) -> object:
+    def spy(entry: object, components: object, images: np.ndarray, validation: np.ndarray, *rest: object) -> object:
         seen.append((len(images), len(validation)))
         assert not (images[:, 0, :, 2:5].mean((1, 2)) > 150).any(), "a middle bar"
-        return train_model(entry, images, validation, *rest)
+        return train_model(entry, components, images, validation, *rest)
 
     monkeypatch.setattr(anomalies, "train_model", spy)
     rows = anomalies.hold_out(PreparedData(prepared), "middle", epochs=1).set_index(["model", "score"])

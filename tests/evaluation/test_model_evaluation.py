@@ -78,7 +78,8 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
             noise = np.random.default_rng(SEED).standard_normal(codes.shape)
             drawn = codes + np.sqrt(np.exp(logvar.numpy())) * noise
         dimensions = by_dimension(mu, logvar, drawn)
-        expected = reconstruction(x, model.decode(mu)) | {"mmd": mmd(drawn), "ks": dimensions["ks"].mean()}
+        expected = reconstruction(x, model.decode(mu)) | {"mse_over_pca": error_beside_pca(x_train, x, model)}
+        expected |= {"mmd": mmd(drawn), "ks": dimensions["ks"].mean()}
         if logvar is not None:
             expected |= {"kl": dimensions["kl"].sum(), "active_units": (dimensions["variance"] > 0.01).sum()}
             expected |= bounds(model, x, mu, logvar.exp().sqrt(), dimensions["kl"].sum())
@@ -105,6 +106,14 @@ def by_dimension(mu: torch.Tensor, logvar: torch.Tensor | None, drawn: np.ndarra
         table["kl"] = kl_divergence(Normal(mu, logvar.exp().sqrt()), Normal(0.0, 1.0)).mean(0).double().numpy()
     table["ks"] = [kolmogorov_smirnov(column) for column in drawn.T]
     return table.assign(ks_p=[kstest(column.astype(np.float64), "norm").pvalue for column in drawn.T])
+
+
+def error_beside_pca(x_train: torch.Tensor, x: torch.Tensor, model: Any) -> float:
+    """PCA of two numbers, as the models have, fitted to the training images."""
+    mean = x_train.flatten(1).mean(0)
+    axes = torch.linalg.svd(x_train.flatten(1) - mean, full_matrices=False)[2][:2]
+    recon = mean + (x.flatten(1) - mean) @ axes.T @ axes
+    return ((model(x) - x).square().mean() / (recon - x.flatten(1)).square().mean()).item()
 
 
 def reconstruction(x: torch.Tensor, recon: torch.Tensor) -> dict[str, float]:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,10 @@ def curve(next_error: float = 0.028) -> PcaCurve:
     return PcaCurve(np.zeros((4, 3)), errors, errors)
 
 
-def story(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear | None = None, images: int = 1000) -> Story:
-    facts = story_facts(fits, curve, nonlinear or {}, images)
+def story(
+    fits: Fits, curve: PcaCurve, nonlinear: Nonlinear | None = None, images: int = 1000, begun: Sequence[str] = ()
+) -> Story:
+    facts = story_facts(fits, curve, nonlinear or {}, begun, images)
     return render_story(
         {"name": "linear", "facts": facts, "metrics": {"k-2/linear_mse": 0.03}, "params": {}}, Path("linear")
     )
@@ -129,3 +132,12 @@ def test_directions_in_which_the_images_do_not_differ_are_not_compared():
         "and are not compared. The largest angle is 0.2° with 2 numbers."
     )
     assert story(two, few).title == "A linear autoencoder is PCA"
+
+
+def test_autoencoders_that_began_as_pca_are_named():
+    nonlinear = {"ae": (2, 0.02), "other": (2, 0.025)}
+    arrived = fit(0.030009, 0.43)
+    assert "Before the first step" not in story(arrived, curve(), nonlinear).paragraphs[2]
+    alone, both = (story(arrived, curve(), nonlinear, begun=names).paragraphs[2] for names in (["ae"], ["ae", "other"]))
+    assert "Before the first step ae was PCA: the linear part" in alone
+    assert "Before the first step ae and other were PCA: the linear part" in both

@@ -86,6 +86,9 @@ def test_the_first_sentences_name_the_best():
     )
     first, second = leading_sentences(INFO, measured)
     assert first.startswith("2 models learned from 1,000 images")
+    assert "PCA" not in first
+    beside = leading_sentences(INFO, measured.assign(mse_over_pca=[0.34, 0.29]))[0]
+    assert beside.endswith("Their squared error, divided by PCA's with as many numbers: vae 0.34 and ae 0.29.")
     assert second.startswith("The best at redrawing is ae, with a mean squared error of 0.01000 a pixel.")
     assert second.endswith("has a Fréchet distance of 30.0 to real images; other real images have 0.500.")
     assert len(leading_sentences(INFO, measured[:1])) == 1

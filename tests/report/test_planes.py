@@ -15,8 +15,10 @@ CODES = np.random.default_rng(0).normal(0, 3, (40, 2)).astype(np.float32)
 LABELS = np.arange(40) % 4
 
 
-def network(arch: Any = "mlp", shape: tuple[int, int, int] = (1, 8, 8), hidden: tuple[int, ...] = (5,)) -> Autoencoder:
-    entry = params.Autoencoder(latent=2, arch=arch, hidden=list(hidden))
+def network(
+    arch: Any = "mlp", shape: tuple[int, int, int] = (1, 8, 8), hidden: tuple[int, ...] = (5,), loss: Any = "bce"
+) -> Autoencoder:
+    entry = params.Autoencoder(latent=2, arch=arch, hidden=list(hidden), loss=loss)
     return Autoencoder(entry, shape, torch.Generator().manual_seed(0))
 
 
@@ -34,6 +36,17 @@ def test_layers_and_weights_are_those_of_the_decoder():
         {"kind": "unflatten", "shape": [1, 8, 8]},
         {"kind": "sigmoid"},
     ]
+    expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
+    assert np.array_equal(numbers(made.weights), expected)
+    assert count_weights(model) == len(expected)
+
+
+def test_a_linear_part_and_a_network_are_a_sum_whose_weights_follow_each_other():
+    model = network(loss="mse")
+    made = plane("ae", "AE", model, CODES, None, None)
+    linear, flat = {"kind": "linear", "in": 2, "out": 64}, {"kind": "unflatten", "shape": [1, 8, 8]}
+    hidden = [{"kind": "linear", "in": 2, "out": 5}, {"kind": "relu"}, {"kind": "linear", "in": 5, "out": 64}]
+    assert made.layers == [{"kind": "sum", "branches": [[linear, flat], [*hidden, flat]]}, {"kind": "clip"}]
     expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
     assert np.array_equal(numbers(made.weights), expected)
     assert count_weights(model) == len(expected)

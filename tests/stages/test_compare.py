@@ -33,6 +33,7 @@ def test_distances_and_seconds_have_three_digits():
 
 def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures():
     measured = {
+        "mse_over_pca": 0.29412,
         "mse": 0.0078912, "bce": 1.0, "ssim": 0.98765, "psnr": 1.0, "recon": 1.0, "elbo": -1.0, "neg_elbo": 98.76,
         "nll": 97.65, "kl": 12.34, "active_units": 2.0, "mmd": 0.1, "ks": 0.1, "linear_probe": 0.5, "knn5": 0.98765,
         "frechet/prior": 34.08, "frechet/gaussian": 1.0, "frechet/mixture": 0.5634, "frechet/floor": 0.1,
@@ -40,7 +41,8 @@ def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures()
     }  # fmt: skip
     shown = table_as_text(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"]))
     assert shown.loc["vae"].to_dict() == {
-        "latent": "16", "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "KL": "12.3",
+        "latent": "16", "MSE / PCA": "0.294",
+        "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "KL": "12.3",
         "5-NN": "0.988", "FD N(0,I)": "34.1", "FD mix": "0.563", "train s": "75.5",
     }  # fmt: skip
 
@@ -106,3 +108,18 @@ def test_a_comparison_that_lacks_a_number_or_names_an_unknown_kind_is_damaged(tm
     with pytest.raises(UserError) as caught:
         read_comparison(path)
     assert str(caught.value) == f"{path} is missing or damaged ({reason}). Run the `compare` stage."
+
+
+def test_a_model_that_is_worse_than_pca_is_named_with_what_helps(params, tmp_path, capsys):
+    raw, ratios = params.model_dump(), {"pca": 1.0, "ae": 1.00049, "vae": 1.2345}
+    raw["models"] = {name: raw["models"][name] for name in ratios}
+    for name, ratio in ratios.items():
+        (tmp_path / name).mkdir()
+        metrics = {"mse": 0.01 * ratio, "mse_over_pca": ratio, "frechet/prior": 9.0, "frechet/floor": 0.5634}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
+    compare(parse_params(raw), models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
+    printed = capsys.readouterr().out
+    [line] = [line for line in printed.splitlines() if "worse than" in line]
+    assert line.startswith("vae is worse than PCA with 2 numbers: its test MSE is 1.234 times as high. What helps: ")
+    assert "`likelihood: gaussian`" in line
+    assert line in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")

@@ -142,7 +142,7 @@ def n_components(shape: tuple[int, int, int]) -> int:
 def _write_components(folder: Path, images: NDArray[np.uint8]) -> None:
     channels, height, width = images.shape[1:]
     found = principal_components(images, n_components((channels, height, width)))
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     np.save(folder / "mean.npy", found.mean)
     np.save(folder / "directions.npy", found.directions)
     np.save(folder / "variances.npy", np.append(found.variances, found.rest))

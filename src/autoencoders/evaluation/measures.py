@@ -5,9 +5,12 @@ A new measure is an entry here and the line of `model_evaluation.py` that comput
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from autoencoders.text import format_number
+
+if TYPE_CHECKING:
+    from autoencoders.params import ModelParams
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,12 @@ MEASURES = {
             "latent", "Latent", "numbers", None,
             "How many numbers an image is stored in: the length of its code z.",
             "{:.0f}".format, short="latent", source="compare", compared=True,
+        ),
+        Measure(
+            "mse_over_pca", "MSE / PCA", "", "lower",
+            "The MSE divided by that of PCA with as many numbers, on the same images. Above 1 the model is worse than "
+            "PCA.",
+            "{:.3f}".format, compared=True,
         ),
         Measure(
             "mse", "MSE", "per pixel", "lower",
@@ -147,3 +156,11 @@ COMPARISON_COLUMNS = tuple(key for key, measure in MEASURES.items() if measure.c
 def higher_is_better(metric: str) -> bool:
     """Return whether higher values are better of a measure, or of a measure on the validation split (`val/elbo`)."""
     return MEASURES[metric.removeprefix("val/")].better == "higher"
+
+
+def worse_than_pca(name: str, entry: "ModelParams", ratio: float | None, split: str) -> str | None:
+    """Return a line that warns of a model whose MSE on a split is above PCA's, and says what helps; else None."""
+    if ratio is None or ratio < 1.0005:  # 1.000 in the table
+        return None
+    pca = f"PCA with {entry.latent} number{'s' if entry.latent > 1 else ''}"
+    return f"{name} is worse than {pca}: its {split} MSE is {ratio:.3f} times as high. What helps: {entry.pca_advice}."

@@ -3,7 +3,7 @@
 A new measure is an entry there and the line here that computes it.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import Split
+from autoencoders.evaluation.baseline import mse_over_pca
 from autoencoders.evaluation.generation import fit_gaussian, fit_mixture, standard_normal
 from autoencoders.evaluation.latents import (
     active_units,
@@ -28,6 +29,9 @@ from autoencoders.evaluation.sampling import Posterior, posterior_of
 from autoencoders.models import Model
 from autoencoders.params import Evaluate
 
+if TYPE_CHECKING:
+    from autoencoders.data.principal_components import PrincipalComponents
+
 Codes = NDArray[np.float32]
 Metrics = dict[str, float]
 
@@ -42,9 +46,18 @@ class ModelEvaluation(NamedTuple):
 
 @torch.inference_mode()
 def evaluate_model(
-    model: Model, train: Split, test: Split, features: PinnedFeatures, settings: Evaluate, device: torch.device
+    model: Model,
+    components: "PrincipalComponents",
+    train: Split,
+    test: Split,
+    features: PinnedFeatures,
+    settings: Evaluate,
+    device: torch.device,
 ) -> ModelEvaluation:
-    """Measure `model` on the `test` split; probes and distributions of codes are fitted to the `train` split's."""
+    """Measure `model` on the `test` split; probes and distributions of codes are fitted to the `train` split's.
+
+    `components` are the first `model.latent` of the `train` split.
+    """
     posterior = posterior_of(model, test, device)
     train_codes = posterior_of(model, train, device).mean.cpu().numpy()
     codes = posterior.mean.cpu().numpy()
@@ -53,6 +66,9 @@ def evaluate_model(
     batches = Batches(test.images, EVAL_BATCH, device).in_order()
     recon = (model.decode(z) for z in posterior.mean.split(EVAL_BATCH))
     metrics = reconstruction_metrics(zip(batches, recon, strict=True))
+    again = Batches(test.images, EVAL_BATCH, device).in_order()
+    if (ratio := mse_over_pca(metrics["mse"], components, model.shape, again)) is not None:
+        metrics["mse_over_pca"] = ratio
     dimensions = _dimensions(posterior, settings.seed)
     if has_posterior:
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(codes))}

@@ -1,27 +1,18 @@
 """The autoencoder: an encoder finds the code z from which a decoder redraws the image."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from autoencoders.models.base import Losses
-from autoencoders.models.blocks import Shape
 from autoencoders.models.network import Network
-
-if TYPE_CHECKING:
-    from autoencoders.params import models as entries
 
 
 class Autoencoder(Network):
     """Deterministic autoencoder of images (B, C, H, W) in [0, 1] with codes z (B, latent)."""
 
     heads = 1  # z
-
-    def __init__(self, entry: "entries.Autoencoder", shape: Shape, generator: torch.Generator | None = None) -> None:
-        super().__init__(entry, shape, generator, logits=entry.loss == "bce")
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] → codes z (B, latent)."""

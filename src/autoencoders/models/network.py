@@ -16,27 +16,20 @@ if TYPE_CHECKING:
 class Network(Model):
     """An encoder and a decoder; `generator` draws the initial weights (without it they are torch's).
 
-    By default the decoder returns pixels, clamped to [0, 1]. Encoder and decoder then are sums of a linear part and a
-    network; the linear parts begin as PCA, the networks at zero: all that training finds is gain. With `logits` the
-    decoder returns the logits of Bernoulli pixels, and there are no linear parts.
+    Where the entry begins at PCA, encoder and decoder are sums of a linear part and a network. The linear parts begin
+    as PCA, the networks at zero: all that training finds is gain. The decoder returns pixels, clamped to [0, 1].
+    Elsewhere there are no linear parts, and the decoder returns the logits of Bernoulli pixels.
     """
 
     heads: ClassVar[int]  # the encoder's outputs per latent dimension
 
-    def __init__(
-        self,
-        entry: "entries.Network",
-        shape: Shape,
-        generator: torch.Generator | None = None,
-        *,
-        logits: bool = False,
-    ) -> None:
+    def __init__(self, entry: "entries.Network", shape: Shape, generator: torch.Generator | None = None) -> None:
         super().__init__(shape, entry.latent)
-        self.logits = logits
+        self.logits = not entry.begins_at_pca
         outputs = self.heads * entry.latent
         encoder = ENCODERS[entry.arch](shape, entry.hidden, outputs)
         decoder = DECODERS[entry.arch](shape, entry.decoder_hidden or entry.hidden[::-1], entry.latent)
-        if not logits:
+        if not self.logits:
             encoder = nn.Sequential(Centre(shape), Sum(ENCODERS["mlp"](shape, [], outputs), encoder))
             decoder = nn.Sequential(Sum(DECODERS["mlp"](shape, [], entry.latent), decoder))
         self.encoder, self.decoder = encoder, decoder
@@ -45,7 +38,7 @@ class Network(Model):
 
     @torch.no_grad()
     def initialise(self, components: "PrincipalComponents") -> None:
-        """Begin as PCA; with `logits`, set the last bias so that the decoder draws about the mean image.
+        """Begin as PCA, or else set the last bias so that the decoder draws about the mean image.
 
         With the bias, the first epochs learn how images differ: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
         """

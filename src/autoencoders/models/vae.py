@@ -30,7 +30,7 @@ class VAE(Network):
     heads = 2  # mu and logvar
 
     def __init__(self, entry: "entries.Vae", shape: Shape, generator: torch.Generator | None = None) -> None:
-        super().__init__(entry, shape, generator, logits=entry.likelihood == "bernoulli")
+        super().__init__(entry, shape, generator)
         self.likelihood, self.beta, self.kl_warmup = entry.likelihood, entry.beta, entry.kl_warmup
         if self.likelihood == "gaussian":
             self.log_sigma = nn.Parameter(torch.tensor(log(0.2)))

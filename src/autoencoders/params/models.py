@@ -34,6 +34,11 @@ class ModelParams(Section):
     kind: str
     latent: Count
 
+    @property
+    def pca_advice(self) -> str:
+        """What helps a model whose squared error is above PCA's."""
+        return "more training images"
+
     def training(self, common: "Train") -> "Train":
         """Return the training settings of this model, given those of the section `train`."""
         return common
@@ -68,6 +73,11 @@ class Network(ModelParams):
     """The decoder's, from the code to the image; None: the encoder's in reverse."""
     train: TrainOverrides = TrainOverrides()
 
+    @property
+    def begins_at_pca(self) -> bool:
+        """Whether it has a linear part that begins as PCA; else its decoder returns logits of the pixels."""
+        return True
+
     def training(self, common: "Train") -> "Train":
         """Return the settings of the section `train` with this model's own in their place."""
         return common.model_copy(update=self.train.model_dump(exclude_none=True))
@@ -79,6 +89,17 @@ class Autoencoder(Network):
     kind: Literal["autoencoder"] = "autoencoder"
     loss: Literal["mse", "bce"] = "mse"
 
+    @property
+    def begins_at_pca(self) -> bool:
+        """With the squared error."""
+        return self.loss == "mse"
+
+    @property
+    def pca_advice(self) -> str:
+        """`bce` begins at random weights."""
+        longer = "more train.steps, a larger `hidden`, or `loss: mse`, which begins as PCA"
+        return super().pca_advice if self.begins_at_pca else longer
+
 
 class Vae(Network):
     """A variational autoencoder."""
@@ -87,6 +108,17 @@ class Vae(Network):
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
     kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+
+    @property
+    def begins_at_pca(self) -> bool:
+        """With the Gaussian likelihood."""
+        return self.likelihood == "gaussian"
+
+    @property
+    def pca_advice(self) -> str:
+        """The KL costs accuracy, and `bernoulli` begins at random weights."""
+        longer = "a smaller `beta`, more train.steps, a larger `hidden`, or `likelihood: gaussian`, which begins as PCA"
+        return "a smaller `beta`" if self.begins_at_pca else longer
 
     def check_training(self, settings: "Train") -> None:
         """Refuse a warm-up of the KL's weight that never ends."""

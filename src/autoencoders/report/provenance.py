@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from autoencoders.data.prepared import DatasetInfo
-from autoencoders.text import format_number
+from autoencoders.text import format_number, join_words
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
         f"{models} learned from {dataset.counts['train']:,} images to store an image in few numbers and to redraw it, "
         f"and {'were' if several else 'was'} measured on {dataset.counts['test']:,} others."
     )
+    standing = measured.get("mse_over_pca", pd.Series(dtype=float)).dropna()
+    if len(standing):
+        shares = [f"{name} {value:.2f}" for name, value in standing.items()]
+        start += f" Their squared error, divided by PCA's with as many numbers: {join_words(shares)}."
     if not several or measured[["mse", "frechet/prior"]].isna().any(axis=None):
         return [start]
     exact, inventive = str(measured["mse"].idxmin()), str(measured["frechet/prior"].idxmin())

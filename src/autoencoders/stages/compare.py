@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.evaluation.measures import COMPARISON_COLUMNS
+from autoencoders.evaluation.measures import COMPARISON_COLUMNS, worse_than_pca
 from autoencoders.evaluation.results import ALWAYS_MEASURED, check_numbers, read_metrics
 from autoencoders.files.reading import damage_named, read_bytes
 from autoencoders.files.results import replaceable, result_folder
@@ -30,6 +30,10 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
         f"Test split.{marked} MSE per pixel; −ELBO, NLL and KL in nats per image; FD: Fréchet distance to the test "
         f"images, whose floor (real images) is {format_number(table['frechet/floor'].iloc[0])}."
     )
+    lines = (
+        worse_than_pca(name, entry, metrics[name].get("mse_over_pca"), "test") for name, entry in params.models.items()
+    )
+    note = "\n\n".join([note, *filter(None, lines)])
     page = text.to_markdown(disable_numparse=True, stralign="right")
     plain = text.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
     with result_folder(out, CONTENTS) as draft:

@@ -35,9 +35,10 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     if trained.description["dataset"]["content_hash"] != prepared.info.content_hash:
         raise UserError(f"{model} was trained on other data than {data} holds. Train it again, or prepare its data.")
     pinned = load_features(features, device, prepared.info)
-    metrics, codes, dimensions = evaluate_model(
-        trained.model, prepared.split("train"), prepared.split("test"), pinned, params.evaluate, device
-    )
+    train, test = prepared.split("train"), prepared.split("test")
+    components = prepared.principal_components(trained.model.latent)
+    measured = evaluate_model(trained.model, components, train, test, pinned, params.evaluate, device)
+    metrics, codes, dimensions = measured
     rows = [dict(zip(dimensions, values, strict=True)) for values in zip(*dimensions.values(), strict=True)]
     with result_folder(out, CONTENTS) as draft:
         (draft / "codes").mkdir()

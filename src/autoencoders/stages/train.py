@@ -10,6 +10,8 @@ from autoencoders import tracking
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.anomaly import thresholds
+from autoencoders.evaluation.baseline import mse_over_pca
+from autoencoders.evaluation.measures import worse_than_pca
 from autoencoders.files.results import apart, replaceable, result_folder, write_csv
 from autoencoders.model_folder import CONTENTS, save_trained
 from autoencoders.models import Model, build
@@ -77,9 +79,13 @@ def _train_and_store(
     with tracking.ModelRun(task.params, description, task.data, resume=resume, marks=checkpoint.runs) as run:
         checkpoint.run_id = lambda: run.run_id
         history, results = task.fit(network, checkpoint, saved, run)
-        validation = Batches(task.data.split("val").images, EVAL_BATCH, task.device).in_order()
+        batches = Batches(task.data.split("val").images, EVAL_BATCH, task.device)
         with torch.inference_mode():
-            results["anomaly"] = thresholds(network.to(task.device), validation)
+            results["anomaly"] = thresholds(network.to(task.device), batches.in_order())
+        components, validation = task.data.principal_components(network.latent), results["validation"]
+        ratio = mse_over_pca(validation["val/mse"], components, network.shape, batches.in_order())
+        if ratio is not None:
+            validation["val/mse_over_pca"] = ratio
         with result_folder(out, CONTENTS) as draft:
             if history:
                 write_csv(draft / "history.csv", history)
@@ -87,6 +93,8 @@ def _train_and_store(
             (draft / "run.json").write_text(json.dumps(run.reference(), indent=2) + "\n", encoding="utf-8")
         run.log_trained(out)
     checkpoint.finish(out)
-    values = ", ".join(f"{key} {value:.4g}" for key, value in results["validation"].items())
+    values = ", ".join(f"{key} {value:.4g}" for key, value in validation.items())
+    if line := worse_than_pca(task.name, task.entry, ratio, "validation"):
+        warn(line)
     best = f"best of epoch {results['best_epoch']}: " if "best_epoch" in results else ""
     print(f"{task.name}: {stored['parameters']:,} parameters, {best}{values}, stored in {out}")

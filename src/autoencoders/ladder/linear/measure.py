@@ -34,6 +34,7 @@ def measure(inputs: "Inputs") -> Result:
         name: (params.models[name].latent, read_metrics(inputs.evaluation / name)["mse"])
         for name in nonlinear_autoencoders(params)
     }
+    begun = [name for name in nonlinear if getattr(params.models[name], "begins_at_pca", False)]
     training = _training(params.ladder, images)
     fits, curve = _fit(inputs, training, [latent for latent, _ in nonlinear.values()])
     metrics = _metrics(fits, curve, nonlinear)
@@ -44,7 +45,7 @@ def measure(inputs: "Inputs") -> Result:
             **training.model_dump(include={"seed", "epochs", "batch_size", "learning_rate"}),
         },
         metrics=metrics,
-        facts=story_facts(fits, curve, nonlinear, images),
+        facts=story_facts(fits, curve, nonlinear, begun, images),
         series=_series(fits, curve, nonlinear),
         arrays=_arrays(fits, curve, inputs.data.info.shape),
     )
@@ -146,8 +147,10 @@ def _percent(key: str, value: float, reference: float) -> dict[str, float]:
     return {} if value > NO_ERROR >= reference else {key: 100 * share_above(value, reference)}
 
 
-def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) -> dict[str, Any]:
+def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, begun: Sequence[str], images: int) -> dict[str, Any]:
     """Return what the story and the figure need: how close linear autoencoders come to PCA.
+
+    `begun` names those of the `nonlinear` ones that began as PCA.
 
     `verdict`: "alike" where all training images equal their mean; "apart" where an error differs from PCA's; "error"
     where the errors are the same, but not the spaces; "same" where both are.
@@ -167,6 +170,7 @@ def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, images: int) 
             {"name": name, "latent": latent, "mse": error, "pca_mse": float(curve.mse[latent])}
             for name, (latent, error) in nonlinear.items()
         ],
+        "begun": list(begun),
         "same_error": SAME_ERROR,
         "same_space": SAME_SPACE,
         "no_error": NO_ERROR,
