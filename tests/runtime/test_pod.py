@@ -148,7 +148,7 @@ def test_a_training_whose_output_loses_its_reader_was_stopped(cluster, client, g
     reader, writer = os.pipe()
     training = cluster.train("a", gpus=gpus, steps=1_200_000, output=writer)
     os.close(writer)
-    while "step 2/" not in os.read(reader, 1000).decode():
+    while "step 1" not in os.read(reader, 1000).decode():
         assert training.process.poll() is None
     os.close(reader)
     while "KILLED" not in [run.info.status for run in runs(client, "a")]:
