@@ -17,7 +17,18 @@ from autoencoders.runtime.process import exit_code  # isort: skip
 
 import pandas as pd
 import torch
-from common import EVAL_BATCH, ROOT, command_line, markdown, model_entry, out_file, read_csv, train_model, write_csv
+from common import (
+    EVAL_BATCH,
+    ROOT,
+    command_line,
+    markdown,
+    model_entry,
+    out_file,
+    read_csv,
+    steps_of,
+    train_model,
+    write_csv,
+)
 from sklearn.metrics import roc_auc_score
 
 from autoencoders.data.batches import Batches
@@ -36,7 +47,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "AE": {"kind": "autoencoder", **NETWORK},
     "VAE": {"kind": "vae", **NETWORK},
 }
-TRAINING = {"seed": 0, "epochs": 5, "batch_size": 256, "learning_rate": 3e-3, "schedule": "cosine", "warmup": 0.1}
+EPOCHS, BATCH_SIZE = 5, 256
+TRAINING = {"seed": 0, "batch_size": BATCH_SIZE, "learning_rate": 3e-3, "schedule": "cosine", "warmup": 0.1}
 HEADINGS = {
     ("PCA", "mse"): "PCA, MSE",
     ("AE", "mse"): "AE, MSE",
@@ -54,7 +66,7 @@ def hold_out(data: PreparedData, name: str, epochs: int | None = None) -> pd.Dat
     assert data.info.classes and test.labels is not None
     label = data.info.classes.index(name)
     train, validation = (split.images[split.labels != label] for split in (data.split("train"), data.split("val")))
-    settings = Train.model_validate({**TRAINING, "epochs": epochs or TRAINING["epochs"]})
+    settings = Train.model_validate({**TRAINING, "steps": steps_of(epochs or EPOCHS, train, BATCH_SIZE)})
     rows = []
     for model_name, fields in MODELS.items():
         start = time.perf_counter()

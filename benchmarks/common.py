@@ -21,7 +21,7 @@ from autoencoders.evaluation.reconstruction import mse
 from autoencoders.files.results import atomic_file
 from autoencoders.models import Model, build
 from autoencoders.params import KINDS, ModelParams, Train, load_params, parse_params
-from autoencoders.training.fitting import fit_in_epochs
+from autoencoders.training.fitting import fit_in_steps
 from autoencoders.training.loop import Progress, fit
 
 BENCHMARKS = Path(__file__).resolve().parent
@@ -109,6 +109,11 @@ def fit_network(
     return fit(model, Batches(images, settings.batch_size, device), validation_batches, settings, **options)
 
 
+def steps_of(epochs: int, images: NDArray[np.uint8], batch_size: int) -> int:
+    """Return the steps of so many epochs of `images`, whose last batch may be smaller."""
+    return epochs * -(-len(images) // batch_size)
+
+
 def train_model(
     entry: ModelParams,
     components: PrincipalComponents,
@@ -119,8 +124,8 @@ def train_model(
 ) -> Model:
     """Return the model of an entry, trained on `images` as the stage `train` does it; `components` are theirs."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
-    if entry.trained_in_epochs:
-        fit_in_epochs(model, components, images, validation, settings, device)
+    if entry.trained_in_steps:
+        fit_in_steps(model, components, images, validation, settings, device)
     else:
         model.initialise(components)
     return model.to(device)

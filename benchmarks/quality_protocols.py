@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from common import batch_loss, fit_network, initialise, model_entry, new_model, seeded
+from common import batch_loss, fit_network, initialise, model_entry, new_model, seeded, steps_of
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -77,12 +77,13 @@ def fit_to_the_end(
     """
     last: dict[str, Tensor] = {}
 
-    def keep(epoch_metrics: dict[str, float]) -> None:
+    def keep(row: dict[str, float]) -> None:
         last.update({name: value.clone() for name, value in model.state_dict().items()})
 
-    epochs, size = epochs or protocol.epochs, protocol.batch_size
-    settings = Train(seed=SEED, epochs=epochs, batch_size=size, learning_rate=1e-3, precision="fp32")
-    fit_network(model, images, settings, device, on_epoch=keep)
+    size = protocol.batch_size
+    steps = steps_of(epochs or protocol.epochs, images, size)
+    settings = Train(seed=SEED, steps=steps, batch_size=size, learning_rate=1e-3, precision="fp32")
+    fit_network(model, images, settings, device, on_validation=keep)
     model.load_state_dict(last)
 
 

@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--models", metavar="A,B", help="some of the networks (default: all)")
     options = parser.parse_args()
     params, data = load_params(options.params), PreparedData(options.data)
-    networks = [name for name, entry in params.models.items() if entry.trained_in_epochs]
+    networks = [name for name, entry in params.models.items() if entry.trained_in_steps]
     rows = []
     for name in some_of(options.models, networks):
         for seed in range(options.seeds):

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import count, product
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from common import (
     model_entry,
     new_model,
     seeded,
+    steps_of,
     train_settings,
 )
 from numpy.typing import NDArray
@@ -59,10 +60,22 @@ def network(name: str, seed: int = 0, **changes: Any) -> Any:
     return new_model(model_entry(**{**NETWORKS[name], **changes}), (1, 28, 28), seeded(seed))
 
 
+def epoch_settings(images: NDArray[np.uint8], epochs: int, **changes: Any) -> Train:
+    """Return params.yaml's settings, with `changes`, for so many epochs of `images`."""
+    settings = train_settings(**changes)
+    return settings.model_copy(update={"steps": steps_of(epochs, images, settings.batch_size)})
+
+
+def fit_epochs(model: Any, images: NDArray[np.uint8], settings: Train, on_epoch: Callable[[], object]) -> None:
+    """Train on `images`; call `on_epoch` at the end of every epoch."""
+    epoch, steps = steps_of(1, images, settings.batch_size), count(1)
+    fit_network(model, images, settings, on_batch=lambda: next(steps) % epoch or on_epoch())
+
+
 def epoch_ends(model: Any, images: NDArray[np.uint8], settings: Train) -> list[float]:
     """Train on `images` and return the time at the end of every epoch."""
     ends: list[float] = []
-    fit_network(model, images, settings, on_epoch=lambda _: ends.append(time.perf_counter()))
+    fit_epochs(model, images, settings, lambda: ends.append(time.perf_counter()))
     return ends
 
 
@@ -72,13 +85,13 @@ def measure_training(options: Options) -> list[Measurement]:
     Everything that the stage `train` does before and in training counts, but for checkpoints and MLflow.
     """
     images = training_images(options)
-    settings = train_settings(**options["train"], seed=options["round"])
+    settings = epoch_settings(images, **options["train"], seed=options["round"])
     model = network(options["network"], seed=options["round"])
     clock = TrainingClock(options, model.posterior, model.decode)
     clock.start()
     initialise(model, images)
     with suppress(TargetReached):
-        fit_network(model, images, settings, on_epoch=lambda _: clock.epoch_ended())
+        fit_epochs(model, images, settings, clock.epoch_ended)
     return clock.rows(len(images), resolve_precision(settings.precision, CPU))
 
 
@@ -125,11 +138,11 @@ def seconds_of(products: list[Callable[[], Sequence[Tensor]]]) -> float:
 def measure_step(options: Options) -> list[Measurement]:
     """Measure in every round a network's step at a batch size, then its products, in the same process."""
     rows = []
-    for turn, (name, count), batch in product(range(1, options["repeats"] + 1), STEP_IMAGES.items(), STEP_BATCHES):
-        settings = train_settings(batch_size=batch, epochs=2)
-        precision = resolve_precision(settings.precision, CPU)
-        images = training_images(options)[:count]
+    for turn, (name, number), batch in product(range(1, options["repeats"] + 1), STEP_IMAGES.items(), STEP_BATCHES):
+        images = training_images(options)[:number]
         images = images[: len(images) // batch * batch]  # no batch is smaller than the others
+        settings = epoch_settings(images, 2, batch_size=batch)
+        precision = resolve_precision(settings.precision, CPU)
         model = network(name)
         first, second = epoch_ends(model, images, settings)
         step = (second - first) * batch / len(images)
@@ -150,8 +163,7 @@ def measure_step(options: Options) -> list[Measurement]:
 
 def measure_scaling(options: Options) -> list[Measurement]:
     """Measure in every round an epoch of each number of images, and of each number of latent dimensions."""
-    settings = train_settings(epochs=1)
-    precision = resolve_precision(settings.precision, CPU)
+    precision = resolve_precision(train_settings().precision, CPU)
     base = training_images(options)[:SCALING_IMAGES]
     images = np.concatenate([base] * max(TIMES))
     cases = {f"images × {times}": (times, 20) for times in TIMES}
@@ -161,7 +173,8 @@ def measure_scaling(options: Options) -> list[Measurement]:
     for turn, (subject, (times, latent)) in product(range(options["repeats"] + 1), cases.items()):
         model = network("mlp", latent=latent)
         start = time.perf_counter()
-        [end] = epoch_ends(model, images[: times * len(base)], settings)
+        some = images[: times * len(base)]
+        [end] = epoch_ends(model, some, epoch_settings(some, 1))
         rows.append(Measurement(subject, "epoch_seconds", turn, end - start, precision))
     return [row for row in rows if row.round]
 

@@ -26,7 +26,7 @@ def small_project(folder: Path, models: Mapping[str, Any] = MODELS) -> None:
     params = yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
     params["data"] |= {"name": "folder", "folder": "pictures"}
     params["prepare"] |= {"validation": 0.2, "test": 0.4}
-    params["train"] |= {"epochs": 2, "batch_size": 16}
+    params["train"] |= {"steps": 8, "batch_size": 16}
     params["features"] |= {"epochs": 1, "images": 100}
     params["evaluate"] |= {"importance_samples": 3, "importance_images": 10, "mixture_components": 2}
     params["models"] = dict(models)

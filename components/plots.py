@@ -35,7 +35,7 @@ def plots(
 
     Returns:
         figures: One PNG a figure.
-        curves: Loss by epoch and KL by latent dimension, one CSV a model.
+        curves: Loss by step and KL by latent dimension, one CSV a model.
         page: The figures to look at.
     """
     from autoencoders.kubeflow import artifacts, launch, pages

@@ -59,7 +59,7 @@ def build(
             device: Where tasks compute: cpu, or cuda where their nodes have GPUs.
             data_params: The images: name of a set, or folder; image size, channels. Section `data` of params.yaml.
             prepare_params: Splits and their seed. Section `prepare`.
-            train_params: Epochs, batch size, learning rate, precision of all models. Section `train`.
+            train_params: Steps, batch size, learning rate, precision of all models. Section `train`.
             models_params: The models, one mapping with one entry each: name and parameters. Section `models`.
             features_params: The classifier of the Fréchet distance. Section `features`.
             evaluate_params: Samples of the likelihood's bound, and other settings of measures. Section `evaluate`.

@@ -12,7 +12,7 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-EPOCHS = 60
+STEPS = 720
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ class Data:
 launch._gpus = lambda device: int(sys.argv[2])
 checkpoint.POLL_INTERVAL, object_store.RENEW_INTERVAL, object_store.LEASE_TIMEOUT = .05, .1, {expired}
 vae = {{"kind": "vae", "latent": 2.0, "hidden": [8.0]}}
-train = {{"epochs": {epochs}, "batch_size": 5.0, "precision": "fp32"}}
+train = {{"steps": {steps}, "batch_size": 5.0, "precision": "fp32"}}
 launch.train_on_gpus(
     {{"models": {{"vae": vae}}, "train": train, "device": "cpu"}},
     model="vae", data=Data, checkpoints=launch.checkpoints("identity"), out=Path("out/vae"),
@@ -109,8 +109,8 @@ class Cluster:
         self.expired = 60
         """Seconds after which a lease that is not renewed has expired."""
 
-    def train(self, pipeline: str, gpus: int = 1, epochs: int = EPOCHS, output: int | None = None) -> Pod:
-        program = PROGRAM.format(epochs=epochs, expired=self.expired)
+    def train(self, pipeline: str, gpus: int = 1, steps: int = STEPS, output: int | None = None) -> Pod:
+        program = PROGRAM.format(steps=steps, expired=self.expired)
         return self.start(pipeline, program, str(self.prepared), str(gpus), output=output)
 
     def start(self, pipeline: str, program: str, *arguments: str, output: int | None = None) -> Pod:

@@ -15,7 +15,7 @@ stages:
     params: [train, "models.${item.model}"]
     deps: [data/prepared, src/autoencoders/training, src/autoencoders/model_folder.py, "${data.folder}"]
 """
-PARAMS_YAML = "data: {name: folder, folder: images}\ntrain: {epochs: 2}\nmodels: {vae: {kind: vae, latent: 2}}\n"
+PARAMS_YAML = "data: {name: folder, folder: images}\ntrain: {steps: 2}\nmodels: {vae: {kind: vae, latent: 2}}\n"
 FILES = {
     "dvc.yaml": DVC_YAML,
     "params.yaml": PARAMS_YAML,
@@ -64,7 +64,7 @@ def write(name: str, content: str) -> Callable[[], object]:
     [
         (write("params.yaml", PARAMS_YAML.replace("latent: 2", "latent: 3")), "params.yaml: models.vae"),
         (write("params.yaml", PARAMS_YAML.replace("vae: {", "ae: {")), "params.yaml: models.vae"),
-        (write("params.yaml", PARAMS_YAML.replace("epochs: 2", "epochs: 02")), None),
+        (write("params.yaml", PARAMS_YAML.replace("steps: 2", "steps: 02")), None),
         (write("params.yaml", "{"), "params.yaml: train, params.yaml: models.vae"),
         (write("params.yaml", PARAMS_YAML + "plots: {grid: 9}\n"), None),
         (lambda: Path("params.yaml").unlink(), "params.yaml: train, params.yaml: models.vae"),

@@ -35,7 +35,7 @@ PARAMS = """
 device: cpu
 data: {name: folder, folder: images, max_unreadable: 0.05}
 prepare: {validation: 0.2, test: 0.2}
-train: {epochs: 60, batch_size: 16, learning_rate: 0.005, precision: fp32}
+train: {steps: 360, batch_size: 16, learning_rate: 0.005, precision: fp32}
 models:
   pca: {kind: pca, latent: 2}
   ae: {kind: autoencoder, arch: mlp, hidden: [32], latent: 2, loss: mse}

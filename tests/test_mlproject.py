@@ -75,7 +75,7 @@ def repository(tmp_path, migrated, prepared) -> Path:
         "ae": {"kind": "autoencoder", "arch": "mlp", "hidden": [8], "latent": 2},
         "pca": {"kind": "pca", "latent": 2},
     }
-    (root / "params.yaml").write_text(yaml.safe_dump({"train": {"epochs": 1}, "models": models}))
+    (root / "params.yaml").write_text(yaml.safe_dump({"train": {"steps": 1}, "models": models}))
     train = {key: DVC["train"][key] for key in ("cmd", "outs")}
     stages = {"train": {**train, "matrix": {"model": ["pca"]}}}
     (root / ".dvc").mkdir()

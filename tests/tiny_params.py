@@ -3,7 +3,7 @@
 TINY = {"arch": "mlp", "hidden": [8], "latent": 2}
 PARAMS = {
     "device": "cpu",
-    "train": {"epochs": 2, "batch_size": 20, "learning_rate": 0.01, "precision": "fp32"},
+    "train": {"steps": 4, "batch_size": 20, "learning_rate": 0.01, "precision": "fp32"},
     "models": {
         "pca": {"kind": "pca", "latent": 2},
         "ae": {"kind": "autoencoder", **TINY},

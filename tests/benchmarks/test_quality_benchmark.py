@@ -17,6 +17,7 @@ from common import (
     new_model,
     seeded,
     some_of,
+    steps_of,
 )
 from quality import MODELS, SETS, TARGETS, Figure, figures_of
 from quality_protocols import Protocol, fit_like_keras, fit_to_the_end, initialise_glorot, keras_rmsprop, train
@@ -92,12 +93,12 @@ def test_the_last_weights_are_kept_whatever_the_validation_says():
     images = np.concatenate([np.full((1, *SHAPE), 235, np.uint8), np.full((40, *SHAPE), 20, np.uint8)])
     entry = model_entry(kind="autoencoder", latent=2, hidden=[8], loss="bce")
     chosen, kept = (new_model(entry, SHAPE, seeded(0)) for _ in range(2))
-    settings = Train(epochs=4, batch_size=16, learning_rate=1e-3, precision="fp32")
-    epochs: list[torch.Tensor] = []
-    assert fit_network(chosen, images, settings, on_epoch=lambda _: epochs.append(flat(chosen))).best_epoch == 1
+    settings = Train(steps=steps_of(4, images, 16), batch_size=16, learning_rate=1e-3, precision="fp32")
+    seen: list[torch.Tensor] = []  # at step 0 and after each of 12
+    assert fit_network(chosen, images, settings, on_validation=lambda _: seen.append(flat(chosen))).best_step == 0
     fit_to_the_end(kept, images, Protocol(hidden=8, batch_size=16, epochs=4), CPU)
-    assert torch.equal(flat(chosen), epochs[0])
-    assert torch.equal(flat(kept), epochs[3])
+    assert torch.equal(flat(chosen), seen[0])
+    assert torch.equal(flat(kept), seen[12])
     assert not kept.training
 
 

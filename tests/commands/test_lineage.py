@@ -63,11 +63,11 @@ def test_folder_and_runs_lead_to_the_same_origin(models, printed, client):
     }
     assert {key: value for key, value in by_folder.items() if key} == expected
     assert "kind autoencoder" in by_folder[""]
-    assert "epochs 2" in by_folder[""]
+    assert "steps 4" in by_folder[""]
 
     [by_run] = printed(reference["run_id"])
     assert {key: value for key, value in by_run.items() if key} == expected
-    assert "epochs 2" in by_run[""]
+    assert "steps 4" in by_run[""]
 
     by_kubeflow = printed("5e11-a")
     assert [origin["model"] for origin in by_kubeflow] == ["pca", "ae"]

@@ -75,16 +75,16 @@ def test_a_training_shows_its_results_and_its_curve(artifact, trained):
     assert text.startswith(
         f"# vae\n\n{described['model']['latent']} latent dimensions, {described['parameters']:,} para"
     )
-    assert f"the weights kept are of epoch {described['best_epoch']}." in text
+    assert f"the weights kept are of step {described['best_step']}." in text
     assert re.search(r"\| elbo +\| -\d", text)
-    found = re.search(r"!\[Loss by epoch\]\(data:image/png;base64,([^)]+)\)", text)
+    found = re.search(r"!\[Loss by step\]\(data:image/png;base64,([^)]+)\)", text)
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as curve:
         assert curve.width <= 900, "KFP's panel is narrow"
     assert text.rstrip().endswith(f"In MLflow: run `{run_id}`")
     assert len(text) < 400_000, "KFP cuts longer Markdown off"
 
 
-def test_a_model_that_was_not_trained_in_epochs_has_no_curve(artifact, trained):
+def test_a_model_that_was_not_trained_in_steps_has_no_curve(artifact, trained):
     model, summary = artifact("model"), artifact("summary.md")
     copy(trained / "pca", model)
     pages.show_training(summary, model)
@@ -126,7 +126,7 @@ def test_figures_stand_above_their_captions_not_under_their_files_names(artifact
         Image.new("RGB", (300, 150)).save(Path(figures.path) / f"{name}.png")
     pages.show_figures(page, figures, results)
     captions = re.findall("<figcaption>(.*?)</figcaption>", Path(page.path).read_text())
-    assert captions[0].startswith("Losses by epoch.")
+    assert captions[0].startswith("Losses by step.")
     assert captions[1:] == ["The test set in the latent plane of vae (VAE, 2-dimensional)."]
 
 

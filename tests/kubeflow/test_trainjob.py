@@ -137,7 +137,7 @@ def launch(cluster, repository_params, prepared, tmp_path, monkeypatch, store) -
     monkeypatch.setenv("MLFLOW_RUN_ID", "")
 
     def call(entry: dict[str, Any], **changed: Any) -> Path:
-        parts = {"models": {"m": entry}, "train": {"epochs": 2.0, "precision": "fp32"}, "device": "cpu", **changed}
+        parts = {"models": {"m": entry}, "train": {"steps": 2.0, "precision": "fp32"}, "device": "cpu", **changed}
         folders = {"checkpoints": tmp_path / "shared" / "c", "out": tmp_path / "out" / "m"}
         train_on_gpus(parts, model="m", data=Artifact(str(prepared)), **folders)
         return tmp_path / "out" / "m"
@@ -157,7 +157,7 @@ def test_a_job_trains_with_the_image_and_command_and_its_model_comes_back(launch
     monkeypatch.delenv(TRAINJOB)
     (tmp_path / "out").rename(tmp_path / "first")
     alone = json.loads((launch(VAE) / "model.json").read_text())
-    assert (found["weights_sha256"], found["train"]["epochs"]) == (alone["weights_sha256"], 2)
+    assert (found["weights_sha256"], found["train"]["steps"]) == (alone["weights_sha256"], 2)
 
     assert job == TrainJob.from_dict(job).to_dict(), "the published schema knows fewer fields"
     trainer = job["spec"]["trainer"]
@@ -197,7 +197,7 @@ def test_a_job_that_fails_or_is_refused_is_one_line_and_leaves_nothing(launch, c
     ):
         cluster.refuses = refuses
         with pytest.raises(SystemExit) as ended:
-            launch(VAE, train={"epochs": 2.0, "learning_rate": 1.0, "precision": "fp32"}, device="cuda")
+            launch(VAE, train={"steps": 2.0, "learning_rate": 1.0, "precision": "fp32"}, device="cuda")
         assert ended.value.code == 2
         last = capsys.readouterr().err.strip().splitlines()[-1]
         [name] = set(re.findall("autoencoders-[0-9a-f]{10}", last))

@@ -85,7 +85,7 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: (folder / "model.json").write_text("{"), "model.json .*damaged"),
         (lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe"), "model.json .*damaged"),
         (lambda folder: (folder / "model.json").write_text("[]"), r"model.json .*damaged \(should be a valid dict"),
-        (lambda folder: edit(folder, format=2), r"model.json .*damaged \(format: should be 1\)\. Train the"),
+        (lambda folder: edit(folder, format=1), r"model.json .*damaged \(format: should be 2\)\. Train the"),
         (lambda folder: without(folder, "format"), r"model.json .*damaged \(format: Field required\)"),
         (lambda folder: without(folder, "shape"), "model.json .*damaged"),
         (lambda folder: without(folder, "weights_sha256"), "model.json .*damaged"),
@@ -147,7 +147,7 @@ def test_weights_of_another_type_are_refused(trained):
 
 def test_a_model_from_a_later_version_may_say_more(trained):
     edit(trained / "vae", scale=[1, 2], dataset={"name": "tiny", "content_hash": "c0ffee", "pages": 3})
-    edit(trained / "vae", train={"seed": 0, "epochs": 2, "device": "auto"})
+    edit(trained / "vae", train={"seed": 0, "steps": 2, "device": "auto"})
     assert load_trained(trained / "vae").description["scale"] == [1, 2]
 
 
@@ -176,25 +176,29 @@ def test_a_damaged_reference_to_the_run_is_named(trained, content, message):
     assert "\n" not in str(caught.value)
 
 
-COLUMNS = b"epoch,seconds,timestamp,val/loss,val/recon,train/recon"
+COLUMNS = b"step,epoch,seconds,timestamp,val/loss,val/recon,train/recon"
+FIRST = COLUMNS + b"\n0,0,1,1,1,1,\n"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"\xff", "codec can't decode"),
-        (b"", "it has no epoch"),
-        (COLUMNS + b"\n1,1,1,x,1,1\n", "could not convert string to float: 'x'"),
-        (COLUMNS + b"\n1,1,1,1,1,1,1\n", "a line has more cells than the first"),
-        (COLUMNS + b"\n2,1,1,1,1,1\n", "epoch 1 is missing, or incomplete"),
-        (COLUMNS + b"\n1,1,1\n", "epoch 1 is missing, or incomplete"),
-        (COLUMNS + b"\n1,1,1,nan,1,1\n", "epoch 1 holds an impossible number"),
-        (COLUMNS + b"\n1,1,1e300,1,1,1\n", "epoch 1 holds an impossible number"),
-        (b"\0", "it has no epoch"),
+        (b"", "it has no step"),
+        (COLUMNS + b"\n0,0,1,1,x,1,1\n", "could not convert string to float: 'x'"),
+        (COLUMNS + b"\n0,0,1,1,1,1,1,1\n", "a line has more cells than the first"),
+        (COLUMNS + b"\n1,1,1,1,1,1,1\n", "row 1 is of another step: they begin with 0, and rise"),
+        (FIRST + b"5,1,1,1,1,1,1\n5,1,1,1,1,1,1\n", "row 3 is of another step"),
+        (FIRST + b"1.5,1,1,1,1,1,1\n", "row 2 is of another step"),
+        (COLUMNS + b"\n0,0,1,1\n", "row 1 is incomplete"),
+        (FIRST + b"1,1,1,1,1,1,\n", "row 2 is incomplete"),
+        (COLUMNS + b"\n0,0,1,1,nan,1,1\n", "row 1 holds an impossible number"),
+        (COLUMNS + b"\n0,0,1,1e300,1,1,1\n", "row 1 holds an impossible number"),
+        (b"\0", "it has no step"),
     ],
 )
 def test_a_damaged_history_is_named(trained, content, message):
-    assert [row["epoch"] for row in read_history(trained / "vae")] == [1, 2]
+    assert [row["step"] for row in read_history(trained / "vae")] == [0, 1, 2, 3, 4]
     (trained / "vae" / "history.csv").write_bytes(content)
     with pytest.raises(UserError, match=f"vae/history.csv .*damaged .*{message}") as caught:
         read_history(trained / "vae")

@@ -15,7 +15,7 @@ from autoencoders.params import KINDS, Autoencoder, Pca
     st.sampled_from(["mlp", "conv"]), st.integers(1, 5),
 )  # fmt: skip
 def test_a_model_fits_any_images_and_its_output_is_the_decoded_code(kind, channels, height, width, latent, arch, count):
-    options = {"arch": arch, "hidden": [5, 3], "decoder_hidden": [6, 5]} if KINDS[kind].params.trained_in_epochs else {}
+    options = {"arch": arch, "hidden": [5, 3], "decoder_hidden": [6, 5]} if KINDS[kind].params.trained_in_steps else {}
     entry = KINDS[kind].params(latent=latent, **options)
     model = build(entry, (channels, height, width), torch.Generator().manual_seed(0))
     x = torch.rand(count, channels, height, width, generator=torch.Generator().manual_seed(1))
@@ -26,7 +26,7 @@ def test_a_model_fits_any_images_and_its_output_is_the_decoded_code(kind, channe
     mu, logvar = model.posterior(x)
     assert torch.equal(mu, z)
     assert (logvar is not None) == KINDS[kind].has_posterior
-    if entry.trained_in_epochs:
+    if entry.trained_in_steps:
         drawn = model.decode(100 * torch.randn(2, latent, generator=torch.Generator().manual_seed(2)))
         assert (drawn.min() >= 0, drawn.max() <= 1) == (True, True)
 

@@ -38,19 +38,19 @@ def test_defaults_follow_the_architecture():
 
 
 def test_a_model_overrides_the_training_section():
-    entry = {**MODELS["vae"], "train": {"epochs": 3}}
-    params = parse_params({"train": {"epochs": 9, "batch_size": 7}, "models": {"vae": entry}})
-    assert (params.training_of("vae").epochs, params.training_of("vae").batch_size) == (3, 7)
-    assert params.train.epochs == 9
+    entry = {**MODELS["vae"], "train": {"steps": 3}}
+    params = parse_params({"train": {"steps": 9, "batch_size": 7}, "models": {"vae": entry}})
+    assert (params.training_of("vae").steps, params.training_of("vae").batch_size) == (3, 7)
+    assert params.train.steps == 9
 
 
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
         ({"trian": {}, "models": MODELS}, ["trian: unknown key", "Did you mean 'train'?"]),
-        ({"train": {"epocs": 3}, "models": MODELS}, ["train.epocs: unknown key", "Did you mean 'epochs'?"]),
-        ({"train": {"epochs": 0}, "models": MODELS}, ["train.epochs:", "greater than or equal to 1", "found 0"]),
-        ({"train": {"epochs": 2.5}, "models": MODELS}, ["train.epochs:", "integer", "2.5"]),
+        ({"train": {"stpes": 3}, "models": MODELS}, ["train.stpes: unknown key", "Did you mean 'steps'?"]),
+        ({"train": {"steps": 0}, "models": MODELS}, ["train.steps:", "greater than or equal to 1", "found 0"]),
+        ({"train": {"steps": 2.5}, "models": MODELS}, ["train.steps:", "integer", "2.5"]),
         ({"train": {"schedule": "cosin"}, "models": MODELS}, ["train.schedule:", "'constant' or 'cosine'", "'cosin'"]),
         ({"train": {"learning_rate": float("nan")}, "models": MODELS}, ["train.learning_rate:", "finite"]),
         ({"device": "gpu", "models": MODELS}, ["device: should be auto, cpu, cuda or cuda:N, found 'gpu'"]),
@@ -99,10 +99,7 @@ def test_a_model_overrides_the_training_section():
         ({"data": {"image_size": 32}, "models": MODELS}, ["data: `image_size`", "folder"]),
         ({"data": {"folder": "/photos"}, "models": MODELS}, ["data: `folder: /photos`", "name: folder"]),
         ({"prepare": {"validation": 0}, "models": MODELS}, ["prepare.validation:", "found 0"]),
-        (
-            {"train": {"epochs": 3}, "models": {"a": {**MODELS["vae"], "kl_warmup": 4}}},
-            ["params.yaml: models.a.kl_warmup: 4 is longer than its training (3 epochs)"],
-        ),
+        ({"models": {"a": {**MODELS["vae"], "kl_warmup": -0.1}}}, ["models.a.kl_warmup: is a share of all steps"]),
     ],
 )
 def test_bad_values_are_named_with_their_path(raw, said):
@@ -121,6 +118,24 @@ def test_a_share_or_a_count_that_is_neither_is_reported_once(value):
 def test_a_wrong_arch_is_reported_without_its_default_widths():
     entry = {"kind": "vae", "latent": 2, "arch": "cnov"}
     assert refused({"models": {"a": entry}}) == "params.yaml: models.a.arch: should be 'mlp' or 'conv', found 'cnov'"
+
+
+STEPS = "training is counted in steps now: write `steps` in its place, epochs × images / batch_size (1505 for 7 epochs"
+
+
+@pytest.mark.parametrize(("train", "of_model"), [({"epochs": 7}, {}), ({}, {"epochs": 7}), ({"epochs": "many"}, {})])
+def test_epochs_are_refused_with_what_to_write_instead(train, of_model):
+    message = refused({"train": train, "models": {"vae": {**MODELS["vae"], "train": of_model}}})
+    place = "train.epochs" if train else "models.vae.train.epochs"
+    assert message == f"params.yaml: {place}: {STEPS} of 55,000 images in batches of 256)"
+
+
+def test_a_kl_warmup_in_epochs_is_refused_with_what_to_write_instead():
+    message = refused({"models": {"vae": {**MODELS["vae"], "kl_warmup": 1}}})
+    assert message == (
+        "params.yaml: models.vae.kl_warmup: is a share of all steps, from 0 up to 1, no longer a number of epochs: "
+        "write 0.12 for 1 of 8 epochs, found 1"
+    )
 
 
 def test_every_problem_is_reported_at_once():
@@ -146,7 +161,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text, said):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("train:\n  epochs: 1\n  seed: 2\n  epochs: 3\n", 'line 4: found duplicate key "epochs"'),
+        ("train:\n  steps: 1\n  seed: 2\n  steps: 3\n", 'line 4: found duplicate key "steps"'),
         ("models:\n  a: {kind: pca, kind: vae}\n", 'line 2: found duplicate key "kind"'),
         ("data: {}\nmodels: {}\ndata: {}\n", 'line 3: found duplicate key "data"'),
     ],
@@ -210,16 +225,16 @@ def test_every_scalar_is_what_dvc_reads_or_is_refused(tmp_path):
         assert repr(ours) == repr(load_yaml(tmp_path / "params.yaml")), text
 
 
-@pytest.mark.parametrize(("epochs", "read"), [("010", 10), ("0o10", 8), ("1_0", 10), ("0x10", 16)])
-def test_a_number_with_a_leading_zero_is_the_number_that_dvc_records(tmp_path, epochs, read):
-    path = written(tmp_path, f"train: {{epochs: {epochs}}}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
-    assert load_params(path).train.epochs == read == load_yaml(path)["train"]["epochs"]
+@pytest.mark.parametrize(("steps", "read"), [("010", 10), ("0o10", 8), ("1_0", 10), ("0x10", 16)])
+def test_a_number_with_a_leading_zero_is_the_number_that_dvc_records(tmp_path, steps, read):
+    path = written(tmp_path, f"train: {{steps: {steps}}}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
+    assert load_params(path).train.steps == read == load_yaml(path)["train"]["steps"]
 
 
 @pytest.mark.parametrize("value", ["1:30", "yes", "2026-01-01"])
 def test_what_is_no_number_to_dvc_is_refused_as_one(tmp_path, value):
-    path = written(tmp_path, f"train:\n  epochs: {value}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
-    with pytest.raises(UserError, match=r"train\.epochs: should be a valid integer, found "):
+    path = written(tmp_path, f"train:\n  steps: {value}\nmodels: {{pca: {{kind: pca, latent: 2}}}}\n")
+    with pytest.raises(UserError, match=r"train\.steps: should be a valid integer, found "):
         load_params(path)
 
 
@@ -249,10 +264,10 @@ def test_what_no_yaml_holds_is_reported_in_one_line(tmp_path, text, said):
 
 def test_texts_that_name_each_other_are_shown_in_part(tmp_path):
     laughs = "".join(f"b{n}: &b{n} [{', '.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 12))
-    path = written(tmp_path, f"b0: &b0 ha\n{laughs}train: {{epochs: *b11}}\nmodels: {{pca: *b11}}\n")
+    path = written(tmp_path, f"b0: &b0 ha\n{laughs}train: {{steps: *b11}}\nmodels: {{pca: *b11}}\n")
     with pytest.raises(UserError) as caught:
         load_params(path)
-    assert "train.epochs: should be a valid integer, found [[" in str(caught.value)
+    assert "train.steps: should be a valid integer, found [[" in str(caught.value)
     assert len(str(caught.value)) < 5_000
 
 

@@ -68,7 +68,7 @@ def locally(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def small(tmp_path_factory) -> Path:
     """The repository's parameters, all of MNIST with them, but small models that train for an epoch."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["train"] |= {"epochs": 1, "batch_size": 1000}
+    params["train"] |= {"steps": 55, "batch_size": 1000}
     params["features"] |= {"epochs": 1, "images": 1000}
     params["evaluate"] |= {"importance_samples": 3, "importance_images": 100, "mixture_components": 2}
     params["models"] = {

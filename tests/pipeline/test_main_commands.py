@@ -18,28 +18,28 @@ from pipeline.graph import build
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_sends_nothing(server, call):
-    code, out, _ = call("submit", "--dry-run", "--host", server.host, "-S", "train.epochs=3", "--run-name", "x")
+    code, out, _ = call("submit", "--dry-run", "--host", server.host, "-S", "train.steps=3", "--run-name", "x")
     assert code == 0
     assert server.sent == []
     shown, *documents = yaml.safe_load_all(out)
-    assert (shown["name"], shown["experiment"], shown["arguments"]["train_params"]["epochs"]) == (
+    assert (shown["name"], shown["experiment"], shown["arguments"]["train_params"]["steps"]) == (
         "x",
         "autoencoders",
         3,
     )
     pipeline = parse(yaml.safe_dump_all(documents))
     default = pipeline.spec.root.input_definitions.parameters["train_params"].default_value
-    assert json_format.MessageToDict(default)["epochs"] == 3
+    assert json_format.MessageToDict(default)["steps"] == 3
 
 
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("train.epocs=3", "params.yaml with -S train.epocs=3: train.epocs: unknown key. Did you mean 'epochs'?"),
+        ("train.stpes=3", "params.yaml with -S train.stpes=3: train.stpes: unknown key. Did you mean 'steps'?"),
         ("models.vae.beta=-1", "params.yaml with -S models.vae.beta=-1: models.vae.beta:"),
-        ("train.epochs", "-S train.epochs: write key=value"),
+        ("train.steps", "-S train.steps: write key=value"),
         ("device.name=cpu", "-S device.name: device is a value"),
-        ("train.epochs=[", "-S train.epochs=[: the value is not valid YAML"),
+        ("train.steps=[", "-S train.steps=[: the value is not valid YAML"),
     ],
 )
 def test_a_wrong_setting_is_reported_before_anything_is_sent(server, call, setting, said):

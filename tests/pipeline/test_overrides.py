@@ -18,5 +18,5 @@ def test_a_number_is_a_number_in_the_file_and_on_the_command_line(tmp_path):
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(MODELS)
-    with pytest.raises(UserError, match=r"^-S train=\{epochs: 2, epochs: 3\}: the value is not valid YAML"):
-        overridden(file, ["train={epochs: 2, epochs: 3}"])
+    with pytest.raises(UserError, match=r"^-S train=\{steps: 2, steps: 3\}: the value is not valid YAML"):
+        overridden(file, ["train={steps: 2, steps: 3}"])

@@ -7,13 +7,16 @@ from autoencoders.plots.curves import loss_curves
 NATS, SQUARED = "nats per image (Bernoulli)", "squared error per image"
 
 
-def history(epochs: int = 20, end: float = 80.0, kl: float | None = 20.0) -> pd.DataFrame:
-    epoch = np.arange(1, epochs + 1)
-    recon = end + 100 * np.exp(-epoch / 3)
-    columns = {"epoch": epoch, "train/recon": recon, "val/recon": recon + 2}
+def history(validations: int = 20, end: float = 80.0, kl: float | None = 20.0) -> pd.DataFrame:
+    """A row for the untrained model, and one after each 75 steps."""
+    number = np.arange(validations + 1)
+    recon = end + 100 * np.exp(-number / 3)
+    columns = {"step": 75 * number, "train/recon": recon, "val/recon": recon + 2}
     if kl is not None:
-        columns |= {"train/kl": kl * (1 - np.exp(-epoch)), "val/kl": kl * (1 - np.exp(-epoch)) + 0.1}
-    return pd.DataFrame(columns)
+        columns |= {"train/kl": kl * (1 - np.exp(-number)), "val/kl": kl * (1 - np.exp(-number)) + 0.1}
+    table = pd.DataFrame(columns)
+    table.loc[0, [name for name in columns if name.startswith("train/")]] = np.nan
+    return table
 
 
 def _data_lines(axes):
@@ -41,7 +44,7 @@ def test_training_is_dashed_validation_solid_and_both_are_the_history():
     for axes, quantity in ((recon, "recon"), (kl, "kl")):
         lines = {line.get_linestyle(): line for line in _data_lines(axes)}
         for style, split in (("--", "train"), ("-", "val")):
-            np.testing.assert_array_equal(lines[style].get_xdata(), table["epoch"])
+            np.testing.assert_array_equal(lines[style].get_xdata(), table["step"])
             np.testing.assert_array_equal(lines[style].get_ydata(), table[f"{split}/{quantity}"])
 
 
@@ -64,7 +67,7 @@ def test_the_first_tenth_of_training_does_not_flatten_the_rest():
     table = history(100)
     table.loc[0, ["train/recon", "val/recon"]] = 1e6
     low, high = loss_curves({"a": table}, {"a": NATS}).axes[0].get_ylim()
-    late = table[table["epoch"] > 10]
+    late = table[table["step"] > 750]
     assert low < late["train/recon"].min()
     assert late["val/recon"].max() < high < 100
 
@@ -75,10 +78,17 @@ def test_an_empty_kl_column_and_an_empty_history_draw_nothing():
     assert [_names(axes) for axes in figure.axes] == [{"ae"}]
 
 
-def test_a_single_epoch_is_a_visible_point_at_epoch_1():
+def test_the_training_loss_of_a_single_step_is_a_visible_point():
     axes = loss_curves({"a": history(1, kl=None)}, {"a": NATS}).axes[0]
     assert {line.get_marker() for line in _data_lines(axes)} == {"o"}
-    assert axes.get_xlim() == (0.5, 1.5)
+    low, high = axes.get_xlim()
+    assert low < 0 < 75 < high
+
+
+def test_the_axis_counts_steps_from_the_untrained_model_on():
+    axes = loss_curves({"a": history(kl=None)}, {"a": NATS}).axes[0]
+    assert axes.get_xlabel() == "step"
+    assert min(line.get_xdata().min() for line in _data_lines(axes)) == 0
 
 
 def test_a_lack_of_losses_is_named():
@@ -86,8 +96,8 @@ def test_a_lack_of_losses_is_named():
         loss_curves({"pca": history().iloc[:0]}, {"pca": NATS})
 
 
-@pytest.mark.parametrize(("models", "epochs"), [(1, 1), (2, 20), (12, 200)])
-def test_text_is_legible(long_names, assert_legible, models, epochs):
+@pytest.mark.parametrize(("models", "validations"), [(1, 1), (2, 20), (12, 200)])
+def test_text_is_legible(long_names, assert_legible, models, validations):
     names = long_names[:models]
-    histories = {name: history(epochs, end=80 + 0.01 * i) for i, name in enumerate(names)}
+    histories = {name: history(validations, end=80 + 0.01 * i) for i, name in enumerate(names)}
     assert_legible(loss_curves(histories, dict.fromkeys(names, NATS)))

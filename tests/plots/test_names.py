@@ -58,7 +58,7 @@ def a_comparison(names: list[str]) -> Figure:
 
 
 def loss_curves_of(names: list[str]) -> Figure:
-    history = pd.DataFrame({"epoch": [1, 2], "train/recon": [3.0, 2.0], "val/recon": [3.0, 2.0]})
+    history = pd.DataFrame({"step": [0, 2], "train/recon": [3.0, 2.0], "val/recon": [3.0, 2.0]})
     return loss_curves(dict.fromkeys(names, history), dict.fromkeys(names, "squared error per image"))
 
 

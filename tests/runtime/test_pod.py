@@ -120,7 +120,7 @@ def test_a_training_that_must_stop_waits_to_be_killed_and_its_next_attempt_goes_
     assert of_pipeline(client, "a") == ("RUNNING", None, None)
     cluster.claim += "-of-another"
     assert read_description(model)["weights_sha256"] == sha256(cluster.train("b").end())
-    assert [line for line in second.said() if "epoch 1/" in line] == []
+    assert [line for line in second.said() if "step 0/" in line] == []
 
 
 def sha256(model: Path) -> str:
@@ -131,7 +131,7 @@ def sha256(model: Path) -> str:
 def test_of_several_processes_the_children_stop_first(cluster, client):
     import psutil
 
-    first = cluster.train("a", gpus=2, epochs=100_000)
+    first = cluster.train("a", gpus=2, steps=1_200_000)
     first.wait_for(cluster.has_checkpoint)
     first.stop()
     first.wait_until_stopped()
@@ -146,9 +146,9 @@ def test_of_several_processes_the_children_stop_first(cluster, client):
 def test_a_training_whose_output_loses_its_reader_was_stopped(cluster, client, gpus):
     """Kubeflow's launcher, which reads it, is the first to go when a run is terminated."""
     reader, writer = os.pipe()
-    training = cluster.train("a", gpus=gpus, epochs=100_000, output=writer)
+    training = cluster.train("a", gpus=gpus, steps=1_200_000, output=writer)
     os.close(writer)
-    while "epoch 2/" not in os.read(reader, 1000).decode():
+    while "step 1" not in os.read(reader, 1000).decode():
         assert training.process.poll() is None
     os.close(reader)
     while "KILLED" not in [run.info.status for run in runs(client, "a")]:

@@ -69,7 +69,7 @@ def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback():
 def training(prepared, store, tmp_path) -> list[str]:
     """The command of a training that does not end by itself; it says so once a second at least."""
     before = "from autoencoders.runtime import progress; progress.EVERY = 0"
-    return training_command(tmp_path, prepared, before, epochs=1_000_000, batch_size=60)
+    return training_command(tmp_path, prepared, before, steps=200_000, batch_size=60)
 
 
 def status(client: MlflowClient) -> str:
@@ -135,6 +135,33 @@ def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(par
         signal.signal(signal.SIGTERM, before)
     assert ended.value.code == 143
     assert ended.value.code in STOPPED
+
+
+LOSES_A_SIGNAL = """
+import os, sys
+from autoencoders.runtime.process import exit_code, raise_if_stopped
+
+class Finalised:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+def work():
+    Finalised()
+    print("goes on", flush=True)
+    raise_if_stopped()
+    print("never")
+
+sys.exit(exit_code(work))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_comes_in_a_finaliser_is_lost_until_the_work_asks(number):
+    done = subprocess.run(
+        [sys.executable, "-c", LOSES_A_SIGNAL, str(int(number))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (128 + number, "goes on\n"), done.stderr
+    assert "Exception ignored" in done.stderr
 
 
 def test_a_child_goes_before_its_parent_and_leaves_nothing_of_its_own(tmp_path):

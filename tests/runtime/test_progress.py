@@ -1,6 +1,7 @@
 """Progress where nobody sees a bar move: whole lines, not too many of them."""
 
 import io
+import re
 import subprocess
 import sys
 
@@ -10,65 +11,68 @@ from tqdm import tqdm
 
 from autoencoders.errors import UserError
 from autoencoders.runtime.process import exit_code
-from autoencoders.runtime.progress import EpochProgress, Lines, progress
+from autoencoders.runtime.progress import Lines, TrainingProgress, progress
 
 
-def row(epoch: int, seconds: float) -> dict[str, float]:
-    return {"epoch": epoch, "val/loss": 101.26 - epoch, "seconds": seconds}
+def row(step: int) -> dict[str, float]:
+    return {"step": step, "val/loss": 101.26 - step}
 
 
-def test_fast_epochs_have_a_line_in_thirty_seconds_and_the_first_and_the_last(clock, capsys):
-    with EpochProgress("vae", 8, 2) as shown:
-        for epoch in range(1, 9):
-            for _ in range(2):
-                clock(6)
-                shown.on_batch()
-            shown.on_epoch(row(epoch, 12))
-    assert capsys.readouterr().err.splitlines() == [
-        "vae: epoch 1/8, val loss 100.3, 12 s an epoch, about 1 min left",
-        "vae: epoch 4/8, val loss 97.26, 12 s an epoch, about 48 s left",
-        "vae: epoch 7/8, val loss 94.26, 12 s an epoch, about 12 s left",
-        "vae: epoch 8/8, val loss 93.26, 12 s an epoch",
-    ]
-
-
-def test_a_long_epoch_has_lines_of_its_own(clock, capsys):
-    with EpochProgress("ae", 3, 2000, begun=1) as shown:
-        for epoch in (2, 3):
-            for _ in range(2000):
-                clock(1 / 32)
-                shown.on_batch()
-            shown.on_epoch(row(epoch, 62.5))
-    assert capsys.readouterr().err.splitlines() == [
-        "ae: epoch 2/3, step 960 (48 %)",
-        "ae: epoch 2/3, step 1,920 (96 %)",
-        "ae: epoch 2/3, val loss 99.26, 1 min an epoch, about 1 min left",
-        "ae: epoch 3/3, step 960 (48 %)",
-        "ae: epoch 3/3, step 1,920 (96 %)",
-        "ae: epoch 3/3, val loss 98.26, 1 min an epoch",
-    ]
-
-
-def test_a_training_that_stops_early_shows_its_last_epoch(clock, capsys):
-    with EpochProgress("ae", 500, 1) as shown:
-        for epoch in (1, 2, 3):
+def test_a_fast_training_has_a_line_in_thirty_seconds_and_for_the_first_and_last_validation(clock, capsys):
+    with TrainingProgress("vae", 16) as shown:
+        shown.on_validation(row(0))
+        for step in range(1, 17):
+            clock(6)
             shown.on_batch()
-            shown.on_epoch(row(epoch, 0.25))
+            if step % 2 == 0:
+                shown.on_validation(row(step))
     assert capsys.readouterr().err.splitlines() == [
-        "ae: epoch 1/500, val loss 100.3, 0.25 s an epoch, about 2 min left",
-        "ae: epoch 3/500, val loss 98.26, 0.25 s an epoch",
+        "vae: step 0/16, val loss 101.3",
+        "vae: step 5/16, val loss 97.26, about 1 min left",
+        "vae: step 10/16, val loss 93.26, about 36 s left",
+        "vae: step 15/16, val loss 87.26, about 6 s left",
+        "vae: step 16/16, val loss 85.26",
     ]
-    with pytest.raises(KeyboardInterrupt), EpochProgress("ae", 500, 1) as shown:
-        for epoch in (1, 2):
-            shown.on_epoch(row(epoch, 7200))
+
+
+def test_a_resumed_training_tells_the_time_from_its_own_steps(clock, capsys):
+    with TrainingProgress("ae", 6000, begun=2000) as shown:
+        for step in range(2001, 6001):
+            clock(1 / 32)
+            shown.on_batch()
+            if step % 2000 == 0:
+                shown.on_validation(row(step // 2000))
+    assert capsys.readouterr().err.splitlines() == [
+        "ae: step 2,960/6,000, about 2 min left",
+        "ae: step 3,920/6,000, about 1 min left",
+        "ae: step 4,000/6,000, val loss 99.26, about 1 min left",
+        "ae: step 4,960/6,000, val loss 99.26, about 32 s left",
+        "ae: step 5,920/6,000, val loss 99.26, about 2.5 s left",
+        "ae: step 6,000/6,000, val loss 98.26",
+    ]
+
+
+def test_a_training_that_stops_early_shows_its_last_validation(capsys):
+    with TrainingProgress("ae", 5000) as shown:
+        for step in (0, 1, 2):
+            shown.on_validation(row(step))
+            shown.on_batch()
+    assert capsys.readouterr().err.splitlines() == [
+        "ae: step 0/5,000, val loss 101.3",
+        "ae: step 2/5,000, val loss 99.26",
+    ]
+    with pytest.raises(KeyboardInterrupt), TrainingProgress("ae", 500) as shown:
+        for step in (0, 1):
+            shown.on_validation(row(step))
+            shown.on_batch()
         raise KeyboardInterrupt
-    assert capsys.readouterr().err == "ae: epoch 1/500, val loss 100.3, 2.0 h an epoch, about 998.0 h left\n"
+    assert capsys.readouterr().err == "ae: step 0/500, val loss 101.3\n"
 
 
 def test_of_several_processes_one_shows_progress(capsys):
-    with EpochProgress("ae", 2, 1, disable=True) as shown:
+    with TrainingProgress("ae", 2, disable=True) as shown:
         shown.on_batch()
-        shown.on_epoch(row(1, 1))
+        shown.on_validation(row(1))
     assert capsys.readouterr().err == ""
 
 
@@ -96,23 +100,23 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys):
     assert isinstance(progress(range(3), desc="decoding"), Lines)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert isinstance(progress(range(3), desc="decoding", delay=1), tqdm)
-    with EpochProgress("ae", 2, 5, begun=1) as shown:
+    with TrainingProgress("ae", 10, begun=5) as shown:
         shown._bar.delay = 0
         shown.on_batch()
         assert (shown._bar.n, shown._bar.total) == (6, 10)
-        shown.on_epoch(row(2, 1))
-        assert shown._bar.n == 10
-    assert "ae: 100%|██████████| 10/10" in capsys.readouterr().err
+        shown.on_validation(row(6))
+        for _ in range(4):
+            shown.on_batch()
+    assert re.search(r"ae: 100%\|██████████\| 10/10 .*, val loss 95.26\]", capsys.readouterr().err)
 
 
 def test_a_training_s_output_holds_no_carriage_return(prepared, store, tmp_path):
-    command = training_command(tmp_path, prepared, epochs=3, batch_size=5)
+    command = training_command(tmp_path, prepared, steps=36, batch_size=5)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
     assert b"\r" not in done.stdout + done.stderr
     first, last = done.stderr.decode().splitlines()
-    assert first.startswith("ae: epoch 1/3, val loss ")
-    assert last.startswith("ae: epoch 3/3, val loss ")
-    assert last.endswith(" s an epoch")
+    assert first.startswith("ae: step 0/36, val loss ")
+    assert last.startswith("ae: step 36/36, val loss ")
 
 
 def test_a_line_is_written_at_once(clock, monkeypatch):

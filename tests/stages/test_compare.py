@@ -77,7 +77,9 @@ def test_one_model_alone_is_not_the_best(params, tmp_path):
 def test_training_seconds_are_the_sum_of_the_history_s(params, tmp_path):
     (tmp_path / "vae").mkdir()
     losses = {key: [9.0, 8.0] for key in ("train/recon", "val/recon", "val/loss")}
-    history = pd.DataFrame({"epoch": [1, 2], **losses, "seconds": [0.25, 1.5], "timestamp": [10.0, 20.0]})
+    history = pd.DataFrame(
+        {"step": [0, 2], "epoch": [0.0, 1.0], **losses, "seconds": [0.25, 1.5], "timestamp": [10.0, 20.0]}
+    )
     history.to_csv(tmp_path / "vae" / "history.csv", index=False)
     (tmp_path / "vae" / "metrics.json").write_text('{"mse": 0.1, "frechet/prior": 9, "frechet/floor": 1, "elbo": -7}')
     one = params.model_copy(update={"models": {"vae": params.models["vae"]}})

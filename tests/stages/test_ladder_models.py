@@ -52,7 +52,7 @@ def test_linear_says_how_near_it_is_to_pca_and_how_far_others_are(settings, prep
     assert f"On the test images the error is {metrics['k-1/linear_mse']:.5f} (PCA " in story_of(out)[0]
     assert render_story(rung, out).title == "A linear autoencoder, and PCA"
     assert rung["params"]["batch_size"] == 10
-    assert rung["params"]["epochs"] == 200  # 1,200 steps, instead of the 30 epochs that params.yaml asks for at least
+    assert rung["params"]["steps"] == 1200  # instead of the 30 epochs that params.yaml asks for at least
     assert "ae, with 2 numbers, has a test error of 0.00400" in story_of(out)[2]
     series = pd.read_csv(out / "series.csv")
     assert len(series[series["model"] == "pca"]) == 5  # 0 to 4 components: one more than any model has

@@ -20,7 +20,7 @@ from autoencoders.stages.report import report
 Outputs = dict[str, Path]
 CONTENTS = [
     b"", b"{", b"\xff\xfe", b"[]", b"null", b"7", b"[" * 100_000, b"\0" * 100, b'{"mse": "x"}', b'{"mse": 1e999}',
-    b'{"run_id": 7, "tags": []}', b'{"format": 2}', b'{"format": 1, "name": "ae"}', b"a,b\n1,2\n", b"epoch\n1,2,3\n",
+    b'{"run_id": 7, "tags": []}', b'{"format": 1}', b'{"format": 2, "name": "ae"}', b"a,b\n1,2\n", b"step\n1,2,3\n",
     b"model,kind\nae,gan\n", b"step,mse\nx,y\n", b"dimension,variance,kl\n1,x,1\n", b'"',
 ]  # fmt: skip
 

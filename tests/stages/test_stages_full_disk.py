@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_results_from_before(work, params, prepared, monk
         stages(only, prepared, work)[stage]()
     after = {path: content for path, content in tree(work).items() if not path.startswith(("mlflow.db", "checkpoints"))}
     assert after == {path: content for path, content in before.items() if not path.startswith("mlflow.db")}
-    if stage == "train":  # it goes on from its last epoch
+    if stage == "train":  # it goes on from its last checkpoint
         assert [path.suffix for path in (work / "checkpoints" / "vae").glob("*.p*")] == [".pt"]
 
 

@@ -21,12 +21,14 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import parse_params
+from autoencoders.runtime.process import exit_code
 from autoencoders.stages import train as module
 from autoencoders.stages.train import train
 from autoencoders.stages.training_task import TrainingTask
+from autoencoders.tracking import ModelRun
 from autoencoders.training.distributed import WAITING, World
 
-EPOCHS = 120
+STEPS = 1200
 
 
 def sha256(folder: Path) -> str:
@@ -41,16 +43,17 @@ def test_a_network_s_folder_is_complete(params, prepared, tmp_path):
     described, run = read_description(tmp_path / "vae"), (tmp_path / "vae" / "run.json").read_text()
     assert run == json.dumps(json.loads(run), indent=2) + "\n"
     history = pd.read_csv(tmp_path / "vae" / "history.csv")
-    assert history["epoch"].tolist() == [1, 2]
+    assert (history["step"].tolist(), history["epoch"].tolist()) == ([0, 1, 2, 3, 4], [0, 1 / 3, 2 / 3, 1, 4 / 3])
+    assert history["train/loss"].isna().tolist() == [True, False, False, False, False]
     best = history.loc[history["val/loss"].idxmin()]
-    assert described["best_epoch"] == best["epoch"]
+    assert described["best_step"] == best["step"]
     assert described["validation"]["val/elbo"] == pytest.approx(best["val/elbo"])
     assert described["parameters"] == sum(value.numel() for value in load_trained(tmp_path / "vae").model.parameters())
     assert not (tmp_path / "state" / "vae").exists()
 
 
-def test_the_last_line_names_parameters_best_epoch_and_results(params, prepared, tmp_path, capsys):
-    for model, best in (("vae", "best of epoch 2: val/loss "), ("pca", "val/mse ")):
+def test_the_last_line_names_parameters_best_step_and_results(params, prepared, tmp_path, capsys):
+    for model, best in (("vae", "best of step 4: val/loss "), ("pca", "val/mse ")):
         train(params, model=model, data=prepared, checkpoints=tmp_path / "state", out=tmp_path / model)
         described = read_description(tmp_path / model)
         values = ", ".join(f"{key} {value:.4g}" for key, value in described["validation"].items())
@@ -78,11 +81,43 @@ def test_a_training_ends_where_the_dvc_that_started_it_is_gone(
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     folders = {"data": prepared, "checkpoints": tmp_path / "state", "out": tmp_path / "vae"}
     if by_dvc and orphaned:
-        with pytest.raises(Interrupted, match=r"^training vae stops after epoch 1: the `dvc` that started it is gone"):
+        with pytest.raises(Interrupted, match=r"^training vae stops after step 0: the `dvc` that started it is gone"):
             train(params, model="vae", **folders)
     else:
         train(params, model="vae", **folders)
     assert (tmp_path / "vae").exists() != (by_dvc and orphaned)
+
+
+def test_a_batch_larger_than_the_training_split_is_said_once(params, prepared, tmp_path, capsys):
+    for size, lines in ((61, 1), (60, 0)):
+        larger = params.model_copy(update={"train": params.train.model_copy(update={"batch_size": size})})
+        train(larger, model="vae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "vae")
+        said = "vae: batch_size 61 is more than there are: each step takes all 60 training images"
+        assert capsys.readouterr().err.splitlines().count(said) == lines
+        assert pd.read_csv(tmp_path / "vae" / "history.csv")["epoch"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_is_lost_in_a_finaliser_stops_the_training_at_its_next_step(
+    params, prepared, tmp_path, monkeypatch, client
+):
+    seen: list[float] = []
+
+    class Finalised:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def log_validation(run: ModelRun, row: dict[str, float]) -> None:
+        seen.append(row["step"])
+        if row["step"] == 2:
+            Finalised()
+
+    monkeypatch.setattr(ModelRun, "log_validation", log_validation)
+    folders = {"data": prepared, "checkpoints": tmp_path / "state", "out": tmp_path / "vae"}
+    assert exit_code(lambda: train(params, model="vae", **folders)) == 130
+    assert seen == [0, 1, 2]
+    [run] = client.search_runs([client.get_experiment_by_name("autoencoders").experiment_id])
+    assert run.info.status == "KILLED"
 
 
 def test_equal_seeds_train_equal_weights(params, prepared, tmp_path):
@@ -210,7 +245,7 @@ def test_the_main_process_of_two_tells_the_other_that_they_train_and_writes(para
     history = pd.read_csv(tmp_path / "vae" / "history.csv")
     assert [row["val/loss"] for row in validations] == history["val/loss"].tolist()
     assert read_description(tmp_path / "vae")["hardware"].startswith("2 × cpu")
-    assert "vae: epoch 2/2, val loss" in capsys.readouterr().err
+    assert "vae: step 4/4, val loss" in capsys.readouterr().err
 
 
 def test_a_model_in_closed_form_is_the_main_process_s_alone(params, prepared, tmp_path, join):
@@ -222,7 +257,7 @@ def test_a_model_in_closed_form_is_the_main_process_s_alone(params, prepared, tm
     assert read_description(tmp_path / "pca")["train"] is None
 
 
-@pytest.mark.parametrize(("model", "told", "sent"), [("vae", True, 3), ("vae", False, 0), ("pca", True, 0)])
+@pytest.mark.parametrize(("model", "told", "sent"), [("vae", True, 6), ("vae", False, 0), ("pca", True, 0)])
 def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
     params, prepared, tmp_path, join, monkeypatch, capsys, model, told, sent
 ):
@@ -231,7 +266,7 @@ def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
     messages = [WAITING, WAITING, told]
     world = join(AloneOfTwo(rank=1, messages=messages))
     train(params, model=model, data=prepared, checkpoints=tmp_path / "state", out=tmp_path / model)
-    assert len(world.sent) == sent  # the checkpoint to resume, and a validation for each of two epochs
+    assert len(world.sent) == sent  # the checkpoint to resume, and a validation before and after each of four steps
     assert len(messages) == (3 if model == "pca" else 0)
     assert [path.name for path in tmp_path.iterdir()] == ["mlflow.db"]
     assert capsys.readouterr() == ("", "")
@@ -241,7 +276,7 @@ def test_the_second_process_trains_a_network_once_told_so_and_writes_nothing(
 def start(prepared, tmp_path, store) -> Callable[[str], "subprocess.Popen[str]"]:
     """Start `autoencoders train` of a long training in a process of its own."""
     params = {
-        "train": {"epochs": EPOCHS, "batch_size": 5},
+        "train": {"steps": STEPS, "batch_size": 5},
         "models": {"vae": {"kind": "vae", "latent": 2, "hidden": [8]}},
     }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
@@ -273,4 +308,4 @@ def test_a_training_interrupted_thrice_ends_with_the_same_weights(start, tmp_pat
         assert not (tmp_path / "broken" / "model").exists()
     assert start("broken").wait() == 0
     assert sha256(tmp_path / "broken" / "model") == sha256(tmp_path / "whole" / "model")
-    assert len(pd.read_csv(tmp_path / "broken" / "model" / "history.csv")) == EPOCHS
+    assert len(pd.read_csv(tmp_path / "broken" / "model" / "history.csv")) == 21

@@ -23,23 +23,23 @@ def train_model(params, prepared, tmp_path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def at_epoch(monkeypatch) -> Callable[[Hook], None]:
-    """Have something happen at the end of each epoch, before its metrics are logged."""
-    log_epoch = tracking.ModelRun.log_epoch
+def at_validation(monkeypatch) -> Callable[[Hook], None]:
+    """Have something happen at each validation, before its metrics are logged."""
+    log_validation = tracking.ModelRun.log_validation
 
     def install(hook: Hook) -> None:
         def hooked(run: tracking.ModelRun, row: dict[str, float]) -> None:
             hook(run, row)
-            log_epoch(run, row)
+            log_validation(run, row)
 
-        monkeypatch.setattr(tracking.ModelRun, "log_epoch", hooked)
+        monkeypatch.setattr(tracking.ModelRun, "log_validation", hooked)
 
     return install
 
 
 @pytest.fixture
-def broken_off(at_epoch) -> Callable[..., list[str]]:
-    """Have the next training end with an error at the end of its first epoch; return where its run's id will be."""
+def broken_off(at_validation) -> Callable[..., list[str]]:
+    """Have the next training end with an error at its first validation; return where its run's id will be."""
 
     def install(error: type[BaseException] = KeyboardInterrupt) -> list[str]:
         seen: list[str] = []
@@ -49,7 +49,7 @@ def broken_off(at_epoch) -> Callable[..., list[str]]:
                 seen.append(run.run_id)
                 raise error("stop")
 
-        at_epoch(break_off)
+        at_validation(break_off)
         return seen
 
     return install

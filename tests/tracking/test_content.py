@@ -144,7 +144,7 @@ def test_a_metric_is_logged_again_only_with_another_value(client, monkeypatch):
     assert min(point.timestamp for point in history) >= 1_000_000_000
 
 
-def test_a_training_lasted_from_before_its_first_epoch_to_the_end_of_its_last():
+def test_a_training_lasted_from_before_its_first_validation_to_the_end_of_its_last():
     rows = [{"timestamp": 100.0, "seconds": 2.5}, {"timestamp": 103.5, "seconds": 3.5}]
     assert content.times(rows) == (97_500, 103_500)
     assert content.times([{"timestamp": 100.0}]) == (100_000, 100_000)

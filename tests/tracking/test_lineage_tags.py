@@ -43,6 +43,6 @@ def test_git_dirty_means_changed_code_not_files_that_the_pipeline_rewrites(tmp_p
 
 
 def test_the_params_hash_is_of_this_model_and_its_training_alone():
-    recorded = {"model": {"latent": 2}, "train": {"epochs": 1}, "hardware": "cpu"}
+    recorded = {"model": {"latent": 2}, "train": {"steps": 1}, "hardware": "cpu"}
     assert params_hash(recorded) == params_hash({**recorded, "hardware": "cuda"})
-    assert params_hash(recorded) != params_hash({**recorded, "train": {"epochs": 2}})
+    assert params_hash(recorded) != params_hash({**recorded, "train": {"steps": 2}})

@@ -85,21 +85,21 @@ def proxy(server_port, params, monkeypatch) -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def away_from_epoch_2(at_epoch, proxy) -> None:
-    """The server goes away in the second epoch of a training, once the first is recorded."""
+def away_from_step_1(at_validation, proxy) -> None:
+    """The server goes away in the first step of a training, once the untrained model is recorded."""
 
     def go_down(run: tracking.ModelRun, row: dict[str, float]) -> None:
-        if row["epoch"] == 2:
+        if row["step"] == 1:
             assert all(attempt.result() is None for attempt in run._attempts)
             proxy.down()
 
-    at_epoch(go_down)
+    at_validation(go_down)
 
 
 def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_back(
-    train_model, away_from_epoch_2, proxy, params, tmp_path, capfd
+    train_model, away_from_step_1, proxy, params, tmp_path, capfd
 ):
-    longer = params.model_copy(update={"train": params.train.model_copy(update={"epochs": 4})})
+    longer = params.model_copy(update={"train": params.train.model_copy(update={"steps": 9})})
     folder = train_model("ae", longer)
     told = capfd.readouterr()
     [warning] = [line for line in told.err.splitlines() if line.startswith("warning:")]
@@ -110,7 +110,7 @@ def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_ba
     proxy.up()
     client = MlflowClient(proxy.uri)
     run_id = reference(folder)["run_id"]
-    assert [m.step for m in client.get_metric_history(run_id, "val/loss")] == [1]
+    assert [m.step for m in client.get_metric_history(run_id, "val/loss")] == [0]
     folders = {**in_one(tmp_path), "models": folder.parent}
     publish(longer, **folders)
     publish(longer, **folders)
@@ -127,13 +127,13 @@ def test_a_server_that_goes_away_costs_nothing_that_publishing_does_not_bring_ba
 
 
 def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_pipeline(
-    train_model, away_from_epoch_2, proxy, tmp_path, task
+    train_model, away_from_step_1, proxy, tmp_path, task
 ):
     folder = train_model("vae")
     proxy.up()
     client = MlflowClient(proxy.uri)
     assert run_in(client, folder).info.status == "RUNNING"
-    assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [1]
+    assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [0]
     (tmp_path / "index.html").write_text("<h1>Report</h1>")
     with tracking.RunPublisher("autoencoders") as runs:
         runs.complete_model(folder)
@@ -145,15 +145,15 @@ def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).info.status == "FINISHED"
 
 
-def test_a_server_that_comes_back_before_the_end_has_the_whole_run(train_model, at_epoch, proxy, capfd):
+def test_a_server_that_comes_back_before_the_end_has_the_whole_run(train_model, at_validation, proxy, capfd):
     def go_down_and_up(run: tracking.ModelRun, row: dict[str, float]) -> None:
-        if row["epoch"] == 1:
+        if row["step"] == 0:
             proxy.down()
-        else:
+        elif row["step"] == 1:
             run._attempts[-1].result()
             proxy.up()
 
-    at_epoch(go_down_and_up)
+    at_validation(go_down_and_up)
     folder = train_model("vae")
     client = MlflowClient(proxy.uri)
     run = run_in(client, folder)

@@ -61,7 +61,7 @@ def test_a_task_s_model_is_recorded_stored_registered_and_found_again(
     assert run.info.status == "FINISHED"
     assert run.data.tags["kfp_run"] == "5e11-a"
     assert client.get_run(run.data.tags["mlflow.parentRunId"]).data.tags["kfp_pipeline"] == "5e11-a"
-    assert [point.step for point in client.get_metric_history(run_id, "val/loss")] == [1, 2]
+    assert [point.step for point in client.get_metric_history(run_id, "val/loss")] == [0, 1, 2, 3, 4]
 
     store = s3_client(s3)
     listed = store.list_objects_v2(Bucket=BUCKET, Prefix=tmp_path.name)["Contents"]

@@ -19,12 +19,12 @@ from autoencoders.training.checkpoint_store import Unreachable
 from autoencoders.training.handover import Handover
 
 
-def state(epoch: int, **more: Any) -> dict[str, Any]:
-    return {"progress": {"epoch": epoch}, **more}
+def state(step: int, **more: Any) -> dict[str, Any]:
+    return {"progress": {"step": step}, **more}
 
 
-def epoch(loaded: dict[str, Any] | None) -> int | None:
-    return loaded["progress"]["epoch"] if loaded else None
+def step(loaded: dict[str, Any] | None) -> int | None:
+    return loaded["progress"]["step"] if loaded else None
 
 
 def as_bytes(value: object) -> bytes:
@@ -41,8 +41,9 @@ DAMAGED = {
     "a list": as_bytes([1]),
     "without a fingerprint": as_bytes(state(1)),
     "without progress": as_bytes({"fingerprint": "x"}),
-    "a strange epoch": as_bytes({"fingerprint": "x", "progress": {"epoch": "many"}}),
-    "an epoch before the first": as_bytes({"fingerprint": "x", "progress": {"epoch": -1}}),
+    "a strange step": as_bytes({"fingerprint": "x", "progress": {"step": "many"}}),
+    "a step before the first": as_bytes({"fingerprint": "x", "progress": {"step": -1}}),
+    "of a version that counted epochs": as_bytes({"fingerprint": "x", "progress": {"epoch": 3}}),
     "a program": pickle.dumps(print),
 }
 
@@ -85,7 +86,7 @@ def test_a_checkpoint_may_have_as_many_bytes_as_its_limit(where):
     with checkpoint.acquire():
         checkpoint.save(state(1))
         size = len(checkpoint.store.open(checkpoint.name).read())
-    assert epoch(Checkpoint(where, "x", limit=size).load()) == 1
+    assert step(Checkpoint(where, "x", limit=size).load()) == 1
     with pytest.raises(UserError, match="is too large"):
         Checkpoint(where, "x", limit=size - 1).load()
 
@@ -149,11 +150,11 @@ def test_a_checkpoint_comes_back_bit_for_bit_until_it_is_discarded(where):
         assert checkpoint.load() is None
         checkpoint.finish(Path())
         checkpoint.save(state(0))
-        assert checkpoint.load()["progress"]["epoch"] == 0
-        for epoch in (1, 2):
-            checkpoint.save(state(epoch, values=values * epoch))
+        assert checkpoint.load()["progress"]["step"] == 0
+        for number in (1, 2):
+            checkpoint.save(state(number, values=values * number))
     loaded = Checkpoint(where, "x").load()
-    assert (loaded["progress"]["epoch"], loaded["run_id"]) == (2, "abc")
+    assert (loaded["progress"]["step"], loaded["run_id"]) == (2, "abc")
     assert torch.equal(loaded["values"], values * 2)
     assert Checkpoint(where, "other").load() is None
     checkpoint.finish(Path())
@@ -177,7 +178,7 @@ def test_a_kill_or_a_full_disk_while_saving_leaves_the_old_checkpoint(tmp_path, 
     if isinstance(problem, OSError):
         assert str(caught.value).startswith(f"No space left on the disk that holds {tmp_path}")
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
-    assert epoch(checkpoint.load()) == 1
+    assert step(checkpoint.load()) == 1
 
 
 def test_a_second_process_is_refused_with_the_number_of_the_first(tmp_path):
@@ -199,7 +200,7 @@ def test_an_outage_stops_no_running_training_and_is_reported_once(flaky, monkeyp
         checkpoint.save(state(number))
         assert not capsys.readouterr().out
         flaky.clear()
-        return epoch(Checkpoint("flaky://bucket/vae", "x").load())
+        return step(Checkpoint("flaky://bucket/vae", "x").load())
 
     said = []
     for number, away in ((1, False), (2, True), (3, True), (4, False), (5, True)):

@@ -36,7 +36,7 @@ def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path):
     code = (
         "import sys; from pathlib import Path; from autoencoders.training.checkpoint import Checkpoint\n"
         f"with (checkpoint := Checkpoint(Path({str(tmp_path)!r}), 'x')).acquire():\n"
-        "    checkpoint.save({'progress': {'epoch': 1}})\n"
+        "    checkpoint.save({'progress': {'step': 1}})\n"
         "print(checkpoint.load()['identity'], {'fsspec', 's3fs', 'aiobotocore'} & set(sys.modules))"
     )
     done = run_python(code)
@@ -46,7 +46,7 @@ def test_a_folder_costs_no_import_of_a_store_s_client(tmp_path):
 def test_a_folder_goes_with_its_training_but_for_a_checkpoint(tmp_path):
     training = Checkpoint(tmp_path / "vae", "x")
     with training.acquire():
-        training.save({"progress": {"epoch": 1}})
+        training.save({"progress": {"step": 1}})
         assert (tmp_path / "vae" / "lock").exists()
     assert {path.name for path in (tmp_path / "vae").iterdir()} == {training.name, "lock"}
     with training.acquire():

@@ -132,7 +132,7 @@ def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_w
     training = Checkpoint(tmp_path / "vae", FINGERPRINT, "a")
     training.warn = said.append
     with training.acquire():
-        training.save({"progress": {"epoch": 9}})
+        training.save({"progress": {"step": 9}})
         Handover(training.store, training.fingerprint, "b").announce()
 
         def full(path: Path, content: bytes) -> None:
@@ -141,6 +141,6 @@ def test_a_model_that_cannot_be_handed_over_leaves_the_checkpoint_to_those_who_w
         with monkeypatch.context() as patch:
             patch.setattr(Path, "write_bytes", full)
             training.finish(model)
-    assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["progress"]["epoch"] == 9
+    assert (Checkpoint(tmp_path / "vae", FINGERPRINT).load() or {})["progress"]["step"] == 9
     [line] = said
     assert line.startswith("warning: equal trainings that wait will resume from this one's checkpoint: No space left")

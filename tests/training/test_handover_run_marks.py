@@ -60,17 +60,15 @@ def test_a_store_that_is_away_costs_no_training(flaky):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
-    prepared, store, client, tmp_path, number
-):
+def test_a_training_that_is_killed_before_its_first_step_is_not_left_running(prepared, store, client, tmp_path, number):
     """Each with other parameters, so that none goes on with the one before."""
 
-    def start(seed: int, batch: int, epochs: int) -> "subprocess.Popen[bytes]":
+    def start(seed: int, batch: int, steps: int) -> "subprocess.Popen[bytes]":
         slow = "from autoencoders.training import fitting; from time import sleep\n"
-        slow += (
-            f"fit = fitting.fit; fitting.fit = lambda *a, **k: (sleep({600 if epochs > 2 else 0}), fit(*a, **k))[1]\n"
-        )
-        command = training_command(tmp_path, prepared, slow, epochs=epochs, batch_size=batch, seed=seed)
+        slow += "def pause(on_batch, **_):\n"
+        slow += f"    for _ in range({12_000 if steps > 9 else 0}): sleep(0.05); on_batch()\n"
+        slow += "fit = fitting.fit; fitting.fit = lambda *a, **k: (pause(**k), fit(*a, **k))[1]\n"
+        command = training_command(tmp_path, prepared, slow, steps=steps, batch_size=batch, seed=seed)
         return subprocess.Popen(command, cwd=tmp_path)
 
     def statuses() -> list[str]:
@@ -78,11 +76,11 @@ def test_a_training_that_is_killed_before_its_first_epoch_is_not_left_running(
         found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
         return [run.info.status for run in found]
 
-    killed = start(0, 20, 1000)
+    killed = start(0, 20, 3000)
     wait_for_checkpoint(tmp_path, lambda: killed.poll() is None, ending="run")
     killed.send_signal(number)
     assert killed.wait() == {signal.SIGKILL: -9, signal.SIGHUP: 129}[number]
     assert statuses() == (["RUNNING"] if number == signal.SIGKILL else ["KILLED"])
-    assert start(1, 20, 1).wait() == 0
+    assert start(1, 20, 3).wait() == 0
     assert statuses() == ["KILLED", "FINISHED"]
     assert not (tmp_path / "checkpoints" / "ae").exists()

@@ -49,7 +49,7 @@ def waits(pod: Pod) -> bool:
 
 
 def start_two(cluster: Cluster, gpus: int = 1) -> tuple[Pod, Pod]:
-    """Start a training that is held up after its first epoch, and an equal one, which waits."""
+    """Start a training that is held up after its first validation, and an equal one, which waits."""
     first = cluster.train("a", gpus=gpus)
     first.wait_for(cluster.has_checkpoint)
     first.pause()
@@ -79,7 +79,7 @@ def test_the_second_has_the_model_of_the_first(claim, whole, client):
         assert of_pipeline(client, pipeline) == ("RUNNING", None, None)
     for pod in (second, third):
         [told] = [line for line in pod.said() if "is training the same model" in line]
-        assert [line for line in pod.said() if "epoch" in line] == []
+        assert [line for line in pod.said() if " step " in line] == []
         assert pod.said()[-1] == f"vae: trained by another process meanwhile, stored in {Path('out/vae')}"
     assert told.endswith(f" is training the same model: waiting for it ({claim.claim}/{identity()}/vae)")
 
@@ -97,7 +97,7 @@ def test_the_second_goes_on_where_the_first_was_killed(claim, whole, client):
     first.kill()
     model = second.end()
     assert sha256(model) == whole
-    assert [line for line in second.said() if "epoch 1/" in line] == []
+    assert [line for line in second.said() if "step 0/" in line] == []
     assert claim.kept() == []
     assert [(run.info.run_id, run.info.status) for run in runs(client)] == [(run_id(model), "FINISHED")]
 

@@ -23,7 +23,7 @@ from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.checkpoint_store import Unreachable
 
 pytestmark = pytest.mark.cluster
-EPOCHS = 60
+STEPS = 540
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
@@ -34,7 +34,7 @@ class Pod:
         folder.mkdir()
         shutil.copy(database, folder / "mlflow.db")
         vae = {"kind": "vae", "latent": 2, "hidden": [8]}
-        params = {"train": {"epochs": EPOCHS, "batch_size": 7, "precision": "fp32"}, "models": {"vae": vae}}
+        params = {"train": {"steps": STEPS, "batch_size": 7, "precision": "fp32"}, "models": {"vae": vae}}
         (folder / "params.yaml").write_text(yaml.safe_dump({"device": "cpu", **params}))
         command = [sys.executable, *launcher, "-m", "autoencoders", "train", "--model", "vae", "--out", "vae"]
         self.folder = folder
@@ -68,19 +68,19 @@ class Pod:
         shutil.rmtree(self.folder)
 
 
-def epoch_in(address: str, prefix: str) -> int:
-    """The epoch of the checkpoint beneath `prefix`; 0 where there is none."""
+def step_in(address: str, prefix: str) -> int:
+    """The step of the checkpoint beneath `prefix`; 0 where there is none."""
     client = s3_client(address)
     listed = client.list_objects_v2(Bucket=BUCKET, Prefix=f"{prefix}/vae").get("Contents", [])
     key = next((entry["Key"] for entry in listed if entry["Key"].endswith(".pt")), None)
     if key is None:
         return 0
     content = client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
-    return int(torch.load(io.BytesIO(content), weights_only=True)["progress"]["epoch"])
+    return int(torch.load(io.BytesIO(content), weights_only=True)["progress"]["step"])
 
 
 def wait_for_checkpoint(pod: Pod, address: str, prefix: str) -> None:
-    while not epoch_in(address, prefix):
+    while not step_in(address, prefix):
         assert pod.process.poll() is None, pod.process.communicate()[0]
         time.sleep(0.01)
 
@@ -128,7 +128,7 @@ def test_a_training_whose_pod_is_lost_goes_on_in_another_to_the_same_weights(
     lost = start("lost", f"s3://{BUCKET}/{prefix}", *launcher)
     wait_for_checkpoint(lost, s3, prefix)
     lost.lose()
-    assert 0 < epoch_in(s3, prefix) < EPOCHS
+    assert 0 < step_in(s3, prefix) < STEPS
 
     following = start("following", f"s3://{BUCKET}/{prefix}", *launcher)
     assert following.weights() == whole(*launcher)

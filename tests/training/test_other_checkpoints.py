@@ -15,7 +15,7 @@ from autoencoders.training.checkpoint_store import Unreachable
 from autoencoders.training.handover import Handover
 
 MODEL = {"kind": "vae", "latent": 2, "beta": 1.0, "train": None}
-TRAIN = {"epochs": 4000, "batch_size": 16}
+TRAIN = {"steps": 4000, "batch_size": 16}
 DATA = {"name": "folder", "content_hash": "0123456789abcdef"}
 
 
@@ -27,25 +27,25 @@ def identity(torch_version: str = "2.14.1", **changes: Any) -> str:
     return json.dumps([{**relevant, **changes}, torch_version, "linux"], sort_keys=True)
 
 
-def stopped(where: Path | str, of: str, epoch: int) -> Checkpoint:
-    """The checkpoint of a training that was stopped after `epoch`."""
+def stopped(where: Path | str, of: str, step: int) -> Checkpoint:
+    """The checkpoint of a training that was stopped after `step`."""
     checkpoint = Checkpoint(where, of)
     with checkpoint.acquire():
-        checkpoint.save({"progress": {"epoch": epoch}})
+        checkpoint.save({"progress": {"step": step}})
     return checkpoint
 
 
 def begun(where: Path | str, of: str) -> tuple[int, list[str]]:
-    """The epoch from which a training goes on, and what it said."""
+    """The step from which a training goes on, and what it said."""
     checkpoint, said = Checkpoint(where, of), list[str]()
     checkpoint.warn = said.append
     with checkpoint.acquire():
         loaded = checkpoint.load()
-    return (loaded["progress"]["epoch"] if loaded else 0), said
+    return (loaded["progress"]["step"] if loaded else 0), said
 
 
 CHANGES = {
-    "epochs": ({"train": {**TRAIN, "epochs": 4001}}, "train.epochs (4000, now 4001)"),
+    "steps": ({"train": {**TRAIN, "steps": 4001}}, "train.steps (4000, now 4001)"),
     "beta": ({"model": {**MODEL, "beta": 4.0}}, "models.vae.beta (1.0, now 4.0)"),
     "new key": ({"model": {**MODEL, "hidden": [8]}}, "models.vae.hidden (none, now [8])"),
     "hardware": ({"hardware": "NVIDIA H100"}, "hardware (cpu, 2 threads, now NVIDIA H100)"),
@@ -54,8 +54,8 @@ CHANGES = {
     "data": ({"dataset": {**DATA, "content_hash": "f" * 64}}, "the images' hash (0123456789ab, now ffffffffffff)"),
     "size": ({"shape": [3, 16, 16]}, "the images' shape ([1, 16, 16], now [3, 16, 16])"),
     "two": (
-        {"train": {**TRAIN, "epochs": 9}, "hardware": "cuda"},
-        "train.epochs (4000, now 9), hardware (cpu, 2 threads, now cuda)",
+        {"train": {**TRAIN, "steps": 9}, "hardware": "cuda"},
+        "train.steps (4000, now 9), hardware (cpu, 2 threads, now cuda)",
     ),
 }
 
@@ -66,7 +66,7 @@ def test_a_checkpoint_of_other_parameters_is_reported_kept_and_used_again_with_t
     assert begun(where, identity(**changes)) == (
         0,
         [
-            f"a checkpoint at epoch 812 is there ({first}), which differs in {told}, and is not used. "
+            f"a checkpoint at step 812 is there ({first}), which differs in {told}, and is not used. "
             "It is kept: set these values again to resume from it."
         ],
     )
@@ -105,7 +105,7 @@ def test_once_a_training_is_complete_the_newest_others_stay_and_removals_are_rep
 def test_a_checkpoint_whose_age_is_unknown_is_not_too_old(where):
     other = stopped(where, identity(hardware="cuda"), 1)
     content = io.BytesIO()
-    torch.save({"progress": {"epoch": 1}, "fingerprint": other.fingerprint}, content)
+    torch.save({"progress": {"step": 1}, "fingerprint": other.fingerprint}, content)
     other.store.write(content.getvalue(), other.name)
     complete = stopped(where, identity(), 9)
     with complete.acquire():
@@ -135,7 +135,7 @@ def test_in_a_cluster_nothing_stays_but_what_another_training_waits_to_go_on_fro
     Handover(awaited.store, awaited.fingerprint, "b").announce()
     complete = Checkpoint(where, identity(), owner="a")
     complete.warn = lambda message: None
-    complete.save({"progress": {"epoch": 9}})
+    complete.save({"progress": {"step": 9}})
     complete.finish(Path())
     assert gone.name not in complete.store.names()
     assert awaited.name in complete.store.names()

@@ -39,10 +39,22 @@ class Batches:
         """Return how many batches an epoch has."""
         return -(-len(self._images) // self.batch_size)
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield one epoch in an order drawn from `generator`, on the CPU: the order is the same on every device."""
+    def endless(self, generator: torch.Generator, start: int = 0) -> Iterator[Tensor]:
+        """Yield the batches of one shuffled epoch after the other, from batch `start` on.
+
+        The orders of all epochs are drawn: a training that stopped after `start` steps gets the batches that it lacks.
+        """
+        while True:
+            yield from self.shuffled(generator, start)
+            start = max(0, start - len(self))
+
+    def shuffled(self, generator: torch.Generator, start: int = 0) -> Iterator[Tensor]:
+        """Yield one epoch, from batch `start` on, in an order drawn from `generator`.
+
+        It is drawn on the CPU: the order is the same on every device.
+        """
         order = torch.randperm(len(self._images), generator=generator).to(self._images.device)
-        for indices, following in pairwise([*order.split(self.batch_size), order[:0]]):
+        for indices, following in pairwise([*order.split(self.batch_size)[start:], order[:0]]):
             if self._advisor:
                 self._advisor.will_need(following)
             yield self._float(self._images.index_select(0, indices))

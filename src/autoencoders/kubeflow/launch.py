@@ -106,7 +106,7 @@ def train_on_gpus(parts: Mapping[str, Any], **given: Any) -> None:
 
     def train(params: Params, **folders: Any) -> None:
         [entry] = params.models.values()
-        if not entry.trained_in_epochs or (not nodes and gpus < 2):
+        if not entry.trained_in_steps or (not nodes and gpus < 2):
             stages.find_stage("train")(params, **folders)
         elif nodes:
             from autoencoders.kubeflow.trainjob import train_on_nodes

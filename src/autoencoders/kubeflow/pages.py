@@ -49,7 +49,7 @@ def show_training(summary: Artifact, model: Artifact) -> None:
         *_markdown_table(["validation", "value"], validation),
     ]
     if (folder / "history.csv").exists():
-        lines += ["", f"![Loss by epoch](data:image/png;base64,{_curve(description, folder)})"]
+        lines += ["", f"![Loss by step](data:image/png;base64,{_curve(description, folder)})"]
     links = [f"[{what}]({page})" for what, page in run_urls({"the model's run": run_id}).items()]
     where = f"In MLflow: {' · '.join(links)}" if links else f"In MLflow: run `{run_id}`"
     _write(summary, "\n".join([*lines, "", where, ""]))
@@ -65,13 +65,13 @@ def _training_paragraph(description: Mapping[str, Any], folder: Path) -> str:
     rows = read_history(folder)
     seconds = sum(row.get("seconds", 0.0) for row in rows)
     return (
-        f"{size}. {len(rows)} of {settings['epochs']} epochs in {format_number(seconds)} seconds on "
-        f"{description['hardware']}; the weights kept are of epoch {description['best_epoch']}."
+        f"{size}. {rows[-1]['step']:,.0f} of {settings['steps']:,} steps in {format_number(seconds)} seconds on "
+        f"{description['hardware']}; the weights kept are of step {description['best_step']:,}."
     )
 
 
 def _curve(description: Mapping[str, Any], folder: Path) -> str:
-    """Return the losses by epoch as PNG, in base 64."""
+    """Return the losses by step as PNG, in base 64."""
     import pandas as pd
 
     from autoencoders.plots.curves import loss_curves, loss_unit

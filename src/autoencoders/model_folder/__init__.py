@@ -2,7 +2,7 @@
 
 weights.safetensors   the weights, no pickles
 model.json            parameters, data shape, data set, training settings, results on the validation split
-history.csv           one row for each epoch (networks only)
+history.csv           one row for each validation, from step 0 on (networks only)
 run.json              the MLflow run that recorded the training
 """
 

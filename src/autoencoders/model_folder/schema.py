@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from autoencoders.files.reading import FullScale, Side
 from autoencoders.params.models import KINDS, AnyModel
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 CONTENTS = (WEIGHTS, "model.json", HISTORY, "run.json")
@@ -53,17 +53,17 @@ class Anomaly(FileSection):
 class Description(FileSection):
     """What `model.json` holds."""
 
-    format: Literal[1]  # FORMAT
+    format: Literal[2]  # FORMAT
     name: Name
     model: AnyModel
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
     """Channels, height, width."""
     dataset: Dataset
     train: dict[Name, Text | bool | Whole | Value | None] | None
-    """None where the model was not trained in epochs."""
+    """None where the model was not trained in steps."""
     hardware: Text
     precision: Text | None = None
-    best_epoch: Whole | None = None
+    best_step: Whole | None = None
     validation: dict[Name, Value]
     anomaly: Anomaly
     parameters: Whole

@@ -54,8 +54,8 @@ class Model(nn.Module):
         """Return the random numbers that `loss` needs for this number of images; None if it needs none."""
         return None
 
-    def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
-        """Return the weights of the loss's terms in an epoch, counted from 1; without an epoch, those of validation."""
+    def loss_weights(self, progress: float | None = None) -> Mapping[str, float]:
+        """Return the weights of the loss's terms when this share of the steps is done; without it, for validation."""
         return {}
 
     def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:

@@ -76,9 +76,11 @@ class VAE(Network):
         """Return the noise for a loss of so many images: (images, latent) from N(0, I), on the generator's device."""
         return torch.randn(images, self.latent, generator=generator, device=generator.device)
 
-    def loss_weights(self, epoch: int | None = None) -> Mapping[str, float]:
-        """Return the KL's weight: it rises linearly and reaches `beta` after `kl_warmup` epochs."""
-        return {"beta": self.beta if epoch is None else self.beta * min(1.0, epoch / (self.kl_warmup + 1))}
+    def loss_weights(self, progress: float | None = None) -> Mapping[str, float]:
+        """Return the KL's weight: it rises linearly and is `beta` once the share `kl_warmup` of the steps is done."""
+        if progress is None or progress >= self.kl_warmup:
+            return {"beta": self.beta}
+        return {"beta": self.beta * progress / self.kl_warmup}
 
     def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:
         """Return −ELBO with the KL weighted by `beta` (Higgins et al. 2017; without weights 1), and both its terms.

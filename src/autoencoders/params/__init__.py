@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError
 
 from autoencoders.errors import UserError, shown, suggestion
 from autoencoders.params.base import Section
@@ -50,15 +50,6 @@ class Params(Section):
     ladder: Ladder = Ladder()
     tracking: Tracking = Tracking()
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Params":
-        for name, model in self.models.items():
-            try:
-                model.check_training(self.training_of(name))
-            except ValueError as error:
-                raise ValueError(f"models.{name}.{error}") from None
-        return self
-
     def model(self, name: str) -> ModelParams:
         """Return the entry `name` of `models`; raise `UserError` where there is none."""
         try:
@@ -74,13 +65,9 @@ class Params(Section):
 
 
 class _Sections(Params):
-    """Some sections of a file; checks across sections were made where the whole file was read."""
+    """Some sections of a file."""
 
     models: dict[ModelName, AnyModel] = {}
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "_Sections":
-        return self
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:

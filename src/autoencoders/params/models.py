@@ -9,7 +9,7 @@ from importlib import import_module
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from autoencoders.params.base import BatchSize, Count, Number, PositiveInts, Rate, Section
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class TrainOverrides(Section):
     """Training settings that one model may set differently; None means: as in `train`."""
 
-    epochs: Count | None = None
+    steps: Count | None = None
     batch_size: BatchSize | None = None
     learning_rate: Rate | None = None
 
@@ -28,7 +28,7 @@ class TrainOverrides(Section):
 class ModelParams(Section):
     """What the entry of every model has."""
 
-    trained_in_epochs: ClassVar[bool] = False
+    trained_in_steps: ClassVar[bool] = False
     """Whether the weights are found by steps; else the model's `fit` computes them."""
 
     kind: str
@@ -42,9 +42,6 @@ class ModelParams(Section):
     def training(self, common: "Train") -> "Train":
         """Return the training settings of this model, given those of the section `train`."""
         return common
-
-    def check_training(self, settings: "Train") -> None:
-        """Raise `ValueError`, its message beginning with a key, where the entry contradicts its own `settings`."""
 
     @property
     def comparable(self) -> str | None:
@@ -64,7 +61,7 @@ DEFAULT_HIDDEN = {"mlp": [512, 512], "conv": [32, 64]}
 class Network(ModelParams):
     """What the entries of networks share."""
 
-    trained_in_epochs: ClassVar[bool] = True
+    trained_in_steps: ClassVar[bool] = True
 
     arch: Literal["mlp", "conv"] = "mlp"
     hidden: PositiveInts = Field(default_factory=lambda given: DEFAULT_HIDDEN[given.get("arch", "mlp")])
@@ -101,13 +98,22 @@ class Autoencoder(Network):
         return super().pca_advice if self.begins_at_pca else longer
 
 
+def _share_of_steps(value: float) -> float:
+    if not 0 <= value < 1:
+        raise ValueError(
+            "is a share of all steps, from 0 up to 1, no longer a number of epochs: write 0.12 for 1 of 8 epochs, "
+            f"found {value:g}"
+        )
+    return value
+
+
 class Vae(Network):
     """A variational autoencoder."""
 
     kind: Literal["vae"] = "vae"
     likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
     beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
-    kl_warmup: Annotated[int, Field(strict=True, ge=0)] = 0
+    kl_warmup: Annotated[Number, AfterValidator(_share_of_steps)] = 0.0
 
     @property
     def begins_at_pca(self) -> bool:
@@ -119,11 +125,6 @@ class Vae(Network):
         """The KL costs accuracy, and `bernoulli` begins at random weights."""
         longer = "a smaller `beta`, more train.steps, a larger `hidden`, or `likelihood: gaussian`, which begins as PCA"
         return "a smaller `beta`" if self.begins_at_pca else longer
-
-    def check_training(self, settings: "Train") -> None:
-        """Refuse a warm-up of the KL's weight that never ends."""
-        if self.kl_warmup > settings.epochs:
-            raise ValueError(f"kl_warmup: {self.kl_warmup} is longer than its training ({settings.epochs} epochs)")
 
     @property
     def comparable(self) -> str:

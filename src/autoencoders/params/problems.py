@@ -8,18 +8,29 @@ from pydantic import BaseModel, ValidationError
 from autoencoders.errors import shown, suggestion
 from autoencoders.params.models import KINDS
 
+STEPS_HINT = (
+    "training is counted in steps now: write `steps` in its place, epochs × images / batch_size (1505 for 7 epochs of "
+    "55,000 images in batches of 256)"
+)
+
 
 def format_errors(error: ValidationError, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
     """Return all problems of `raw`, the content of a file to be validated as `root`, in one line."""
     # a default that follows another key is skipped where that key is wrong: the key is named itself
     problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
-    return "; ".join(dict.fromkeys(_describe(problem, root, raw) for problem in problems))
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        place, _, message = _describe(problem, root, raw).partition(": ")
+        places.setdefault(message, []).append(place)
+    return "; ".join(f"{', '.join(dict.fromkeys(same))}: {message}" for message, same in places.items())
 
 
 def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
     """Return one problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
     loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
     path = " ".join(".".join(str(part) for part in loc).split()) or "file"
+    if problem["type"] == "extra_forbidden" and loc[-2:] == ["train", "epochs"]:
+        return f"{path}: {STEPS_HINT}"
     if problem["type"] == "extra_forbidden":
         known = _known_keys(root, problem["loc"])
         return f"{path}: unknown key.{suggestion(str(loc[-1]), known)} Known here: {', '.join(sorted(known))}"

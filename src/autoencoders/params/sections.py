@@ -87,7 +87,7 @@ class Train(Section):
     """How models are trained."""
 
     seed: Seed = 0
-    epochs: Count = 20
+    steps: Count = 1500
     batch_size: BatchSize = 256
     learning_rate: Rate = 1e-3
     schedule: Literal["constant", "cosine"] = "constant"

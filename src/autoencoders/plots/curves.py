@@ -1,4 +1,4 @@
-"""Losses over the epochs of training: reconstruction and KL in panels of their own."""
+"""Losses over the steps of training: reconstruction and KL in panels of their own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from autoencoders.plots.style import MUTED, colours, log_scale, new_figure, pane
 KL_UNIT = "nats per image"
 PANEL = (4.6, 3.3)  # inches, without the names at its right
 SKIPPED = 0.1  # the first part of training, which may leave the frame
-MAX_MARKED = 5  # epochs of a line on which each is marked
+MAX_MARKED = 5  # points of a line up to which each is marked
 PITCH = 0.16  # inches from one name to the next
 
 
@@ -30,11 +30,11 @@ def loss_unit(entry: Mapping[str, Any]) -> str:
 
 @styled
 def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str]) -> Figure:
-    """Draw `train/recon`, `val/recon` and, where a model has them, `train/kl` and `val/kl` against `epoch`.
+    """Draw `train/recon`, `val/recon` and, where a model has them, `train/kl` and `val/kl` against `step`.
 
     `units`: each model's unit of `recon`, e.g. "nats per image (Bernoulli)" or "squared error per image".
     Models of one unit share a panel, those of different units never do; KL, in nats per image, has its own.
-    Axes fit what follows the first tenth of the epochs; recon is logarithmic where it falls below a quarter.
+    Axes fit what follows the first tenth of the steps; recon is logarithmic where it falls below a quarter.
     Raise ValueError where no history holds a loss.
     """
     panels = _panels(histories, units)
@@ -43,21 +43,19 @@ def loss_curves(histories: Mapping[str, pd.DataFrame], units: Mapping[str, str])
     rows, columns = panel_grid(len(panels), max_columns=3 if len(panels) == 3 else 2)
     name_width = 0.075 * max(len(drawn(name)) for name in histories) + 0.2
     height = max(PANEL[1], PITCH * len(histories) + 0.9)
-    longest = max(int(history["epoch"].max()) for history in histories.values() if len(history))
     figure = new_figure(columns * (PANEL[0] + name_width), rows * height + 0.8, "Training and validation losses")
     colour = colours(histories)
     for i, (title, unit, quantity, names) in enumerate(panels):
         axes = figure.add_subplot(rows, columns, i + 1)
-        axes.set(title=title, xlabel="epoch", ylabel=unit)
+        axes.set(title=title, xlabel="step", ylabel=unit)
         _draw(axes, {name: histories[name] for name in names}, quantity, colour, height - 0.9)
     marker = "o" if min(map(len, histories.values())) <= MAX_MARKED else ""
     handles = [
         Line2D([], [], color=MUTED, linestyle="-", marker=marker, markersize=4, label="validation"),
         Line2D([], [], color=MUTED, linestyle="--", marker=marker, markersize=4, mfc="white", label="training"),
     ]
-    if longest * SKIPPED >= 1:
-        note = "axes are fitted to what follows the first tenth of the epochs"
-        handles.append(Line2D([], [], linestyle="", label=note))
+    note = "axes are fitted to what follows the first tenth of the steps"
+    handles.append(Line2D([], [], linestyle="", label=note))
     figure.legend(handles=handles, loc="outside lower left", ncols=3, handlelength=3)
     return figure
 
@@ -84,16 +82,14 @@ def _draw(
     for name, history in histories.items():
         for split, line in (("train", "--"), ("val", "-")):
             if (column := f"{split}/{quantity}") in history:
-                epochs, values = history["epoch"].to_numpy(), history[column].to_numpy(dtype=float)
-                marker = "o" if len(epochs) <= MAX_MARKED else ""  # a single epoch makes no line
+                steps, values = history["step"].to_numpy(), history[column].to_numpy(dtype=float)
+                marker = "o" if len(steps) <= MAX_MARKED else ""  # a single step of training makes no line
                 width, face = (1.6, colour[name]) if split == "val" else (1.1, "white")
                 axes.plot(
-                    epochs, values, line, color=colour[name], linewidth=width, marker=marker, markersize=4,
+                    steps, values, line, color=colour[name], linewidth=width, marker=marker, markersize=4,
                     markerfacecolor=face,
                 )  # fmt: skip
     _scale(axes, logarithmic=quantity == "recon")
-    if all(len(history) == 1 for history in histories.values()):
-        axes.set_xlim(0.5, 1.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(axis="y")
     ends = {name: _last(history, quantity) for name, history in histories.items()}
@@ -101,7 +97,7 @@ def _draw(
 
 
 def _scale(axes: Axes, logarithmic: bool) -> None:
-    """Fit the y axis to all but the first tenth of the epochs, whose fall would flatten the rest to a line."""
+    """Fit the y axis to all but the first tenth of the steps, whose fall would flatten the rest to a line."""
     last = max(np.max(line.get_xdata()) for line in axes.lines)
     late = [np.asarray(line.get_ydata())[np.asarray(line.get_xdata()) > last * SKIPPED] for line in axes.lines]
     values = np.concatenate(late)
@@ -118,8 +114,8 @@ def _scale(axes: Axes, logarithmic: bool) -> None:
 
 
 def _last(history: pd.DataFrame, quantity: str) -> tuple[float, float]:
-    """Return the last point (epoch, value) of the validation line, or of the training line where there is none."""
+    """Return the last point (step, value) of the validation line, or of the training line where there is none."""
     for column in (f"val/{quantity}", f"train/{quantity}"):
-        if column in history and len(known := history[["epoch", column]].dropna()):
-            return float(known["epoch"].iloc[-1]), float(known[column].iloc[-1])
+        if column in history and len(known := history[["step", column]].dropna()):
+            return float(known["step"].iloc[-1]), float(known[column].iloc[-1])
     raise ValueError(f"no {quantity} in the history")

@@ -37,8 +37,8 @@ SHARED = {
         "A row for each model: eleven images that lead from the reconstruction of one test image to that of another.",
     ),
     "loss": (
-        "Losses by epoch. Where the dashed training line falls and the validation line does not, a model overfits.",
-        "Line charts of reconstruction loss and KL against the epoch, training dashed and validation solid, a line for "
+        "Losses by step. Where the dashed training line falls and the validation line does not, a model overfits.",
+        "Line charts of reconstruction loss and KL against the step, training dashed and validation solid, a line for "
         "each model.",
     ),
     "kl": (

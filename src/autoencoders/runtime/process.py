@@ -129,6 +129,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
     sys.exit(_stop_code)
 
 
+def raise_if_stopped() -> None:
+    """Raise again what a signal raised in the work, if that was lost.
+
+    Python drops whatever is raised in a finaliser ("Exception ignored in …"), wherever a signal happens to find one.
+    """
+    if _stop_code == INTERRUPTED:
+        raise KeyboardInterrupt
+    if _stop_code:
+        sys.exit(_stop_code)
+
+
 def stop_at_once() -> None:
     """Let a signal end this process at once, now that its work is done: while Python exits, it has only tracebacks."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

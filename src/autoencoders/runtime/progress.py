@@ -65,59 +65,49 @@ class Lines(AbstractContextManager["Lines"]):
         _print(f"{self._name}{self._of}: {100 * self._done / self._total:.0f} %, about {_duration(left)} left")
 
 
-class EpochProgress(AbstractContextManager["EpochProgress"]):
-    """Progress of a training: tqdm's bar, or else a line for each epoch.
+class TrainingProgress(AbstractContextManager["TrainingProgress"]):
+    """Progress of a training: tqdm's bar, else a line in `EVERY` seconds, and for the first and last validation."""
 
-    If epochs are shorter than `EVERY` seconds, there is a line in so many seconds, and for the first and the last. A
-    longer epoch has lines of its own.
-    """
-
-    def __init__(self, name: str, epochs: int, steps: int, *, begun: int = 0, disable: bool = False) -> None:
-        """`begun`: the epochs done before an interruption; `steps`: those of one epoch."""
-        self._name, self._epochs, self._steps = name, epochs, steps
+    def __init__(self, name: str, steps: int, *, begun: int = 0, disable: bool = False) -> None:
+        """`begun`: the steps done before an interruption."""
+        self._name, self._steps, self._begun = name, steps, begun
         hidden = not _is_terminal()
         self._has_lines = hidden and not disable
         self._bar = _Bar(
-            total=epochs * steps, initial=begun * steps, desc=name, unit="step", delay=1, mininterval=0.5,
-            disable=hidden or disable,
-        )  # fmt: skip
-        self._epoch, self._step = begun, 0
-        self._seconds: list[float] = []
-        self._last_line = ""
+            total=steps, initial=begun, desc=name, unit="step", delay=1, mininterval=0.5, disable=hidden or disable
+        )
+        self._step = begun
+        self._loss = self._unsaid = ""
         self._began = self._last = time.monotonic()
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._bar.close()
-        if self._last_line and kind is None:  # of the last epoch, which only now is known to be that
-            _print(self._last_line)
+        if self._unsaid and kind is None:  # of the last validation, which only now is known to be that
+            _print(self._unsaid)
 
     def on_batch(self) -> None:
         """Count a step."""
         self._bar.update()
         self._step += 1
-        if self._has_lines and time.monotonic() - max(self._began, self._last) >= EVERY:
-            percent = f"{100 * self._step / self._steps:.0f} %"
-            self._print(f"{self._name}: epoch {self._epoch + 1}/{self._epochs}, step {self._step:,} ({percent})")
+        self._show()
 
-    def on_epoch(self, row: Mapping[str, float]) -> None:
-        """Count an epoch, of which `row` holds the metrics."""
-        self._epoch, self._step, self._began = int(row["epoch"]), 0, time.monotonic()
-        text = f"epoch {self._epoch}/{self._epochs}, val loss {row['val/loss']:.4g}"
-        self._bar.set_postfix_str(text)
-        self._bar.n = self._epoch * self._steps
+    def on_validation(self, row: Mapping[str, float]) -> None:
+        """Show a validation, of which `row` holds the metrics."""
+        is_first, self._loss = not self._loss, f", val loss {row['val/loss']:.4g}"
+        self._bar.set_postfix_str(self._loss.removeprefix(", "))
+        self._unsaid = f"{self._name}: step {self._step:,}/{self._steps:,}{self._loss}"
+        self._show(at_once=is_first)
+
+    def _show(self, at_once: bool = False) -> None:
+        """Print a line if it is time for one; its loss is the last validation's."""
+        now = time.monotonic()
         if not self._has_lines:
-            return
-        self._seconds.append(row["seconds"])
-        mean = sum(self._seconds) / len(self._seconds)
-        self._last_line = f"{self._name}: {text}, {_duration(mean)} an epoch"
-        if len(self._seconds) == 1 or time.monotonic() - self._last >= EVERY:
-            left = (self._epochs - self._epoch) * mean
-            self._print(f"{self._last_line}, about {_duration(left)} left" if left else self._last_line)
-            self._last_line = ""
-
-    def _print(self, line: str) -> None:
-        self._last = time.monotonic()
-        _print(line)
+            self._unsaid = ""
+        elif at_once or now - self._last >= EVERY:
+            left = (now - self._began) * (self._steps - self._step) / max(1, self._step - self._begun)
+            expected = f", about {_duration(left)} left" if left and self._step > self._begun else ""
+            _print(f"{self._name}: step {self._step:,}/{self._steps:,}{self._loss}{expected}")
+            self._last, self._unsaid = now, ""
 
 
 def _is_terminal() -> bool:

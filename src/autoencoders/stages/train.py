@@ -18,6 +18,7 @@ from autoencoders.models import Model, build
 from autoencoders.params import Params
 from autoencoders.runtime.memory import memory_for
 from autoencoders.runtime.pod import kfp_run
+from autoencoders.runtime.process import raise_if_stopped
 from autoencoders.stages.training_task import TrainingTask
 from autoencoders.tracking.recorder import warn
 from autoencoders.training.checkpoint import Checkpoint, identity_of, size_limit
@@ -49,17 +50,22 @@ def train(params: Params, *, model: str, data: Path, checkpoints: Path | str, ou
             network = build(task.entry, task.data.info.shape, generator)
             if world.is_main:
                 _train_as_main(task, network, where, out)
-            elif task.entry.trained_in_epochs and world.wait_for_main():
+            elif task.entry.trained_in_steps and world.wait_for_main():
                 task.fit(network)
 
 
 def _train_as_main(task: TrainingTask, network: Model, where: Path | str, out: Path) -> None:
     """Hold the checkpoint; train the model, or take it over from an equal training; store and record it."""
-    world = task.world if task.entry.trained_in_epochs else SINGLE_PROCESS  # the others have ended
+    world = task.world if task.entry.trained_in_steps else SINGLE_PROCESS  # the others have ended
     description = task.description()
+
+    def while_waiting() -> None:
+        raise_if_stopped()
+        world.broadcast(WAITING)
+
     checkpoint = Checkpoint(where, identity_of(description), owner=kfp_run(), limit=size_limit(network))
     checkpoint.warn = warn
-    checkpoint.while_waiting = lambda: world.broadcast(WAITING)
+    checkpoint.while_waiting = while_waiting
     with checkpoint.acquire():
         taken = checkpoint.take_model(out)
         world.broadcast(not taken)
@@ -96,5 +102,5 @@ def _train_and_store(
     values = ", ".join(f"{key} {value:.4g}" for key, value in validation.items())
     if line := worse_than_pca(task.name, task.entry, ratio, "validation"):
         warn(line)
-    best = f"best of epoch {results['best_epoch']}: " if "best_epoch" in results else ""
+    best = f"best of step {results['best_step']:,}: " if "best_step" in results else ""
     print(f"{task.name}: {stored['parameters']:,} parameters, {best}{values}, stored in {out}")

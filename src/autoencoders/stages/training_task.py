@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from math import ceil
 from typing import Any
 
 import torch
@@ -11,13 +10,14 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import Interrupted
 from autoencoders.models import Model, count_numbers, parameter_shapes
 from autoencoders.params import ModelParams, Params, Train
-from autoencoders.runtime.progress import EpochProgress
+from autoencoders.runtime.process import print_to_stderr, raise_if_stopped
+from autoencoders.runtime.progress import TrainingProgress
 from autoencoders.tracking import ModelRun
 from autoencoders.training.checkpoint import Checkpoint
 from autoencoders.training.device import describe
 from autoencoders.training.distributed import World
-from autoencoders.training.fitting import fit_in_closed_form, fit_in_epochs
-from autoencoders.training.loop import EpochMetrics
+from autoencoders.training.fitting import fit_in_closed_form, fit_in_steps
+from autoencoders.training.loop import HistoryRow
 
 FLOAT32_BYTES = 4  # of a weight
 N_WEIGHT_COPIES = 5
@@ -47,7 +47,7 @@ class TrainingTask:
     def least_memory(self) -> int:
         """Return how many bytes of this machine's memory the training needs at least."""
         size = FLOAT32_BYTES * count_numbers(parameter_shapes(self.entry, self.data.info.shape))
-        return size * (N_WEIGHT_COPIES if self.entry.trained_in_epochs and self.device.type == "cpu" else 1)
+        return size * (N_WEIGHT_COPIES if self.entry.trained_in_steps and self.device.type == "cpu" else 1)
 
     def description(self) -> dict[str, Any]:
         """Return what `model.json` says before the training."""
@@ -56,7 +56,7 @@ class TrainingTask:
             "model": self.entry.model_dump(),
             "shape": self.data.info.shape,
             "dataset": self.data.info.identity,
-            "train": self.settings.model_dump() if self.entry.trained_in_epochs else None,
+            "train": self.settings.model_dump() if self.entry.trained_in_steps else None,
             "hardware": describe(self.device, self.world.size),
         }
 
@@ -66,35 +66,40 @@ class TrainingTask:
         checkpoint: Checkpoint | None = None,
         saved: dict[str, Any] | None = None,
         run: ModelRun | None = None,
-    ) -> tuple[list[EpochMetrics], dict[str, Any]]:
+    ) -> tuple[list[HistoryRow], dict[str, Any]]:
         """Find the weights of `network`; return the history, and what `model.json` says of the result.
 
         Resume from the state `saved`. The main process alone has a `checkpoint` and a `run`, and shows progress.
         """
         images, validation = (self.data.split(split).images for split in ("train", "val"))
         components = self.data.principal_components(network.latent)
-        if not self.entry.trained_in_epochs:
+        if not self.entry.trained_in_steps:
             return [], fit_in_closed_form(network, components, validation)
         settings, parent = self.settings, os.getppid()
-        begun = saved["progress"]["epoch"] if saved else 0
-        steps = ceil(len(images) / settings.batch_size)
-        progress = EpochProgress(self.name, settings.epochs, steps, begun=begun, disable=run is None)
+        begun = saved["progress"]["step"] if saved else 0
+        progress = TrainingProgress(self.name, settings.steps, begun=begun, disable=run is None)
+        if run and settings.batch_size > len(images):
+            print_to_stderr(
+                f"{self.name}: batch_size {settings.batch_size:,} is more than there are: each step takes all "
+                f"{len(images):,} training images"
+            )
 
-        def on_epoch(row: EpochMetrics) -> None:
-            progress.on_epoch(row)
+        def on_validation(row: HistoryRow) -> None:
+            progress.on_validation(row)
             if run:
-                run.log_epoch(row)
+                run.log_validation(row)
             if "DVC_STAGE" in os.environ and os.getppid() != parent:
-                stops = f"training {self.name} stops after epoch {row['epoch']:.0f}"
+                stops = f"training {self.name} stops after step {row['step']:,}"
                 raise Interrupted(f"{stops}: the `dvc` that started it is gone. `dvc repro` resumes it.")
 
         def on_batch() -> None:
+            raise_if_stopped()
             progress.on_batch()
             if run:
                 run.raise_if_not_open()
 
-        options = {"checkpoint": checkpoint, "resume": saved, "on_epoch": on_epoch, "on_batch": on_batch}
+        options = {"checkpoint": checkpoint, "resume": saved, "on_validation": on_validation, "on_batch": on_batch}
         with progress:
-            return fit_in_epochs(
+            return fit_in_steps(
                 network, components, images, validation, settings, self.device, world=self.world, **options
             )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-EpochMetrics = Mapping[str, float]
+HistoryRow = Mapping[str, float]
 CURVE_NAMES = ("target", "weights", "images")
 """Columns of a rung's series.csv that say whose curve a row belongs to."""
 MAX_SERIES_BYTES = 64 * 2**20
@@ -69,15 +69,15 @@ def set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> No
     client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
 
-def log_history(client: "MlflowClient", run_id: str, rows: Iterable[EpochMetrics]) -> None:
+def log_history(client: "MlflowClient", run_id: str, rows: Iterable[HistoryRow]) -> None:
     """Log rows of a history with the time at which each was measured: MLflow keeps equal metrics of one time once."""
     from mlflow.entities import Metric
 
     metrics = [
-        Metric(name if "/" in name else f"train/{name}", float(value), _milliseconds(row), int(row["epoch"]))
+        Metric(name if "/" in name else f"train/{name}", float(value), _milliseconds(row), int(row["step"]))
         for row in rows
         for name, value in row.items()
-        if name not in ("epoch", "timestamp")
+        if name not in ("step", "timestamp")
     ]
     log_all(client, run_id, metrics)
 
@@ -107,19 +107,19 @@ def log_training(client: "MlflowClient", run_id: str, folder: Path, description:
     """Log what the training left in `folder`: history, validation results of the weights kept, and the model itself."""
     log_history(client, run_id, read_history(folder))
     log_metrics(client, run_id, {f"best/{key}": value for key, value in description["validation"].items()})
-    facts = ("parameters", "precision", "best_epoch", "weights_sha256")
+    facts = ("parameters", "precision", "best_step", "weights_sha256")
     set_tags(client, run_id, {name: description[name] for name in facts if name in description})
     registry.log_model(client, run_id, folder, description)
 
 
-def times(rows: Sequence[EpochMetrics]) -> tuple[int | None, int | None]:
+def times(rows: Sequence[HistoryRow]) -> tuple[int | None, int | None]:
     """Return start and end of a training in milliseconds since 1970, each None where unknown."""
     if not rows:
         return None, None
     return _milliseconds(rows[0]) - int(rows[0].get("seconds", 0) * 1000), _milliseconds(rows[-1])
 
 
-def _milliseconds(row: EpochMetrics) -> int:
+def _milliseconds(row: HistoryRow) -> int:
     return int(row["timestamp"] * 1000)
 
 

@@ -63,8 +63,8 @@ class ModelRun(Recorder):
         if self._opened.done():
             self._opened.result()
 
-    def log_epoch(self, row: content.EpochMetrics) -> None:
-        """Log the metrics of one epoch."""
+    def log_validation(self, row: content.HistoryRow) -> None:
+        """Log the metrics of one row of the history."""
         self.attempt(lambda client: content.log_history(client, self.run_id, [row]))
 
     def log_trained(self, folder: Path) -> None:

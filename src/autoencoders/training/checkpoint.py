@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a training needs to resume bit for bit, replaced atomically after each epoch."""
+"""Checkpoints: everything that a training needs to resume bit for bit, replaced atomically after each validation."""
 
 import hashlib
 import io
@@ -76,8 +76,8 @@ class Checkpoint:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint atomically: a kill leaves the old one or the new one.
 
-        Raise `UserError` where the disk is full. Warn once of an unreachable store, and retry after the next epoch;
-        after a slow failure retry later, so that an outage makes a training at most a tenth longer.
+        Raise `UserError` where the disk is full. Warn once of an unreachable store, and retry after the next
+        validation; after a slow failure retry later, so that an outage makes a training at most a tenth longer.
         """
         if time.monotonic() < self._next_try:
             return

@@ -1,4 +1,4 @@
-"""Finding a model's weights from training and validation images: in closed form, or in epochs."""
+"""Finding a model's weights from training and validation images: in closed form, or in steps."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.models.base import Model
 from autoencoders.training.device import resolve_precision
-from autoencoders.training.loop import EpochMetrics, fit
+from autoencoders.training.loop import HistoryRow, fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,7 @@ def fit_in_closed_form(model: Model, components: PrincipalComponents, validation
     return {"validation": {"val/mse": sum(errors) / validation.size}}
 
 
-def fit_in_epochs(
+def fit_in_steps(
     model: Model,
     components: PrincipalComponents,
     train: "Images",
@@ -39,7 +39,7 @@ def fit_in_epochs(
     settings: "Train",
     device: torch.device,
     **options: Any,
-) -> tuple[list[EpochMetrics], dict[str, Any]]:
+) -> tuple[list[HistoryRow], dict[str, Any]]:
     """Train an untrained `model` in place; return its history, and what `model.json` says of the result.
 
     The images are uint8 (N, C, H, W), `components` the first `latent` of the training images. `options` are those of
@@ -48,9 +48,9 @@ def fit_in_epochs(
     model.initialise(components)
     batches = Batches(train, settings.batch_size, device), Batches(validation, EVAL_BATCH, device)
     progress = fit(model, *batches, settings, **options)
-    best = next(row for row in progress.history if row["epoch"] == progress.best_epoch)
+    best = next(row for row in progress.history if row["step"] == progress.best_step)
     return progress.history, {
         "precision": resolve_precision(settings.precision, device),
-        "best_epoch": progress.best_epoch,
+        "best_step": progress.best_step,
         "validation": {key: value for key, value in best.items() if key.startswith("val/")},
     }

@@ -1,9 +1,10 @@
-"""The training loop. One epoch: step through shuffled batches, validate, keep the best weights, checkpoint."""
+"""The training loop: step through shuffled batches; now and then validate, keep the best weights, checkpoint."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from itertools import chain, islice
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,8 +22,13 @@ from autoencoders.training.optimiser import Adam, learning_rate
 if TYPE_CHECKING:
     from autoencoders.params import Train
 
-EpochMetrics = dict[str, float]
+HistoryRow = dict[str, float]
+"""A validation: `step` and `epoch`, `val/*`, and, but at step 0, the learning rate and `train/*` since the last one."""
 
+VALIDATIONS = 20
+"""Validations of a training, at even distances, beside that of the untrained model."""
+LONG_EPOCH = 100
+"""Steps of an epoch from which on each has a validation, however long the training is."""
 CHECK_EVERY = 100
 """Steps between checks that all losses were finite; the device has skipped the step of one that was not."""
 NON_FINITE_HINT = (
@@ -35,10 +41,16 @@ NON_FINITE_HINT = (
 class Progress:
     """How far a training has come, beside weights, optimiser and generators."""
 
-    epoch: int = 0
+    step: int = 0
+    """Of the last validation."""
     best: float = inf
-    best_epoch: int = 0
-    history: list[EpochMetrics] = field(default_factory=list)
+    best_step: int = 0
+    history: list[HistoryRow] = field(default_factory=list)
+
+    @property
+    def since_best(self) -> int:
+        """The number of validations without a better loss."""
+        return sum(row["step"] > self.best_step for row in self.history)
 
 
 class _State:
@@ -47,18 +59,17 @@ class _State:
     def __init__(self, model: Model, seed: int, device: torch.device) -> None:
         self.model = model
         self.optimizer = Adam(model.parameters())
-        self.shuffle = torch.Generator().manual_seed(seed + 1)
         self.noise = torch.Generator(device).manual_seed(seed + 2)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
         self.progress = Progress()
 
-    def add(self, row: EpochMetrics) -> None:
-        """Record an epoch, and keep its weights if they are the best so far."""
-        progress, epoch = self.progress, int(row["epoch"])
+    def add(self, row: HistoryRow) -> None:
+        """Record a validation, and keep the weights if they are the best so far."""
+        progress, step = self.progress, int(row["step"])
         if row["val/loss"] < progress.best:
-            progress.best, progress.best_epoch = row["val/loss"], epoch
+            progress.best, progress.best_step = row["val/loss"], step
             self.best = {name: value.clone() for name, value in self.model.state_dict().items()}
-        progress.epoch = epoch
+        progress.step = step
         progress.history.append(row)
 
     def state_dict(self) -> dict[str, Any]:
@@ -67,7 +78,6 @@ class _State:
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
-            "shuffle": self.shuffle.get_state(),
             "noise": self.noise.get_state(),
         }
 
@@ -77,7 +87,6 @@ class _State:
             self.model.load_state_dict(saved["model"])
             self.optimizer.load_state_dict(saved["optimizer"])
             self.best.update({name: value.to(self.best[name].device) for name, value in saved["best"].items()})
-            self.shuffle.set_state(saved["shuffle"])
             self.noise.set_state(saved["noise"])
             self.progress = Progress(**saved["progress"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -93,14 +102,15 @@ def fit(
     checkpoint: Checkpoint | None = None,
     resume: dict[str, Any] | None = None,
     world: World = SINGLE_PROCESS,
-    on_epoch: Callable[[EpochMetrics], None] = lambda row: None,
+    on_validation: Callable[[HistoryRow], None] = lambda row: None,
     on_batch: Callable[[], object] = lambda: None,
 ) -> Progress:
     """Train `model` in place, load the weights of the best validation loss, and return the progress with its history.
 
-    Save to `checkpoint` after each epoch, and go on from `resume`, the state that a checkpoint loaded. In a `world` of
-    several processes, this one computes on its shard of every batch; all go on from the main one's `resume` and end
-    with the same weights, and only the main one has a `checkpoint`.
+    The untrained model is validated, too, and may be the best. Save to `checkpoint` after each validation, and go on
+    from `resume`, the state that a checkpoint loaded. In a `world` of several processes, this one computes on its shard
+    of every batch; all go on from the main one's `resume` and end with the same weights, and only the main one has a
+    `checkpoint`.
     Raise `UserError` where a loss is not finite: before the step or, of the validation, before the checkpoint.
     """
     keep_freed_memory()
@@ -110,43 +120,58 @@ def fit(
         state.load_state_dict(saved, checkpoint or "the checkpoint")
     loss = world.wrap(model, make_loss(model, settings, train.device))
 
-    for epoch in range(state.progress.epoch + 1, settings.epochs + 1):
-        if settings.patience and epoch - 1 - state.progress.best_epoch >= settings.patience:
+    begun = state.progress.step
+    batches = train.endless(torch.Generator().manual_seed(settings.seed + 1), begun)
+    guard = FiniteGuard(train.device, world, begun)
+    for step in islice(validated_steps(settings.steps, len(train)), len(state.progress.history), None):
+        if settings.patience and state.progress.since_best >= settings.patience:
             break
         start = time.perf_counter()
-        row = {"epoch": epoch, **_train_epoch(epoch, state, loss, train, settings, world, on_batch)}
+        row: HistoryRow = {"step": step, "epoch": step / len(train)}
+        if step:
+            steps = range(state.progress.step, step)
+            row |= _train_steps(steps, state, loss, batches, settings, guard, world, on_batch)
         row |= world.broadcast(validate(model, validation, settings))
         if not isfinite(row["val/loss"]):  # the last step broke the weights: the checkpoint before is the good one
-            raise UserError(f"the validation loss became NaN or infinite at epoch {epoch}. {NON_FINITE_HINT}")
+            raise UserError(f"the validation loss became NaN or infinite at step {step}. {NON_FINITE_HINT}")
         row |= {"seconds": time.perf_counter() - start, "timestamp": time.time()}
         state.add(row)
         if checkpoint:
             checkpoint.save(state.state_dict())
-        on_epoch(row)
+        on_validation(row)
 
     model.load_state_dict(state.best)
     model.eval()
     return state.progress
 
 
-def _train_epoch(
-    epoch: int,
+def validated_steps(steps: int, epoch: int) -> Iterator[int]:
+    """Yield the steps after which a training of `steps`, with so many in an `epoch`, is validated: 0 and the last, too.
+
+    They are `VALIDATIONS`, or one each epoch where that is more and an epoch has at least `LONG_EPOCH` steps.
+    """
+    interval = ceil(steps / VALIDATIONS)
+    return chain(range(0, steps, min(interval, epoch) if epoch >= LONG_EPOCH else interval), [steps])
+
+
+def _train_steps(
+    steps: range,
     state: _State,
     loss: Loss,
-    batches: Batches,
+    batches: Iterator[Tensor],
     settings: "Train",
+    guard: "FiniteGuard",
     world: World,
     on_batch: Callable[[], object],
-) -> EpochMetrics:
-    """Step through all `batches`; return the last learning rate and the means of the losses."""
-    model, steps = state.model, len(batches)
-    weights = model.loss_weights(epoch)
-    guard, sums = FiniteGuard(batches.device, world), MetricSums()
+) -> HistoryRow:
+    """Take `steps` through the next `batches`; return the last learning rate and the means of the losses."""
+    model, sums = state.model, MetricSums()
     model.train()
-    for step, x in enumerate(batches.shuffled(state.shuffle)):
-        rate = learning_rate(settings, (epoch - 1) * steps + step, settings.epochs * steps)
+    for step, x in zip(steps, batches, strict=False):
+        rate = learning_rate(settings, step, settings.steps)
         state.optimizer.zero_grad()
         noise = model.sample_noise(len(x), state.noise)
+        weights = model.loss_weights((step + 1) / settings.steps)
         losses = loss(world.shard(x), None if noise is None else world.shard(noise), weights)
         (losses["loss"] * world.weight(len(x))).backward()
         watched = [losses["loss"]]
@@ -156,8 +181,8 @@ def _train_epoch(
         sums.add(losses, world.count(len(x)))
         on_batch()
         if step % CHECK_EVERY == 0:
-            guard.check(epoch)
-    guard.check(epoch)
+            guard.check()
+    guard.check()
     return {"lr": rate, **sums.means("train/", world)}
 
 
@@ -176,8 +201,8 @@ def make_loss(model: Model, settings: "Train", device: torch.device) -> Loss:
 
 
 @torch.inference_mode()
-def validate(model: Model, batches: Batches, settings: "Train") -> EpochMetrics:
-    """Return `val/*` over all of `batches`, with the same noise and the full weights of the loss in every epoch."""
+def validate(model: Model, batches: Batches, settings: "Train") -> HistoryRow:
+    """Return `val/*` over all of `batches`, with the same noise and the full weights of the loss every time."""
     noise = torch.Generator(batches.device).manual_seed(settings.seed + 3)
     sums = MetricSums()
     model.eval()
@@ -202,7 +227,7 @@ class MetricSums:
         self._names, self._sums = list(means), totals if self._sums is None else self._sums + totals
         self._images += images
 
-    def means(self, prefix: str, world: World = SINGLE_PROCESS) -> EpochMetrics:
+    def means(self, prefix: str, world: World = SINGLE_PROCESS) -> HistoryRow:
         """Return the means over all images of all processes; waits for the device."""
         assert self._sums is not None
         images = torch.full_like(self._sums, self._images)
@@ -213,10 +238,11 @@ class MetricSums:
 class FiniteGuard:
     """Records on the device whether a loss or a gradient of any process was not finite, without waiting for it."""
 
-    def __init__(self, device: torch.device, world: World = SINGLE_PROCESS) -> None:
+    def __init__(self, device: torch.device, world: World = SINGLE_PROCESS, steps: int = 0) -> None:
+        """`steps`: those taken before."""
         self._world = world
         self._found = torch.zeros((), device=device)
-        self._good_steps = torch.zeros((), device=device)
+        self._good_steps = torch.full((), steps, device=device)
 
     def update(self, *values: Tensor) -> Tensor:
         """Return 1 where one of these, or one before, is NaN or infinite, else 0: the optimiser's `found_inf`.
@@ -226,13 +252,13 @@ class FiniteGuard:
         for value in values:
             self._found = torch.maximum(self._found, (~value.detach().isfinite()).float())
         self._found = self._world.all_reduce_max(self._found)
-        self._good_steps = self._good_steps + (1 - self._found)
+        self._good_steps = self._good_steps + (self._found == 0)
         return self._found
 
-    def check(self, epoch: int) -> None:
+    def check(self) -> None:
         """Raise `UserError` where a loss was not finite; waits for the device."""
         if self._found.item():
             raise UserError(
-                f"the loss or its gradient became NaN or infinite at epoch {epoch}, "
-                f"step {int(self._good_steps.item()) + 1}. The step was not taken. {NON_FINITE_HINT}"
+                f"the loss or its gradient became NaN or infinite at step {int(self._good_steps.item()) + 1}. "
+                f"The step was not taken. {NON_FINITE_HINT}"
             )

@@ -45,26 +45,26 @@ def read(store: CheckpointStore, name: str, limit: int | None = None) -> State |
         raise Damaged(f"{store}/{name} is damaged ({error}).") from None
     except Exception:  # torch's own messages have several lines, and advise to trust the file
         raise Damaged(f"{store}/{name} is damaged.") from None
-    if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), str) or _epoch(state) is None:
-        raise Damaged(f"{store}/{name} is damaged (it holds no training's state).")
+    if not isinstance(state, dict) or not isinstance(state.get("fingerprint"), str) or _step(state) is None:
+        raise Damaged(f"{store}/{name} is damaged, or of an earlier version (it holds no training's step).")
     return state
 
 
-def _epoch(state: State) -> int | None:
+def _step(state: State) -> int | None:
     progress = state.get("progress")
-    epoch = progress.get("epoch") if isinstance(progress, dict) else None
-    return epoch if isinstance(epoch, int) and epoch >= 0 else None
+    step = progress.get("step") if isinstance(progress, dict) else None
+    return step if isinstance(step, int) and step >= 0 else None
 
 
 def warn_of_others(store: CheckpointStore, own: str, identity: str, warn: Callable[[str], object]) -> None:
-    """Warn of each checkpoint except `own`, with its epoch and how its identity differs from `identity`."""
+    """Warn of each checkpoint except `own`, with its step and how its identity differs from `identity`."""
     for name, state in _others(store, own):
         if isinstance(state, Damaged):
             warn(f"{state} It is of other parameters, and not used.")
             continue
         differs = _differences(str(state.get("identity", "")), identity, store.name)
         warn(
-            f"a checkpoint at epoch {_epoch(state)} is there ({store}/{name}), which {differs}, and is not used. "
+            f"a checkpoint at step {_step(state)} is there ({store}/{name}), which {differs}, and is not used. "
             "It is kept: set these values again to resume from it."
         )
 
@@ -111,7 +111,7 @@ def _saved(state: State | Damaged) -> float:
 
 
 def _differences(other: str, own: str, model: str) -> str:
-    """Return how two identities differ, such as `differs in train.epochs (3000, now 4000)`."""
+    """Return how two identities differ, such as `differs in train.steps (3000, now 4000)`."""
     try:
         then, now = (_flat(json.loads(text), model) for text in (other, own))
     except (ValueError, TypeError, KeyError):

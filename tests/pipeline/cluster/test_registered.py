@@ -82,12 +82,12 @@ def test_a_recurring_run_is_stopped_or_deleted(server, call):
 
 
 def test_the_pipeline_is_registered_by_its_commit(server, call):
-    code, out, _ = call("upload", "--host", server.host, "--image", PINNED, "-S", "train.epochs=3")
+    code, out, _ = call("upload", "--host", server.host, "--image", PINNED, "-S", "train.steps=3")
     assert code == 0
     made, version = server.sent
     assert (made["to"], made["display_name"]) == ("pipelines", "autoencoders")
     assert made["description"].startswith("Train, evaluate and compare autoencoders and VAEs")
-    about = f"train.epochs=3; profile cpu; image {PINNED}; commit 66edca9b304f-dirty"
+    about = f"train.steps=3; profile cpu; image {PINNED}; commit 66edca9b304f-dirty"
     assert (version["to"], version["pipelineid"], version["name"], version["description"]) == (
         "pipelines/upload_version", "pipelines-1", "66edca9b304f-dirty", about,
     )  # fmt: skip

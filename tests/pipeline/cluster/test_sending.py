@@ -21,20 +21,20 @@ def _commit(monkeypatch) -> None:
 
 def test_a_run_is_sent_as_it_was_compiled_and_says_what_it_was_run_with(server, call):
     code, out, _ = call(
-        "submit", "--host", server.host, "--profile", "gpu", "--image", PINNED, "-S", "train.epochs=3",
+        "submit", "--host", server.host, "--profile", "gpu", "--image", PINNED, "-S", "train.steps=3",
         "-S", "models.vae.beta=2.5", "--experiment", "mine", "--no-wait",
     )  # fmt: skip
     assert code == 0
     experiment, sent = server.sent
     assert experiment == {"to": "experiments", "display_name": "mine"}
     assert (sent["to"], sent["experiment_id"]) == ("runs", "experiments-1")
-    assert sent["display_name"] == "autoencoders train.epochs=3 models.vae.beta=2.5"
+    assert sent["display_name"] == "autoencoders train.steps=3 models.vae.beta=2.5"
     assert sent["description"] == (
-        f"train.epochs=3, models.vae.beta=2.5; profile gpu; image {PINNED}; commit 66edca9b304f-dirty"
+        f"train.steps=3, models.vae.beta=2.5; profile gpu; image {PINNED}; commit 66edca9b304f-dirty"
     )
     assert sent["plugins_input"] == {"mlflow": {"disabled": True}}
     given = sent["runtime_config"]["parameters"]
-    assert given["train_params"]["epochs"] == 3
+    assert given["train_params"]["steps"] == 3
     assert [entry["vae"]["beta"] for entry in given["models_params"] if "vae" in entry] == [2.5]
     pipeline = server.pipeline()
     assert pipeline.containers["train"].image == PINNED

@@ -38,15 +38,14 @@ def measure(inputs: "Inputs") -> Result:
     test = Batches(inputs.data.split("test").images, EVAL_BATCH, device)
     components = inputs.data.principal_components(settings.latent)
     training = Train(
-        seed=ladder.seed, epochs=settings.epochs, batch_size=settings.batch_size, learning_rate=settings.learning_rate,
-        schedule="cosine", warmup=0.1, precision="fp32",
+        seed=ladder.seed, steps=settings.epochs * len(train), batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
     )  # fmt: skip
     x = torch.from_numpy(originals).to(device).float() / 255
     codes = torch.randn(len(x), settings.latent, generator=torch.Generator().manual_seed(ladder.seed)).to(device)
     results, reconstructions, samples = {}, [], []
     betas = sorted(set(settings.betas))
-    steps = len(betas) * settings.epochs * len(train)
-    with progress(total=steps, desc="beta", unit="step", delay=1, mininterval=0.5) as bar:
+    with progress(total=len(betas) * training.steps, desc="beta", unit="step", delay=1, mininterval=0.5) as bar:
         for beta in betas:
             bar.set_postfix_str(f"β = {beta:g}")
             model = train_vae(
@@ -107,12 +106,11 @@ def train_vae(
     """Return a VAE trained with the KL weighted by `beta`; `components` are the data set's.
 
     Everything else, such as the initial weights, depends on `settings.seed` alone. The weight rises over the first half
-    of the epochs: in full from the first step, it makes dimensions collapse before they have learned anything (8,000
+    of the steps: in full from the first step, it makes dimensions collapse before they have learned anything (8,000
     MNIST images at β = 10: 1.9 nats of KL are left, instead of 2.6).
     """
     generator = torch.Generator().manual_seed(settings.seed)
-    warmup = settings.epochs // 2
-    entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta, kl_warmup=warmup)
+    entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta, kl_warmup=0.5)
     model = VAE(entry, shape, generator)
     model.initialise(components)
     fit(model, train, validation, settings, on_batch=on_batch)

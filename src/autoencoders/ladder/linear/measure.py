@@ -42,7 +42,7 @@ def measure(inputs: "Inputs") -> Result:
         summary=", ".join(f"{key} {value:.4g}" for key, value in metrics.items()),
         params={
             "latents": list(fits),
-            **training.model_dump(include={"seed", "epochs", "batch_size", "learning_rate"}),
+            **training.model_dump(include={"seed", "steps", "batch_size", "learning_rate"}),
         },
         metrics=metrics,
         facts=story_facts(fits, curve, nonlinear, begun, images),
@@ -85,8 +85,9 @@ Nonlinear = Mapping[str, tuple[int, float]]  # name → latent dimensions, test 
 def _training(ladder: Ladder, images: int) -> Train:
     settings = ladder.linear
     size = min(settings.batch_size, max(images // 4, 1))
+    epoch = -(-images // size)
     return Train(
-        seed=ladder.seed, epochs=max(settings.epochs, -(-MIN_STEPS // -(-images // size))), batch_size=size,
+        seed=ladder.seed, steps=epoch * max(settings.epochs, -(-MIN_STEPS // epoch)), batch_size=size,
         learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
     )  # fmt: skip
 
@@ -109,8 +110,7 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
     # The weights kept are the best on training images: those of PCA are, too.
     kept_by = Batches(images[:EVAL_BATCH], EVAL_BATCH, inputs.device)
     fits, shape = {}, inputs.data.info.shape
-    steps = len(latents) * training.epochs * len(train)
-    with progress(total=steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
+    with progress(total=len(latents) * training.steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
         for latent in latents:
             model = train_linear(train, kept_by, components, shape, latent, training, on_batch=bar.update)
             angles = principal_angles(model.basis(), curve.components[:, : curve.found(latent)])
