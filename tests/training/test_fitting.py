@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autoencoders.data.principal_components import PrincipalComponents, principal_components
-from autoencoders.models import PCA, VAE
+from autoencoders.models import PCA, VAE, Autoencoder
+from autoencoders.params import Autoencoder as AutoencoderParams
 from autoencoders.params import Pca, Train, Vae
 from autoencoders.training import fitting
 from autoencoders.training.fitting import fit_in_closed_form, fit_in_steps
@@ -37,9 +40,9 @@ def test_a_network_begins_at_the_mean_image_and_its_best_step_is_described():
     train, validation = images(30, 0) // 4, images(10, 1) // 4
     train[::2] += 160  # dark or bright: something that can be learned
     validation[::2] += 160
-    settings = Train(steps=12, batch_size=10, learning_rate=0.5, precision="fp32")
+    training = Train(steps=12, batch_size=10, learning_rate=0.5, precision="fp32")
     components, device = principal_components(train, 2), torch.device("cpu")
-    history, result = fit_in_steps(model, components, train, validation, settings, device)
+    history, result = fit_in_steps(model, components, train, validation, training, device)
     torch.testing.assert_close(model.mean, torch.from_numpy(train / 255).mean(0).float(), atol=1e-4, rtol=0)
     best = min(history, key=lambda row: row["val/loss"])
     assert 0 < best["step"] < 12
@@ -48,3 +51,20 @@ def test_a_network_begins_at_the_mean_image_and_its_best_step_is_described():
         "best_step": best["step"],
         "validation": {name: best[name] for name in ("val/loss", "val/recon", "val/kl", "val/mse", "val/elbo")},
     }
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    arch=st.sampled_from(["mlp", "conv"]), latent=st.integers(1, 8), count=st.integers(2, 30),
+    learning_rate=st.sampled_from([1e-3, 0.1, 1.0]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_on_the_validation_split_an_autoencoder_is_never_worse_than_pca(arch, latent, count, learning_rate, seed):
+    """Whatever training does to it: the start is validated, too."""
+    train, validation = images(count, seed), images(9, seed + 100)
+    components = principal_components(train, latent)
+    entry = AutoencoderParams(latent=latent, arch=arch, hidden=[4])
+    network = Autoencoder(entry, SHAPE, torch.Generator().manual_seed(0))
+    pca = fit_in_closed_form(PCA(Pca(latent=latent), SHAPE), components, validation)["validation"]["val/mse"]
+    training = Train(steps=6, batch_size=8, learning_rate=learning_rate, precision="fp32", grad_clip=1.0)
+    _, result = fit_in_steps(network, components, train, validation, training, torch.device("cpu"))
+    assert result["validation"]["val/mse"] <= pca * (1 + 1e-5)
