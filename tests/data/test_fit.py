@@ -1,6 +1,8 @@
 """How image files of another aspect ratio are brought to a size, and that large JPEG files are decoded smaller."""
 
 import io
+import struct
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from autoencoders.data import decode
-from autoencoders.data.decode import decode_picture
+from autoencoders.data.decode import decode_picture, stored_shape
 
 FITS = ("pad", "crop", "stretch")
 NOISE = np.random.default_rng(0)
@@ -128,6 +130,30 @@ def test_a_jpeg_is_decoded_no_smaller_than_twice_what_is_needed(monkeypatch, pho
     [((width, height), target)] = seen
     assert width * height < 0.3 * photograph.width * photograph.height
     assert width >= 2 * target[0] and height >= 2 * target[1]
+
+
+@pytest.mark.parametrize("place", ["before the pixels", "behind the pixels", "in XMP behind the pixels"])
+def test_the_orientation_of_a_png_is_found_wherever_it_is(place):
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    array = np.arange(12).reshape(3, 4) * 20
+    plain, out = png(array), io.BytesIO()
+    Image.fromarray(array.astype(np.uint8)).save(out, "PNG", exif=exif)
+    content = out.getvalue()
+    if place != "before the pixels":
+        data = exif.tobytes().removeprefix(b"Exif\0\0")
+        kind = b"eXIf"
+        if "XMP" in place:
+            kind, data = b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b'<x tiff:Orientation="6"/>'
+        chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        content = plain[:-12] + chunk + plain[-12:]
+    assert stored_shape(content) == (1, 4, 3)
+    np.testing.assert_array_equal(decode_picture(content, (4, 3), 1, "pad").pixels[0], np.rot90(array, -1))
+
+
+def test_the_size_of_a_png_without_metadata_is_read_without_its_pixels(monkeypatch):
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", lambda _: pytest.fail("decoded"))
+    assert stored_shape(png(NOISE.integers(0, 256, (300, 200)))) == (1, 300, 200)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
