@@ -4,7 +4,7 @@ The commands of the same names (`autoencoders encode …`) do the same with file
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from autoencoders.data.batches import EVAL_BATCH
 from autoencoders.data.catalog import FOLDER
+from autoencoders.data.pictures import Intake, list_pictures, read_pictures
 from autoencoders.data.prepared import FULL_SCALE
 from autoencoders.errors import UserError
 from autoencoders.evaluation.anomaly import AnomalyScores, anomaly_scores, concatenate
@@ -68,14 +69,12 @@ class TrainedModel:
         return self.description["weights_sha256"]
 
     @property
-    def takes_any_size(self) -> bool:
-        """Whether image files are scaled and cropped to its shape, as `prepare` did with those it was trained on."""
-        return self.description["dataset"]["name"] == FOLDER
-
-    @property
-    def full_scale(self) -> int:
-        """The value that is white in image files of 16 bits: 4095, say, where those it was trained on have 12."""
-        return self.description["dataset"].get("full_scale", FULL_SCALE)
+    def intake(self) -> Intake:
+        """What its image files become: a model of a folder takes any, and does with them what `prepare` did."""
+        dataset = self.description["dataset"]
+        # the last two as in models of earlier versions, or of images of 8 bits
+        fit, full_scale = dataset.get("fit", "crop"), dataset.get("full_scale", FULL_SCALE)
+        return Intake(self.shape, dataset["name"] == FOLDER, fit, full_scale)
 
     @property
     def thresholds(self) -> dict[str, float]:
@@ -84,6 +83,19 @@ class TrainedModel:
         The `quantile` of each over the validation split.
         """
         return self.description["anomaly"]
+
+    def read_images(self, paths: Iterable[str | Path]) -> Tensor:
+        """Return image files, and those in folders, as images (N, C, H, W) in [0, 1], sorted within each folder.
+
+        A model of a folder of images brings files of any size and kind to its shape, as `prepare` did. For other models
+        they must have its size and number of channels.
+        """
+        return torch.cat(list(self.image_blocks(list_pictures(map(Path, paths)))))
+
+    def image_blocks(self, files: Sequence[Path]) -> Iterator[Tensor]:
+        """Yield what `read_images` returns of `files`, a batch at a time."""
+        for block in read_pictures(files, self.intake):
+            yield torch.from_numpy(block).float() / 255
 
     def encode(self, images: Floats) -> Tensor:
         """Images (N, C, H, W) → codes (N, latent); a VAE's are the posterior means."""

@@ -1,4 +1,8 @@
+import io
+import time
+
 import anomalies
+import decoding
 import gpu
 import numpy as np
 import pandas as pd
@@ -8,6 +12,7 @@ import startup
 import startup_clock
 import torch
 from common import BENCHMARKS, measure
+from PIL import Image
 from processes import run_python
 
 from autoencoders.data.prepared import PreparedData, Split, write_prepared
@@ -162,3 +167,24 @@ def test_documents_show_what_the_files_hold():
         (quality.to_markdown(index=False, disable_numparse=True), BENCHMARKS / "README.md"),
     ):
         assert table in document.read_text()
+
+
+def test_photographs_are_brought_to_12_megapixels_without_being_enlarged():
+    [first, second] = decoding.photographs(None, 5)
+    for image in (first, second):
+        assert image.size == (4000, 3000)
+        pixels = np.asarray(image)[:427, :1280]
+        np.testing.assert_array_equal(pixels[:, :640], pixels[:, :639:-1])
+        assert len(np.unique(pixels)) > 200
+
+
+def test_decoding_all_pixels_leaves_nothing_out_and_is_undone():
+    content = decoding.encoded(decoding.photographs(None, 1)[0], "JPEG")
+    with decoding.all_pixels():
+        [whole], _ = decoding.measure([content], 64, time.process_time)
+    [pixels], seconds = decoding.measure([content], 64, time.process_time)
+    with Image.open(io.BytesIO(content)) as image:
+        expected = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    np.testing.assert_array_equal(whole, expected)
+    assert 0 < np.abs(pixels - whole).mean() < 1
+    assert seconds > 0

@@ -60,7 +60,7 @@ def test_decoded_codes_are_the_reconstructions(run, trained, pictures, pixels, t
 
 def test_reconstructions_keep_their_names_over_several_blocks(run, trained, pictures, tmp_path, monkeypatch):
     assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "whole").code == 0
-    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 4)
+    monkeypatch.setattr("autoencoders.data.pictures.EVAL_BATCH", 4)
     assert run("reconstruct", pictures, "--model", trained / "vae", "--out", "parts").code == 0
     assert names(tmp_path / "parts") == names(tmp_path / "whole")
     for name in names(tmp_path / "parts")[:-2]:

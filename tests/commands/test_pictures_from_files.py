@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 from tiny_sets import prepare_set
 
-from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_picture
+from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.data.decode import decode_picture
+from autoencoders.data.pictures import list_pictures
 from autoencoders.errors import UserError
 from autoencoders.inference import TrainedModel
 from autoencoders.model_folder import LoadedModel
@@ -19,9 +20,9 @@ from autoencoders.params import Pca
 RANDOM = np.random.default_rng(0)
 
 
-def model(shape: tuple[int, int, int], dataset: str = "mnist") -> TrainedModel:
+def model(shape: tuple[int, int, int], dataset: str = "mnist", **made: object) -> TrainedModel:
     network = build(Pca(latent=2), shape)
-    return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": dataset}}), torch.device("cpu"))
+    return TrainedModel(LoadedModel(network, {"name": "m", "dataset": {"name": dataset, **made}}), torch.device("cpu"))
 
 
 def picture(path: Path, mode: str = "L", size: tuple[int, int] = (6, 5)) -> Path:
@@ -47,7 +48,7 @@ def test_folders_are_searched_and_files_taken_as_they_are(tmp_path):
 @pytest.mark.parametrize(("shape", "mode"), [((1, 6, 5), "L"), ((3, 6, 5), "RGB")])
 def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path, shape, mode):
     file = picture(tmp_path / "a.png", mode)
-    [x] = read_pictures([file], model(shape))
+    [x] = model(shape).image_blocks([file])
     with Image.open(file) as image:
         stored = np.array(image)
     expected = stored[None] if mode == "L" else stored.transpose(2, 0, 1)
@@ -59,9 +60,9 @@ def test_a_picture_of_the_right_size_keeps_its_pixels(tmp_path, shape, mode):
 
 def test_pictures_come_in_blocks(tmp_path, monkeypatch):
     files = [picture(tmp_path / f"{i}.png") for i in range(5)]
-    [whole] = read_pictures(files, model((1, 6, 5)))
-    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 2)
-    parts = list(read_pictures(files, model((1, 6, 5))))
+    [whole] = model((1, 6, 5)).image_blocks(files)
+    monkeypatch.setattr("autoencoders.data.pictures.EVAL_BATCH", 2)
+    parts = list(model((1, 6, 5)).image_blocks(files))
     assert [len(part) for part in parts] == [2, 2, 1]
     assert torch.equal(torch.cat(parts), whole)
 
@@ -70,22 +71,24 @@ def test_pictures_come_in_blocks(tmp_path, monkeypatch):
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA"])
 def test_a_model_of_a_folder_s_images_takes_any_as_prepare_did(tmp_path, channels, mode):
     file = picture(tmp_path / "a.png", mode, (13, 21))
-    [x] = read_pictures([file], model((channels, 6, 5), "folder"))
-    expected = decode_picture(file.read_bytes(), (6, 5), channels).pixels
+    [x] = model((channels, 6, 5), "folder").image_blocks([file])
+    expected = decode_picture(file.read_bytes(), (6, 5), channels, "crop").pixels
     np.testing.assert_array_equal(x[0].numpy(), expected.astype(np.float32) / 255)
 
 
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path, mode):
-    """`prepare` infers size and channels, shuffles and splits: every image of its splits is one of `read_pictures`'."""
+def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path, mode, fit):
+    """`prepare` infers size and channels, shuffles and splits: every image of its splits is one of `image_blocks`'."""
     sizes = [(9, 14), (20, 11), (13, 13)]
     files = [picture(tmp_path / "own" / f"{i}.png", mode, sizes[i % 3]) for i in range(12)]
     if mode == "RGB":
         files.append(picture(tmp_path / "own" / "grey.png", "L"))
-    data = prepare_set(tmp_path, {"name": "folder", "folder": str(tmp_path / "own")}, validation=2, test=0.2)
+    own = {"name": "folder", "folder": str(tmp_path / "own"), "fit": fit}
+    data = prepare_set(tmp_path, own, validation=2, test=0.2)
     assert data.info.shape[0] == (3 if mode == "RGB" else 1)
     stored = np.concatenate([data.split(name).images for name in ("train", "val", "test")])
-    [x] = read_pictures(files, model(data.info.shape, data.info.name))
+    [x] = model(data.info.shape, data.info.name, fit=data.info.fit).image_blocks(files)
     assert sorted(image.tobytes() for image in stored) == sorted(
         image.tobytes() for image in (x * 255).round().byte().numpy()
     )
@@ -103,7 +106,7 @@ def test_files_look_as_they_did_when_the_model_was_trained_on_them(tmp_path, mod
 def test_another_size_or_number_of_channels_is_refused(tmp_path, shape, mode, size, message):
     file = picture(tmp_path / "a.png", mode, size)
     with pytest.raises(UserError) as caught:
-        list(read_pictures([file], model(shape)))
+        list(model(shape).image_blocks([file]))
     assert message in str(caught.value)
 
 
@@ -112,14 +115,14 @@ def test_the_size_is_that_of_the_upright_picture(tmp_path):
     exif[0x0112] = 6
     pixels = RANDOM.integers(0, 256, (5, 6), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
-    [x] = read_pictures([tmp_path / "a.png"], model((1, 6, 5)))
+    [x] = model((1, 6, 5)).image_blocks([tmp_path / "a.png"])
     np.testing.assert_array_equal((x[0, 0] * 255).round().numpy(), np.rot90(pixels, -1))
 
 
 def test_transparency_is_no_channel(tmp_path):
     """White behind it, as `prepare` does."""
     Image.fromarray(np.full((6, 5, 2), (0, 128), np.uint8), "LA").save(tmp_path / "a.png")
-    [x] = read_pictures([tmp_path / "a.png"], model((1, 6, 5)))
+    [x] = model((1, 6, 5)).image_blocks([tmp_path / "a.png"])
     assert x.unique().tolist() == pytest.approx([127 / 255])
 
 
@@ -135,7 +138,7 @@ def test_a_broken_file_is_named(tmp_path, content, dataset):
     good, bad = picture(tmp_path / "good.png"), tmp_path / "bad.png"
     bad.write_bytes(content)
     with pytest.raises(UserError, match=r"bad.png cannot be read \(.*\)\. Repair it, or leave it out\.$") as caught:
-        list(read_pictures([good, bad], model((1, 6, 5), dataset)))
+        list(model((1, 6, 5), dataset).image_blocks([good, bad]))
     assert "\n" not in str(caught.value)
 
 
@@ -144,7 +147,7 @@ def test_places_without_pictures_are_named(tmp_path):
     with pytest.raises(UserError, match=r"empty holds no images. Image files end in .avif .bmp"):
         list_pictures([tmp_path / "empty"])
     with pytest.raises(UserError, match=r"none.png does not exist. Name image files, or folders of them"):
-        list(read_pictures(list_pictures([tmp_path / "none.png"]), model((1, 6, 5))))
+        list(model((1, 6, 5)).image_blocks(list_pictures([tmp_path / "none.png"])))
 
 
 def test_what_is_no_file_is_never_opened(tmp_path):
@@ -153,7 +156,7 @@ def test_what_is_no_file_is_never_opened(tmp_path):
     (tmp_path / "own" / "dead.png").symlink_to("none.png")
     assert list_pictures([tmp_path / "own"]) == [good]
     with pytest.raises(UserError, match=r"pipe.png cannot be read \(not a regular file\)\. Name image files"):
-        list(read_pictures([good, tmp_path / "own" / "pipe.png"], model((1, 6, 5))))
+        list(model((1, 6, 5)).image_blocks([good, tmp_path / "own" / "pipe.png"]))
 
 
 def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path, monkeypatch):
@@ -162,9 +165,9 @@ def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path, monkeypatch):
     picture(files[2], size=(5, 6))
     files[4].write_bytes(broken())
     files += [tmp_path / "none.png", Path(os.fsdecode(bytes(tmp_path / "a") + b"\xff.png"))]
-    monkeypatch.setattr("autoencoders.commands.pictures.EVAL_BATCH", 2)
+    monkeypatch.setattr("autoencoders.data.pictures.EVAL_BATCH", 2)
     with pytest.raises(UserError, match=r"^5 of 8 images cannot be used: [^\n]*$") as caught:
-        list(read_pictures(files, model((1, 6, 5))))
+        list(model((1, 6, 5)).image_blocks(files))
     told = str(caught.value)
     for reason in ("1.png cannot be read (", "2.png is 5×6", "4.png cannot be read (", "none.png does not exist;"):
         assert reason in told
@@ -175,7 +178,7 @@ def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path, monkeypatch):
 def test_of_very_many_files_that_cannot_be_used_a_hundred_are_named(tmp_path):
     files = [tmp_path / f"{i:03}.png" for i in range(250)]
     with pytest.raises(UserError, match=r"250 of 250 .*099.png does not exist; and 150 more\. Name image files"):
-        list(read_pictures(files, model((1, 6, 5))))
+        list(model((1, 6, 5)).image_blocks(files))
 
 
 def test_numbered_names_differ_sort_and_stay_in_their_folder():

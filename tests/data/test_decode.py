@@ -30,8 +30,8 @@ def gigantic() -> bytes:
     return bytes(content)
 
 
-def decode(content: bytes, size: tuple[int, int], channels: int) -> np.ndarray:
-    return decode_picture(content, size, channels).pixels
+def decode(content: bytes, size: tuple[int, int], channels: int, fit: str = "crop") -> np.ndarray:
+    return decode_picture(content, size, channels, fit).pixels
 
 
 def manifest(folder, files: dict[str, bytes]) -> list[ManifestRow]:
@@ -42,8 +42,8 @@ def manifest(folder, files: dict[str, bytes]) -> list[ManifestRow]:
     return rows
 
 
-def decoded(tmp_path, files, size=(8, 8), channels=None, limit=0.5):
-    return decode_all(tmp_path, manifest(tmp_path, files), tmp_path / "spooled", size, channels, limit)
+def decoded(tmp_path, files, size=(8, 8), channels=None, limit=0.5, fit="crop"):
+    return decode_all(tmp_path, manifest(tmp_path, files), tmp_path / "spooled", size, channels, limit, fit)
 
 
 def test_an_image_of_the_size_is_unchanged():
@@ -88,11 +88,22 @@ def test_transparent_pixels_become_white():
     ("sizes", "expected"),
     [
         ([(20, 30), (20, 30)], (20, 30)),
-        ([(20, 30), (40, 25), (60, 50)], (25, 25)),
-        ([(200, 300), (400, 250)], (64, 64)),
-        ([(1500, 20), (1500, 20)], (20, 20)),
+        ([(20, 30), (40, 25), (60, 50)], (30, 25)),
+        ([(200, 300), (400, 250), (400, 600)], (64, 96)),
+        ([(30, 60), (60, 30)], (30, 30)),
+        ([(1500, 20), (1500, 20)], (256, 4)),
+        ([(8, 4000), (8, 4000)], (4, 256)),
+        ([(30, 40), (30, 41), (4000, 8)], (30, 40)),
     ],
-    ids=["shared", "median of shorter sides", "at most 64", "too large to share"],
+    ids=[
+        "shared",
+        "median of shorter sides and of aspect ratios",
+        "at most 64",
+        "upright and lying",
+        "too large to share",
+        "far too long to share",
+        "one that is far too long",
+    ],
 )
 def test_the_size_is_inferred(tmp_path, capsys, sizes, expected):
     names = [f"{i}.png" for i in range(len(sizes))]
@@ -156,4 +167,4 @@ def test_an_image_that_changed_is_noticed(tmp_path):
     rows = manifest(tmp_path, {"a.png": encoded(GRADIENT)})
     (tmp_path / "a.png").write_bytes(encoded(GRADIENT.T.copy()))
     with pytest.raises(UserError, match="has changed since the `download` stage"):
-        decode_all(tmp_path, rows, tmp_path / "spooled", (8, 8), 1, 0.5)
+        decode_all(tmp_path, rows, tmp_path / "spooled", (8, 8), 1, 0.5, "pad")

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from tiny_sets import card_of, parameters, prepare_set
 
-from autoencoders.commands.pictures import read_pictures
 from autoencoders.data import decode_folder, folder
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
@@ -24,7 +23,9 @@ from autoencoders.stages.prepare import prepare
 from autoencoders.stages.train import train
 
 COUNT = 10
-SAYS_NOTHING = {"name", "shape", "counts", "class_counts", "pixel_mean", "pixel_std", "content_hash", "unreadable"}
+SAYS_NOTHING = {
+    "name", "shape", "counts", "class_counts", "pixel_mean", "pixel_std", "content_hash", "unreadable", "fit",
+}  # fmt: skip
 
 
 def prepared(tmp_path: Path) -> tuple[PreparedData, dict]:
@@ -72,7 +73,7 @@ def test_of_files_with_several_pictures_the_first_is_taken_and_that_is_said(tmp_
 def test_a_trained_model_s_commands_report_several_pictures_too(tmp_path, capsys, a_model):
     pages(1, tmp_path / "a.tif")
     grey(1, tmp_path / "b.png")
-    list(read_pictures([tmp_path / "a.tif", tmp_path / "b.png"], a_model((1, 6, 6))))
+    list(a_model((1, 6, 6)).image_blocks([tmp_path / "a.tif", tmp_path / "b.png"]))
     told = capsys.readouterr()
     assert (told.out, told.err) == (
         "",
@@ -93,8 +94,8 @@ def test_single_pictures_of_8_bits_are_not_remarked_on(tmp_path, capsys):
     data, card = prepared(tmp_path)
     assert set(card) == SAYS_NOTHING
     described = json.loads((tmp_path / "prepared/dataset.json").read_text())
-    assert set(described) == {"name", "shape", "counts", "classes", "content_hash", "folder"}
-    assert data.info.identity == {"name": "folder", "content_hash": data.info.content_hash}
+    assert set(described) == {"name", "shape", "counts", "classes", "content_hash", "folder", "fit"}
+    assert data.info.identity == {"name": "folder", "content_hash": data.info.content_hash, "fit": "pad"}
     assert "16-bit" not in (told := capsys.readouterr().out) and "more than one" not in told
 
 
@@ -157,11 +158,11 @@ def test_a_model_gives_later_images_the_scale_of_those_it_was_trained_on(tmp_pat
     from autoencoders import load_model
 
     model = load_model(out)
-    assert json.loads((out / "model.json").read_text())["dataset"]["full_scale"] == model.full_scale == 4095
+    assert json.loads((out / "model.json").read_text())["dataset"]["full_scale"] == model.intake.full_scale == 4095
     deep(np.full((6, 6), 1600), tmp_path / "dim.png")
     deep(np.full((6, 6), 65535), tmp_path / "bright.png")
     capsys.readouterr()
-    [x] = read_pictures([tmp_path / "dim.png", tmp_path / "bright.png"], model)
+    [x] = model.image_blocks([tmp_path / "dim.png", tmp_path / "bright.png"])
     assert (x[:, 0, 0, 0] * 255).tolist() == [100, 255]
     assert capsys.readouterr().err == (
         f"values above 4,095 in 1 file ({tmp_path}/bright.png): they became white, since no image that the model was "
@@ -172,7 +173,7 @@ def test_a_model_gives_later_images_the_scale_of_those_it_was_trained_on(tmp_pat
 
 def test_a_model_of_8_bits_or_of_a_former_version_takes_16_bits_whole(tmp_path, capsys, a_model):
     deep(np.full((6, 6), 25600), tmp_path / "a.png")
-    [x] = read_pictures([tmp_path / "a.png"], a_model((1, 6, 6)))
+    [x] = a_model((1, 6, 6)).image_blocks([tmp_path / "a.png"])
     assert (x * 255).unique().tolist() == [100]
     assert capsys.readouterr().err == ""
 

@@ -53,6 +53,7 @@ IMAGES = section(
     mirror=maybe(st.text(st.characters(codec="utf-8"))),
     folder=st.text("abc /é猫", min_size=1),
     image_size=maybe(SIDES | st.lists(SIDES, min_size=2, max_size=2)),
+    fit=st.sampled_from(["pad", "crop", "stretch"]),
     channels=maybe(st.sampled_from([1, 3])),
 ).map(lambda keys: {"name": "folder", **keys})
 RAW = st.fixed_dictionaries(

@@ -97,6 +97,14 @@ def test_a_model_overrides_the_training_section():
         ({}, ["models: missing"]),
         ({"data": {"name": "mnits"}, "models": MODELS}, ["data: unknown data set 'mnits'", "Did you mean 'mnist'?"]),
         ({"data": {"image_size": 32}, "models": MODELS}, ["data: `image_size`", "folder"]),
+        (
+            {"data": {"fit": "crop"}, "models": MODELS},
+            ["data: `fit: crop` goes with `name: folder`, found `name: mnist`", "set `fit: pad` again"],
+        ),
+        (
+            {"data": {"name": "folder", "fit": "squeeze"}, "models": MODELS},
+            ["data.fit: should be 'pad', 'crop' or 'stretch', found 'squeeze'"],
+        ),
         ({"data": {"folder": "/photos"}, "models": MODELS}, ["data: `folder: /photos`", "name: folder"]),
         ({"prepare": {"validation": 0}, "models": MODELS}, ["prepare.validation:", "found 0"]),
         ({"models": {"a": {**MODELS["vae"], "kl_warmup": -0.1}}}, ["models.a.kl_warmup: is a share of all steps"]),

@@ -29,11 +29,21 @@ def card(classes, shape=(1, 28, 28), rows=None, remarks=None):
     ],
     ids=["digits", "names like formulas", "no labels", "few, tall"],
 )
-@pytest.mark.parametrize("remarks", [{}, {"several_pictures": 24}], ids=["", "noted"])
-def test_all_text_is_legible(drawn, classes, shape, remarks):
+@pytest.mark.parametrize(
+    ("remarks", "said"),
+    [
+        ({}, ""),
+        ({"several_pictures": 24}, "of 24 files with several pictures the first is taken"),
+        ({"fit": "pad", "padded": 3}, "images of another aspect ratio, with a border: 3"),
+        ({"fit": "crop", "cropped": 3}, "images of another aspect ratio, cropped: 3"),
+        ({"fit": "stretch", "stretched": 3}, "images of another aspect ratio, stretched: 3"),
+    ],
+    ids=["", "several pictures", "padded", "cropped", "stretched"],
+)
+def test_all_text_is_legible(drawn, classes, shape, remarks, said):
     texts = drawn(card(classes, shape, remarks=remarks))
-    said = "of 24 files with several pictures the first is taken"
-    assert (said in {text for text, _ in texts}) == bool(remarks)
+    notes = ("of 24 files", "images of another aspect ratio")
+    assert [text for text, _ in texts if text.startswith(notes)] == ([said] if said else [])
     for i, (first, a) in enumerate(texts):
         for second, b in texts[i + 1 :]:
             across, up = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)

@@ -211,7 +211,7 @@ def test_subfolders_are_labels_and_size_and_channels_are_inferred(tmp_path):
     fill(tmp_path / "mine", subfolders=("zebra", "ant"))
     (tmp_path / "mine/ant/1.png").rename(tmp_path / "mine/ant/.hidden.png")
     data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=0.2)
-    assert data.info.shape == (1, 13, 13)
+    assert data.info.shape == (1, 13, 16)
     assert data.info.classes == ["ant", "zebra"]
     labels = np.concatenate([data.split(name).labels for name in ("train", "val", "test")])
     assert np.bincount(labels).tolist() == [9, 10]

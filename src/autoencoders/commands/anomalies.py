@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
+from autoencoders.data.pictures import list_pictures
 from autoencoders.errors import printable
 from autoencoders.evaluation.anomaly import concatenate
 from autoencoders.files.results import replaceable_file
@@ -29,7 +29,7 @@ def anomalies(images: list[Path], *, model: str, out: Path | None = None) -> Non
     if out:
         replaceable_file(out, MARK)
     trained, files = load_model(model), list_pictures(images)
-    scores = concatenate(trained.anomaly_scores(x) for x in read_pictures(files, trained))
+    scores = concatenate(trained.anomaly_scores(x) for x in trained.image_blocks(files))
     table = pd.DataFrame({"image": [file.as_posix() for file in files]})
     for name in (name for name in SCORES if getattr(scores, name) is not None):
         table[name] = getattr(scores, name).numpy()

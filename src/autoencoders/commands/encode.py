@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 
 from autoencoders.commands.codes import MARK, write_codes
-from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import result_file
+from autoencoders.data.pictures import list_pictures
 from autoencoders.errors import printable
 from autoencoders.inference import load_model
 
@@ -19,7 +19,7 @@ def encode(images: list[Path], *, model: str, out: Path) -> None:
     """
     trained, files = load_model(model), list_pictures(images)
     with result_file(out, MARK) as draft:
-        z = torch.cat([trained.encode(x) for x in read_pictures(files, trained)])
+        z = torch.cat([trained.encode(x) for x in trained.image_blocks(files)])
         names = [file.as_posix() for file in files]
         write_codes(draft, z.numpy(), names, trained.name, trained.weights_sha256)
     print(printable(f"{out}: {len(z)} codes of {trained.latent} numbers, by {trained.name}"))

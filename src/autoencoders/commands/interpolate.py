@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from autoencoders.commands.pictures import numbered, read_pictures, write_picture
+from autoencoders.commands.pictures import numbered, write_picture
 from autoencoders.commands.results import new_folder
 from autoencoders.errors import UserError, printable
 from autoencoders.inference import load_model
@@ -22,7 +22,7 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
     if not 2 <= steps <= MAX_STEPS:
         raise UserError(f"--steps must be from 2 to {MAX_STEPS}, found {steps}.")
     trained = load_model(model)
-    [ends] = read_pictures([a, b], trained)
+    [ends] = trained.image_blocks([a, b])
     with new_folder(out) as draft:
         images = trained.interpolate(ends[0], ends[1], steps)
         for name, image in zip(numbered([""] * steps), images, strict=True):

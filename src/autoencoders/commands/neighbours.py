@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from autoencoders.commands.pictures import list_pictures, read_pictures
 from autoencoders.commands.results import new_folder
 from autoencoders.data.batches import EVAL_BATCH, Batches
+from autoencoders.data.pictures import list_pictures
 from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.errors import UserError, printable
 from autoencoders.inference import Neighbours, load_model
@@ -30,7 +30,7 @@ def neighbours(
     trained, files, prepared = load_model(model), list_pictures(images), PreparedData(data)
     if prepared.info.shape != trained.shape:
         raise UserError(f"{data} holds images {prepared.info.shape}, {trained.name} takes {trained.shape}.")
-    x = torch.cat(list(read_pictures(files, trained)))
+    x = torch.cat(list(trained.image_blocks(files)))
     test = prepared.split("test")
     codes = torch.cat([trained.encode(x) for x in Batches(test.images, EVAL_BATCH, torch.device("cpu")).in_order()])
     found = trained.neighbours(x, codes, count)

@@ -1,96 +1,16 @@
-"""Image files for a trained model, and those that it draws."""
+"""Pictures that a trained model draws, as files."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from autoencoders.data.batches import EVAL_BATCH
-from autoencoders.data.decode import (
-    MAX_FILE_BYTES,
-    Remarks,
-    bombs_refused,
-    decode_picture,
-    stored_shape,
-    unreadable_because,
-)
-from autoencoders.data.folder import ENDINGS, find_images
-from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.files.results import write_csv
-from autoencoders.inference import TrainedModel
-from autoencoders.runtime.process import print_to_stderr
 
-MAX_FILES_NAMED = 100
-"""Files that a message names."""
 MAX_NAME_BYTES = 150
 """Bytes of an image's name that the name of its picture keeps."""
-REPAIR, CONVERT = "Repair it, or leave it out.", "Convert it, or leave it out."
-
-
-class _UnusableError(Exception):
-    """Why the model cannot use a file, and what to do about it."""
-
-    def __init__(self, reason: str, cure: str = "Name image files, or folders of them.") -> None:
-        super().__init__(reason)
-        self.cure = cure
-
-
-def list_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Return the files, and for each folder the images in it and its subfolders, sorted as in `prepare`.
-
-    Raise `UserError` if a folder holds no image.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = find_images(path).images
-        if not inside:
-            raise UserError(f"{path} holds no images. Image files end in {ENDINGS}.")
-        found += [path / name for name in inside]
-    return found
-
-
-def read_pictures(files: Sequence[Path], model: TrainedModel) -> Iterator[Tensor]:
-    """Yield image files as floats (N, C, H, W) in [0, 1], as `model` takes them, in blocks of at most `EVAL_BATCH`.
-
-    If the model was trained on a folder of images, they are scaled and cropped as `prepare` did. For other models,
-    they must have its size and number of channels. After the last file, raise `UserError` that names all files that
-    cannot be used; nothing is yielded after the first of them.
-    """
-    unusable: dict[Path, _UnusableError] = {}
-    remarks = Remarks()
-    for start in range(0, len(files), EVAL_BATCH):
-        pixels = []
-        with bombs_refused():
-            for file in files[start : start + EVAL_BATCH]:
-                try:
-                    pixels.append(_read(file, model, remarks))
-                except _UnusableError as error:
-                    unusable[file] = error
-        if not unusable:
-            yield torch.from_numpy(np.stack(pixels)).float() / 255
-    if unusable:
-        raise UserError(_unusable_message(unusable, len(files)))
-    for line in remarks.lines(model.full_scale):
-        print_to_stderr(printable(line))
-
-
-def _unusable_message(unusable: Mapping[Path, _UnusableError], files: int) -> str:
-    """Return one line about the files that cannot be used; `files` is the number of all."""
-    lines = [f"{file} {error}" for file, error in list(unusable.items())[:MAX_FILES_NAMED]]
-    if len(unusable) == 1:
-        return f"{lines[0]}. {next(iter(unusable.values())).cure}"
-    more = f"; and {len(unusable) - MAX_FILES_NAMED:,} more" if len(unusable) > MAX_FILES_NAMED else ""
-    cures = " ".join(dict.fromkeys(error.cure for error in unusable.values()))
-    return f"{len(unusable):,} of {files:,} images cannot be used: {'; '.join(lines)}{more}. {cures}"
 
 
 def write_picture(path: Path, image: Tensor) -> None:
@@ -129,29 +49,3 @@ def _word(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", "..")]
     plain = "".join(letter if letter.isprintable() else "_" for letter in "-".join(parts))
     return plain.encode()[-MAX_NAME_BYTES:].decode(errors="ignore")
-
-
-def _read(file: Path, model: TrainedModel, remarks: Remarks) -> NDArray[np.uint8]:
-    shape = model.shape
-    try:
-        str(file).encode()
-        content = read_bytes(file, MAX_FILE_BYTES)
-    except UnicodeEncodeError:
-        raise _UnusableError("has a name that is not UTF-8", "Rename it.") from None
-    except DAMAGE as error:
-        why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({reason(error)})"
-        raise _UnusableError(why) from None
-    try:
-        found = stored_shape(content)
-        if found == shape or model.takes_any_size:
-            picture = decode_picture(content, shape[1:], shape[0], lambda: model.full_scale)
-            remarks.note(file.as_posix(), picture)
-            return picture.pixels
-    except Exception as error:  # a decoder fed with broken bytes may raise anything
-        raise _UnusableError(f"cannot be read ({unreadable_because(error)})", REPAIR) from error
-    raise _UnusableError(f"is {_words(found)}; the model takes {_words(shape)}", CONVERT)
-
-
-def _words(shape: tuple[int, int, int]) -> str:
-    channels, height, width = shape
-    return f"{height}×{width} (height × width) with {channels} channel{'s' if channels > 1 else ''}"

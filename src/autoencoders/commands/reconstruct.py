@@ -4,8 +4,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from autoencoders.commands.pictures import list_pictures, numbered, read_pictures, write_list, write_picture
+from autoencoders.commands.pictures import numbered, write_list, write_picture
 from autoencoders.commands.results import new_folder
+from autoencoders.data.pictures import list_pictures
 from autoencoders.errors import printable
 from autoencoders.inference import load_model
 from autoencoders.plots.sheets import pairs
@@ -24,7 +25,7 @@ def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
     names = iter(pictures)
     first: tuple[Tensor, Tensor] | None = None
     with new_folder(out) as draft:
-        for x in read_pictures(files, trained):
+        for x in trained.image_blocks(files):
             redrawn = trained.reconstruct(x)
             first = first or (x, redrawn)
             for image, name in zip(redrawn, names, strict=False):

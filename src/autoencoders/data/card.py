@@ -45,6 +45,14 @@ class CardNumbers:
     """Files of which only the first picture is taken."""
     full_scale: int | None = None
     """The value that is white in files of 16 bits."""
+    fit: str | None = None
+    """How files of another aspect ratio were brought to the shape: pad, crop or stretch; None in named sets."""
+    padded: int | None = None
+    """Files of another aspect ratio that got a border."""
+    cropped: int | None = None
+    """Files of another aspect ratio of which the middle is left."""
+    stretched: int | None = None
+    """Files of another aspect ratio whose sides were scaled differently."""
     in_no_subfolder: str | None = None
     """Examples of images because of which there are no classes."""
 

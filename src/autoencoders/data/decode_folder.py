@@ -5,10 +5,11 @@ the largest value among them, so that their brightness stays comparable. It is k
 """
 
 import hashlib
+import math
 import os
 import statistics
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from PIL import Image
 from autoencoders.data.arrays import spool
 from autoencoders.data.decode import (
     MAX_FILE_BYTES,
+    Picture,
     Remarks,
     bombs_refused,
     decode_picture,
+    list_files,
     open_image,
     sixteen_bits,
     unreadable_because,
@@ -30,10 +33,16 @@ from autoencoders.data.decode import (
 from autoencoders.data.folder import ManifestRow
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
 from autoencoders.errors import UserError, printable
-from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, FullScale, open_file
+from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, Fit, FullScale, open_file
 from autoencoders.runtime.progress import progress
+from autoencoders.runtime.threads import map_in_order
 
 MAX_INFERRED_SIDE = 64
+"""Pixels of the shorter side, where the size is inferred."""
+MAX_INFERRED_LONG_SIDE = 4 * MAX_INFERRED_SIDE
+MIN_SIDE = 4
+FEW = 0.05
+"""Where fewer than this share of a set are grey, or in colour, they may have got into it by mistake."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Decoded:
     """Those of the N files that hold more than one picture."""
     full_scale: FullScale | None
     """The value that is white in files of 16 bits; None where there are none."""
+    fitted: int
+    """How many of the N files have another aspect ratio than the size: they were padded, cropped or stretched."""
 
 
 def decode_all(
@@ -59,6 +70,7 @@ def decode_all(
     size: tuple[int, int] | None,
     channels: int | None,
     max_unreadable: float,
+    fit: Fit,
 ) -> Decoded:
     """Decode every image of `rows` into the file `spooled`; size (H, W) and channels are inferred where None.
 
@@ -67,52 +79,96 @@ def decode_all(
     """
     with bombs_refused():
         height, width = size or infer_size(folder, [row.path for row in rows])
-        decoder = _Decoder(folder, [row.path for row in rows], (height, width), channels)
-        images = spool(spooled, decoder.stream(rows), (channels or 3, height, width))
+        decoder = _Decoder(folder, [row.path for row in rows], (height, width), channels, fit)
+        with closing(decoder.stream(rows)) as blocks:
+            images = spool(spooled, blocks, (channels or 3, height, width))
     _check_share(folder, decoder.unreadable, len(rows), max_unreadable)
     if channels is None:
-        found = "every image is grey, so 1" if decoder.all_grey else "there are colour images, so 3"
-        print(f"data.channels is not set: {found}")
+        print(printable(f"data.channels is not set: {_kinds(decoder.grey, decoder.coloured)}"))
         # all three channels of grey images are the same
-        images = images[:, :1] if decoder.all_grey else images
+        images = images if decoder.coloured else images[:, :1]
+    if decoder.fitted:
+        done = {"pad": "padded", "crop": "cropped", "stretch": "stretched"}[fit]
+        verb = "is" if decoder.fitted == 1 else "are"
+        total = len(decoder.paths)
+        print(f"data.fit: {decoder.fitted:,} of {total:,} images {verb} {done} to {height}×{width} (height × width)")
     for line in decoder.remarks.lines(FULL_SCALE):
         print(printable(line))
-    return Decoded(images, decoder.paths, decoder.unreadable, decoder.remarks.several, decoder.full_scale)
+    several, full_scale = decoder.remarks.several, decoder.full_scale
+    return Decoded(images, decoder.paths, decoder.unreadable, several, full_scale, decoder.fitted)
+
+
+class _UnknownScaleError(Exception):
+    """The first file of 16 bits: to know what is white, all files have to be looked through."""
 
 
 class _Decoder:
-    """Decode one image after another, and record which could be read."""
+    """Decode images on all cores, and record in their order which could be read."""
 
-    def __init__(self, folder: Path, every: list[str], size: tuple[int, int], channels: int | None) -> None:
-        self._folder, self._every, self._size, self._channels = folder, every, size, channels
-        self.all_grey = True
+    def __init__(self, folder: Path, every: list[str], size: tuple[int, int], channels: int | None, fit: Fit) -> None:
+        self._folder, self._every, self._size, self._channels, self._fit = folder, every, size, channels, fit
+        self.grey: list[str] = []
+        self.coloured: list[str] = []
         self.paths: list[str] = []
         self.remarks = Remarks()
         self.unreadable: dict[str, str] = {}
         self.full_scale: FullScale | None = None
+        self.fitted = 0
 
     def _white(self) -> int:
-        if self.full_scale is None:  # the first file of 16 bits: all files are looked through
-            self.full_scale = full_scale_of(self._folder, self._every)
+        if self.full_scale is None:
+            raise _UnknownScaleError
         return self.full_scale
 
-    def stream(self, rows: list[ManifestRow]) -> Iterator[NDArray[np.uint8]]:
+    def _decode(self, row: ManifestRow) -> Picture | Exception:
+        """Return the image, or why there is none; called on several threads."""
+        try:
+            content = _content(self._folder / row.path, row)
+            return decode_picture(content, self._size, self._channels or 3, self._fit, self._white)
+        except Exception as error:  # a decoder fed with broken bytes may raise anything
+            return error
+
+    def stream(self, rows: list[ManifestRow]) -> Generator[NDArray[np.uint8], None, None]:
         """Yield blocks (1, C, H, W), in order, leaving out what cannot be read."""
-        for row in progress(rows, desc="decoding", unit="image", delay=2, leave=False):
-            try:
-                content = _content(self._folder / row.path, row)
-                picture = decode_picture(content, self._size, self._channels or 3, self._white)
-            except UserError:
-                raise
-            except Exception as error:  # a decoder fed with broken bytes may raise anything
-                self.unreadable[row.path] = unreadable_because(error)
+        results = progress(
+            map_in_order(self._decode, rows), total=len(rows), desc="decoding", unit="image", delay=2, leave=False
+        )
+        for row, result in zip(rows, results, strict=True):
+            if isinstance(result, _UnknownScaleError):
+                if self.full_scale is None:
+                    self.full_scale = full_scale_of(self._folder, self._every)
+                result = self._decode(row)
+            if isinstance(result, UserError):
+                raise result
+            if isinstance(result, Exception):
+                self.unreadable[row.path] = unreadable_because(result)
                 continue
-            image = picture.pixels
-            if self._channels is None and self.all_grey:
-                self.all_grey = bool((image == image[:1]).all())
-            self.paths.append(row.path)
-            self.remarks.note(row.path, picture)
-            yield image[np.newaxis]
+            self._note(row.path, result)
+            yield result.pixels[np.newaxis]
+
+    def _note(self, path: str, picture: Picture) -> None:
+        self.paths.append(path)
+        self.fitted += picture.is_fitted
+        self.remarks.note(path, picture)
+        if self._channels is None:
+            is_grey = (picture.pixels == picture.pixels[:1]).all()
+            (self.grey if is_grey else self.coloured).append(path)
+
+
+def _kinds(grey: Sequence[str], coloured: Sequence[str]) -> str:
+    """Return how many channels the images get, and which of them have another number than nearly all others."""
+    if not coloured:
+        return "every image is grey, so 1"
+    if not grey:
+        return "every image is in colour, so 3"
+    few, kind = min((coloured, "in colour"), (grey, "grey"), key=lambda entry: len(entry[0]))
+    if len(few) >= FEW * (len(grey) + len(coloured)):
+        return f"{len(grey):,} images are grey and {len(coloured):,} in colour, so 3"
+    verb = "is" if len(few) == 1 else "are"
+    return (
+        f"of {len(grey) + len(coloured):,} images, {list_files(few)} {verb} {kind}, the others not, so 3. "
+        "Set data.channels: 1 if all should be grey, or data.channels: 3 to confirm this"
+    )
 
 
 def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
@@ -120,12 +176,21 @@ def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
 
     Of the other files, only the headers are read.
     """
-    largest, where = -1, ""
-    for path in progress(paths, desc="16-bit images", unit="image", delay=2, leave=False):
+
+    def top(path: str) -> int:
         # what cannot be read here cannot be decoded either, and is counted there
         with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
-            if image.mode.startswith("I") and (top := int(sixteen_bits(image).max())) > largest:
-                largest, where = top, path
+            if image.mode.startswith("I"):
+                return int(sixteen_bits(image).max())
+        return -1
+
+    tops = progress(
+        map_in_order(top, paths), total=len(paths), desc="16-bit images", unit="image", delay=2, leave=False
+    )
+    largest, where = -1, ""
+    for path, value in zip(paths, tops, strict=True):
+        if value > largest:
+            largest, where = value, path
     white = next(scale for scale in FULL_SCALES if largest <= scale)
     bits = white.bit_length()
     print(f"16-bit images: the largest value is {largest:,} ({printable(where)}), so {white:,} ({bits} bits) is white")
@@ -133,27 +198,37 @@ def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
 
 
 def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
-    """Return the size (H, W) that all images share, or else a square of their median shorter side, at most 64.
+    """Return the size (H, W) that all images share, or else one of their median aspect ratio.
 
-    Reads headers only. Sizes beyond what `data.image_size` allows count as not shared.
+    Its shorter side is then the median of theirs, at most 64, and its longer side at most 256. Reads headers only.
+    Sizes beyond what `data.image_size` allows count as not shared.
     """
-    sizes = []
-    for path in progress(paths, desc="sizes", unit="image", delay=2, leave=False):
+
+    def size_of(path: str) -> tuple[int, int] | None:
         # what cannot be read here is reported by the decoder, which will fail on it as well
         with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
-            sizes.append(upright_size(image))
+            return upright_size(image)
+        return None
+
+    found = progress(map_in_order(size_of, paths), total=len(paths), desc="sizes", unit="image", delay=2, leave=False)
+    sizes = [size for size in found if size]
     if not sizes:
         raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
     if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE:
         print(f"data.image_size is not set: all images are {sizes[0][0]}×{sizes[0][1]} (height × width)")
         return sizes[0]
     shorter = sorted(min(size) for size in sizes)
+    ratio = 2 ** statistics.median(math.log2(width / height) for height, width in sizes)
     side = min(MAX_INFERRED_SIDE, int(statistics.median(shorter)))
+    longer = min(MAX_INFERRED_LONG_SIDE, round(side * max(ratio, 1 / ratio)))
+    side = min(side, max(MIN_SIDE, round(longer * min(ratio, 1 / ratio))))
+    height, width = (side, longer) if ratio > 1 else (longer, side)
     print(
-        f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: "
-        f"using {side}×{side}, their median but at most {MAX_INFERRED_SIDE}"
+        f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: using {height}×{width} "
+        f"(height × width), of their median aspect ratio; sides are at most {MAX_INFERRED_SIDE} and "
+        f"{MAX_INFERRED_LONG_SIDE}"
     )
-    return side, side
+    return height, width
 
 
 def _content(path: Path, row: ManifestRow) -> bytes:

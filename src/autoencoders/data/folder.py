@@ -16,6 +16,7 @@ from typing import NoReturn
 from autoencoders.errors import UserError
 from autoencoders.files.reading import damage_named, open_file
 from autoencoders.runtime.progress import progress
+from autoencoders.runtime.threads import map_in_order
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
@@ -89,17 +90,22 @@ def _unreadable(error: OSError) -> NoReturn:
 
 def write_manifest(folder: Path, images: list[str], target: Path) -> None:
     """Write path, size and SHA-256 of each image to a CSV file; raise `UserError` where one cannot be read."""
+
+    def checksum(name: str) -> tuple[str, int, str]:
+        try:
+            with open_file(folder / name) as image:
+                digest = hashlib.file_digest(image, "sha256").hexdigest()
+                return name, os.fstat(image.fileno()).st_size, digest
+        except OSError as error:
+            _unreadable(error)
+
     with target.open("w", newline="", encoding="utf-8") as file:
         odd = any("\r" in name for name in images)  # which Python's writer leaves without quotes, before 3.13
         rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
         rows.writerow(["path", "size", "sha256"])
-        for name in progress(images, desc="checksums", unit="image", delay=2, leave=False):
-            try:
-                with open_file(folder / name) as image:
-                    digest = hashlib.file_digest(image, "sha256").hexdigest()
-                    rows.writerow([name, os.fstat(image.fileno()).st_size, digest])
-            except OSError as error:
-                _unreadable(error)
+        checksums = map_in_order(checksum, images)
+        for row in progress(checksums, total=len(images), desc="checksums", unit="image", delay=2, leave=False):
+            rows.writerow(row)
 
 
 def read_manifest(path: Path) -> list[ManifestRow]:

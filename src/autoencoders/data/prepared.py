@@ -23,7 +23,7 @@ from pydantic import Field, TypeAdapter
 
 from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.errors import UserError
-from autoencoders.files.reading import FullScale, Side, damage_named, open_file
+from autoencoders.files.reading import Fit, FullScale, Side, damage_named, open_file
 
 SPLITS = ("train", "val", "test")
 MAX_COMPONENTS = 256
@@ -53,12 +53,16 @@ class DatasetInfo:
     """The name of the user's own folder, where the images are from one."""
     full_scale: FullScale | None = None
     """The value that is white in image files of 16 bits, where the images are from such."""
+    fit: Fit | None = None
+    """How image files of another aspect ratio were brought to the shape; None in named sets, and in folders that an
+    earlier version prepared, which only cropped."""
 
     @property
     def identity(self) -> dict[str, str | int]:
         """What a model says of the data that it was trained on."""
         named: dict[str, str | int] = {"name": self.name, "content_hash": self.content_hash}
-        return named if self.full_scale is None else {**named, "full_scale": self.full_scale}
+        made = {"full_scale": self.full_scale, "fit": self.fit}
+        return named | {key: value for key, value in made.items() if value is not None}
 
     @property
     def title(self) -> str:
@@ -155,6 +159,7 @@ def write_prepared(
     classes: list[str] | None,
     folder: str = "",
     full_scale: FullScale | None = None,
+    fit: Fit | None = None,
 ) -> DatasetInfo:
     """Write `splits` (all of train, val, test) under `root` and return what `dataset.json` says of them."""
     digest = hashlib.sha256()
@@ -177,9 +182,11 @@ def write_prepared(
         content_hash=digest.hexdigest(),
         folder=folder,
         full_scale=full_scale,
+        fit=fit,
     )
     described = asdict(info)
-    if full_scale is None:
-        del described["full_scale"]
+    for key in ("full_scale", "fit"):
+        if described[key] is None:
+            del described[key]
     (root / "dataset.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     return info

@@ -24,6 +24,8 @@ MAX_REASON_LENGTH = 200
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 FullScale = Literal[255, 1023, 4095, 16383, 65535]
 """The largest values of the depths that cameras and other devices have: 8, 10, 12, 14 and 16 bits."""
+Fit = Literal["pad", "crop", "stretch"]
+"""How an image of another aspect ratio is brought to a size."""
 NOT_A_FILE = "not a regular file"
 
 DAMAGE = (OSError, ValueError, RecursionError)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from autoencoders.files.reading import FullScale, Side
+from autoencoders.files.reading import Fit, FullScale, Side
 from autoencoders.params.models import KINDS, AnyModel
 
 FORMAT = 2
@@ -40,6 +40,8 @@ class Dataset(FileSection):
     name: Name
     content_hash: Name
     full_scale: FullScale = 65535
+    fit: Fit = "crop"
+    """Models of earlier versions, which do not say so, were trained on cropped images."""
 
 
 class Anomaly(FileSection):

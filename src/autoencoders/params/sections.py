@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, model_v
 
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.errors import shown, suggestion
-from autoencoders.files.reading import MAX_SIDE
+from autoencoders.files.reading import MAX_SIDE, Fit
 from autoencoders.params.base import BatchSize, Count, Number, Rate, Section, Seed
 
 
@@ -55,6 +55,7 @@ class Data(Section):
     mirror: str | None = None
     folder: str = OWN_IMAGES
     image_size: Annotated[int | tuple[int, int] | None, BeforeValidator(_size)] = None
+    fit: Fit = "pad"
     channels: Literal[1, 3] | None = None
     max_unreadable: Annotated[Number, Field(ge=0, lt=1)] = 0.05
 
@@ -72,6 +73,11 @@ class Data(Section):
             )
         if self.name != FOLDER and (self.image_size or self.channels):
             raise ValueError("`image_size` and `channels` apply to `name: folder` only; named sets have their own")
+        if self.name != FOLDER and self.fit != "pad":
+            raise ValueError(
+                f"`fit: {self.fit}` goes with `name: folder`, found `name: {self.name}`. The images of a named set all "
+                "have its size: set `fit: pad` again"
+            )
         return self
 
 

@@ -19,6 +19,9 @@ MAX_NAME_LENGTH, MAX_TITLE_LENGTH, MAX_REMARK_LENGTH = 18, 60, 120
 REMARKS = {  # by field of the card's numbers
     "several_pictures": "of {} files with several pictures the first is taken",
     "full_scale": "{} is white in files of 16 bits",
+    "padded": "images of another aspect ratio, with a border: {}",
+    "cropped": "images of another aspect ratio, cropped: {}",
+    "stretched": "images of another aspect ratio, stretched: {}",
     "in_no_subfolder": "no classes: {} in no subfolder",
 }
 

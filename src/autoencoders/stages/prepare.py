@@ -14,7 +14,7 @@ from autoencoders.data.named_sets import read_part, unpack
 from autoencoders.data.prepared import SPLITS, PreparedData, Split, write_prepared
 from autoencoders.data.splits import shuffled, split_off_test, split_off_validation, take
 from autoencoders.errors import printable
-from autoencoders.files.reading import FullScale
+from autoencoders.files.reading import Fit, FullScale
 from autoencoders.files.results import apart, result_folder, scratch_folder
 from autoencoders.params import Params
 
@@ -31,6 +31,8 @@ class _Images:
     classes: list[str] | None
     full_scale: FullScale | None = None
     """The value of white in 16-bit images."""
+    fit: Fit | None = None
+    """How files of another aspect ratio were brought to one size."""
     remarks: Mapping[str, int | str | None] = field(default_factory=dict)
     """What the data card shows about unusual files."""
 
@@ -50,7 +52,7 @@ def prepare(params: Params, *, raw: Path, out: Path, card: Path) -> None:
         own = params.data.name == FOLDER
         images = (_from_folder if own else _from_named_set)(params, raw, scratch)
         folder = Path(params.data.folder).resolve().name if own else ""
-        write_prepared(draft, params.data.name, images.splits, images.classes, folder, images.full_scale)
+        write_prepared(draft, params.data.name, images.splits, images.classes, folder, images.full_scale, images.fit)
         write_card(card_draft, PreparedData(draft), params.prepare.seed, images.remarks)
     info = PreparedData(out).info
     counts = ", ".join(f"{split} {count:,}" for split, count in info.counts.items())
@@ -76,7 +78,7 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     data, settings = params.data, params.prepare
     folder, manifest = Path(data.folder), read_manifest(raw / "manifest.csv")
     size = (data.image_size, data.image_size) if isinstance(data.image_size, int) else data.image_size
-    decoded = decode_all(folder, manifest, scratch / "all.u8", size, data.channels, data.max_unreadable)
+    decoded = decode_all(folder, manifest, scratch / "all.u8", size, data.channels, data.max_unreadable, data.fit)
     classes = class_names(decoded.paths)
     labels = None
     if classes is not None:
@@ -85,15 +87,17 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     pool, test = split_off_test(shuffled(len(decoded.images), settings.seed), settings.test)
     train, val = split_off_validation(pool, settings.validation)
     splits = take(decoded.images, labels, {"train": train, "val": val, "test": test}, scratch)
-    return _Images(splits, classes, decoded.full_scale, _remarks(folder, decoded))
+    return _Images(splits, classes, decoded.full_scale, data.fit, _remarks(folder, decoded, data.fit))
 
 
-def _remarks(folder: Path, decoded: Decoded) -> dict[str, int | str | None]:
+def _remarks(folder: Path, decoded: Decoded, fit: Fit) -> dict[str, int | str | None]:
     """Return what the data card shows about unusual files; print why there are no classes."""
     remarks: dict[str, int | str | None] = {
         "unreadable": len(decoded.unreadable),
         "several_pictures": len(decoded.several) or None,
         "full_scale": decoded.full_scale,
+        "fit": fit,
+        {"pad": "padded", "crop": "cropped", "stretch": "stretched"}[fit]: decoded.fitted or None,
     }
     if strays := images_without_class(decoded.paths):
         examples = f"{', '.join(strays[:3])}{', …' if len(strays) > 3 else ''}"
