@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from autoencoders.errors import UserError
-from autoencoders.text import join_words
 
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "ground_truth": "mask"}
 MASK = "mask"
@@ -120,7 +119,7 @@ def _nested(folder: Path, images: Sequence[str]) -> str:
     sets = sorted(name for name, roles in below.items() if "train" in roles and roles & {"val", "test"})
     if not sets:
         return ""
-    listed = _listed(sets[:3]) if len(sets) <= 3 else f"{', '.join(f'{name}/' for name in sets[:3])}, …"
+    listed = _listed(sets[:3]) + (", …" if len(sets) > 3 else "")
     return (
         f"train/ and test/ lie in {listed}, not in {folder} itself: they are no roles, and all images are shuffled "
         f"together. To keep them apart, name one such folder in data.folder, such as {folder / sets[0]}."
@@ -128,4 +127,4 @@ def _nested(folder: Path, images: Sequence[str]) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return join_words([f"{name}/" for name in names])
+    return ", ".join(f"{name}/" for name in names)

@@ -108,7 +108,7 @@ def _cut(
     taken = np.arange(total) < count
     if groups is not None and (different := len(np.unique(groups[order]))) < total:
         order = _with_copies(order, groups)
-        taken = _whole_groups(groups[order], count)
+        taken = _whole_groups(groups[order], count, cut_off[1])
     for left, (purpose, minimum) in ((int(taken.sum()), cut_off), (int((~taken).sum()), rest)):
         if left < minimum:
             fix = "Add images"
@@ -128,14 +128,14 @@ def _with_copies(order: Order, groups: Order) -> Order:
     return order[np.argsort(by_group[first][group], kind="stable")]
 
 
-def _whole_groups(groups: Order, count: int) -> NDArray[np.bool_]:
-    """Choose whole groups from the front, at most `count` images and the same share of all groups.
+def _whole_groups(groups: Order, count: int, minimum: int) -> NDArray[np.bool_]:
+    """Choose whole groups from the front: at most `count` images, and the same share of all groups, or `minimum`.
 
     By images alone, the largest groups would leave too few different images to the other side.
     """
     starts = np.flatnonzero(np.diff(groups, prepend=groups[0] - 1))
     sizes = np.diff(starts, append=len(groups))
-    few = max(1, round(count / len(groups) * len(sizes)))
+    few = max(minimum, round(count / len(groups) * len(sizes)))
     taken = np.zeros(len(groups), bool)
     for start, size in zip(starts.tolist(), sizes.tolist(), strict=True):
         if few and size <= count:

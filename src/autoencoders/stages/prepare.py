@@ -71,7 +71,7 @@ def _from_named_set(params: Params, raw: Path, scratch: Path) -> _Images:
     ends = np.cumsum([len(splits[name].images) for name in SPLITS])
     numbers = dict(zip(SPLITS, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
     across = _across(copies, numbers)
-    _say_copies(copies, f"{across:,} of them in validation or test, of images in an earlier split" if across else "")
+    _say_copies(copies, f"{across:,} across splits, which are left as published")
     return _Images(splits, classes, remarks=_copies_remarks(copies, across))
 
 
@@ -93,7 +93,7 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     copies = find_copies(decoded.images)
     numbers, by_chance = split_images(roles, copies.groups, settings.seed, settings.validation, settings.test)
     across, before = _across(copies, numbers), _across(copies, by_chance)
-    _say_copies(copies, f"{before:,} of them would be across splits, now {across:,}" if before else "")
+    _say_copies(copies, f"{across:,} across splits ({before:,} if shuffled like others)")
     _say_leaks(decoded.paths, copies, numbers)
     splits = take(decoded.images, labels, numbers, scratch)
     remarks = _remarks(folder, decoded, below) | _copies_remarks(copies, across, before)
@@ -106,30 +106,27 @@ def _across(copies: Copies, numbers: Mapping[str, Order]) -> int:
 
 
 def _say_copies(copies: Copies, across: str) -> None:
-    found = f"{copies.exact:,} exact, {copies.near:,} near" if copies.exact + copies.near else "none"
-    more = [across] if across else []
+    some = copies.exact + copies.near > 0
+    parts = [f"{copies.exact:,} exact, {copies.near:,} near; {across}" if some else "none"]
     if copies.flat:
-        more.append(f"{copies.flat:,} images of one grey level count as none")
+        parts.append(f"{copies.flat:,} images of one grey level count as none")
     if copies.alike:
-        more.append(f"{copies.alike:,} images are too much alike to tell copies among them")
-    print("; ".join([f"copies among {len(copies.groups):,} images: {found}", *more]), flush=True)
+        parts.append(f"{copies.alike:,} images are too much alike to tell near copies among them")
+    print(f"copies among {len(copies.groups):,} images: {'; '.join(parts)}", flush=True)
 
 
 def _say_leaks(paths: list[str], copies: Copies, numbers: Mapping[str, Order]) -> None:
-    """Name the images for testing that have a copy among those for training: the user's roles are kept."""
-    leaked = copies_of_earlier(copies.groups, numbers["train"], numbers["test"])
+    """Name the test images with a copy in another split, and it: where the user has given the roles, these are kept."""
+    pool = np.concatenate([numbers["train"], numbers["val"]])
+    leaked = copies_of_earlier(copies.groups, pool, numbers["test"])
     if not len(leaked):
         return
-    source = dict(zip(copies.groups[numbers["train"]].tolist(), numbers["train"].tolist(), strict=True))
+    source = dict(zip(copies.groups[pool].tolist(), pool.tolist(), strict=True))
     shown = sorted((paths[number], paths[source[int(copies.groups[number])]]) for number in leaked)
     examples = ", ".join(f"{path} (of {original})" for path, original in shown[:3])
-    print(
-        printable(
-            f"{len(leaked):,} of {len(numbers['test']):,} test images are copies of training images: {examples}"
-            f"{', …' if len(shown) > 3 else ''}. The roles of folders are kept: remove one of each pair."
-        ),
-        flush=True,
-    )
+    found = f"{len(leaked):,} of {len(numbers['test']):,} test images are copies of images outside the test split"
+    more = ", …" if len(shown) > 3 else ""
+    print(printable(f"{found}: {examples}{more}. Remove one of each pair: the roles of folders are kept."), flush=True)
 
 
 def _copies_remarks(copies: Copies, across: int, before: int | None = None) -> dict[str, int | str | None]:
