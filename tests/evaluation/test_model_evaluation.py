@@ -42,15 +42,19 @@ def settings(params) -> Params:
     return parse_params(raw)
 
 
-@pytest.fixture(params=["labelled", "unlabelled"])
+@pytest.fixture(params=["labelled", "unlabelled", "one class to train on"])
 def data(request, prepared, tmp_path) -> Path:
-    """The prepared images; their labels are random, so that no probe is always right, or there are none."""
+    """The prepared images; their labels are random, so that no probe is always right, or there are none.
+
+    Or those of the training images are all the same, as in a set of flawless products.
+    """
     folder = Path(shutil.copytree(prepared, tmp_path / "data"))
     described = json.loads((folder / "dataset.json").read_text())
     random = np.random.default_rng(0)
     for split, count in described["counts"].items():
-        if request.param == "labelled":
-            np.save(folder / split / "labels.npy", random.integers(0, 3, count))
+        if request.param != "unlabelled":
+            only = request.param != "labelled" and split == "train"
+            np.save(folder / split / "labels.npy", random.integers(0, 1 if only else 3, count))
         else:
             (folder / split / "labels.npy").unlink()
     if request.param == "unlabelled":
@@ -83,7 +87,7 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
         if logvar is not None:
             expected |= {"kl": dimensions["kl"].sum(), "active_units": (dimensions["variance"] > 0.01).sum()}
             expected |= bounds(model, x, mu, logvar.exp().sqrt(), dimensions["kl"].sum())
-        if train.labels is not None and test.labels is not None:
+        if train.has_classes and train.labels is not None and test.labels is not None:
             expected |= probes(train_codes, train.labels, codes, test.labels)
         reference = extractor.features(x)
         expected["frechet/floor"] = frechet(extractor.features(x_train), reference)
@@ -95,7 +99,7 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
     assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-7)
     np.testing.assert_allclose(np.load(out / "codes" / "test.npy"), codes, atol=1e-6)
     pd.testing.assert_frame_equal(pd.read_csv(out / "codes" / "dimensions.csv"), dimensions, rtol=1e-4)
-    groups = ["all", *["posterior"] * (name == "vae"), *["labelled"] * (test.labels is not None)]
+    groups = ["all", *["posterior"] * (name == "vae"), *["labelled"] * train.has_classes]
     listed = [measure for measure in MEASURES.values() if measure.source == "evaluate" and measure.models in groups]
     assert metrics.keys() == {measure.key for measure in listed}
 

@@ -65,6 +65,20 @@ def test_the_numbers_are_on_it(drawn):
         assert expected in texts
 
 
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ({"exact_copies": 1200, "near_copies": 3, "copies_across_splits": 0, "copies_across_by_chance": 40},
+         "copies: 1,200 exact, 3 near, 0 across splits (40 by chance)"),
+        ({"near_copies": 77, "copies_across_splits": 21}, "copies: 0 exact, 77 near, 21 across splits"),
+        ({"exact_copies": 0}, None),
+    ],
+)  # fmt: skip
+def test_copies_are_on_it(drawn, numbers, said):
+    texts = [text for text, _ in drawn(card(["cat", "dog"], remarks=numbers))]
+    assert [text for text in texts if "copies" in text] == ([said] if said else [])
+
+
 def test_classes_beyond_the_rows_are_mentioned(drawn):
     texts = [text for text, _ in drawn(card([f"c{i}" for i in range(30)], rows=20))]
     assert "the first 20 of 30 classes" in texts

@@ -62,3 +62,13 @@ def test_the_classifier_is_trained_from_the_seed_and_for_the_epochs_of_the_param
     assert weights() == first
     assert weights(seed=settings.features.seed + 1) != first
     assert weights(epochs=settings.features.epochs + 1) != first
+
+
+def test_one_class_to_train_on_is_nothing_to_classify(settings, prepared, tmp_path):
+    folder = Path(shutil.copytree(prepared, tmp_path / "data"))
+    labels = np.load(folder / "train" / "labels.npy")
+    np.save(folder / "train" / "labels.npy", np.zeros_like(labels))
+    features(settings, data=folder, out=tmp_path / "features")
+    described = json.loads((tmp_path / "features" / "features.json").read_text())
+    assert described["extractor"]["kind"] == "pca"
+    assert "test_accuracy" not in described

@@ -284,3 +284,148 @@ def test_names_that_would_steer_a_terminal_are_shown_as_text(tmp_path, capsys, m
     assert set("\x1b\x07\r") & set(said) == set()
     for part in ("im\\x1b[31mages", "broken\\x07.png", "stray\\x1b.png", "the largest value is 707"):
         assert part in said
+
+
+def draw(folder: Path, *names: str, seed: int = 0, size: tuple[int, int] = (8, 8)) -> None:
+    """Write a picture of its own for each name."""
+    rng = np.random.default_rng(seed)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, size, dtype=np.uint8)).save(folder / name)
+
+
+def pictures(folder: Path, pattern: str) -> set[bytes]:
+    return {np.asarray(Image.open(path)).tobytes() for path in folder.glob(pattern)}
+
+
+def test_roles_are_kept_apart_and_classes_are_below_them(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{role}/{kind}/{i}.png" for role in ("train", "Valid", "test") for kind in "ab" for i in range(4)))
+    draw(folder, "test/c/1.png", seed=1)
+    data = run(tmp_path, {"name": "folder", "folder": str(folder)})
+    assert data.info.counts == {"train": 8, "val": 8, "test": 9}
+    assert data.info.classes == ["a", "b", "c"]
+    for split, role in {"train": "train", "val": "Valid", "test": "test"}.items():
+        assert as_set(data.split(split).images) == pictures(folder, f"{role}/*/*.png")
+        for label, name in enumerate(data.info.classes):
+            of_class = data.split(split).images[data.split(split).labels == label]
+            assert as_set(of_class) == pictures(folder, f"{role}/{name}/*.png")
+    said = capsys.readouterr().out
+    assert "roles of folders: train/ 8 images; Valid/ 8 images; test/ 9 images\n" in said
+    assert "copies among 25 images: none\n" in said
+    assert card_of(tmp_path)["class_counts"]["train"] == {"a": 4, "b": 4, "c": 0}
+
+
+def test_a_set_like_mvtecs_trains_on_good_images_alone_and_its_masks_are_no_images(tmp_path, capsys):
+    folder = tmp_path / "bottle"
+    draw(folder, *(f"train/good/{i:03}.png" for i in range(20)), *(f"test/good/{i:03}.png" for i in range(4)))
+    draw(folder, *(f"test/bent/{i:03}.png" for i in range(4)), seed=1)
+    draw(folder, *(f"ground_truth/bent/{i:03}_mask.png" for i in range(4)), seed=2, size=(3, 3))
+    (folder / "ground_truth/bent/003_mask.png").write_bytes(b"never decoded")
+    data = run(tmp_path, {"name": "folder", "folder": str(folder), "max_unreadable": 0})
+    assert (data.info.counts, data.info.shape) == ({"train": 16, "val": 4, "test": 8}, (1, 8, 8))
+    assert data.info.classes == ["bent", "good"]
+    assert set(data.split("train").labels) == {1}
+    assert sorted(data.split("test").labels) == [0] * 4 + [1] * 4
+    assert as_set(data.split("test").images) == pictures(folder, "test/*/*.png")
+    assert as_set(data.split("train").images) | as_set(data.split("val").images) == pictures(folder, "train/*/*.png")
+    assert "bottle: 28 images, 0 other files ignored" in capsys.readouterr().out
+    assert not data.split("train").has_classes
+
+
+def test_an_image_moved_to_another_role_is_noticed(tmp_path):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{role}/{i}.png" for role in ("train", "test") for i in range(8)))
+    params = {"name": "folder", "folder": str(folder)}
+    run(tmp_path, params)
+    before = (tmp_path / "raw/manifest.csv").read_bytes()
+    (folder / "train/7.png").rename(folder / "test/moved.png")
+    data = run(tmp_path, params)
+    assert (tmp_path / "raw/manifest.csv").read_bytes() != before
+    assert data.info.counts["test"] == 9
+
+
+def test_images_of_a_role_in_no_class_are_why_there_are_no_labels(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{role}/{kind}/{i}.png" for role in ("train", "test") for kind in "ab" for i in range(4)))
+    draw(folder, "train/stray.png", seed=1)
+    data = run(tmp_path, {"name": "folder", "folder": str(folder)})
+    assert data.info.classes is None
+    found = "no class labels: 1 of 17 images (train/stray.png) is in no subfolder of their role."
+    assert found in capsys.readouterr().out
+    assert card_of(tmp_path)["in_no_subfolder"] == "train/stray.png"
+
+
+def test_copies_stay_on_one_side_and_all_is_said(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{i:03}.png" for i in range(60)))
+    for i in range(20):
+        Image.open(folder / f"{i:03}.png").save(folder / f"copy \x1b$ü,{i}.png")
+    for seed in range(4):
+        data = run(tmp_path, {"name": "folder", "folder": str(folder)}, seed=seed, validation=0.2)
+        sets = [as_set(data.split(name).images) for name in ("train", "val", "test")]
+        assert len(set.union(*sets)) == sum(map(len, sets)) == 60
+        assert sum(data.info.counts.values()) == 80
+        card = card_of(tmp_path)
+        assert (card["exact_copies"], card["near_copies"], card["copies_across_splits"]) == (20, 0, 0)
+        by_chance = card["copies_across_by_chance"]
+        assert by_chance > 3
+        said = capsys.readouterr().out
+        assert (
+            f"copies among 80 images: 20 exact, 0 near; 0 across splits ({by_chance} if shuffled like others)" in said
+        )
+
+
+def test_one_image_twice_and_one_image_only(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{i:03}.png" for i in range(20)))
+    Image.open(folder / "003.png").save(folder / "003 again.png")
+    run(tmp_path, {"name": "folder", "folder": str(folder)}, validation=0.2)
+    assert "copies among 21 images: 1 exact, 0 near; 0 across splits" in capsys.readouterr().out
+    for i in range(20):
+        Image.open(folder / "003 again.png").save(folder / f"{i:03}.png")
+    with pytest.raises(
+        UserError, match=r"prepare\.test: 0\.15 of 21 images leaves 0 .* only 1 of the images are different"
+    ):
+        run(tmp_path, {"name": "folder", "folder": str(folder)}, validation=0.2)
+
+
+def test_images_of_one_grey_level_are_split_as_others_are(tmp_path, capsys):
+    for i in range(20):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        Image.new("L", (8, 8), 100).save(tmp_path / "mine" / f"{i}.png")
+    data = run(tmp_path, {"name": "folder", "folder": str(tmp_path / "mine")}, validation=0.2)
+    assert data.info.counts == {"train": 14, "val": 3, "test": 3}
+    assert "copies among 20 images: none; 20 images of one grey level count as none\n" in capsys.readouterr().out
+
+
+def test_a_test_image_with_a_copy_in_another_role_is_named_and_stays(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    draw(folder, *(f"{role}/{i}.png" for role in ("train", "test") for i in range(8)))
+    Image.open(folder / "train/2.png").save(folder / "test/same.png")
+    data = run(tmp_path, {"name": "folder", "folder": str(folder)}, validation=0.2)
+    assert data.info.counts["test"] == 9
+    assert (
+        "1 of 9 test images are copies of images outside the test split: test/same.png (of train/2.png). Remove"
+        in capsys.readouterr().out
+    )
+    card = card_of(tmp_path)
+    assert (card["copies_across_splits"], card["copies_across_by_chance"]) == (1, 1)
+
+
+def test_copies_in_a_published_set_are_counted_and_left(tmp_path, monkeypatch, capsys):
+    train, test = images(30, (1, 9, 8)), images(20, (1, 9, 8), seed=1)
+    test[5:8] = train[5:8]
+    train[20] = train[10]
+    entry = NamedSet("Toy", (1, 9, 8), classes=("a", "b"), idx=tiny_idx(tmp_path / "mirror", "Toy", train, test, 2))
+    monkeypatch.setitem(CATALOG, "toy", entry)
+    data = {"name": "toy", "mirror": str(tmp_path / "mirror")}
+    download(parameters(data), out=tmp_path / "raw")
+    capsys.readouterr()
+    found = [run(tmp_path, data, seed=seed, validation=0.2) for seed in range(2)][-1]
+    np.testing.assert_array_equal(found.split("test").images, test)
+    order = np.random.default_rng(1).permutation(30)
+    np.testing.assert_array_equal(found.split("val").images, train[order[:6]])
+    across = 3 + ((10 in order[:6]) != (20 in order[:6]))
+    assert f"copies among 50 images: 4 exact, 0 near; {across} across splits, which are left" in capsys.readouterr().out
+    assert card_of(tmp_path)["copies_across_splits"] == across

@@ -55,6 +55,14 @@ class CardNumbers:
     """Files of another aspect ratio whose sides were scaled differently."""
     in_no_subfolder: str | None = None
     """Examples of images because of which there are no classes."""
+    exact_copies: int = 0
+    """Images with the pixels of an earlier one."""
+    near_copies: int = 0
+    """Images that are near copies of an earlier one (`duplicates.py`)."""
+    copies_across_splits: int | None = None
+    """Images of val and test with a copy in an earlier split, where there are copies."""
+    copies_across_by_chance: int | None = None
+    """The same if copies were shuffled like other images, where splits were made with regard to them."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """A folder of the user's own images: its files, its classes, and a manifest by which changes are noticed.
 
 Subfolders are classes, by the name of the first level; deeper levels belong to it. A folder with images at its
-top, with no subfolder or with a single one has no classes. Hidden files and folders, files that are not images by
+top, with no subfolder or with a single one has no classes. Where the first level names roles (`roles.py`), the classes
+are one level below. Hidden files and folders, files that are not images by
 their suffix, links to nothing, pipes and sockets are left out and counted.
 """
 
@@ -9,10 +10,11 @@ import csv
 import hashlib
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+from autoencoders.data.roles import MASK, ROLES, Roles, find_roles
 from autoencoders.errors import UserError
 from autoencoders.files.reading import damage_named, open_file
 from autoencoders.runtime.progress import progress
@@ -31,6 +33,8 @@ class Scan:
 
     images: list[str]
     ignored: int
+    roles: Roles = field(default_factory=Roles)
+    """Of data.folder alone."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,17 @@ class ManifestRow:
     size: int
     """Bytes."""
     sha256: str
+    role: str = ""
+    """train, val, test or mask; empty where the folder has no roles."""
+    mask: str = ""
+    """The path of a test image's mask, if it has one."""
 
 
 def scan(folder: Path) -> Scan:
-    """List the images below `folder`; raise `UserError` where there is no such folder or no image in it."""
+    """List the images below `folder`, with their roles; raise `UserError` where there is no folder or no image in it.
+
+    Raise it, too, where it has folders of roles with none of the images that they need, or images beside them.
+    """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else f"does not exist (looked in {Path.cwd()})"
         raise UserError(f"data.folder: {folder} {what}. Name the folder that holds your images.")
@@ -53,7 +64,7 @@ def scan(folder: Path) -> Scan:
         raise UserError(
             f"data.folder: {folder} holds no images ({found.ignored} other files). Image files end in {ENDINGS}."
         )
-    return found
+    return replace(found, roles=find_roles(folder, found.images))
 
 
 def find_images(folder: Path) -> Scan:
@@ -88,23 +99,28 @@ def _unreadable(error: OSError) -> NoReturn:
     raise UserError(f"{error.filename} cannot be read ({error.strerror}). Run again once it can be.") from None
 
 
-def write_manifest(folder: Path, images: list[str], target: Path) -> None:
-    """Write path, size and SHA-256 of each image to a CSV file; raise `UserError` where one cannot be read."""
+def write_manifest(folder: Path, images: list[str], target: Path, roles: Roles | None = None) -> None:
+    """Write path, size and SHA-256 of each image to a CSV file, and its role and mask where the folder has roles.
 
-    def checksum(name: str) -> tuple[str, int, str]:
+    Raise `UserError` where an image cannot be read.
+    """
+    by_path, masks = (roles.by_path, roles.masks) if roles else ({}, {})
+
+    def row_of(name: str) -> list[str | int]:
         try:
             with open_file(folder / name) as image:
                 digest = hashlib.file_digest(image, "sha256").hexdigest()
-                return name, os.fstat(image.fileno()).st_size, digest
+                more = [by_path[name], masks.get(name, "")] if by_path else []
+                return [name, os.fstat(image.fileno()).st_size, digest, *more]
         except OSError as error:
             _unreadable(error)
 
     with target.open("w", newline="", encoding="utf-8") as file:
         odd = any("\r" in name for name in images)  # which Python's writer leaves without quotes, before 3.13
         rows = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
-        rows.writerow(["path", "size", "sha256"])
-        checksums = map_in_order(checksum, images)
-        for row in progress(checksums, total=len(images), desc="checksums", unit="image", delay=2, leave=False):
+        rows.writerow(["path", "size", "sha256", *(["role", "mask"] if by_path else [])])
+        found = map_in_order(row_of, images)
+        for row in progress(found, total=len(images), desc="checksums", unit="image", delay=2, leave=False):
             rows.writerow(row)
 
 
@@ -112,9 +128,14 @@ def read_manifest(path: Path) -> list[ManifestRow]:
     """Return the rows of a manifest; raise `UserError` where it is missing or damaged."""
     with damage_named(path, "Run the `download` stage again.", KeyError, TypeError, csv.Error):
         with open_file(path) as content, io.TextIOWrapper(content, encoding="utf-8", newline="") as file:
-            rows = [ManifestRow(row["path"], int(row["size"]), row["sha256"]) for row in csv.DictReader(file)]
-        if not rows:
+            rows = [
+                ManifestRow(row["path"], int(row["size"]), row["sha256"], row.get("role", ""), row.get("mask", ""))
+                for row in csv.DictReader(file)
+            ]
+        if all(row.role == MASK for row in rows):
             raise ValueError("it lists no images")
+        if any(row.role not in ROLES for row in rows) and any(row.role for row in rows):
+            raise ValueError("some of its images have a role, and others none")
     return rows
 
 

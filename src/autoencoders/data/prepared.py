@@ -77,6 +77,11 @@ class Split:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64] | None
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether a classifier can learn from it: a training split of flawless products alone has one class."""
+        return self.labels is not None and len(np.unique(self.labels)) > 1
+
 
 class PreparedData:
     """Read-only view of a prepared folder; arrays are memory-mapped.

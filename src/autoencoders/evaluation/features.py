@@ -1,10 +1,10 @@
-"""Feature extractors for the Fréchet distance: a small classifier, and principal components where there are no labels.
+"""Feature extractors for the Fréchet distance: a small classifier, or principal components where there are no labels.
 
 The distance is comparable only within one extractor (it moves by up to 60 % between classifier seeds), so the pipeline
 trains one per data set and pins it. Inception's features, which FID uses, suit neither 28x28 digits nor a test without
-downloads. Without labels, `PcaFeatures` takes the first 64 principal components of the training pixels: the distance
-then compares pixels' means and covariances in that subspace. It detects blur and wrong brightness, but not wrong
-shapes.
+downloads. Without labels, or with one class alone to train on, `PcaFeatures` takes the first 64 principal components
+of the training pixels: the distance then compares pixels' means and covariances in that subspace. It detects blur and
+wrong brightness, but not wrong shapes.
 """
 
 from collections.abc import Mapping

@@ -74,7 +74,7 @@ def evaluate_model(
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(codes))}
     metrics["mmd"] = mmd_to_standard_normal(posterior.sample(settings.seed))
     metrics["ks"] = float(dimensions["ks"].mean())
-    if train.labels is not None and test.labels is not None:
+    if train.has_classes and train.labels is not None and test.labels is not None:
         known = (train_codes, train.labels, codes, test.labels)
         metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
     if has_posterior:

@@ -67,10 +67,19 @@ def _title(figure: Figure, card: DataCard) -> None:
     line = f"{sum(info.counts.values()):,} images, {height}×{width}, {kind}"
     figure.text(0, 1 - 0.3 / up, line, size=10, color=MUTED, va="top")
     remarks = {key: value for key in REMARKS if (value := getattr(card.numbers, key)) is not None}
-    if remarks:
+    copies = _copies(card.numbers)
+    if remarks or copies:
         texts = [REMARKS[key].format(drawn(str(value), MAX_REMARK_LENGTH)) for key, value in remarks.items()]
-        line = "; ".join(shortened(text, MAX_REMARK_LENGTH) for text in texts)
+        line = "; ".join(shortened(text, MAX_REMARK_LENGTH) for text in [*texts, *copies])
         figure.text(0, 1 - 0.5 / up, line, size=7.5, color=MUTED, va="top")
+
+
+def _copies(numbers: CardNumbers) -> list[str]:
+    if not numbers.exact_copies + numbers.near_copies:
+        return []
+    before, across = numbers.copies_across_by_chance, numbers.copies_across_splits
+    split = f"{across:,} across splits" + (f" ({before:,} by chance)" if before else "")
+    return [f"copies: {numbers.exact_copies:,} exact, {numbers.near_copies:,} near, {split}"]
 
 
 def _facts(axes: Axes, numbers: CardNumbers) -> None:

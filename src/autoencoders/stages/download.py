@@ -6,6 +6,7 @@ from pathlib import Path
 from autoencoders.data import folder as image_folder
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.named_sets import RawFile, files_of
+from autoencoders.data.roles import MASK
 from autoencoders.data.sources import Sources, chosen_mirror
 from autoencoders.errors import printable
 from autoencoders.files.results import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
@@ -16,10 +17,10 @@ def download(params: Params, *, out: Path, cache: Path | None = None) -> None:
     """Fill `out` with the files of `params.data` and `source.json`, which lists them.
 
     `cache` keeps verified files between runs (DVC removes `out` before each). For `name: folder`, nothing is copied:
-    `manifest.csv` lists the images with their checksums. The log names the source of each file; `source.json` does not,
-    so the output does not depend on the source.
+    `manifest.csv` lists the images with their checksums, and their roles if the folder has such. The log names the
+    source of each file; `source.json` does not, so the output does not depend on the source.
 
-    Raise `UserError` if no source can serve a file, the disk is full, or the folder holds no images.
+    Raise `UserError` if no source can serve a file, the disk is full, the folder holds no images, or some have no role.
     """
     if cache:
         apart(out, cache)
@@ -67,6 +68,9 @@ def _get_file(file: RawFile, target: Path, kept: list[Path], sources: Sources) -
 def _list_images(data: Data, draft: Path) -> dict[str, object]:
     folder = Path(data.folder)
     found = image_folder.scan(folder)
-    image_folder.write_manifest(folder, found.images, draft / "manifest.csv")
-    print(printable(f"{folder}: {len(found.images)} images, {found.ignored} other files ignored"), flush=True)
-    return {"name": data.name, "images": len(found.images)}
+    image_folder.write_manifest(folder, found.images, draft / "manifest.csv", found.roles)
+    images = [path for path in found.images if found.roles.by_path.get(path) != MASK]
+    print(printable(f"{folder}: {len(images)} images, {found.ignored} other files ignored"), flush=True)
+    if found.roles.line:
+        print(printable(found.roles.line), flush=True)
+    return {"name": data.name, "images": len(images)}

@@ -29,7 +29,7 @@ def features(params: Params, *, data: Path, out: Path) -> None:
     make_deterministic(device)
     train, test = prepared.split("train"), prepared.split("test")
     extractor: FeatureNet | PcaFeatures
-    if prepared.info.classes is not None and train.labels is not None and test.labels is not None:
+    if train.has_classes and prepared.info.classes and train.labels is not None and test.labels is not None:
         generator = torch.Generator().manual_seed(params.features.seed)
         classes = len(prepared.info.classes)
         extractor = train_feature_net(train.images, train.labels, classes, params.features.epochs, generator, device)
