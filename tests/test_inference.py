@@ -95,9 +95,9 @@ def test_decoded_images_lie_in_0_1_even_pca_s(trained):
 
 
 def test_what_a_model_says_of_itself(vae):
-    assert (vae.name, vae.shape, vae.latent, vae.takes_any_size) == ("vae", SHAPE, 2, False)
+    assert (vae.name, vae.shape, vae.latent, vae.intake.any_size) == ("vae", SHAPE, 2, False)
     assert vae.weights_sha256 == vae.description["weights_sha256"]
-    assert untrained({"kind": "pca", "latent": 2}, (3, 5, 6)).takes_any_size
+    assert untrained({"kind": "pca", "latent": 2}, (3, 5, 6)).intake.any_size
 
 
 def overflowing(kind: str) -> TrainedModel:

@@ -24,7 +24,7 @@ FORMATS = frozenset({"AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TGA", "TIFF", 
 REDUCING_GAP = 3.0
 """Large images are first averaged over whole blocks, which is fast, to this multiple of their final size or more."""
 MAX_PIXELS_TOGETHER = 16 * 2**20
-"""Images of more pixels are decoded one at a time, whatever the number of threads: they need 12 bytes a pixel."""
+"""Images of more pixels are decoded one at a time, whatever the number of threads: each pixel takes 5 bytes or more."""
 _ONE_LARGE = Lock()
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom."""
