@@ -24,7 +24,18 @@ from autoencoders.stages.prepare import prepare
 from autoencoders.stages.train import train
 
 COUNT = 10
-SAYS_NOTHING = {"name", "shape", "counts", "class_counts", "pixel_mean", "pixel_std", "content_hash", "unreadable"}
+SAYS_NOTHING = {
+    "exact_copies",
+    "near_copies",
+    "name",
+    "shape",
+    "counts",
+    "class_counts",
+    "pixel_mean",
+    "pixel_std",
+    "content_hash",
+    "unreadable",
+}
 
 
 def prepared(tmp_path: Path) -> tuple[PreparedData, dict]:
