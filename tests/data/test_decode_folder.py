@@ -25,6 +25,7 @@ from autoencoders.stages.train import train
 COUNT = 10
 SAYS_NOTHING = {
     "name", "shape", "counts", "class_counts", "pixel_mean", "pixel_std", "content_hash", "unreadable", "fit",
+    "exact_copies", "near_copies",
 }  # fmt: skip
 
 

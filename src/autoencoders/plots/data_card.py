@@ -78,7 +78,7 @@ def _copies(numbers: CardNumbers) -> list[str]:
     if not numbers.exact_copies + numbers.near_copies:
         return []
     before, across = numbers.copies_across_by_chance, numbers.copies_across_splits
-    split = f"{across:,} across splits" + (f" ({before:,} by chance)" if before else "")
+    split = f"{across:,} across splits" + (f" ({before:,} by chance)" if before and before != across else "")
     return [f"copies: {numbers.exact_copies:,} exact, {numbers.near_copies:,} near, {split}"]
 
 

@@ -94,7 +94,7 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
 
 def data_card(path: Path, info: DatasetInfo) -> Picture:
     """Return the data card for the page."""
-    by_class = f", some of each of its {len(info.classes)} classes" if info.classes else ""
+    by_class = f" in a row for each of its {len(info.classes)} classes" if info.classes else ""
     alt = (
         f"The data card of {info.title}: the mean training image, pixel mean and standard deviation, sample images"
         f"{by_class}, and the number of images in each split."

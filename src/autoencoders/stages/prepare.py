@@ -99,7 +99,8 @@ def _from_folder(params: Params, raw: Path, scratch: Path) -> _Images:
     copies = find_copies(decoded.images)
     numbers, by_chance = split_images(roles, copies.groups, settings.seed, settings.validation, settings.test)
     across, before = _across(copies, numbers), _across(copies, by_chance)
-    _say_copies(copies, f"{across:,} across splits ({before:,} if shuffled like others)")
+    instead = f" ({before:,} if shuffled like others)" if before != across else ""
+    _say_copies(copies, f"{across:,} across splits{instead}")
     _say_leaks(decoded.paths, copies, numbers)
     splits = take(decoded.images, labels, numbers, scratch)
     remarks = _remarks(folder, decoded, data.fit, below) | _copies_remarks(copies, across, before)
