@@ -19,7 +19,7 @@ class Model(nn.Module):
     """A model of images (B, C, H, W) in [0, 1] with codes z (B, latent).
 
     A kind has `encode` and `decode`. `initialise` sets its weights, of some kinds for good; where they are trained in
-    epochs it has `loss`. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
+    steps it has `loss`. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
     """
 
     def __init__(self, shape: Shape, latent: int) -> None:

@@ -1,4 +1,4 @@
-"""The base of all kinds that are trained in epochs: an encoder and a decoder, mirrored around the code."""
+"""The base of all kinds that are trained in steps: an encoder and a decoder, mirrored around the code."""
 
 from typing import TYPE_CHECKING, ClassVar
 
@@ -40,7 +40,7 @@ class Network(Model):
     def initialise(self, components: "PrincipalComponents") -> None:
         """Begin as PCA, or else set the last bias so that the decoder draws about the mean image.
 
-        With the bias, the first epochs learn how images differ: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
+        With the bias, the first steps learn how images differ: −ELBO is 1.6 nats lower after 10 epochs of MNIST.
         """
         mean = torch.from_numpy(components.mean).float()
         if self.logits:
