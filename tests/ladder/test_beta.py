@@ -23,9 +23,9 @@ def squares() -> np.ndarray:
     return images
 
 
-def trained(beta: float, epochs: int = 40) -> VAE:
+def trained(beta: float, steps: int = 240) -> VAE:
     images = squares()
-    settings = Train(seed=3, epochs=epochs, batch_size=40, learning_rate=0.01, schedule="cosine", precision="fp32")
+    settings = Train(seed=3, steps=steps, batch_size=40, learning_rate=0.01, schedule="cosine", precision="fp32")
     components = principal_components(images, NETWORK.latent)
     batches = Batches(images, 40, CPU), Batches(images[:40], 40, CPU)
     return train_vae(*batches, components, (1, 8, 8), beta, NETWORK, settings)
@@ -55,14 +55,14 @@ def test_all_networks_start_alike():
     untrained = [train_vae(
         Batches(squares(), 240, CPU), Batches(squares()[:1], 1, CPU),
         principal_components(squares(), NETWORK.latent), (1, 8, 8), beta, NETWORK,
-        Train(seed=3, epochs=1, batch_size=240, learning_rate=1e-12, precision="fp32"),
+        Train(seed=3, steps=1, batch_size=240, learning_rate=1e-12, precision="fp32"),
     ) for beta in (0.1, 10)]  # fmt: skip
     for first, second in zip(*(model.parameters() for model in untrained), strict=True):
         torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
 
 
 def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas():
-    model = trained(1, epochs=1)
+    model = trained(1, steps=6)
     whole, parts = (measure_vae(model, Batches(squares(), size, CPU), 0) for size in (240, 100))
     assert whole.recon == pytest.approx(parts.recon, rel=1e-5)
     assert whole.mse == pytest.approx(parts.mse, rel=1e-5)

@@ -78,9 +78,9 @@ def test_with_all_components_nothing_is_left():
     assert pca_curve(principal_components(train, 16), batches, batches).mse[-1] == pytest.approx(0, abs=1e-9)
 
 
-def trained(epochs: int) -> LinearAutoencoder:
+def trained(steps: int) -> LinearAutoencoder:
     images = images_with_spectrum()
-    settings = Train(seed=0, epochs=epochs, batch_size=25, learning_rate=0.015, schedule="cosine", precision="fp32")
+    settings = Train(seed=0, steps=steps, batch_size=25, learning_rate=0.015, schedule="cosine", precision="fp32")
     components = principal_components(images, 2)
     return train_linear(Batches(images, 25, CPU), Batches(images, 1000, CPU), components, SHAPE, 2, settings)
 
@@ -89,7 +89,7 @@ def test_a_linear_autoencoder_reaches_the_error_and_the_space_of_pca():
     test = Batches(images_with_spectrum(500, seed=1), 500, CPU)
     images = images_with_spectrum()
     curve = pca_curve(principal_components(images, 2), Batches(images, 500, CPU), test)
-    model = trained(epochs=80)
+    model = trained(steps=3200)
     assert mean_error(model, test) == pytest.approx(curve.mse[2], rel=1e-3)
     assert principal_angles(model.basis(), curve.components)[-1] < 1
 

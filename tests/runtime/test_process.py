@@ -69,7 +69,7 @@ def test_a_broken_pipe_that_is_no_output_s_is_a_mistake_with_a_traceback():
 def training(prepared, store, tmp_path) -> list[str]:
     """The command of a training that does not end by itself; it says so once a second at least."""
     before = "from autoencoders.runtime import progress; progress.EVERY = 0"
-    return training_command(tmp_path, prepared, before, steps=200_000, batch_size=60)
+    return training_command(tmp_path, prepared, before, steps=40_000, batch_size=60)
 
 
 def status(client: MlflowClient) -> str:
