@@ -127,7 +127,7 @@ def test_what_is_not_finite_is_never_a_result(kind):
 
 def hand_made() -> TrainedModel:
     """An autoencoder whose weights are sines of their place: no random generator could ever change them."""
-    model = untrained({"kind": "autoencoder", "latent": 3, "arch": "conv", "hidden": [4, 6], "loss": "mse"}, (1, 9, 7))
+    model = untrained({"kind": "autoencoder", "latent": 3, "arch": "conv", "hidden": [4, 6], "loss": "bce"}, (1, 9, 7))
     with torch.no_grad():
         for number, parameter in enumerate(model.network.parameters()):
             place = torch.arange(parameter.numel(), dtype=torch.float64) + 17 * number

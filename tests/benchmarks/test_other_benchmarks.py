@@ -33,7 +33,7 @@ def test_models_are_those_of_the_stage_train(params, prepared, trained):
         found.pop("cpu_seconds")
         model = load_trained(trained / name, CPU).model
         assert found == measure(model, np.array(data.split("test").images))
-        assert found["mse"] != seeds.train_and_measure(params, name, 7, data)["mse"]
+    assert found["mse"] != seeds.train_and_measure(params, "vae", 7, data)["mse"]
 
 
 def test_mean_and_standard_deviation_are_shown():

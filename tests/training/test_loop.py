@@ -213,8 +213,9 @@ def test_a_training_equals_plain_steps_of_torch_s_adam(likelihood):
     order = torch.randperm(70, generator=torch.Generator().manual_seed(1))
     x, noise = (torch.from_numpy(IMAGES)[order] / 255), torch.randn(70, 2, generator=torch.Generator().manual_seed(2))
     mu, logvar = plain.encoder(x).chunk(2, 1)
-    logits = plain.decoder(mu + noise * (logvar / 2).exp())
-    likely = Bernoulli(logits=logits) if likelihood == "bernoulli" else Normal(logits.sigmoid(), plain.log_sigma.exp())
+    decoded = plain.decoder(mu + noise * (logvar / 2).exp())
+    pixels = decoded + (decoded.clamp(0, 1) - decoded).detach()  # gradients pass the clamp
+    likely = Bernoulli(logits=decoded) if likelihood == "bernoulli" else Normal(pixels, plain.log_sigma.exp())
     loss = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum() - likely.log_prob(x).sum()
     optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
     (loss / 70).backward()
