@@ -105,8 +105,8 @@ def train_vae(
 ) -> VAE:
     """Return a VAE trained with the KL weighted by `beta`; `components` are the data set's.
 
-    Everything else, such as the initial weights, depends on `settings.seed` alone. The weight is halved in the first half
-    of the steps: in full from the first step, it makes more dimensions collapse before they have learned anything.
+    Everything else, such as the initial weights, depends on `settings.seed` alone. The weight is halved in the first
+    half of the steps: in full from the first step, it makes more dimensions collapse before they have learned anything.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta, kl_warmup=0.5)
