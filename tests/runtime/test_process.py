@@ -138,7 +138,7 @@ def test_what_stops_a_process_is_what_ends_it_whatever_comes_out_of_its_work(par
 
 
 LOSES_A_SIGNAL = """
-import os, sys
+import os, sys, time
 from autoencoders.runtime.process import exit_code, raise_if_stopped
 
 class Finalised:
@@ -148,17 +148,18 @@ class Finalised:
 def work():
     Finalised()
     print("goes on", flush=True)
-    raise_if_stopped()
+    raise_if_stopped() if sys.argv[2] == "asks" else time.sleep(1000)
     print("never")
 
 sys.exit(exit_code(work))
 """
 
 
+@pytest.mark.parametrize("work", ["asks", "sleeps"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_that_comes_in_a_finaliser_is_lost_until_the_work_asks(number):
+def test_a_signal_that_python_drops_in_a_finaliser_is_seen_again(number, work):
     done = subprocess.run(
-        [sys.executable, "-c", LOSES_A_SIGNAL, str(int(number))], capture_output=True, text=True, check=False
+        [sys.executable, "-c", LOSES_A_SIGNAL, str(int(number)), work], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (128 + number, "goes on\n"), done.stderr
     assert "Exception ignored" in done.stderr

@@ -55,6 +55,7 @@ def exit_code(call: Callable[[], object]) -> int:
         signal.signal(signal.SIGINT, _stop)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         signal.signal(signal.SIGHUP, _stop)
+    hook, sys.unraisablehook = sys.unraisablehook, _see_again
     try:
         _flushed(call)
         return 0
@@ -74,6 +75,7 @@ def exit_code(call: Callable[[], object]) -> int:
         return 2
     finally:
         _stop_code = 0
+        sys.unraisablehook = hook
 
 
 def _message(error: Exception) -> str:
@@ -134,10 +136,20 @@ def raise_if_stopped() -> None:
 
     Python drops whatever is raised in a finaliser ("Exception ignored in …"), wherever a signal happens to find one.
     """
+    if _stop_code:
+        signal.setitimer(signal.ITIMER_REAL, 0)
     if _stop_code == INTERRUPTED:
         raise KeyboardInterrupt
     if _stop_code:
         sys.exit(_stop_code)
+
+
+def _see_again(lost: "sys.UnraisableHookArgs") -> None:
+    """Show what Python drops; if that was raised by a signal, raise it again in a moment."""
+    sys.__unraisablehook__(lost)
+    if _stop_code and isinstance(lost.exc_value, KeyboardInterrupt | SystemExit):
+        signal.signal(signal.SIGALRM, lambda number, frame: raise_if_stopped())
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
 
 
 def stop_at_once() -> None:
