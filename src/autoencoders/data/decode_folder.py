@@ -41,6 +41,8 @@ MAX_INFERRED_SIDE = 64
 """Pixels of the shorter side, where the size is inferred."""
 MAX_INFERRED_LONG_SIDE = 4 * MAX_INFERRED_SIDE
 MIN_SIDE = 4
+FITTED = {"pad": "padded", "crop": "cropped", "stretch": "stretched"}
+"""What was done, by `fit`, to images of another aspect ratio."""
 FEW = 0.05
 """Where fewer than this share of a set are grey, or in colour, they may have got into it by mistake."""
 
@@ -88,10 +90,9 @@ def decode_all(
         # all three channels of grey images are the same
         images = images if decoder.coloured else images[:, :1]
     if decoder.fitted:
-        done = {"pad": "padded", "crop": "cropped", "stretch": "stretched"}[fit]
         verb = "is" if decoder.fitted == 1 else "are"
-        total = len(decoder.paths)
-        print(f"data.fit: {decoder.fitted:,} of {total:,} images {verb} {done} to {height}×{width} (height × width)")
+        done = f"{FITTED[fit]} to {height}×{width} (height × width)"
+        print(f"data.fit: {decoder.fitted:,} of {len(decoder.paths):,} images {verb} {done}")
     for line in decoder.remarks.lines(FULL_SCALE):
         print(printable(line))
     several, full_scale = decoder.remarks.several, decoder.full_scale

@@ -1,11 +1,10 @@
 """How a model stands to PCA: its squared error, divided by that of PCA with as many numbers on the same images."""
 
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
+from autoencoders.data.batches import Batches
 from autoencoders.evaluation.reconstruction import mse
 from autoencoders.models import PCA, Shape
 from autoencoders.params import Pca
@@ -18,20 +17,13 @@ NO_ERROR = 1e-8
 
 
 @torch.inference_mode()
-def mse_over_pca(
-    error: float, components: "PrincipalComponents", shape: Shape, batches: Iterable[Tensor]
-) -> float | None:
-    """Return the MSE `error` on images, served in `batches` (B, C, H, W), divided by PCA's; None where that is none.
+def mse_over_pca(error: float, components: "PrincipalComponents", shape: Shape, images: Batches) -> float | None:
+    """Return the MSE `error` on `images` of `shape` (C, H, W), divided by PCA's; None where that is none.
 
     `components` are as many as the model's code has numbers. PCA is measured as it is, without clipping.
     """
     pca = PCA(Pca(latent=len(components.variances)), shape)
     pca.initialise(components)
-
-    def errors() -> Iterator[Tensor]:
-        for x in batches:
-            pca.to(x.device)
-            yield mse(x, pca(x))
-
-    baseline = torch.cat(list(errors())).double().mean().item()
+    pca.to(images.device)
+    baseline = torch.cat([mse(x, pca(x)) for x in images.in_order()]).double().mean().item()
     return None if baseline <= NO_ERROR else error / baseline

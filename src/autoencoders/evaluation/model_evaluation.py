@@ -63,11 +63,10 @@ def evaluate_model(
     codes = posterior.mean.cpu().numpy()
     has_posterior = posterior.logvar is not None
 
-    batches = Batches(test.images, EVAL_BATCH, device).in_order()
+    images = Batches(test.images, EVAL_BATCH, device)
     recon = (model.decode(z) for z in posterior.mean.split(EVAL_BATCH))
-    metrics = reconstruction_metrics(zip(batches, recon, strict=True))
-    again = Batches(test.images, EVAL_BATCH, device).in_order()
-    if (ratio := mse_over_pca(metrics["mse"], components, model.shape, again)) is not None:
+    metrics = reconstruction_metrics(zip(images.in_order(), recon, strict=True))
+    if (ratio := mse_over_pca(metrics["mse"], components, model.shape, images)) is not None:
         metrics["mse_over_pca"] = ratio
     dimensions = _dimensions(posterior, settings.seed)
     if has_posterior:

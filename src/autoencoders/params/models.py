@@ -29,10 +29,15 @@ class ModelParams(Section):
     """What the entry of every model has."""
 
     trained_in_steps: ClassVar[bool] = False
-    """Whether the weights are found by steps; else the model's `fit` computes them."""
+    """Whether the weights are found by steps; else the model's `initialise` sets them for good."""
 
     kind: str
     latent: Count
+
+    @property
+    def begins_at_pca(self) -> bool:
+        """Whether it has a linear part that begins as PCA, and networks that add to it."""
+        return False
 
     @property
     def pca_advice(self) -> str:
@@ -72,7 +77,7 @@ class Network(ModelParams):
 
     @property
     def begins_at_pca(self) -> bool:
-        """Whether it has a linear part that begins as PCA; else its decoder returns logits of the pixels."""
+        """Else its decoder returns logits of the pixels."""
         return True
 
     def training(self, common: "Train") -> "Train":

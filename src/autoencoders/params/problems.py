@@ -20,32 +20,33 @@ def format_errors(error: ValidationError, root: type[BaseModel], raw: Mapping[st
     problems = [problem for problem in error.errors() if problem["type"] != "default_factory_not_called"]
     places: dict[str, list[str]] = {}
     for problem in problems:
-        place, _, message = _describe(problem, root, raw).partition(": ")
+        place, message = _describe(problem, root, raw)
         places.setdefault(message, []).append(place)
-    return "; ".join(f"{', '.join(dict.fromkeys(same))}: {message}" for message, same in places.items())
+    lines = ((", ".join(dict.fromkeys(same)), message) for message, same in places.items())
+    return "; ".join(": ".join(filter(None, line)) for line in lines)
 
 
-def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> str:
-    """Return one problem as `key.path: what is wrong (value)`, with the nearest known key for a misspelt one."""
+def _describe(problem: Any, root: type[BaseModel], raw: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the `key.path` of a problem, and what is wrong there, with the nearest known key for a misspelt one."""
     loc = [part for at, part in enumerate(problem["loc"]) if isinstance(part, int) or _is_key(at, problem["loc"], raw)]
     path = " ".join(".".join(str(part) for part in loc).split()) or "file"
     if problem["type"] == "extra_forbidden" and loc[-2:] == ["train", "epochs"]:
-        return f"{path}: {STEPS_HINT}"
+        return path, STEPS_HINT
     if problem["type"] == "extra_forbidden":
         known = _known_keys(root, problem["loc"])
-        return f"{path}: unknown key.{suggestion(str(loc[-1]), known)} Known here: {', '.join(sorted(known))}"
+        return path, f"unknown key.{suggestion(str(loc[-1]), known)} Known here: {', '.join(sorted(known))}"
     if problem["type"] == "missing":
-        return f"{path}: missing"
+        return path, "missing"
     if problem["type"] in _NO_SECTION:
-        return f"{path}: should be a section, `key: value` in lines of their own, found {shown(problem['input'])}"
+        return path, f"should be a section, `key: value` in lines of their own, found {shown(problem['input'])}"
     message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ").replace(" after validation", "")
     if problem["type"] == "value_error":
-        return f"{path}: {message}" if path != "file" else message
+        return "" if path == "file" else path, message
     if "tag" in problem["type"]:
         kind = problem["input"].get("kind") if isinstance(problem["input"], Mapping) else None
         hint = suggestion(str(kind), KINDS) if kind else ""
-        return f"{path}.kind: must be one of {', '.join(KINDS)}, found {shown(kind)}.{hint}"
-    return f"{path}: {message}, found {shown(problem['input'])}"
+        return f"{path}.kind", f"must be one of {', '.join(KINDS)}, found {shown(kind)}.{hint}"
+    return path, f"{message}, found {shown(problem['input'])}"
 
 
 def _is_key(at: int, loc: tuple[Any, ...], raw: Any) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from autoencoders.data.card import CARD_CONTENTS, write_card
 from autoencoders.data.catalog import CATALOG, FOLDER
-from autoencoders.data.decode_folder import Decoded, decode_all
+from autoencoders.data.decode_folder import FITTED, Decoded, decode_all
 from autoencoders.data.duplicates import Copies, copies_of_earlier, find_copies
 from autoencoders.data.folder import class_names, images_without_class, read_manifest
 from autoencoders.data.named_sets import read_part, unpack
@@ -157,7 +157,7 @@ def _remarks(folder: Path, decoded: Decoded, fit: Fit, below: list[str]) -> dict
         "several_pictures": len(decoded.several) or None,
         "full_scale": decoded.full_scale,
         "fit": fit,
-        {"pad": "padded", "crop": "cropped", "stretch": "stretched"}[fit]: decoded.fitted or None,
+        FITTED[fit]: decoded.fitted or None,
     }
     without = set(images_without_class(below))
     if strays := [path for path, within in zip(decoded.paths, below, strict=True) if within in without]:

@@ -88,8 +88,8 @@ def _train_and_store(
         batches = Batches(task.data.split("val").images, EVAL_BATCH, task.device)
         with torch.inference_mode():
             results["anomaly"] = thresholds(network.to(task.device), batches.in_order())
-        components, validation = task.data.principal_components(network.latent), results["validation"]
-        ratio = mse_over_pca(validation["val/mse"], components, network.shape, batches.in_order())
+        validation = results["validation"]
+        ratio = mse_over_pca(validation["val/mse"], task.components, network.shape, batches)
         if ratio is not None:
             validation["val/mse_over_pca"] = ratio
         with result_folder(out, CONTENTS) as draft:

@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 
 from autoencoders.data.prepared import PreparedData
+from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.errors import Interrupted
 from autoencoders.models import Model, count_numbers, parameter_shapes
 from autoencoders.params import ModelParams, Params, Train
@@ -44,6 +46,11 @@ class TrainingTask:
         """The training settings, with the model's own overrides."""
         return self.params.training_of(self.name)
 
+    @cached_property
+    def components(self) -> PrincipalComponents:
+        """As many principal components of the training images as the model's code has numbers."""
+        return self.data.principal_components(self.entry.latent)
+
     def least_memory(self) -> int:
         """Return how many bytes of this machine's memory the training needs at least."""
         size = FLOAT32_BYTES * count_numbers(parameter_shapes(self.entry, self.data.info.shape))
@@ -72,9 +79,8 @@ class TrainingTask:
         Resume from the state `saved`. The main process alone has a `checkpoint` and a `run`, and shows progress.
         """
         images, validation = (self.data.split(split).images for split in ("train", "val"))
-        components = self.data.principal_components(network.latent)
         if not self.entry.trained_in_steps:
-            return [], fit_in_closed_form(network, components, validation)
+            return [], fit_in_closed_form(network, self.components, validation)
         settings, parent = self.settings, os.getppid()
         begun = saved["progress"]["step"] if saved else 0
         progress = TrainingProgress(self.name, settings.steps, begun=begun, disable=run is None)
@@ -101,5 +107,5 @@ class TrainingTask:
         options = {"checkpoint": checkpoint, "resume": saved, "on_validation": on_validation, "on_batch": on_batch}
         with progress:
             return fit_in_steps(
-                network, components, images, validation, settings, self.device, world=self.world, **options
+                network, self.components, images, validation, settings, self.device, world=self.world, **options
             )

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.errors import UserError
+from autoencoders.evaluation.baseline import NO_ERROR
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.linear.autoencoder import mean_error, train_linear
-from autoencoders.ladder.linear.pca_curve import NO_ERROR, Floats, PcaCurve, pca_curve, principal_angles, turned_to
+from autoencoders.ladder.linear.pca_curve import Floats, PcaCurve, pca_curve, principal_angles, turned_to
 from autoencoders.ladder.record import Result, Series
 from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS, Ladder, Params, Train
@@ -34,7 +35,7 @@ def measure(inputs: "Inputs") -> Result:
         name: (params.models[name].latent, read_metrics(inputs.evaluation / name)["mse"])
         for name in nonlinear_autoencoders(params)
     }
-    begun = [name for name in nonlinear if getattr(params.models[name], "begins_at_pca", False)]
+    begun = [name for name in nonlinear if params.models[name].begins_at_pca]
     training = _training(params.ladder, images)
     fits, curve = _fit(inputs, training, [latent for latent, _ in nonlinear.values()])
     metrics = _metrics(fits, curve, nonlinear)

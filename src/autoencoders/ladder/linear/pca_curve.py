@@ -9,10 +9,9 @@ from torch import Tensor
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.principal_components import PrincipalComponents
+from autoencoders.evaluation.baseline import NO_ERROR
 
 Floats = NDArray[np.float64]
-NO_ERROR = 1e-8
-"""Squared error per pixel that counts as none, a fortieth of a grey level: ratios to it mean nothing."""
 
 
 @dataclass(frozen=True)
