@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, sqrt
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -29,6 +29,8 @@ VALIDATIONS = 20
 """Validations of a training, at even distances, beside that of the untrained model."""
 LONG_EPOCH = 100
 """Steps of an epoch from which on each has a validation, however long the training is."""
+DECAY = 320
+"""Weight decay, times the root of the number of training images."""
 CHECK_EVERY = 100
 """Steps between checks that all losses were finite; the device has skipped the step of one that was not."""
 NON_FINITE_HINT = (
@@ -56,9 +58,9 @@ class Progress:
 class _State:
     """All that changes during a training: what a checkpoint holds."""
 
-    def __init__(self, model: Model, seed: int, device: torch.device) -> None:
+    def __init__(self, model: Model, images: int, seed: int, device: torch.device) -> None:
         self.model = model
-        self.optimizer = Adam(model.parameters())
+        self.optimizer = Adam(model.parameters(), model.decayed(), DECAY / sqrt(images))
         self.noise = torch.Generator(device).manual_seed(seed + 2)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
         self.progress = Progress()
@@ -115,7 +117,7 @@ def fit(
     """
     keep_freed_memory()
     model.to(train.device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # convolutions run faster
-    state = _State(model, settings.seed, train.device)
+    state = _State(model, train.images, settings.seed, train.device)
     if saved := world.broadcast(resume):
         state.load_state_dict(saved, checkpoint or "the checkpoint")
     loss = world.wrap(model, make_loss(model, settings, train.device))

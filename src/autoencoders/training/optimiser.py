@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 class Adam:
-    """Adam over `parameters`, with β₁ = .9, β₂ = .999 and ε = 1e-8."""
+    """Adam over `parameters`, with β₁ = .9, β₂ = .999 and ε = 1e-8.
 
-    def __init__(self, parameters: Iterable[Parameter]) -> None:
+    Before a step, the `decayed` ones among them are drawn towards zero by the share learning rate · `decay`: decoupled
+    weight decay (Loshchilov & Hutter 2019).
+    """
+
+    def __init__(self, parameters: Iterable[Parameter], decayed: Iterable[Parameter] = (), decay: float = 0.0) -> None:
         self.parameters = list(parameters)
+        self._decayed, self._decay = list(decayed), decay
         self._means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._squares = [torch.zeros_like(parameter) for parameter in self.parameters]
         self._steps = [torch.zeros((), device=parameter.device) for parameter in self.parameters]
@@ -34,6 +39,9 @@ class Adam:
     @torch.no_grad()
     def step(self, learning_rate: float, found_inf: Tensor | None = None) -> None:
         """Step by the gradients; where the scalar `found_inf` is 1, change nothing, without asking the host."""
+        share = learning_rate * self._decay
+        for weight in self._decayed:
+            weight.mul_(1 - share if found_inf is None else 1 - share * (1 - found_inf))
         kept = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
         adam(
             [self.parameters[index] for index in kept],
