@@ -93,7 +93,7 @@ def batch_loss(model: Model, x: torch.Tensor, noise: torch.Generator) -> torch.T
 
 def initialise(model: Model, images: NDArray[np.uint8]) -> None:
     """Set the weights that the pipeline takes from the principal components of the training `images`."""
-    model.initialise(principal_components(images, model.latent))
+    model.initialise(principal_components(images, model.n_components))
 
 
 def fit_network(
@@ -122,7 +122,7 @@ def train_model(
     settings: Train,
     device: torch.device,
 ) -> Model:
-    """Return the model of an entry, trained on `images` as the stage `train` does it; `components` are theirs."""
+    """Return the model of an entry, trained on `images` as the stage `train` does it; `components` are theirs, `n_components`."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
     if entry.trained_in_steps:
         fit_in_steps(model, components, images, validation, settings, device)

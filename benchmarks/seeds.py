@@ -18,6 +18,7 @@ import pandas as pd
 from common import ROOT, markdown, measure, some_of, train_model
 
 from autoencoders.data.prepared import PreparedData
+from autoencoders.models import n_components
 from autoencoders.params import Params, load_params
 from autoencoders.training.device import make_deterministic, resolve_device
 
@@ -32,7 +33,8 @@ def train_and_measure(params: Params, name: str, seed: int, data: PreparedData) 
     settings = params.training_of(name).model_copy(update={"seed": seed})
     start = time.process_time()
     entry, train, val = params.model(name), data.split("train").images, data.split("val").images
-    model = train_model(entry, data.principal_components(entry.latent), train, val, settings, device)
+    components = data.principal_components(n_components(entry, data.info.shape))
+    model = train_model(entry, components, train, val, settings, device)
     seconds = time.process_time() - start
     return {**measure(model, np.asarray(data.split("test").images), device), "cpu_seconds": seconds}
 

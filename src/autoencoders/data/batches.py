@@ -1,4 +1,4 @@
-"""Minibatches of float images on the device, from uint8 arrays that stay on the device where they fit."""
+"""Minibatches of float images, or what a model made of them, on the device; arrays stay there where they fit."""
 
 import ctypes
 import mmap
@@ -23,9 +23,12 @@ MIN_ADVISED_BYTES = 2**30
 
 
 class Batches:
-    """Serve images uint8 (N, C, H, W) as float32 batches in [0, 1] on `device`; the last batch may be smaller."""
+    """Serve images uint8 (N, C, H, W) as float32 batches in [0, 1] on `device`; the last batch may be smaller.
 
-    def __init__(self, images: "NDArray[np.uint8]", batch_size: int, device: torch.device) -> None:
+    Rows of float32 are served as they are.
+    """
+
+    def __init__(self, images: "NDArray[np.uint8 | np.float32]", batch_size: int, device: torch.device) -> None:
         self.batch_size = batch_size
         self.device = device
         self._images = _tensor(images)
@@ -34,6 +37,11 @@ class Batches:
             self._images = self._images.to(device)
         elif isinstance(images, np.memmap) and images.nbytes >= MIN_ADVISED_BYTES:
             self._advisor = MapAdvisor(images)
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return len(self._images)
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
@@ -67,7 +75,8 @@ class Batches:
             yield self._float(block)
 
     def _float(self, block: Tensor) -> Tensor:
-        return block.to(self.device, non_blocking=True).float().div_(255)
+        moved = block.to(self.device, non_blocking=True)
+        return moved.float().div_(255) if block.dtype == torch.uint8 else moved
 
 
 class MapAdvisor:
@@ -77,7 +86,7 @@ class MapAdvisor:
     fetches only the images of the next batch, many at a time, while the batch before is trained on.
     """
 
-    def __init__(self, images: "np.memmap[tuple[int, ...], np.dtype[np.uint8]]") -> None:
+    def __init__(self, images: "np.memmap[tuple[int, ...], np.dtype[np.uint8 | np.float32]]") -> None:
         self._address, self._bytes, self._image_bytes = images.ctypes.data, images.nbytes, images[:1].nbytes
         self._advise = ctypes.CDLL(None).madvise
         self._advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
@@ -103,7 +112,7 @@ class MapAdvisor:
         self._advise(start - before, length + before, advice)
 
 
-def _tensor(images: "NDArray[np.uint8]") -> Tensor:
+def _tensor(images: "NDArray[np.uint8 | np.float32]") -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nothing here writes to it
         return torch.from_numpy(images)

@@ -27,7 +27,7 @@ class Autoencoder(Network):
         if self.logits:
             recon = F.binary_cross_entropy_with_logits(decoded, x, reduction="sum") / len(x)
         else:
-            recon = F.mse_loss(self.pixels(decoded), x, reduction="sum") / len(x)
+            recon = self.squared_errors(decoded, x).mean()
         return {"loss": recon, "recon": recon}
 
     @property

@@ -47,8 +47,22 @@ class Model(nn.Module):
         """Return log p(x|z) in nats, (B,), of images and codes."""
         raise NotImplementedError
 
+    @property
+    def n_components(self) -> int:
+        """How many principal components of the training images `initialise` needs; it may get more."""
+        return self.latent
+
     def initialise(self, components: "PrincipalComponents") -> None:
-        """Set the weights, all or some, from the mean and the first `latent` principal components of the images."""
+        """Set the weights, all or some, from the mean and the principal components of the training images."""
+
+    @property
+    def inputs(self) -> nn.Module | None:
+        """What makes of images (B, C, H, W), once, the rows (B, K) on which the model trains; None: it takes images."""
+        return None
+
+    def decayed(self) -> list[nn.Parameter]:
+        """Return the weights that training draws towards zero, the more the fewer images there are."""
+        return []
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor | None:
         """Return the random numbers that `loss` needs for this number of images; None if it needs none."""
@@ -59,7 +73,10 @@ class Model(nn.Module):
         return {}
 
     def loss(self, x: Tensor, noise: Tensor | None, weights: Mapping[str, float] = {}) -> Losses:
-        """Return `loss` and its terms: sums over pixels, means over images. `weights` come from `loss_weights`."""
+        """Return `loss` and its terms: sums over pixels, means over images. `weights` come from `loss_weights`.
+
+        x are images (B, C, H, W) in [0, 1], or what `inputs` makes of them.
+        """
         raise NotImplementedError
 
     @property

@@ -3,23 +3,35 @@
 from collections.abc import Sequence
 from itertools import pairwise
 from math import prod, sqrt
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from autoencoders.errors import UserError
 
+if TYPE_CHECKING:
+    from autoencoders.data.principal_components import PrincipalComponents
+
 Shape = tuple[int, int, int]  # channels, height, width
+
+
+def linear_stack(sizes: Sequence[int]) -> nn.Sequential:
+    """(B, sizes[0]) → (B, sizes[-1]), ReLU between the layers."""
+    layers: list[nn.Module] = []
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
     """(B, C, H, W) → (B, outputs), ReLU between the layers."""
-    return nn.Sequential(nn.Flatten(), *_linear_stack([prod(shape), *hidden, outputs]))
+    return nn.Sequential(nn.Flatten(), *linear_stack([prod(shape), *hidden, outputs]))
 
 
 def mlp_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
     """(B, latent) → (B, C, H, W), ReLU between the layers."""
-    return nn.Sequential(*_linear_stack([latent, *hidden, prod(shape)]), nn.Unflatten(1, shape))
+    return nn.Sequential(*linear_stack([latent, *hidden, prod(shape)]), nn.Unflatten(1, shape))
 
 
 def conv_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
@@ -57,6 +69,51 @@ class Centre(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         return x - self.mean
+
+
+class Scores(nn.Module):
+    """The coordinates of images along their first principal components, scaled such that their mean square is 1.
+
+    The scale makes the learning rate mean the same for images of every size.
+    """
+
+    mean: Tensor  # (C, H, W)
+    directions: Tensor  # (K, C·H·W), orthonormal rows, or zero beyond the rank of the images
+    scale: Tensor  # ()
+    rest: Tensor  # (), the mean squared error per training image of its scores
+
+    def __init__(self, shape: Shape, count: int) -> None:
+        super().__init__()
+        self.count = count
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("directions", torch.zeros(count, prod(shape)))
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("rest", torch.zeros(()))
+
+    @torch.no_grad()
+    def initialise(self, components: "PrincipalComponents") -> None:
+        """Set all of it; there are at least `count` components."""
+        kept = components.leading(self.count)
+        self.mean.copy_(torch.from_numpy(kept.mean).view_as(self.mean))
+        self.directions.copy_(torch.from_numpy(kept.directions))
+        self.rest.fill_(kept.rest)
+        if total := kept.rest + float(kept.variances.sum()):
+            self.scale.fill_(sqrt(self.count / total))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images (B, C, H, W) → scores (B, K); scores that were computed before pass."""
+        return x if x.dim() == 2 else (x - self.mean).flatten(1) @ self.directions.T * self.scale
+
+    def images(self, scores: Tensor) -> Tensor:
+        """Scores (B, K) → images (B, C, H, W), possibly outside [0, 1]."""
+        return (scores / self.scale @ self.directions).unflatten(1, self.mean.shape) + self.mean
+
+    def linear(self) -> nn.Linear:
+        """Return what `images` does as one of torch's layers, the images flattened."""
+        with torch.device("meta"):  # no initial weights, which torch's global generator would draw
+            layer = nn.Linear(self.count, self.mean.numel())
+        layer.weight, layer.bias = nn.Parameter((self.directions / self.scale).T), nn.Parameter(self.mean.flatten())
+        return layer
 
 
 class Sum(nn.Module):
@@ -120,13 +177,6 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
             if layer.bias is not None:
                 nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-
-
-def _linear_stack(sizes: Sequence[int]) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return layers[:-1]
 
 
 def _halvings(shape: Shape, times: int) -> list[tuple[int, int]]:

@@ -36,6 +36,12 @@ def parameter_shapes(entry: "ModelParams", shape: Shape) -> dict[str, list[int]]
         return {name: list(value.shape) for name, value in build(entry, shape).state_dict().items()}
 
 
+def n_components(entry: "ModelParams", shape: Shape) -> int:
+    """Return how many principal components of the training images the model of an `entry` needs to begin."""
+    with torch.device("meta"):
+        return build(entry, shape).n_components
+
+
 def count_numbers(shapes: Mapping[str, Sequence[int]]) -> int:
     """Return how many numbers arrays of these shapes hold."""
     return sum(prod(sides) for sides in shapes.values())

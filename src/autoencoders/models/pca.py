@@ -29,7 +29,7 @@ class PCA(Model):
     def initialise(self, components: "PrincipalComponents") -> None:
         """Set all weights."""
         self.mean.copy_(torch.from_numpy(components.mean))
-        self.components.copy_(torch.from_numpy(components.directions))
+        self.components.copy_(torch.from_numpy(components.directions[: self.latent]))
 
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) → codes (B, latent)."""

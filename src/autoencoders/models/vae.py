@@ -69,7 +69,7 @@ class VAE(Network):
         if self.logits:
             return -F.binary_cross_entropy_with_logits(decoded, x, reduction="none").flatten(1).sum(1)
         log_sigma = self.log_sigma.clamp(min=MIN_LOG_SIGMA)
-        squared = (self.pixels(decoded) - x).square().flatten(1).sum(1)
+        squared = self.squared_errors(decoded, x)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))
 
     def sample_noise(self, images: int, generator: torch.Generator) -> Tensor:

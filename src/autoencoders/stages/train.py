@@ -89,7 +89,7 @@ def _train_and_store(
         with torch.inference_mode():
             results["anomaly"] = thresholds(network.to(task.device), batches.in_order())
         validation = results["validation"]
-        ratio = mse_over_pca(validation["val/mse"], task.components, network.shape, batches)
+        ratio = mse_over_pca(validation["val/mse"], task.components.leading(network.latent), network.shape, batches)
         if ratio is not None:
             validation["val/mse_over_pca"] = ratio
         with result_folder(out, CONTENTS) as draft:

@@ -10,7 +10,7 @@ import torch
 from autoencoders.data.prepared import PreparedData
 from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.errors import Interrupted
-from autoencoders.models import Model, count_numbers, parameter_shapes
+from autoencoders.models import Model, count_numbers, n_components, parameter_shapes
 from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.process import print_to_stderr, raise_if_stopped
 from autoencoders.runtime.progress import TrainingProgress
@@ -48,8 +48,8 @@ class TrainingTask:
 
     @cached_property
     def components(self) -> PrincipalComponents:
-        """As many principal components of the training images as the model's code has numbers."""
-        return self.data.principal_components(self.entry.latent)
+        """As many principal components of the training images as the model needs to begin."""
+        return self.data.principal_components(n_components(self.entry, self.data.info.shape))
 
     def least_memory(self) -> int:
         """Return how many bytes of this machine's memory the training needs at least."""

@@ -75,7 +75,8 @@ class World:
             return loss
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(_Module(model, loss))
+        # Buffers stay what `initialise` made them, on all alike.
+        return DistributedDataParallel(_Module(model, loss), broadcast_buffers=False)
 
 
 SINGLE_PROCESS = World()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def fit_in_closed_form(model: Model, components: PrincipalComponents, validation: "Images") -> dict[str, Any]:
     """Set the weights of `model`; return what `model.json` says of the result on uint8 images (N, C, H, W).
 
-    `components` are the first `latent` of the training images.
+    `components` are the first `n_components` of the training images.
     """
     model.initialise(components)
     batches = Batches(validation, EVAL_BATCH, torch.device("cpu")).in_order()
@@ -42,15 +42,26 @@ def fit_in_steps(
 ) -> tuple[list[HistoryRow], dict[str, Any]]:
     """Train an untrained `model` in place; return its history, and what `model.json` says of the result.
 
-    The images are uint8 (N, C, H, W), `components` the first `latent` of the training images. `options` are those of
-    `loop.fit`.
+    The images are uint8 (N, C, H, W), `components` the first `n_components` of the training images. `options` are those
+    of `loop.fit`.
     """
     model.initialise(components)
-    batches = Batches(train, settings.batch_size, device), Batches(validation, EVAL_BATCH, device)
-    progress = fit(model, *batches, settings, **options)
+    batches = training_batches(model, train, settings.batch_size, device)
+    progress = fit(model, batches, Batches(validation, EVAL_BATCH, device), settings, **options)
     best = next(row for row in progress.history if row["step"] == progress.best_step)
     return progress.history, {
         "precision": resolve_precision(settings.precision, device),
         "best_step": progress.best_step,
         "validation": {key: value for key, value in best.items() if key.startswith("val/")},
     }
+
+
+@torch.no_grad()
+def training_batches(model: Model, images: "Images", batch_size: int, device: torch.device) -> Batches:
+    """Return batches of what `model` trains on: uint8 `images` (N, C, H, W), or what its `inputs` makes of them."""
+    inputs = model.inputs
+    if inputs is None:
+        return Batches(images, batch_size, device)
+    inputs.to(device)
+    rows = torch.cat([inputs(x).cpu() for x in Batches(images, EVAL_BATCH, device).in_order()])
+    return Batches(rows.numpy(), batch_size, device)
