@@ -2,6 +2,7 @@ import io
 import time
 
 import anomalies
+import bits_per_dim
 import decoding
 import gpu
 import numpy as np
@@ -11,13 +12,15 @@ import seeds
 import startup
 import startup_clock
 import torch
-from common import BENCHMARKS, measure
+from common import BENCHMARKS, Images, initialise, measure, model_entry, new_model, seeded, train_settings
 from PIL import Image
 from processes import run_python
 
 from autoencoders.data.prepared import PreparedData, Split, write_prepared
 from autoencoders.errors import UserError
+from autoencoders.evaluation.model_evaluation import measure_bounds
 from autoencoders.model_folder import load_trained
+from autoencoders.params import Evaluate
 from autoencoders.tracking import recorder
 
 CPU = torch.device("cpu")
@@ -106,6 +109,26 @@ def test_the_table_marks_the_best_of_each_line_and_averages():
         ["left", "0.900", "0.850", "0.950*", "0.900"],
         ["mean", "0.700", "0.800*", "0.600", "0.750"],
     ]
+
+
+# Bits per dimension
+
+
+def test_the_start_and_the_trained_vae_are_measured_as_the_evaluation_does(prepared, monkeypatch):
+    data = PreparedData(prepared)
+    images = Images(data.split("train").images, np.array(data.split("test").images))
+    fields = {**bits_per_dim.MODEL, "latent": 2, "hidden": [8]}
+    settings, evaluate = train_settings(steps=40, batch_size=20), Evaluate(importance_samples=20, importance_images=20)
+    start, trained = bits_per_dim.benchmark(images, settings, evaluate, fields)
+    model = new_model(model_entry(**fields), (1, 8, 8), seeded(0))
+    initialise(model, images.train[:-6])  # a tenth of the 60 is for validation
+    with torch.inference_mode():
+        bounds = measure_bounds(model, data.split("test"), evaluate, CPU)
+    dimensions = 64 * np.log(2)
+    expected = (-bounds["elbo"], -bounds["elbo"] / dimensions, bounds["nll"] / dimensions, 0)
+    assert start[1:] == pytest.approx(expected, rel=1e-5)
+    assert trained[1:4] < start[1:4]
+    assert 0 < trained[3] < trained[2]
 
 
 # The GPU's

@@ -39,14 +39,14 @@ def test_without_a_code_the_negative_elbo_is_the_cross_entropy_plus_the_kl():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(likelihood, monkeypatch):
+@pytest.mark.parametrize(("likelihood", "tolerance"), [("bernoulli", 0.2), ("gaussian", 0.2), ("logistic", 0.8)])
+def test_with_many_draws_the_negative_elbo_is_the_evaluation_s(likelihood, tolerance, monkeypatch):
     monkeypatch.setattr("autoencoders.evaluation.anomaly.N_DRAWS", 4000)
     model, x = vae(likelihood), images(4)
     generator = torch.Generator().manual_seed(3)
     many = -torch.stack([elbo_terms(model, x, generator).elbo for _ in range(2000)]).mean(0)
     found = anomaly_scores(model, x).neg_elbo
-    torch.testing.assert_close(found, many, rtol=0, atol=0.2)
+    torch.testing.assert_close(found, many, rtol=0, atol=tolerance)
 
 
 @torch.no_grad()

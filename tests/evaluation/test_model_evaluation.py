@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ from sklearn.mixture import GaussianMixture
 from torch.distributions import Bernoulli, Normal, kl_divergence
 from torchmetrics.functional.image.ssim import structural_similarity_index_measure
 
-from autoencoders.data.prepared import PreparedData
+from autoencoders.data.prepared import PreparedData, Split
 from autoencoders.evaluation.measures import MEASURES
+from autoencoders.evaluation.model_evaluation import measure_bounds
 from autoencoders.evaluation.pinned_features import load_features
 from autoencoders.model_folder import load_trained
-from autoencoders.params import Params, parse_params
+from autoencoders.models import VAE
+from autoencoders.params import Params, Vae, parse_params
+from autoencoders.stages.compare import compare
 from autoencoders.stages.evaluate import evaluate
 from autoencoders.stages.features import features
+from autoencoders.stages.train import train
 
+LogLikelihood = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 SEED, SAMPLES, IMAGES, COMPONENTS, GENERATED = 7, 5, 10, 3, 120
 """Settings of the evaluation; no default, so that each is seen to be used."""
 
@@ -86,7 +92,7 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
         expected |= {"mmd": mmd(drawn), "ks": dimensions["ks"].mean()}
         if logvar is not None:
             expected |= {"kl": dimensions["kl"].sum(), "active_units": (dimensions["variance"] > 0.01).sum()}
-            expected |= bounds(model, x, mu, logvar.exp().sqrt(), dimensions["kl"].sum())
+            expected |= bounds(bernoulli(model), x, mu, logvar.exp().sqrt(), dimensions["kl"].sum())
         if train.has_classes and train.labels is not None and test.labels is not None:
             expected |= probes(train_codes, train.labels, codes, test.labels)
         reference = extractor.features(x)
@@ -102,6 +108,56 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
     groups = ["all", *["posterior"] * (name == "vae"), *["labelled"] * train.has_classes]
     listed = [measure for measure in MEASURES.values() if measure.source == "evaluate" and measure.models in groups]
     assert metrics.keys() == {measure.key for measure in listed}
+
+
+def test_bits_per_dimension_are_the_nll_of_a_trained_logistic_vae(settings, prepared, tmp_path):
+    """Its likelihood is computed again as a difference of sigmoids."""
+    raw = settings.model_dump()
+    raw["models"]["vae"]["likelihood"] = "logistic"
+    logistic, out = parse_params(raw), tmp_path / "evaluation" / "vae"
+    features(logistic, data=prepared, out=tmp_path / "features")
+    stores = {"checkpoints": tmp_path / "checkpoints", "out": tmp_path / "models" / "vae"}
+    train(logistic, model="vae", data=prepared, **stores)
+    evaluate(logistic, model=stores["out"], data=prepared, features=tmp_path / "features", out=out)
+    metrics = json.loads((out / "metrics.json").read_text())
+    model: Any = load_trained(stores["out"]).model
+    x = torch.from_numpy(np.array(PreparedData(prepared).split("test").images)).float() / 255
+
+    def log_likelihood(image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        mean, scale = model.decoder(z).double(), model.log_scale.double().exp()
+        above, below = (torch.sigmoid((image.double() + side / 510 - mean) / scale) for side in (1, -1))
+        below, above = torch.where(image == 0, 0.0, below), torch.where(image == 1, 1.0, above)
+        return (above - below).log().flatten(1).sum(1)
+
+    with torch.no_grad():
+        mu, logvar = model.posterior(x)
+        expected = bounds(log_likelihood, x, mu, logvar.exp().sqrt(), metrics["kl"])
+    expected["bits_per_dim"] = expected["nll"] / (64 * np.log(2))
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-5)
+    only = logistic.model_copy(update={"models": {"vae": logistic.models["vae"]}})
+    compare(only, models=tmp_path / "models", evaluation=tmp_path / "evaluation", out=tmp_path / "comparison")
+    row = pd.read_csv(tmp_path / "comparison" / "comparison.csv").iloc[0]
+    assert (row["likelihood"], row["bits_per_dim"]) == ("logistic", pytest.approx(metrics["bits_per_dim"]))
+    heading, _, cells = (tmp_path / "comparison" / "comparison.txt").read_text(encoding="utf-8").splitlines()[:3]
+    assert "bits/dim" in heading
+    assert f" {metrics['bits_per_dim']:.3f} " in cells
+
+
+def test_a_model_whose_codes_say_nothing_costs_what_its_distribution_does(settings):
+    """Codes are N(0, I) and the decoder ignores them: every bound is the cross-entropy of one distribution."""
+    model = VAE(Vae(latent=2, hidden=[4], likelihood="logistic"), (1, 16, 16), torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        for value in model.parameters():
+            value.zero_()
+        model.decoder[0].linear[0].bias.fill_(0.5)
+        model.log_scale.fill_(np.log(0.1))
+    every_level = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    found = measure_bounds(model, Split(every_level, None), settings.evaluate, torch.device("cpu"))
+    edges = 1 / (1 + np.exp(-(np.arange(1, 256) - 0.5 - 127.5) / 25.5))
+    probabilities = np.diff([0, *edges, 1])
+    assert found["bits_per_dim"] == pytest.approx(-np.log2(probabilities).mean(), rel=1e-6)
+    assert found["bits_per_dim"] > 8  # all levels are as frequent as each other: only a uniform one costs 8 bits
+    assert found["nll"] == pytest.approx(-found["elbo"], rel=1e-6)
 
 
 def by_dimension(mu: torch.Tensor, logvar: torch.Tensor | None, drawn: np.ndarray) -> pd.DataFrame:
@@ -133,13 +189,18 @@ def reconstruction(x: torch.Tensor, recon: torch.Tensor) -> dict[str, float]:
     }
 
 
-def bounds(model: Any, x: torch.Tensor, mu: torch.Tensor, sigma: torch.Tensor, kl: float) -> dict[str, float]:
-    """One generator draws for the ELBO, image by image, and then K codes an image for the first images' NLL."""
-    generator = torch.Generator().manual_seed(SEED)
-
+def bernoulli(model: Any) -> LogLikelihood:
     def log_likelihood(image: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         return Bernoulli(model.decode(z), validate_args=False).log_prob(image).flatten(1).sum(1)
 
+    return log_likelihood
+
+
+def bounds(
+    log_likelihood: LogLikelihood, x: torch.Tensor, mu: torch.Tensor, sigma: torch.Tensor, kl: float
+) -> dict[str, float]:
+    """One generator draws for the ELBO, image by image, and then K codes an image for the first images' NLL."""
+    generator = torch.Generator().manual_seed(SEED)
     recon, nll = [], []
     for i in range(len(x)):
         z = mu[i] + sigma[i] * torch.randn((1, 2), generator=generator)

@@ -34,8 +34,9 @@ def test_the_best_autoencoder_has_the_lowest_error(first, second, best):
 
 
 @pytest.mark.parametrize(("first", "second", "best"), [(0.1, 0.2, "a"), (0.2, 0.1, "b")])
-def test_vaes_of_two_likelihoods_are_compared_by_their_error(first, second, best):
+@pytest.mark.parametrize("pair", [("bernoulli", "gaussian"), ("gaussian", "logistic"), ("logistic", "bernoulli")])
+def test_vaes_of_two_likelihoods_are_compared_by_their_error(pair, first, second, best):
     """Their ELBOs do not compare."""
-    mixed = params(a=VAE, b={**VAE, "likelihood": "gaussian"})
+    mixed = params(**{name: {**VAE, "likelihood": likelihood} for name, likelihood in zip("ab", pair, strict=True)})
     measured = validated(a={"val/elbo": -100.0, "val/mse": first}, b={"val/elbo": 2000.0, "val/mse": second})
     assert best_models(mixed, measured) == {"best-vae": (best, "val/mse")}

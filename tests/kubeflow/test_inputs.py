@@ -41,7 +41,7 @@ OF_A_KIND: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "autoencoder": {**NETWORK, "loss": st.sampled_from(["mse", "bce"])},
     "vae": {
         **NETWORK,
-        "likelihood": st.sampled_from(["bernoulli", "gaussian"]),
+        "likelihood": st.sampled_from(["bernoulli", "gaussian", "logistic"]),
         "beta": BETAS,
         "kl_warmup": st.just(0) | st.floats(0, 1, exclude_max=True),
     },

@@ -93,6 +93,21 @@ def test_a_gaussian_vae_begins_at_probabilistic_pca(arch):
     assert (mu.square() + logvar.exp()).mean(0).detach().numpy() == pytest.approx([1, 1, 1], abs=1e-3)
 
 
+def test_a_logistic_vae_begins_where_a_gaussian_one_does_with_a_scale_of_the_same_variance():
+    train = images(400, 0, 80, 180)
+    components, models = principal_components(train, 3), {}
+    for likelihood in ("gaussian", "logistic"):
+        entry = Vae(latent=3, hidden=[4], likelihood=likelihood)
+        models[likelihood] = VAE(entry, SHAPE, torch.Generator().manual_seed(0))
+        models[likelihood].initialise(components)
+    gaussian, logistic = (model.state_dict() for model in models.values())
+    log_sigma, log_scale = gaussian.pop("log_sigma"), logistic.pop("log_scale")
+    assert gaussian.keys() == logistic.keys()
+    assert all(torch.equal(gaussian[name], logistic[name]) for name in gaussian)
+    assert log_scale.exp().item() ** 2 * np.pi**2 / 3 == pytest.approx(log_sigma.exp().item() ** 2)  # their variances
+    assert log_sigma.exp().item() == pytest.approx((components.rest / 27) ** 0.5, rel=1e-5)
+
+
 def test_directions_of_less_variance_than_the_noise_are_not_used():
     """Of two patterns, three of the five latent dimensions have nothing to say: their posterior is the prior."""
     random = np.random.default_rng(0)
@@ -109,11 +124,11 @@ def test_directions_of_less_variance_than_the_noise_are_not_used():
     assert (logvar[:, :2] < -1).all()
 
 
-@pytest.mark.parametrize("kind", ["autoencoder", "vae"])
+@pytest.mark.parametrize("likelihood", [None, "gaussian", "logistic"])
 @pytest.mark.parametrize("alike", ["one image", "one grey level"])
-def test_images_that_do_not_differ_are_drawn_exactly_and_have_finite_losses(kind, alike):
+def test_images_that_do_not_differ_are_drawn_exactly_and_have_finite_losses(likelihood, alike):
     train = images(1, 0) if alike == "one image" else np.full((9, *SHAPE), 40, np.uint8)
-    options = {"likelihood": "gaussian"} if kind == "vae" else {}
+    kind, options = ("vae", {"likelihood": likelihood}) if likelihood else ("autoencoder", {})
     entry = KINDS[kind].params(latent=4, hidden=[4], **options)
     model, x = build(entry, SHAPE, torch.Generator().manual_seed(0)), tensor(train)
     model.initialise(principal_components(train, 4))

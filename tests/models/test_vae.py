@@ -1,4 +1,4 @@
-from math import log
+from math import log, pi
 from typing import Any
 
 import pytest
@@ -8,8 +8,10 @@ from torch.distributions import Bernoulli, Independent, Normal
 from autoencoders import params
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.models.gaussian import kl_to_standard_normal
+from autoencoders.models.logistic import log_probability
 from autoencoders.models.vae import MIN_LOG_SIGMA, VAE
 from autoencoders.params import Vae
+from autoencoders.plots.curves import loss_unit
 
 SHAPE = (1, 6, 5)
 
@@ -45,6 +47,27 @@ def test_the_learned_variance_stops_at_half_a_grey_level():
     assert pytest.approx(log(1 / 512)) == MIN_LOG_SIGMA
 
 
+def test_logistic_likelihood_is_the_probability_of_8_bit_pixels_with_the_learned_scale():
+    """The mean is the decoder's output as it is: beyond black, black is more probable than at it."""
+    model, z, x = vae("logistic"), torch.randn(4, 3), (images() * 255).round() / 255
+    with torch.no_grad():
+        model.decoder[0].linear[0].bias.fill_(-0.5)
+    mean, scale = model.decoder(z), torch.tensor(log(0.2 * 3**0.5 / pi))
+    assert mean.min() < 0
+    assert model.decode(z).min() == 0
+    torch.testing.assert_close(model.log_likelihood(x, z), log_probability(x, mean, scale).sum((1, 2, 3)))
+    model.log_likelihood(x, z).sum().backward()
+    assert model.log_scale.grad.abs() > 0
+
+
+@pytest.mark.parametrize(("likelihood", "discretised"), [("bernoulli", False), ("gaussian", False), ("logistic", True)])
+def test_each_likelihood_has_its_unit_and_only_one_is_of_8_bit_pixels(likelihood, discretised):
+    model, entry = vae(likelihood), Vae(latent=3, likelihood=likelihood)
+    assert model.loss_unit == loss_unit(entry.model_dump()) == f"nats per image ({likelihood.capitalize()})"
+    assert (model.discretised, entry.comparable) == (discretised, likelihood)
+    assert entry.begins_at_pca == (likelihood != "bernoulli")
+
+
 @pytest.mark.parametrize("beta", [0.0, 1.0, 4.0])
 def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta):
     model, x = vae(), images()
@@ -57,8 +80,9 @@ def test_the_loss_is_recon_plus_beta_times_kl_in_nats_per_image(beta):
     torch.testing.assert_close(losses["kl"], kl)
 
 
-def test_under_bf16_only_the_networks_lose_digits():
-    model, x = vae(), images()
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "logistic"])
+def test_under_bf16_only_the_networks_lose_digits(likelihood):
+    model, x = vae(likelihood), images()
     noise = model.sample_noise(len(x), torch.Generator().manual_seed(2))
     with torch.autocast("cpu", torch.bfloat16):
         losses = model.loss(x, noise)

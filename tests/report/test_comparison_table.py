@@ -52,10 +52,33 @@ def test_a_column_without_numbers_is_left_out():
     assert names == ["Latent", "MSE", "SSIM", "−ELBO", "KL", "Training"]
 
 
-def test_values_that_do_not_compare_have_no_best():
-    table = comparison(MEASURED, incomparable=["neg_elbo", "nll"])
+def with_likelihoods(*of_vaes: str, **columns: list[float | None]) -> pd.DataFrame:
+    return MEASURED.assign(likelihood=[None, None, *of_vaes], **columns)
+
+
+def test_bounds_of_two_likelihoods_do_not_compare_and_have_no_best():
+    table = comparison(with_likelihoods("bernoulli", "logistic"))
     assert column(table, "−ELBO") == ["–", "–", "100.2", "151.1"]
     assert table.incomparable == ["−ELBO"]
+    for same in ("bernoulli", "gaussian", "logistic"):
+        table = comparison(with_likelihoods(same, same))
+        assert column(table, "−ELBO") == ["–", "–", "100.2*", "151.1"]
+        assert table.incomparable == []
+
+
+def test_bits_per_dimension_are_of_logistic_likelihoods_and_always_compare():
+    bits: list[float | None] = [None, None, 1.2345, None]
+    table = comparison(with_likelihoods("logistic", "bernoulli", bits_per_dim=bits))
+    assert column(table, "Bits/dim") == ["–", "–", "1.234", "–"]
+    table = comparison(with_likelihoods("logistic", "logistic", bits_per_dim=[None, None, 1.2, 1.1]))
+    assert column(table, "Bits/dim") == ["–", "–", "1.200", "1.100*"]
+
+
+def test_references_of_bernoulli_bounds_stand_beside_such_models_only():
+    place = [measure.heading for measure in comparison(MEASURED).columns].index("−ELBO")
+    for likelihood, shown in (("bernoulli", "102.2"), ("gaussian", "–"), ("logistic", "–")):
+        table = comparison(with_likelihoods(likelihood, likelihood), references_for("mnist"))
+        assert [row.cells[place].text for row in table.references if row.cells[0].text == "16"][-1] == shown
 
 
 def test_references_stand_beside_models_of_their_kind_and_size():

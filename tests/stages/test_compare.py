@@ -35,14 +35,15 @@ def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures()
     measured = {
         "mse_over_pca": 0.29412,
         "mse": 0.0078912, "bce": 1.0, "ssim": 0.98765, "psnr": 1.0, "recon": 1.0, "elbo": -1.0, "neg_elbo": 98.76,
-        "nll": 97.65, "kl": 12.34, "active_units": 2.0, "mmd": 0.1, "ks": 0.1, "linear_probe": 0.5, "knn5": 0.98765,
+        "nll": 97.65, "bits_per_dim": 2.34567,
+        "kl": 12.34, "active_units": 2.0, "mmd": 0.1, "ks": 0.1, "linear_probe": 0.5, "knn5": 0.98765,
         "frechet/prior": 34.08, "frechet/gaussian": 1.0, "frechet/mixture": 0.5634, "frechet/floor": 0.1,
         "train_seconds": 75.46,
     }  # fmt: skip
     shown = table_as_text(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"]))
     assert shown.loc["vae"].to_dict() == {
         "latent": "16", "MSE / PCA": "0.294",
-        "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "KL": "12.3",
+        "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "bits/dim": "2.346", "KL": "12.3",
         "5-NN": "0.988", "FD N(0,I)": "34.1", "FD mix": "0.563", "train s": "75.5",
     }  # fmt: skip
 
@@ -72,6 +73,21 @@ def test_one_model_alone_is_not_the_best(params, tmp_path):
     assert "0.01000" in text
     assert "*" not in text
     assert " 0.01000 |" in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_bounds_of_two_likelihoods_have_no_best_in_the_text_and_in_the_file_s_rows(params, tmp_path):
+    raw = params.model_dump()
+    raw["models"] = {name: {**raw["models"]["vae"], "likelihood": name} for name in ("bernoulli", "logistic")}
+    for name, nll in (("bernoulli", 90.0), ("logistic", 900.0)):
+        (tmp_path / name).mkdir()
+        metrics = {"mse": 0.1, "frechet/prior": 9.0, "frechet/floor": 0.5, "elbo": -nll - 2, "nll": nll}
+        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
+    compare(parse_params(raw), models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
+    text = (tmp_path / "comparison" / "comparison.txt").read_text(encoding="utf-8")
+    assert "−ELBO and NLL: no best, the likelihoods differ." in text
+    assert "*" not in text
+    shown = table_as_text(read_comparison(tmp_path / "comparison" / "comparison.csv"))
+    assert list(shown["NLL"]) == ["90.0", "900.0"]
 
 
 def test_training_seconds_are_the_sum_of_the_history_s(params, tmp_path):

@@ -12,7 +12,6 @@ from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.params import parse_params
 from autoencoders.report import planes
 from autoencoders.report.page import parameters_as_yaml
 from autoencoders.stages import report as stage
@@ -140,13 +139,6 @@ def test_data_without_labels_and_one_model_make_a_page(params, outputs, prepared
     assert "no labels" in html
     assert 'class="legend"' not in html
     assert "model.sample" not in html
-
-
-def test_likelihoods_that_differ_are_not_compared(params):
-    vae = {"kind": "vae", "latent": 2}
-    assert stage._incomparable(params) == []
-    both = parse_params({"models": {"a": vae, "b": {**vae, "likelihood": "gaussian"}}})
-    assert stage._incomparable(both) == ["neg_elbo", "nll"]
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,8 @@ def version(client) -> Callable[..., str]:
         ("val/mse", {"value": 0.1}, {"value": 0.1}, False),
         ("val/elbo", {"value": -90}, {"value": -100, "data": "b"}, False),
         ("val/elbo", {"value": 2000, "likelihood": "gaussian"}, {"value": -100}, False),
+        ("val/elbo", {"value": 2000, "likelihood": "gaussian"}, {"value": -900, "likelihood": "logistic"}, False),
+        ("val/elbo", {"value": -900, "likelihood": "logistic"}, {"value": -950, "likelihood": "logistic"}, True),
         ("val/mse", {"value": 0.1, "likelihood": "gaussian"}, {"value": 0.2}, True),
         ("val/mse", {"value": 0.1, "data": "b"}, {"value": 0.2}, False),
     ],

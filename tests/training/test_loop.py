@@ -16,6 +16,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError
+from autoencoders.models.logistic import log_probability
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train, Vae
 from autoencoders.training.checkpoint import Checkpoint
@@ -204,7 +205,7 @@ def test_a_training_whose_store_goes_away_ends_with_the_same_weights(flaky):
     assert loaded["progress"]["step"] == 2
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "logistic"])
 def test_a_training_equals_plain_steps_of_torch_s_adam(likelihood):
     """Whatever makes the loop faster: its loss and its steps are those of the formulas, in torch's own order."""
 
@@ -215,8 +216,13 @@ def test_a_training_equals_plain_steps_of_torch_s_adam(likelihood):
     mu, logvar = plain.encoder(x).chunk(2, 1)
     decoded = plain.decoder(mu + noise * (logvar / 2).exp())
     pixels = decoded + (decoded.clamp(0, 1) - decoded).detach()  # gradients pass the clamp
-    likely = Bernoulli(logits=decoded) if likelihood == "bernoulli" else Normal(pixels, plain.log_sigma.exp())
-    loss = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum() - likely.log_prob(x).sum()
+    if likelihood == "bernoulli":
+        log_likelihood = Bernoulli(logits=decoded).log_prob(x)
+    elif likelihood == "gaussian":
+        log_likelihood = Normal(pixels, plain.log_sigma.exp()).log_prob(x)
+    else:
+        log_likelihood = log_probability(x, decoded, plain.log_scale)
+    loss = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(0.0, 1.0)).sum() - log_likelihood.sum()
     optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
     (loss / 70).backward()
     optimizer.step()

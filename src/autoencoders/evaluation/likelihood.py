@@ -2,6 +2,7 @@
 
 The model has a posterior q(z|x) = N(mu, diag(exp(logvar))), the prior N(0, I) and log p(x|z), its `log_likelihood`. The
 Bernoulli of grey pixels is not a likelihood (see `reconstruction.bce`): compare such values within one protocol only.
+The Gaussian's is a density. The logistic one is a probability of 8-bit pixels: it has bits per dimension, too.
 """
 
 import math
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.models import Model
+from autoencoders.models import Model, Shape
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 
 DECODED_ELEMENTS = 2**22
@@ -64,6 +65,11 @@ def importance_weighted_bound(
         weights = [_log_weights(model, images, mu, logvar, part) for part in parts]
         bounds.append(torch.logsumexp(torch.cat(weights, dim=1), dim=1) - math.log(samples))
     return torch.cat(bounds).to(x.dtype)
+
+
+def bits_per_dim(nats: float, shape: Shape) -> float:
+    """Return `nats` per image of `shape` as bits per value of an image: nats / (C·H·W · ln 2)."""
+    return nats / (math.prod(shape) * math.log(2))
 
 
 def _log_weights(model: Model, images: Tensor, mu: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:

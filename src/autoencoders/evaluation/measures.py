@@ -29,8 +29,9 @@ class Measure:
     format: Callable[[float], str] = format_number
     short: str = ""
     """A shorter heading for narrow tables, if there is one."""
-    models: Literal["all", "posterior", "labelled"] = "all"
-    """Which models have it: all, those whose codes are distributions, or those whose images have labels."""
+    models: Literal["all", "posterior", "discretised", "labelled"] = "all"
+    """Which models have it: all, those whose codes are distributions, those of them whose likelihood is of 8-bit
+    pixels, or those whose images have labels."""
     source: Literal["evaluate", "compare"] = "evaluate"
     """The stage that computes it."""
     compared: bool = False
@@ -83,7 +84,8 @@ MEASURES = {
         Measure(
             "neg_elbo", "−ELBO", "nats per image", "lower",
             "What a VAE minimises: the cost of an image given its code plus the KL. It bounds the negative "
-            "log-likelihood from above. On grey pixels compare it within one protocol only.",
+            "log-likelihood from above. Compare it within one likelihood only, and that of Bernoulli on grey pixels "
+            "within one protocol only.",
             "{:.1f}".format, models="posterior", source="compare", compared=True,
         ),
         Measure(
@@ -91,6 +93,12 @@ MEASURES = {
             "Negative log-likelihood, estimated from above by many weighted samples of z (Burda et al. 2015): closer "
             "than −ELBO.",
             "{:.1f}".format, models="posterior", compared=True,
+        ),
+        Measure(
+            "bits_per_dim", "Bits/dim", "bits per dimension", "lower",
+            "The NLL in bits for each of an image's values: NLL / (C·H·W · ln 2). Only a likelihood of 8-bit pixels "
+            "has it. Then it compares with other models of the same images, and 8 bits is what they take uncompressed.",
+            "{:.3f}".format, short="bits/dim", models="discretised", compared=True,
         ),
         Measure(
             "kl", "KL", "nats per image", None,

@@ -22,7 +22,7 @@ from autoencoders.evaluation.latents import (
     mmd_to_standard_normal,
     normality_per_dimension,
 )
-from autoencoders.evaluation.likelihood import elbo_terms, importance_weighted_bound
+from autoencoders.evaluation.likelihood import bits_per_dim, elbo_terms, importance_weighted_bound
 from autoencoders.evaluation.pinned_features import PinnedFeatures
 from autoencoders.evaluation.reconstruction import reconstruction_metrics
 from autoencoders.evaluation.sampling import Posterior, posterior_of
@@ -77,9 +77,25 @@ def evaluate_model(
         known = (train_codes, train.labels, codes, test.labels)
         metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
     if has_posterior:
-        metrics |= _bounds(model, test, settings, device)
+        metrics |= measure_bounds(model, test, settings, device)
     metrics |= _frechet_distances(model, train_codes, features, settings, device)
     return ModelEvaluation(metrics, codes, dimensions)
+
+
+def measure_bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
+    """Return `recon` and `elbo` of the test images and `nll` of the first of them, in nats per image.
+
+    A model whose likelihood is of 8-bit pixels has `bits_per_dim`, too: the `nll` in bits per value of an image.
+    """
+    generator = torch.Generator(device).manual_seed(settings.seed)
+    terms = [elbo_terms(model, x, generator) for x in Batches(test.images, EVAL_BATCH, device).in_order()]
+    recon = torch.cat([term.recon for term in terms]).double().mean().item()
+    elbo = torch.cat([term.elbo for term in terms]).double().mean().item()
+    count = settings.importance_images
+    first = next(Batches(test.images[:count], count, device).in_order())
+    nll = -importance_weighted_bound(model, first, settings.importance_samples, generator).double().mean().item()
+    metrics = {"recon": recon, "elbo": elbo, "nll": nll}
+    return metrics | {"bits_per_dim": bits_per_dim(nll, model.shape)} if model.discretised else metrics
 
 
 def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
@@ -89,17 +105,6 @@ def _dimensions(posterior: Posterior, seed: int) -> dict[str, NDArray[Any]]:
         columns["kl"] = kl_per_dimension(mu, posterior.logvar.cpu().numpy())
     statistics, p_values = normality_per_dimension(posterior.sample(seed))
     return columns | {"ks": statistics, "ks_p": p_values}
-
-
-def _bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:
-    generator = torch.Generator(device).manual_seed(settings.seed)
-    terms = [elbo_terms(model, x, generator) for x in Batches(test.images, EVAL_BATCH, device).in_order()]
-    recon = torch.cat([term.recon for term in terms]).double().mean().item()
-    elbo = torch.cat([term.elbo for term in terms]).double().mean().item()
-    count = settings.importance_images
-    first = next(Batches(test.images[:count], count, device).in_order())
-    bound = importance_weighted_bound(model, first, settings.importance_samples, generator)
-    return {"recon": recon, "elbo": elbo, "nll": -bound.double().mean().item()}
 
 
 def _frechet_distances(

@@ -22,6 +22,9 @@ class Model(nn.Module):
     steps it has `loss`. A kind whose codes are distributions has `posterior` and `log_likelihood`, too.
     """
 
+    discretised: bool = False
+    """Whether `log_likelihood` is of 8-bit pixels, not of real numbers: only then are there bits per dimension."""
+
     def __init__(self, shape: Shape, latent: int) -> None:
         super().__init__()
         self.shape = shape

@@ -1,7 +1,7 @@
 """The variational autoencoder (Kingma & Welling 2014): its codes follow a unit Gaussian, so it can generate."""
 
 from collections.abc import Mapping
-from math import exp, log, pi, prod
+from math import exp, log, pi, prod, sqrt
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from autoencoders.models.base import Losses
 from autoencoders.models.blocks import Shape
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
+from autoencoders.models.logistic import log_probability
 from autoencoders.models.network import Network
 
 if TYPE_CHECKING:
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
 MIN_LOG_SIGMA = log(1 / 512)
 """Half a grey level. Below it, the density of 8-bit pixels grows without bound, and is meaningless."""
+LOG_LOGISTIC_SCALE = log(sqrt(3) / pi)
+"""Logarithm of a logistic distribution's scale where its standard deviation is 1."""
 
 
 class VAE(Network):
-    """VAE with posterior q(z|x) = N(mu, diag exp(logvar)), prior N(0, I) and a Bernoulli or Gaussian likelihood.
+    """VAE with posterior q(z|x) = N(mu, diag exp(logvar)), prior N(0, I) and one of three likelihoods.
 
-    The Gaussian's variance is one learned number for all pixels (Rybkin et al. 2021, σ-VAE).
+    They are Bernoulli, Gaussian and logistic. The Gaussian's variance is one learned number for all pixels (Rybkin et
+    al. 2021, σ-VAE), and so is the logistic distribution's scale. That one is discretised: of 8-bit pixels.
     """
 
     heads = 2  # mu and logvar
@@ -32,8 +36,11 @@ class VAE(Network):
     def __init__(self, entry: "entries.Vae", shape: Shape, generator: torch.Generator | None = None) -> None:
         super().__init__(entry, shape, generator)
         self.likelihood, self.beta, self.kl_warmup = entry.likelihood, entry.beta, entry.kl_warmup
+        self.discretised = self.likelihood == "logistic"
         if self.likelihood == "gaussian":
             self.log_sigma = nn.Parameter(torch.tensor(log(0.2)))
+        elif self.likelihood == "logistic":
+            self.log_scale = nn.Parameter(torch.tensor(log(0.2) + LOG_LOGISTIC_SCALE))
 
     @torch.no_grad()
     def linear_start(self, components: "PrincipalComponents") -> tuple[Tensor, Tensor, Tensor]:
@@ -42,11 +49,14 @@ class VAE(Network):
         It is the optimum of a linear VAE (Tipping & Bishop 1999, eqs. 7 to 9; Lucas et al. 2019). With the variances λ
         and the mean σ² of those that are left over, a code is (λ − σ²)^½ / λ · direction · (x − mean), its posterior
         variance σ² / λ, and the decoder (λ − σ²)^½ · directionᵀ. A direction with λ ≤ σ² is not used.
-        Sets `log_sigma` to log σ.
+        Sets `log_sigma` to log σ, or `log_scale` so that the logistic distribution's variance is σ².
         """
         size, latent = prod(self.shape), len(components.variances)
         noise = max(components.rest / max(1, size - latent), exp(2 * MIN_LOG_SIGMA))
-        self.log_sigma.fill_(0.5 * log(noise))
+        if self.likelihood == "gaussian":
+            self.log_sigma.fill_(0.5 * log(noise))
+        else:
+            self.log_scale.fill_(0.5 * log(noise) + LOG_LOGISTIC_SCALE)
         directions = torch.from_numpy(components.directions)
         variances = torch.from_numpy(components.variances).clamp(min=noise)[:, None]
         signal = (variances - noise).sqrt()
@@ -64,10 +74,15 @@ class VAE(Network):
         return self.posterior(x)[0]
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return log p(x|z) in nats, (B,). For grey pixels the Bernoulli's is a cross-entropy, no likelihood."""
+        """Return log p(x|z) in nats, (B,). For grey pixels the Bernoulli's is a cross-entropy, no likelihood.
+
+        The mean of the logistic one is not clamped: black and white are the tails, which reach beyond [0, 1].
+        """
         decoded = self.decoder(z)
         if self.logits:
             return -F.binary_cross_entropy_with_logits(decoded, x, reduction="none").flatten(1).sum(1)
+        if self.likelihood == "logistic":
+            return log_probability(x, decoded, self.log_scale).flatten(1).sum(1)
         log_sigma = self.log_sigma.clamp(min=MIN_LOG_SIGMA)
         squared = self.squared_errors(decoded, x)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))

@@ -116,24 +116,27 @@ class Vae(Network):
     """A variational autoencoder."""
 
     kind: Literal["vae"] = "vae"
-    likelihood: Literal["bernoulli", "gaussian"] = "bernoulli"
+    likelihood: Literal["bernoulli", "gaussian", "logistic"] = "bernoulli"
     beta: Annotated[Number, Field(ge=0, le=1e4)] = 1.0
     kl_warmup: Annotated[Number, AfterValidator(_share_of_steps)] = 0.0
 
     @property
     def begins_at_pca(self) -> bool:
-        """With the Gaussian likelihood."""
-        return self.likelihood == "gaussian"
+        """With the Gaussian and the logistic likelihood."""
+        return self.likelihood != "bernoulli"
 
     @property
     def pca_advice(self) -> str:
         """The KL costs accuracy, and `bernoulli` begins at random weights."""
-        longer = "a smaller `beta`, more train.steps, a larger `hidden`, or `likelihood: gaussian`, which begins as PCA"
+        longer = (
+            "a smaller `beta`, more train.steps, a larger `hidden`, or `likelihood: gaussian` or `logistic`, which "
+            "begin as PCA"
+        )
         return "a smaller `beta`" if self.begins_at_pca else longer
 
     @property
     def comparable(self) -> str:
-        """The likelihood: probabilities and densities cannot be compared."""
+        """The likelihood: a cross-entropy, a density and a probability cannot be compared."""
         return self.likelihood
 
 

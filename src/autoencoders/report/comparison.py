@@ -1,6 +1,6 @@
 """The comparison as tables show it: text in cells, the best of each column marked, references below."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -11,6 +11,8 @@ from autoencoders.params import KINDS
 from autoencoders.report.references import Reference
 
 NOTHING = "–"
+OF_ONE_LIKELIHOOD = ("neg_elbo", "nll")
+"""Measures that compare within one likelihood only; those of the references are Bernoulli's."""
 
 
 class Cell(NamedTuple):
@@ -45,14 +47,14 @@ class Table:
         return any(cell.best for row in self.rows for cell in row.cells)
 
 
-def comparison(
-    measured: pd.DataFrame, references: Sequence[Reference] = (), incomparable: Collection[str] = ()
-) -> Table:
-    """Return the table of `measured`: a row for each model, a column `kind`, and a column for each measure.
+def comparison(measured: pd.DataFrame, references: Sequence[Reference] = ()) -> Table:
+    """Return the table of `measured`: a row for each model, columns `kind` and `likelihood`, and one for each measure.
 
-    The best of a column is marked, but not in `incomparable` ones. Of the `references`, it has those of the same kind
-    and latent size as a model.
+    The best of a column is marked, but not of `OF_ONE_LIKELIHOOD` where models have several. Of the `references`, it
+    has those of the same kind and latent size as a model.
     """
+    likelihoods = set(measured["likelihood"].dropna()) if "likelihood" in measured else set()
+    incomparable = OF_ONE_LIKELIHOOD if len(likelihoods) > 1 else ()
     columns = [
         replace(MEASURES[key], better=None) if key in incomparable else MEASURES[key]
         for key in COMPARISON_COLUMNS
@@ -65,10 +67,11 @@ def comparison(
         rows.append(Row(str(name), KINDS[values["kind"]].label, cells))
     alike = set(zip(measured["kind"], measured["latent"], strict=True))
     known = [reference for reference in references if (reference.kind, reference.latent) in alike]
+    hidden = OF_ONE_LIKELIHOOD if likelihoods and "bernoulli" not in likelihoods else ()
     return Table(
         columns=columns,
         rows=rows,
-        references=[_reference_row(reference, columns) for reference in known],
+        references=[_reference_row(reference, columns, hidden) for reference in known],
         floor=float(measured["frechet/floor"].iloc[0]) if "frechet/floor" in measured else None,
         incomparable=[column.heading for column in columns if column.key in incomparable],
     )
@@ -93,9 +96,9 @@ def _cell(value: float, column: Measure, best: float | None) -> Cell:
     return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), value == best)
 
 
-def _reference_row(reference: Reference, columns: Sequence[Measure]) -> Row:
+def _reference_row(reference: Reference, columns: Sequence[Measure], hidden: Sequence[str] = ()) -> Row:
     figures: Mapping[str, Sequence[float]] = {"latent": (reference.latent,), **reference.figures}
-    cells = [Cell(_range(figures.get(column.key, ()), column)) for column in columns]
+    cells = [Cell(_range(() if column.key in hidden else figures.get(column.key, ()), column)) for column in columns]
     return Row(KINDS[reference.kind].label, reference.protocol, cells)
 
 

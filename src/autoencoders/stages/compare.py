@@ -13,7 +13,7 @@ from autoencoders.files.results import replaceable, result_folder
 from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import KINDS, Params
 from autoencoders.report.comparison import comparison
-from autoencoders.text import format_number
+from autoencoders.text import format_number, join_words
 
 CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
 
@@ -24,11 +24,12 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     metrics = {name: read_metrics(evaluation / name, ALWAYS_MEASURED) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
-    text = table_as_text(table)
-    marked = " * is a column's best." if text.map(lambda cell: cell.endswith("*")).any(axis=None) else ""
+    shown, text = comparison(table), table_as_text(table)
+    marked = " * is a column's best." if shown.marks_best else ""
+    differ = f" {join_words(shown.incomparable)}: no best, the likelihoods differ." if shown.incomparable else ""
     note = (
-        f"Test split.{marked} MSE per pixel; −ELBO, NLL and KL in nats per image; FD: Fréchet distance to the test "
-        f"images, whose floor (real images) is {format_number(table['frechet/floor'].iloc[0])}."
+        f"Test split.{marked}{differ} MSE per pixel; −ELBO, NLL and KL in nats per image; FD: Fréchet distance to the "
+        f"test images, whose floor (real images) is {format_number(table['frechet/floor'].iloc[0])}."
     )
     lines = (
         worse_than_pca(name, entry, metrics[name].get("mse_over_pca"), "test") for name, entry in params.models.items()
@@ -55,9 +56,10 @@ def read_comparison(path: Path, needed: Sequence[str] = ("mse",)) -> pd.DataFram
 
 
 def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """Return a row for each model, in the order of params.yaml: kind, latent dimensions and all measures."""
+    """Return a row for each model, in the order of params.yaml: kind, likelihood, latent dimensions, all measures."""
     rows = {
-        name: {"kind": entry.kind, "latent": entry.latent, **metrics[name]} for name, entry in params.models.items()
+        name: {"kind": entry.kind, "likelihood": entry.comparable, "latent": entry.latent, **metrics[name]}
+        for name, entry in params.models.items()
     }
     table = pd.DataFrame.from_dict(rows, orient="index")
     table.index.name = "model"

@@ -67,7 +67,7 @@ def report(
             durations=_durations(descriptions, models, measured, rungs),
             parameters=parameters_as_yaml(params),
             card=data_card(figures / "data_card.png", prepared.info),
-            table=table.comparison(measured, references, _incomparable(params)),
+            table=table.comparison(measured, references),
             references=table.reference_table(references),
             overview=overview(figures / "comparison.png"),
             planes=planes,
@@ -123,12 +123,6 @@ def _durations(
     ]
     rung_times = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
     return [("Trainings", trainings), ("Rungs of the ladder", rung_times)]
-
-
-def _incomparable(params: Params) -> list[str]:
-    """Return the measures that compare densities with probabilities."""
-    likelihoods = {entry.comparable for entry in params.models.values()} - {None}
-    return ["neg_elbo", "nll"] if len(likelihoods) > 1 else []
 
 
 def _rung(record: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:
