@@ -20,7 +20,7 @@ from autoencoders.data.prepared import Split
 from autoencoders.data.principal_components import principal_components
 from autoencoders.evaluation.likelihood import bits_per_dim
 from autoencoders.evaluation.model_evaluation import measure_bounds
-from autoencoders.models import Model
+from autoencoders.models import Model, n_components
 from autoencoders.params import Evaluate, Train
 from autoencoders.training.device import make_deterministic, resolve_device
 
@@ -40,7 +40,7 @@ def benchmark(images: Images, settings: Train, evaluate: Evaluate, fields: dict[
     count = min(VALIDATION, len(images.train) // 10)
     train, validation = images.train[:-count], images.train[-count:]
     entry = model_entry(**fields)
-    components = principal_components(train, entry.latent)
+    components = principal_components(train, n_components(entry, images.train.shape[1:]))
 
     def row(name: str, model: Model, seconds: float) -> Row:
         with torch.inference_mode():

@@ -122,7 +122,7 @@ def train_model(
     settings: Train,
     device: torch.device,
 ) -> Model:
-    """Return the model of an entry, trained on `images` as the stage `train` does it; `components` are theirs, `n_components`."""
+    """Return the model of an entry, trained on `images` as `train` does it; `components` are theirs."""
     model = new_model(entry, images.shape[1:], seeded(settings.seed))
     if entry.trained_in_steps:
         fit_in_steps(model, components, images, validation, settings, device)

@@ -1,6 +1,7 @@
 """Encoders and decoders as plain sequences of layers, every size derived from the image's shape."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from math import prod, sqrt
 from typing import TYPE_CHECKING
@@ -16,22 +17,35 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]  # channels, height, width
 
 
-def linear_stack(sizes: Sequence[int]) -> nn.Sequential:
-    """(B, sizes[0]) → (B, sizes[-1]), ReLU between the layers."""
+class Residual(nn.Module):
+    """x + ReLU(linear(x)) (He et al. 2016): a hidden layer that keeps what it is given."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, size) → (B, size)."""
+        return x + torch.relu(self.linear(x))
+
+
+def linear_stack(sizes: Sequence[int], residual: bool = False) -> nn.Sequential:
+    """(B, sizes[0]) → (B, sizes[-1]) with ReLU; with `residual`, a hidden layer as wide as the one before is that."""
+    *hidden, outputs = sizes
     layers: list[nn.Module] = []
-    for before, after in pairwise(sizes):
-        layers += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+    for depth, (before, after) in enumerate(pairwise(hidden)):
+        layers += [Residual(after)] if residual and depth and before == after else [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden[-1], outputs))
 
 
-def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
-    """(B, C, H, W) → (B, outputs), ReLU between the layers."""
-    return nn.Sequential(nn.Flatten(), *linear_stack([prod(shape), *hidden, outputs]))
+def mlp_encoder(shape: Shape, hidden: Sequence[int], outputs: int, residual: bool = False) -> nn.Sequential:
+    """(B, C, H, W) → (B, outputs), the layers of `linear_stack`."""
+    return nn.Sequential(nn.Flatten(), *linear_stack([prod(shape), *hidden, outputs], residual))
 
 
-def mlp_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
-    """(B, latent) → (B, C, H, W), ReLU between the layers."""
-    return nn.Sequential(*linear_stack([latent, *hidden, prod(shape)]), nn.Unflatten(1, shape))
+def mlp_decoder(shape: Shape, hidden: Sequence[int], latent: int, residual: bool = False) -> nn.Sequential:
+    """(B, latent) → (B, C, H, W), the layers of `linear_stack`."""
+    return nn.Sequential(*linear_stack([latent, *hidden, prod(shape)], residual), nn.Unflatten(1, shape))
 
 
 def conv_encoder(shape: Shape, hidden: Sequence[int], outputs: int) -> nn.Sequential:
@@ -165,8 +179,12 @@ def last_layer(layers: nn.Sequential) -> nn.Linear | nn.ConvTranspose2d:
     return [layer for layer in layers if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
 
 
-ENCODERS = {"mlp": mlp_encoder, "conv": conv_encoder}
-DECODERS = {"mlp": mlp_decoder, "conv": conv_decoder}
+Block = Callable[[Shape, Sequence[int], int], nn.Sequential]
+ENCODERS: dict[str, Block] = {"mlp": mlp_encoder, "conv": conv_encoder}
+DECODERS: dict[str, Block] = {"mlp": mlp_decoder, "conv": conv_decoder}
+ADDED_ENCODERS: dict[str, Block] = {**ENCODERS, "mlp": partial(mlp_encoder, residual=True)}
+"""Those that add to a linear part. Residual layers lower the error there; alone, a Bernoulli VAE ends worse with them."""
+ADDED_DECODERS: dict[str, Block] = {**DECODERS, "mlp": partial(mlp_decoder, residual=True)}
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from autoencoders.errors import UserError
 from autoencoders.models.base import Model
 from autoencoders.models.blocks import (
+    ADDED_DECODERS,
+    ADDED_ENCODERS,
     DECODERS,
     ENCODERS,
     Centre,
@@ -51,13 +53,14 @@ class Network(Model):
         outputs, decoder_hidden = self.heads * entry.latent, entry.decoder_hidden or entry.hidden[::-1]
         if not self.logits and entry.arch == "mlp" and prod(shape) > MAX_PIXEL_VALUES:
             scores = Scores(shape, max(min(N_SCORES, prod(shape)), entry.latent))
-            to_codes = [linear_stack([scores.count, *hidden, outputs]) for hidden in ([], entry.hidden)]
-            to_scores = [linear_stack([entry.latent, *hidden, scores.count]) for hidden in ([], decoder_hidden)]
+            to_codes = [linear_stack([scores.count, *hidden, outputs], True) for hidden in ([], entry.hidden)]
+            to_scores = [linear_stack([entry.latent, *hidden, scores.count], True) for hidden in ([], decoder_hidden)]
             encoder, decoder = nn.Sequential(scores, Sum(*to_codes)), nn.Sequential(Sum(*to_scores))
         else:
             _check_size(entry.arch, shape)
-            encoder = ENCODERS[entry.arch](shape, entry.hidden, outputs)
-            decoder = DECODERS[entry.arch](shape, decoder_hidden, entry.latent)
+            encoders, decoders = (ENCODERS, DECODERS) if self.logits else (ADDED_ENCODERS, ADDED_DECODERS)
+            encoder = encoders[entry.arch](shape, entry.hidden, outputs)
+            decoder = decoders[entry.arch](shape, decoder_hidden, entry.latent)
             if not self.logits:
                 encoder = nn.Sequential(Centre(shape), Sum(ENCODERS["mlp"](shape, [], outputs), encoder))
                 decoder = nn.Sequential(Sum(DECODERS["mlp"](shape, [], entry.latent), decoder))
@@ -123,9 +126,11 @@ class Network(Model):
 
     def pixels(self, decoded: Tensor) -> Tensor:
         """Return the images in [0, 1] that the decoder's output stands for."""
-        if self.logits:
-            return torch.sigmoid(decoded)
-        return clamp_pixels(self.scores.images(decoded) if self.scores else decoded)
+        return torch.sigmoid(decoded) if self.logits else clamp_pixels(self.unclamped(decoded))
+
+    def unclamped(self, decoded: Tensor) -> Tensor:
+        """Return the images, possibly outside [0, 1], that the output of a decoder which begins at PCA stands for."""
+        return self.scores.images(decoded) if self.scores else decoded
 
     def squared_errors(self, decoded: Tensor, x: Tensor) -> Tensor:
         """Return the squared errors (B,), sums over pixels, of what the decoder returned for images or scores x.

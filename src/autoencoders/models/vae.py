@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from autoencoders.models.base import Losses
-from autoencoders.models.blocks import Shape
+from autoencoders.models.blocks import Scores, Shape
 from autoencoders.models.gaussian import kl_to_standard_normal, reparameterise
 from autoencoders.models.logistic import log_probability
 from autoencoders.models.network import Network
@@ -69,6 +69,11 @@ class VAE(Network):
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
+    @property
+    def inputs(self) -> Scores | None:
+        """The scores, but for the logistic likelihood: it is one of pixels."""
+        return None if self.discretised else super().inputs
+
     def encode(self, x: Tensor) -> Tensor:
         """Images (B, C, H, W) → the posterior mean (B, latent)."""
         return self.posterior(x)[0]
@@ -82,7 +87,7 @@ class VAE(Network):
         if self.logits:
             return -F.binary_cross_entropy_with_logits(decoded, x, reduction="none").flatten(1).sum(1)
         if self.likelihood == "logistic":
-            return log_probability(x, decoded, self.log_scale).flatten(1).sum(1)
+            return log_probability(x, self.unclamped(decoded), self.log_scale).flatten(1).sum(1)
         log_sigma = self.log_sigma.clamp(min=MIN_LOG_SIGMA)
         squared = self.squared_errors(decoded, x)
         return -0.5 * squared * torch.exp(-2 * log_sigma) - prod(self.shape) * (log_sigma + 0.5 * log(2 * pi))

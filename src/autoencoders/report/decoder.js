@@ -27,6 +27,11 @@ const LAYERS = {
     return [y, to];
   },
 
+  residual({size}, x, shape, take) {
+    const [y] = LAYERS.linear({in: size, out: size}, x, shape, take);
+    return [x.map((value, i) => value + Math.max(y[i], 0)), shape];
+  },
+
   unflatten: ({shape}, x) => [x, shape],
 
   conv_transpose(layer, x, [channels, height, width], take) {

@@ -18,7 +18,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.results import read_codes
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
-from autoencoders.models.blocks import Sum
+from autoencoders.models.blocks import Residual, Sum
 from autoencoders.params import KINDS, Params
 from autoencoders.plots.latent_plane import N_HUES, are_short, class_tags, place_tags, square_around
 from autoencoders.plots.names import shortened
@@ -151,6 +151,8 @@ def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
             branches = [[_layer(layer) for layer in branch] for branch in (module.linear, module.network)]
             tensors = [tensor for branch in branches for _, tensors in branch for tensor in tensors]
             return {"kind": "sum", "branches": [[layer for layer, _ in branch] for branch in branches]}, tensors
+        case Residual():
+            return {"kind": "residual", "size": module.linear.in_features}, _tensors(module.linear)
         case nn.Unflatten():
             return {"kind": "unflatten", "shape": list(module.unflattened_size)}, []
         case nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from math import ceil, inf, isfinite, sqrt
+from math import ceil, inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -30,7 +30,11 @@ VALIDATIONS = 20
 LONG_EPOCH = 100
 """Steps of an epoch from which on each has a validation, however long the training is."""
 DECAY = 320
-"""Weight decay, times the root of the number of training images."""
+"""Weight decay of the networks that add to PCA, where there are as many latent dimensions as training images.
+
+It grows with the dimensions and falls with the images. Measured on CIFAR-10 (k = 16 and 128), MNIST and sets of 680
+images; too much of it costs accuracy where there is much to gain, too little where there is little.
+"""
 CHECK_EVERY = 100
 """Steps between checks that all losses were finite; the device has skipped the step of one that was not."""
 NON_FINITE_HINT = (
@@ -60,7 +64,7 @@ class _State:
 
     def __init__(self, model: Model, images: int, seed: int, device: torch.device) -> None:
         self.model = model
-        self.optimizer = Adam(model.parameters(), model.decayed(), DECAY / sqrt(images))
+        self.optimizer = Adam(model.parameters(), model.decayed(), DECAY * model.latent / images)
         self.noise = torch.Generator(device).manual_seed(seed + 2)
         self.best = {name: value.clone() for name, value in model.state_dict().items()}
         self.progress = Progress()

@@ -5,7 +5,7 @@ scalers only. Weights and moments equal its own, bit for bit.
 """
 
 from collections.abc import Iterable
-from math import cos, pi
+from math import cos, exp, pi
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Adam:
     """Adam over `parameters`, with β₁ = .9, β₂ = .999 and ε = 1e-8.
 
-    Before a step, the `decayed` ones among them are drawn towards zero by the share learning rate · `decay`: decoupled
-    weight decay (Loshchilov & Hutter 2019).
+    Before a step, the `decayed` ones among them are multiplied by exp(−learning rate · `decay`): decoupled weight decay
+    (Loshchilov & Hutter 2019), which no rate turns into growth.
     """
 
     def __init__(self, parameters: Iterable[Parameter], decayed: Iterable[Parameter] = (), decay: float = 0.0) -> None:
@@ -39,9 +39,9 @@ class Adam:
     @torch.no_grad()
     def step(self, learning_rate: float, found_inf: Tensor | None = None) -> None:
         """Step by the gradients; where the scalar `found_inf` is 1, change nothing, without asking the host."""
-        share = learning_rate * self._decay
+        exponent = learning_rate * self._decay
         for weight in self._decayed:
-            weight.mul_(1 - share if found_inf is None else 1 - share * (1 - found_inf))
+            weight.mul_(exp(-exponent) if found_inf is None else torch.exp(-exponent * (1 - found_inf)))
         kept = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
         adam(
             [self.parameters[index] for index in kept],
