@@ -183,7 +183,7 @@ Block = Callable[[Shape, Sequence[int], int], nn.Sequential]
 ENCODERS: dict[str, Block] = {"mlp": mlp_encoder, "conv": conv_encoder}
 DECODERS: dict[str, Block] = {"mlp": mlp_decoder, "conv": conv_decoder}
 ADDED_ENCODERS: dict[str, Block] = {**ENCODERS, "mlp": partial(mlp_encoder, residual=True)}
-"""Those that add to a linear part. Residual layers lower the error there; alone, a Bernoulli VAE ends worse with them."""
+"""Those that add to a linear part. Residual layers lower the error there; a Bernoulli VAE ends worse with them."""
 ADDED_DECODERS: dict[str, Block] = {**DECODERS, "mlp": partial(mlp_decoder, residual=True)}
 
 
