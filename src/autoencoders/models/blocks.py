@@ -1,4 +1,4 @@
-"""Encoders and decoders as plain sequences of layers, every size derived from the image's shape."""
+"""Encoders and decoders as sequences of layers, every size derived from the image's shape."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -45,6 +45,22 @@ def conv_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequent
     return nn.Sequential(*layers)
 
 
+def conv_refiner(shape: Shape, hidden: Sequence[int]) -> nn.Sequential:
+    """(B, C, H, W) → (B, C, H, W): what is to be added to images that lack detail.
+
+    3×3 convolutions at a quarter of height and width (rounded down), between a convolution and its transpose of
+    overlapping 8×8 blocks.
+    """
+    stride = min(4, *shape[1:])
+    padding = stride // 2
+    kernel = stride + 2 * padding
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], hidden[0], kernel, stride, padding), nn.ReLU()]
+    for before, after in pairwise(hidden):
+        layers += [nn.Conv2d(before, after, kernel_size=3, padding=1), nn.ReLU()]
+    left_over = (shape[1] % stride, shape[2] % stride)
+    return nn.Sequential(*layers, nn.ConvTranspose2d(hidden[-1], shape[0], kernel, stride, padding, left_over))
+
+
 class Centre(nn.Module):
     """Subtract the mean image, so that products in bfloat16 keep the digits in which images differ."""
 
@@ -84,6 +100,18 @@ class Sum(nn.Module):
         network.bias.zero_()
 
 
+class Refined(Sum):
+    """The image that a linear part makes of a code, and what a network adds to that image.
+
+    The network sees pixels from −2 to 2, about of mean 0 and variance 1. With pixels in [0, 1] it learns more slowly.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, latent) → (B, C, H, W)."""
+        image = self.linear(x)
+        return image + self.network(4 * (image - 0.5))
+
+
 class _Clamp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, x: Tensor) -> Tensor:
@@ -108,8 +136,19 @@ def last_layer(layers: nn.Sequential) -> nn.Linear | nn.ConvTranspose2d:
     return [layer for layer in layers if isinstance(layer, nn.Linear | nn.ConvTranspose2d)][-1]
 
 
+def mlp_pca_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
+    """(B, latent) → (B, C, H, W), the sum of a linear decoder and an MLP."""
+    return nn.Sequential(Sum(mlp_decoder(shape, [], latent), mlp_decoder(shape, hidden, latent)))
+
+
+def conv_pca_decoder(shape: Shape, hidden: Sequence[int], latent: int) -> nn.Sequential:
+    """(B, latent) → (B, C, H, W), the image of a linear decoder with the detail that convolutions add to it."""
+    return nn.Sequential(Refined(mlp_decoder(shape, [], latent), conv_refiner(shape, hidden)))
+
+
 ENCODERS = {"mlp": mlp_encoder, "conv": conv_encoder}
 DECODERS = {"mlp": mlp_decoder, "conv": conv_decoder}
+PCA_DECODERS = {"mlp": mlp_pca_decoder, "conv": conv_pca_decoder}
 
 
 def initialise(module: nn.Module, generator: torch.Generator) -> None:

@@ -6,7 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.models.base import Model
-from autoencoders.models.blocks import DECODERS, ENCODERS, Centre, Shape, Sum, clamp_pixels, initialise, last_layer
+from autoencoders.models.blocks import (
+    DECODERS,
+    ENCODERS,
+    PCA_DECODERS,
+    Centre,
+    Shape,
+    Sum,
+    clamp_pixels,
+    initialise,
+    last_layer,
+)
 
 if TYPE_CHECKING:
     from autoencoders.data.principal_components import PrincipalComponents
@@ -17,7 +27,8 @@ class Network(Model):
     """An encoder and a decoder; `generator` draws the initial weights (without it they are torch's).
 
     Where the entry begins at PCA, encoder and decoder are sums of a linear part and a network. The linear parts begin
-    as PCA, the networks at zero: all that training finds is gain. The decoder returns pixels, clamped to [0, 1].
+    as PCA, the networks at zero: all that training finds is gain. A convolutional decoder network sees the image that
+    the linear part makes, others the code. The decoder returns pixels, clamped to [0, 1].
     Elsewhere there are no linear parts, and the decoder returns the logits of Bernoulli pixels.
     """
 
@@ -27,12 +38,11 @@ class Network(Model):
         super().__init__(shape, entry.latent)
         self.logits = not entry.begins_at_pca
         outputs = self.heads * entry.latent
-        encoder = ENCODERS[entry.arch](shape, entry.hidden, outputs)
-        decoder = DECODERS[entry.arch](shape, entry.decoder_hidden or entry.hidden[::-1], entry.latent)
+        self.encoder = ENCODERS[entry.arch](shape, entry.hidden, outputs)
         if not self.logits:
-            encoder = nn.Sequential(Centre(shape), Sum(ENCODERS["mlp"](shape, [], outputs), encoder))
-            decoder = nn.Sequential(Sum(DECODERS["mlp"](shape, [], entry.latent), decoder))
-        self.encoder, self.decoder = encoder, decoder
+            self.encoder = nn.Sequential(Centre(shape), Sum(ENCODERS["mlp"](shape, [], outputs), self.encoder))
+        decoders = DECODERS if self.logits else PCA_DECODERS
+        self.decoder = decoders[entry.arch](shape, entry.decoder_hidden or entry.hidden[::-1], entry.latent)
         if generator is not None:
             initialise(self, generator)
 
