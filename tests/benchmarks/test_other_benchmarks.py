@@ -1,7 +1,9 @@
 import io
 import time
+from types import SimpleNamespace
 
 import anomalies
+import architectures
 import bits_per_dim
 import decoding
 import gpu
@@ -45,6 +47,20 @@ def test_mean_and_standard_deviation_are_shown():
         "|vae|3|0.20000±0.10000|2.50±1.80|–|2.0±0.0|",
         "|ae|1|0.25000|–|–|2.0|",
     ]
+
+
+# Architectures
+
+
+@pytest.mark.parametrize("name", architectures.ENTRIES)
+def test_as_many_steps_are_taken_as_fit_into_the_cpu_time(name, prepared, monkeypatch):
+    ticks = iter([0.0, 2.0, 10.0, 13.5])  # 20 steps in 2 seconds; then the training
+    monkeypatch.setattr(architectures, "time", SimpleNamespace(process_time=lambda: next(ticks)))
+    found = architectures.train_and_measure(name, PreparedData(prepared), latent=2, seconds=3.0, seed=0)
+    assert (found["steps"], found["CPU-s"]) == (30, 3.5)
+    assert 0 <= found["best step"] <= 30
+    assert 0 < found["validation"] <= 1 + 1e-6  # its start is PCA
+    assert found["test"] > 0
 
 
 # Anomalies

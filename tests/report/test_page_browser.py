@@ -30,6 +30,10 @@ MODELS = {
     "conv": ((1, 28, 28), {"kind": "autoencoder", "arch": "conv", "hidden": [8, 16]}),
     "mlp-gaussian": ((3, 8, 10), {"kind": "vae", "arch": "mlp", "hidden": [16], "likelihood": "gaussian"}),
     "conv-colour-odd": ((3, 33, 21), {"kind": "vae", "arch": "conv", "hidden": [6, 8, 10]}),
+    "conv-gaussian-odd": (
+        (3, 33, 22),
+        {"kind": "vae", "arch": "conv", "hidden": [6, 8], "decoder_hidden": [6, 7, 5], "likelihood": "gaussian"},
+    ),
     "pca": ((3, 5, 4), {"kind": "pca"}),
 }
 

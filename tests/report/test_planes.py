@@ -52,6 +52,21 @@ def test_a_linear_part_and_a_network_are_a_sum_whose_weights_follow_each_other()
     assert count_weights(model) == len(expected)
 
 
+def test_the_image_of_a_linear_part_is_refined_by_convolutions_whose_weights_follow():
+    model = network("conv", (3, 9, 8), (4,), loss="mse")
+    made = plane("ae", "AE", model, CODES, None, None)
+    block = {"kernel_size": [8, 8], "stride": [4, 4], "padding": [2, 2]}
+    linear = [{"kind": "linear", "in": 2, "out": 216}, {"kind": "unflatten", "shape": [3, 9, 8]}]
+    detail = [
+        {"kind": "conv", "in": 3, "out": 4, **block},
+        {"kind": "relu"},
+        {"kind": "conv_transpose", "in": 4, "out": 3, **block, "output_padding": [1, 0]},
+    ]
+    assert made.layers == [{"kind": "refined", "branches": [linear, detail]}, {"kind": "clip"}]
+    expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
+    assert np.array_equal(numbers(made.weights), expected)
+
+
 def test_a_transposed_convolution_has_its_sizes():
     made = plane("ae", "AE", network("conv", (3, 9, 8), (4, 6)), CODES, None, None)
     assert [layer["kind"] for layer in made.layers] == [

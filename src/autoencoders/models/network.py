@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from autoencoders.errors import UserError
 from autoencoders.models.base import Model
 from autoencoders.models.blocks import (
-    ADDED_DECODERS,
-    ADDED_ENCODERS,
     DECODERS,
     ENCODERS,
+    PCA_DECODERS,
+    PCA_ENCODERS,
     Centre,
     Scores,
     Shape,
@@ -40,8 +40,9 @@ class Network(Model):
     """An encoder and a decoder; `generator` draws the initial weights (without it they are torch's).
 
     Where the entry begins at PCA, encoder and decoder are sums of a linear part and a network. The linear parts begin
-    as PCA, the networks at zero: all that training finds is gain. The decoder returns pixels, clamped to [0, 1].
-    On larger images an mlp encodes and decodes the scores of their first principal components.
+    as PCA, the networks at zero: all that training finds is gain. A convolutional decoder network sees the image that
+    the linear part makes, others the code. The decoder returns pixels, clamped to [0, 1]. On larger images an mlp
+    encodes and decodes the scores of their first principal components.
     Elsewhere there are no linear parts, and the decoder returns the logits of Bernoulli pixels.
     """
 
@@ -55,16 +56,12 @@ class Network(Model):
             scores = Scores(shape, max(min(N_SCORES, prod(shape)), entry.latent))
             to_codes = [linear_stack([scores.count, *hidden, outputs], True) for hidden in ([], entry.hidden)]
             to_scores = [linear_stack([entry.latent, *hidden, scores.count], True) for hidden in ([], decoder_hidden)]
-            encoder, decoder = nn.Sequential(scores, Sum(*to_codes)), nn.Sequential(Sum(*to_scores))
+            self.encoder, self.decoder = nn.Sequential(scores, Sum(*to_codes)), nn.Sequential(Sum(*to_scores))
         else:
             _check_size(entry.arch, shape)
-            encoders, decoders = (ENCODERS, DECODERS) if self.logits else (ADDED_ENCODERS, ADDED_DECODERS)
-            encoder = encoders[entry.arch](shape, entry.hidden, outputs)
-            decoder = decoders[entry.arch](shape, decoder_hidden, entry.latent)
-            if not self.logits:
-                encoder = nn.Sequential(Centre(shape), Sum(ENCODERS["mlp"](shape, [], outputs), encoder))
-                decoder = nn.Sequential(Sum(DECODERS["mlp"](shape, [], entry.latent), decoder))
-        self.encoder, self.decoder = encoder, decoder
+            encoders, decoders = (ENCODERS, DECODERS) if self.logits else (PCA_ENCODERS, PCA_DECODERS)
+            self.encoder = encoders[entry.arch](shape, entry.hidden, outputs)
+            self.decoder = decoders[entry.arch](shape, decoder_hidden, entry.latent)
         if generator is not None:
             initialise(self, generator)
 

@@ -32,7 +32,37 @@ const LAYERS = {
     return [x.map((value, i) => value + Math.max(y[i], 0)), shape];
   },
 
+  // The first branch makes an image, and the second what is added to it, from pixels of about mean 0 and variance 1.
+  refined({branches: [linear, network]}, x, shape, take) {
+    const [image, to] = apply(linear, x, shape, take);
+    const [added] = apply(network, image.map(value => 4 * (value - 0.5)), to, take);
+    return [image.map((value, i) => value + added[i]), to];
+  },
+
   unflatten: ({shape}, x) => [x, shape],
+
+  conv(layer, x, [channels, height, width], take) {
+    const {out: outputs, kernel_size: [kh, kw], stride: [sh, sw], padding: [ph, pw]} = layer;
+    const weight = take(outputs * channels * kh * kw), bias = take(outputs);
+    const h = Math.floor((height + 2 * ph - kh) / sh) + 1, w = Math.floor((width + 2 * pw - kw) / sw) + 1;
+    const y = new Float32Array(outputs * h * w);
+    for (let o = 0; o < outputs; o++) {
+      for (let row = 0; row < h; row++) {
+        for (let column = 0; column < w; column++) {
+          const top = row * sh - ph, left = column * sw - pw;
+          let sum = bias[o];
+          for (let c = 0; c < channels; c++) {
+            for (let a = Math.max(0, -top); a < kh && top + a < height; a++) {
+              const from = (c * height + top + a) * width + left, by = ((o * channels + c) * kh + a) * kw;
+              for (let b = Math.max(0, -left); b < kw && left + b < width; b++) sum += weight[by + b] * x[from + b];
+            }
+          }
+          y[(o * h + row) * w + column] = sum;
+        }
+      }
+    }
+    return [y, [outputs, h, w]];
+  },
 
   conv_transpose(layer, x, [channels, height, width], take) {
     const {out: outputs, kernel_size: [kh, kw], stride: [sh, sw], padding: [ph, pw], output_padding: [oh, ow]} = layer;

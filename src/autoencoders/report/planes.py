@@ -1,6 +1,6 @@
 """Two-dimensional models for the page: their test codes, and their decoders as lists of layers with weights.
 
-`decoder.js` evaluates the layers: linear, relu, unflatten, conv_transpose, sum, sigmoid, clip.
+`decoder.js` evaluates the layers: linear, relu, unflatten, conv, conv_transpose, sum, refined, sigmoid, clip.
 """
 
 import base64
@@ -18,7 +18,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.results import read_codes
 from autoencoders.model_folder import load_trained
 from autoencoders.models import Model
-from autoencoders.models.blocks import Residual, Sum
+from autoencoders.models.blocks import Refined, Residual, Sum
 from autoencoders.params import KINDS, Params
 from autoencoders.plots.latent_plane import N_HUES, are_short, class_tags, place_tags, square_around
 from autoencoders.plots.names import shortened
@@ -148,22 +148,25 @@ def _layer(module: nn.Module) -> tuple[Layer, list[Tensor]]:
         case nn.Hardtanh():
             return {"kind": "clip"}, []
         case Sum():
+            kind = "refined" if isinstance(module, Refined) else "sum"
             branches = [[_layer(layer) for layer in branch] for branch in (module.linear, module.network)]
             tensors = [tensor for branch in branches for _, tensors in branch for tensor in tensors]
-            return {"kind": "sum", "branches": [[layer for layer, _ in branch] for branch in branches]}, tensors
+            return {"kind": kind, "branches": [[layer for layer, _ in branch] for branch in branches]}, tensors
         case Residual():
             return {"kind": "residual", "size": module.linear.in_features}, _tensors(module.linear)
         case nn.Unflatten():
             return {"kind": "unflatten", "shape": list(module.unflattened_size)}, []
-        case nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:
-            settings = ("kernel_size", "stride", "padding", "output_padding")
-            layer = {"kind": "conv_transpose", "in": module.in_channels, "out": module.out_channels}
+        case nn.Conv2d() | nn.ConvTranspose2d() if set(module.dilation) == {1} and module.groups == 1:
+            transposed = isinstance(module, nn.ConvTranspose2d)
+            settings = ("kernel_size", "stride", "padding", *(["output_padding"] if transposed else []))
+            kind = "conv_transpose" if transposed else "conv"
+            layer = {"kind": kind, "in": module.in_channels, "out": module.out_channels}
             return layer | {key: list(getattr(module, key)) for key in settings}, _tensors(module)
     raise TypeError(f"decoder.js knows no {module}")
 
 
-def _tensors(module: nn.Linear | nn.ConvTranspose2d) -> list[Tensor]:
-    bias = torch.zeros(module.weight.shape[0 if isinstance(module, nn.Linear) else 1])
+def _tensors(module: nn.Linear | nn.Conv2d | nn.ConvTranspose2d) -> list[Tensor]:
+    bias = torch.zeros(module.weight.shape[1 if isinstance(module, nn.ConvTranspose2d) else 0])
     return [module.weight, bias if module.bias is None else module.bias]
 
 
