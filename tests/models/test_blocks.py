@@ -6,7 +6,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autoencoders.errors import UserError
-from autoencoders.models.blocks import Refined, conv_decoder, conv_encoder, conv_refiner, mlp_decoder
+from autoencoders.models.blocks import (
+    Refined,
+    conv_decoder,
+    conv_encoder,
+    conv_refiner,
+    initialise,
+    linear_stack,
+    mlp_decoder,
+)
 
 SIDES = st.integers(4, 65)
 
@@ -38,6 +46,7 @@ def test_what_is_added_to_images_has_their_size(channels, height, width, layers)
 
 def test_the_same_content_gets_the_same_detail_wherever_it_is():
     refiner = conv_refiner((1, 80, 80), [4, 5, 3]).double()
+    initialise(refiner, torch.Generator().manual_seed(3))
     x = torch.rand(1, 1, 80, 80, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     detail, shifted = refiner(x), refiner(x.roll((4, 8), (2, 3)))
     inside = shifted[..., 28:-20, 28:-20]  # the borders, 20 pixels with all layers, see other content or none
@@ -54,3 +63,28 @@ def test_a_refined_image_is_the_linear_one_and_what_the_network_makes_of_it():
         image = refined(torch.tensor([[1.0, -2.0]]))
     assert image.shape == (1, 1, 4, 4)
     assert image.unique().tolist() == [-0.5 + 3 * 4 * (-0.5 - 0.5) + 0.25]
+
+
+def test_a_hidden_layer_as_wide_as_the_one_before_keeps_what_it_is_given():
+    stack = linear_stack([3, 5, 5, 4, 4, 2], residual=True)
+    assert [type(layer).__name__ for layer in stack] == [
+        "Linear",
+        "ReLU",
+        "Residual",
+        "Linear",
+        "ReLU",
+        "Residual",
+        "Linear",
+    ]
+    with torch.no_grad():
+        stack[2].linear.weight.zero_()
+        stack[2].linear.bias.copy_(torch.tensor([-1.0, 0.0, 1.0, 2.0, 3.0]))
+        added = stack[2](torch.full((1, 5), 10.0))
+    assert added.tolist() == [[10, 10, 11, 12, 13]]
+    assert [type(layer).__name__ for layer in linear_stack([5, 5, 5, 2])] == [
+        "Linear",
+        "ReLU",
+        "Linear",
+        "ReLU",
+        "Linear",
+    ]

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autoencoders.data.principal_components import PrincipalComponents, principal_components
-from autoencoders.models import PCA, VAE, Autoencoder, build
+from autoencoders.errors import UserError
+from autoencoders.models import PCA, VAE, Autoencoder, build, network
 from autoencoders.models.blocks import clamp_pixels
 from autoencoders.params import KINDS, Pca, Vae
 from autoencoders.params import Autoencoder as AutoencoderEntry
@@ -35,6 +36,13 @@ def mse(model: torch.nn.Module, x: torch.Tensor) -> float:
         return (model(x) - x).square().mean().item()
 
 
+@pytest.fixture
+def few_pixels(monkeypatch):
+    """Images of more than 20 values are large: an mlp works on 8 scores of each."""
+    monkeypatch.setattr(network, "MAX_PIXEL_VALUES", 20)
+    monkeypatch.setattr(network, "N_SCORES", 8)
+
+
 @settings(max_examples=60)
 @given(
     arch=st.sampled_from(["mlp", "conv"]), latent=st.integers(1, 30), count=st.integers(1, 40),
@@ -53,6 +61,77 @@ def test_an_autoencoder_of_squared_error_is_never_worse_than_pca_at_the_start(
         fitted.initialise(components)
     for x in (tensor(train), tensor(random.integers(0, 256, (7, *shape), dtype=np.uint8))):
         assert mse(model, x) <= mse(pca, x) * (1 + 1e-5) + 1e-9
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    latent=st.integers(1, 12), count=st.integers(1, 40), channels=st.sampled_from([1, 3]), seed=st.integers(0, 1000),
+    alike=st.booleans(),
+)  # fmt: skip
+def test_on_scores_it_is_not_either(few_pixels, latent, count, channels, seed, alike):
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (count, channels, 6, 5), dtype=np.uint8)
+    train = np.repeat(pixels[:1], count, axis=0) if alike else pixels
+    shape = (channels, 6, 5)
+    model = build(AutoencoderEntry(latent=latent, hidden=[4]), shape, torch.Generator().manual_seed(0))
+    assert model.n_components == max(8, latent)
+    pca = PCA(Pca(latent=latent), shape)
+    model.initialise(principal_components(train, model.n_components))
+    pca.initialise(principal_components(train, latent))
+    for x in (tensor(train), tensor(random.integers(0, 256, (7, *shape), dtype=np.uint8))):
+        assert mse(model, x) <= mse(pca, x) * (1 + 1e-5) + 1e-9
+
+
+def test_the_loss_of_scores_is_that_of_their_images_without_the_clamp(few_pixels):
+    """On average over the training images: what the scores leave out is known of all of them together."""
+    train = images(300, 0, 80, 180)  # grey, so that no pixel is clamped
+    model = Autoencoder(AutoencoderEntry(latent=3, hidden=[9, 9]), SHAPE, torch.Generator().manual_seed(0))
+    model.initialise(principal_components(train, 8))
+    with torch.no_grad():
+        for weight in model.decayed():
+            weight.add_(0.02 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+        x = tensor(train)
+        scores = model.inputs(x)
+        assert scores.shape == (300, 8)
+        assert scores.square().mean().item() == pytest.approx(1, abs=0.05)
+        torch.testing.assert_close(model.encode(scores), model.encode(x))
+        assert model.loss(scores)["loss"].item() == pytest.approx(model.loss(x)["loss"].item(), rel=1e-4)
+        assert model.loss(x)["loss"].item() == pytest.approx(30 * mse(model, x), rel=1e-5)
+
+
+def test_the_logistic_likelihood_trains_on_pixels_through_the_scores(few_pixels):
+    train = images(300, 0, 80, 180)
+    model = VAE(Vae(latent=3, hidden=[4], likelihood="logistic"), SHAPE, torch.Generator().manual_seed(0))
+    model.initialise(principal_components(train, 8))
+    assert model.inputs is None
+    z = torch.zeros(1, 3)
+    torch.testing.assert_close(model.decode(z)[0], tensor(train).mean(0), atol=1e-5, rtol=0)
+
+
+def test_the_networks_that_add_to_the_linear_parts_decay_and_nothing_else():
+    model = Autoencoder(AutoencoderEntry(latent=3, hidden=[4]), SHAPE, torch.Generator().manual_seed(0))
+    decayed = {id(weight) for weight in model.decayed()}
+    names = [name for name, weight in model.named_parameters() if id(weight) in decayed]
+    assert names == [
+        f"{part}.{index}.network.{layer}.{kind}"
+        for part, index, layers in (("encoder", 1, (1, 3)), ("decoder", 0, (0, 2)))
+        for layer in layers
+        for kind in ("weight", "bias")
+    ]
+    assert VAE(Vae(latent=3, hidden=[4]), SHAPE).decayed() == []
+
+
+def test_an_mlp_on_very_many_pixels_is_refused_with_what_to_do():
+    expected = (
+        r"`arch: mlp` with Bernoulli pixels is too large for images of 128×128 pixels, 49,152 values \(at most "
+        r"16,384\)\. Choose `likelihood: gaussian` or `loss: mse`, which work on principal components, `arch: conv`, "
+        r"or a smaller data\.image_size\."
+    )
+    for entry in (Vae(latent=3), AutoencoderEntry(latent=3, loss="bce")):
+        with torch.device("meta"), pytest.raises(UserError, match=expected):
+            build(entry, (3, 128, 128))
+    with torch.device("meta"):
+        assert build(Vae(latent=3, likelihood="gaussian"), (3, 128, 128)).n_components == 256
 
 
 def test_codes_of_the_training_images_begin_with_mean_0_and_variance_1():
@@ -75,14 +154,17 @@ def negative_log_likelihood(components: PrincipalComponents, pixels: NDArray[np.
     return 0.5 * (size * np.log(2 * np.pi) + np.linalg.slogdet(covariance)[1] + distance)
 
 
-@pytest.mark.parametrize("arch", ["mlp", "conv"])
-def test_a_gaussian_vae_begins_at_probabilistic_pca(arch):
+@pytest.mark.parametrize("arch", ["mlp", "conv", "scores"])
+def test_a_gaussian_vae_begins_at_probabilistic_pca(arch, request):
     """Its posterior is then the exact one, so −ELBO is −log p(x); grey images, so that no pixel is clamped."""
+    if arch == "scores":
+        request.getfixturevalue("few_pixels")
+        arch = "mlp"
     train, test = images(400, 0, 80, 180), images(4000, 1, 80, 180)
     components, x = principal_components(train, 3), tensor(test)
     entry = Vae(latent=3, arch=arch, hidden=[4], likelihood="gaussian")
     model = VAE(entry, SHAPE, torch.Generator().manual_seed(0))
-    model.initialise(components)
+    model.initialise(principal_components(train, model.n_components))
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():
         samples = [model.loss(x, model.sample_noise(len(x), noise))["loss"].item() for _ in range(20)]

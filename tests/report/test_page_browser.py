@@ -28,6 +28,8 @@ MODELS = {
     "mlp": ((1, 28, 28), {"kind": "vae", "arch": "mlp", "hidden": [32, 16]}),
     "mlp-colour": ((3, 8, 10), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
     "conv": ((1, 28, 28), {"kind": "autoencoder", "arch": "conv", "hidden": [8, 16]}),
+    "mlp-residual": ((1, 9, 9), {"kind": "autoencoder", "arch": "mlp", "hidden": [16, 16]}),
+    "mlp-scores": ((3, 20, 18), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
     "mlp-gaussian": ((3, 8, 10), {"kind": "vae", "arch": "mlp", "hidden": [16], "likelihood": "gaussian"}),
     "conv-colour-odd": ((3, 33, 21), {"kind": "vae", "arch": "conv", "hidden": [6, 8, 10]}),
     "conv-gaussian-odd": (

@@ -1,5 +1,7 @@
 """What is made of images before a training begins, and what `model.json` says once it has ended."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -7,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoencoders.data.principal_components import PrincipalComponents, principal_components
-from autoencoders.models import PCA, VAE, Autoencoder
+from autoencoders.models import PCA, VAE, Autoencoder, build, network
+from autoencoders.params import KINDS, Pca, Train, Vae
 from autoencoders.params import Autoencoder as AutoencoderParams
-from autoencoders.params import Pca, Train, Vae
 from autoencoders.training import fitting
 from autoencoders.training.fitting import fit_in_closed_form, fit_in_steps
 
@@ -63,8 +65,47 @@ def test_on_the_validation_split_an_autoencoder_is_never_worse_than_pca(arch, la
     train, validation = images(count, seed), images(9, seed + 100)
     components = principal_components(train, latent)
     entry = AutoencoderParams(latent=latent, arch=arch, hidden=[4])
-    network = Autoencoder(entry, SHAPE, torch.Generator().manual_seed(0))
+    model = Autoencoder(entry, SHAPE, torch.Generator().manual_seed(0))
     pca = fit_in_closed_form(PCA(Pca(latent=latent), SHAPE), components, validation)["validation"]["val/mse"]
     training = Train(steps=6, batch_size=8, learning_rate=learning_rate, precision="fp32", grad_clip=1.0)
-    _, result = fit_in_steps(network, components, train, validation, training, torch.device("cpu"))
+    _, result = fit_in_steps(model, components, train, validation, training, torch.device("cpu"))
     assert result["validation"]["val/mse"] <= pca * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "vae"])
+def test_scores_are_computed_once_and_the_images_validate(kind, monkeypatch):
+    monkeypatch.setattr(network, "MAX_PIXEL_VALUES", 16)
+    monkeypatch.setattr(network, "N_SCORES", 10)
+    monkeypatch.setattr(fitting, "EVAL_BATCH", 70)  # 70, 70, 70, 70 and 20 of the 300 images
+    train, validation = waves(300, 0), waves(100, 1)
+    fields = {"likelihood": "gaussian"} if kind == "vae" else {}
+    entry = KINDS[kind].params(latent=1, hidden=[16], **fields)
+    model = build(entry, SHAPE, torch.Generator().manual_seed(0))
+    components, device = principal_components(train, 10), torch.device("cpu")
+    seen = []
+    monkeypatch.setattr(type(model.inputs), "forward", watched(type(model.inputs).forward, seen))
+    training = Train(steps=200, batch_size=10, learning_rate=0.01, precision="fp32")
+    history, result = fit_in_steps(model, components, train, validation, training, device)
+    assert seen[:5] == [(70, 1, 5, 4)] * 4 + [(20, 1, 5, 4)]
+    assert sum(shape == (10, 10) for shape in seen) == 200  # steps, of scores
+    assert set(seen[5:]) == {(10, 10), (70, 1, 5, 4), (30, 1, 5, 4)}  # and the 100 images of a validation
+    x = torch.from_numpy(validation).float() / 255
+    with torch.no_grad():
+        assert result["validation"]["val/mse"] == pytest.approx((model(x) - x).square().mean().item(), rel=1e-4)
+    assert result["best_step"] > 0
+    assert result["validation"]["val/mse"] < 0.9 * history[0]["val/mse"]
+    assert history[-1]["train/loss"] < history[1]["train/loss"]
+
+
+def waves(count: int, seed: int) -> np.ndarray:
+    """Images of a sine of any phase: PCA needs two numbers for them, a network one."""
+    phases = np.random.default_rng(seed).uniform(-2, 2, (count, 1))
+    return (128 + 100 * np.sin(phases + 0.3 * np.arange(20))).astype(np.uint8).reshape(count, *SHAPE)
+
+
+def watched(forward: Callable[..., torch.Tensor], seen: list[tuple[int, ...]]) -> Callable[..., torch.Tensor]:
+    def watching(module: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(x.shape))
+        return forward(module, x)
+
+    return watching

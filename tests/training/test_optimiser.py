@@ -31,13 +31,39 @@ def test_it_equals_torch_s_adam_bit_for_bit():
 
 def test_a_step_with_found_inf_changes_nothing():
     own = parameters()
-    optimizer = Adam(own)
+    optimizer = Adam(own, own, decay=0.5)
     loss(own).backward()
     optimizer.step(0.1, found_inf=torch.zeros(()))
     before = [value.clone() for value in [*own, *(v for values in optimizer.state_dict().values() for v in values)]]
     optimizer.step(0.1, found_inf=torch.ones(()))
     after = [*own, *(v for values in optimizer.state_dict().values() for v in values)]
     assert all(torch.equal(old, new) for old, new in zip(before, after, strict=True))
+
+
+def test_the_decayed_weights_alone_are_drawn_towards_zero():
+    """As torch's AdamW does it, for a decay so small that exp(−x) is 1 − x."""
+    own, reference = parameters(), parameters()
+    optimizer = Adam(own, own[:1], decay=0.1)
+    groups = [{"params": reference[:1], "weight_decay": 0.1}, {"params": reference[1:], "weight_decay": 0.0}]
+    other = torch.optim.AdamW(groups, lr=0.01)
+    for _ in range(50):
+        for each, pair in ((optimizer, own), (other, reference)):
+            each.zero_grad()
+            loss(pair).backward()
+        optimizer.step(0.01)
+        other.step()
+    for mine, its in zip(own, reference, strict=True):
+        torch.testing.assert_close(mine, its, rtol=0, atol=1e-4)
+    undecayed = parameters()
+    assert all((mine - its).norm() > 0.02 for mine, its in zip(own, undecayed, strict=True))
+
+
+def test_no_decay_turns_a_weight_around():
+    weight = Parameter(torch.ones(3))
+    optimizer = Adam([weight], [weight], decay=1e3)
+    weight.grad = torch.zeros(3)
+    optimizer.step(1.0)
+    assert weight.tolist() == [0, 0, 0]
 
 
 def test_training_imports_torch_and_numpy_alone():
