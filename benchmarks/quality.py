@@ -16,6 +16,8 @@ from autoencoders.runtime.process import exit_code  # isort: skip
 
 import pandas as pd
 from common import Images, command_line, load_images, measure, out_file, read_csv, some_of, write_csv
+from quality_defaults import CASES, PHOTOGRAPHS, photographs
+from quality_defaults import benchmark as benchmark_defaults
 from quality_protocols import KINDS, train
 
 from autoencoders.report.references import references_for
@@ -24,6 +26,8 @@ from autoencoders.training.device import make_deterministic, resolve_device
 COLUMNS = ("protocol", "dataset", "model", "metric", "measured", "reference", "target", "met", "seconds")
 KEY = list(COLUMNS[:4])
 SETS = ("mnist", "fashion-mnist")
+DEFAULTS = "defaults"
+"""The pipeline's own models against PCA, in `quality_defaults.py`; all others are published protocols."""
 PCA_TOLERANCE = 1e-6
 MODELS = {
     "pca": {f"pca-{k}": ["mse"] for k in (2, 8, 16, 20, 32)},
@@ -135,13 +139,30 @@ def read(path: Path) -> pd.DataFrame:
 def main() -> None:
     """Run the command line; exits with 1 where a target is missed."""
     parser = command_line(__doc__, "quality")
-    parser.add_argument("--only", metavar="A,B", help=f"some of the protocols {', '.join(MODELS)}")
-    parser.add_argument("--sets", metavar="A,B", help=f"some of {', '.join(SETS)}")
+    known = [*MODELS, DEFAULTS]
+    parser.add_argument("--only", metavar="A,B", help=f"some of the protocols {', '.join(known)}")
+    all_sets = list(dict.fromkeys([*SETS, *(case.dataset for case in CASES)]))
+    parser.add_argument("--sets", metavar="A,B", help=f"some of {', '.join(all_sets)}")
     parser.add_argument("--again", action="store_true", help="measure again what the CSV file already holds")
     options = parser.parse_args()
-    figures = figures_of(some_of(options.only, list(MODELS)), some_of(options.sets, SETS))
-    if benchmark(figures, out_file(options, "quality"), load_images, options.again, 1 if options.quick else None):
-        sys.exit(1)
+    chosen, sets, missed = some_of(options.only, known), some_of(options.sets, all_sets), 0
+    out = out_file(options, "quality")
+    if figures := figures_of([name for name in chosen if name != DEFAULTS], [name for name in sets if name in SETS]):
+        missed += benchmark(figures, out, load_images, options.again, 1 if options.quick else None)
+    if DEFAULTS in chosen:
+        cases = [case for case in CASES if case.dataset in sets]
+        beside = out.with_name(f"{out.stem}-{DEFAULTS}.csv")
+        quick = {"seeds": 1, "steps": 20} if options.quick else {}
+        missed += benchmark_defaults(cases, beside, images_of, options.again or options.quick, **quick)
+    sys.exit(1 if missed else 0)
+
+
+def images_of(dataset: str) -> Images:
+    """Return the images of a data set, or the photographs of one object, of which 150 are for testing."""
+    if dataset != PHOTOGRAPHS:
+        return load_images(dataset)
+    images = photographs()
+    return Images(images[150:], images[:150])
 
 
 if __name__ == "__main__":
