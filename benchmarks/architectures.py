@@ -17,6 +17,7 @@ import numpy as np
 from common import CPU, ROOT, fit_network, markdown, measure, model_entry, new_model, seeded, train_settings
 
 from autoencoders.data.prepared import PreparedData
+from autoencoders.models import n_components
 from autoencoders.params import Train
 from autoencoders.training.fitting import fit_in_steps
 
@@ -37,7 +38,7 @@ def train_and_measure(name: str, data: PreparedData, latent: int, seconds: float
     Validations come on top of the seconds. The test images are measured once, at the weights of the best validation.
     """
     entry = model_entry(kind="autoencoder", loss="mse", latent=latent, **ENTRIES[name])
-    components = data.principal_components(latent)
+    components = data.principal_components(n_components(entry, data.info.shape))
     train, validation, test = (np.asarray(data.split(split).images) for split in ("train", "val", "test"))
     pca = new_model(model_entry(kind="pca", latent=latent), train.shape[1:], seeded(0))
     pca.initialise(components)
