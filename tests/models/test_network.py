@@ -240,3 +240,24 @@ def test_gradients_pass_the_clamp():
     (clamped - target).square().sum().backward()
     assert x.grad is not None
     assert x.grad.tolist() == [0, -0.5, 2]  # beyond the right end: none; beyond the wrong one: back
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        AutoencoderEntry(latent=3, hidden=[4]),
+        AutoencoderEntry(latent=3, hidden=[4], loss="bce"),
+        Vae(latent=3, hidden=[4], beta=2.5),
+        Vae(latent=3, hidden=[4], likelihood="gaussian"),
+    ],
+    ids=lambda entry: f"{entry.kind}-{getattr(entry, 'loss', None) or entry.likelihood}",
+)
+def test_a_validation_is_the_loss_and_the_error_of_the_reconstructions(entry):
+    model = build(entry, SHAPE, torch.Generator().manual_seed(0))
+    model.initialise(principal_components(images(50, 0), 3))
+    x = tensor(images(20, 1))
+    noise = model.sample_noise(20, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found, loss = model.validation_losses(x, noise), model.loss(x, noise, model.loss_weights())
+    assert found.pop("mse").item() == pytest.approx(mse(model, x), rel=1e-5)
+    assert found == loss

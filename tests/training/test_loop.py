@@ -1,5 +1,5 @@
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from math import exp
@@ -319,9 +319,8 @@ def test_of_equal_validations_the_first_is_kept():
     class Flat(VAE):
         """A VAE that every validation finds as good as before."""
 
-        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
-            losses = super().loss(x, noise, weights)
-            return losses if self.training else {**losses, "loss": torch.ones(())}
+        def validation_losses(self, x: torch.Tensor, noise: torch.Tensor | None) -> dict[str, torch.Tensor]:
+            return {**super().validation_losses(x, noise), "loss": torch.ones(())}
 
     kept: dict[int, torch.Tensor] = {}
     model = Flat(ENTRY, (1, 6, 6), torch.Generator().manual_seed(0))
@@ -351,9 +350,10 @@ def test_kl_warmup_halves_the_weight_at_first_and_validates_with_the_full_one():
     betas: list[float] = []
 
     class Watched(VAE):
-        def loss(self, x: torch.Tensor, noise: torch.Tensor | None, weights: Any = None) -> dict[str, torch.Tensor]:
+        def loss_weights(self, progress: float | None = None) -> Mapping[str, float]:
+            weights = super().loss_weights(progress)
             betas.append(weights["beta"] if self.training else -weights["beta"])
-            return super().loss(x, noise, weights)
+            return weights
 
     entry = Vae(latent=2, hidden=[8], beta=2.0, kl_warmup=0.4)  # 10 of 25 steps
     train(model=Watched(entry, (1, 6, 6), torch.Generator().manual_seed(0)))

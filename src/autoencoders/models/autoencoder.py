@@ -23,7 +23,14 @@ class Autoencoder(Network):
 
         Sums over pixels, means over images. It is the whole loss: there is neither noise nor a weight.
         """
+        return self._losses(self.decoder(self.encode(x)), x)
+
+    def validation_losses(self, x: Tensor, noise: Tensor | None = None) -> Losses:
+        """Return the loss of images (B, C, H, W), and `mse`."""
         decoded = self.decoder(self.encode(x))
+        return {**self._losses(decoded, x), "mse": F.mse_loss(self.pixels(decoded), x)}
+
+    def _losses(self, decoded: Tensor, x: Tensor) -> Losses:
         if self.logits:
             recon = F.binary_cross_entropy_with_logits(decoded, x, reduction="sum") / len(x)
         else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from autoencoders.errors import UserError
 from autoencoders.models.blocks import Shape
@@ -81,6 +82,10 @@ class Model(nn.Module):
         x are images (B, C, H, W) in [0, 1], or what `inputs` makes of them.
         """
         raise NotImplementedError
+
+    def validation_losses(self, x: Tensor, noise: Tensor | None) -> Losses:
+        """Return the loss of images (B, C, H, W) with its full weights, its terms, and `mse`, the mean over pixels."""
+        return {**self.loss(x, noise, self.loss_weights()), "mse": F.mse_loss(self(x), x)}
 
     @property
     def loss_unit(self) -> str:

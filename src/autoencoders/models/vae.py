@@ -110,10 +110,19 @@ class VAE(Network):
 
         One sample of z; nats per image, means over images.
         """
+        return self._losses(x, self.posterior(x), noise, weights)
+
+    def validation_losses(self, x: Tensor, noise: Tensor | None) -> Losses:
+        """Return −ELBO of images (B, C, H, W), the KL weighted by `beta`, its terms, and `mse` at the mean codes."""
+        posterior = self.posterior(x)
+        losses = self._losses(x, posterior, noise, self.loss_weights())
+        return {**losses, "mse": F.mse_loss(self.decode(posterior[0]), x)}
+
+    def _losses(
+        self, x: Tensor, posterior: tuple[Tensor, Tensor], noise: Tensor | None, weights: Mapping[str, float]
+    ) -> Losses:
         assert noise is not None
-        mu, logvar = (
-            value.float() for value in self.posterior(x)
-        )  # under bf16, too: three digits are too few for sums
+        mu, logvar = (value.float() for value in posterior)  # under bf16, too: three digits are too few for sums
         recon = -self.log_likelihood(x, reparameterise(mu, logvar, noise)).mean()
         kl = kl_to_standard_normal(mu, logvar).sum(1).mean()
         return {"loss": recon + weights.get("beta", 1.0) * kl, "recon": recon, "kl": kl}

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from autoencoders.data.batches import Batches
 from autoencoders.errors import UserError, first_line
@@ -213,8 +212,7 @@ def validate(model: Model, batches: Batches, settings: "Train") -> HistoryRow:
     sums = MetricSums()
     model.eval()
     for x in batches.in_order():
-        losses = model.loss(x, model.sample_noise(len(x), noise), model.loss_weights())
-        sums.add({**losses, "mse": F.mse_loss(model(x), x)}, len(x))
+        sums.add(model.validation_losses(x, model.sample_noise(len(x), noise)), len(x))
     row = sums.means("val/")
     return row | {"val/elbo": -row["val/recon"] - row["val/kl"]} if "val/kl" in row else row
 
