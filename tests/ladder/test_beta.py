@@ -4,7 +4,7 @@ import torch
 
 from autoencoders.data.batches import Batches
 from autoencoders.data.principal_components import principal_components
-from autoencoders.ladder.beta.measure import BetaResult, measure_vae, train_vae
+from autoencoders.ladder.beta.measure import BetaResult, measure_vae, reduced, train_vae
 from autoencoders.models.gaussian import kl_to_standard_normal
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train
@@ -73,3 +73,13 @@ def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas():
         mse = (model.decode(model.encode(x)) - x).square().mean().item()
     np.testing.assert_allclose(whole.kl, expected, rtol=1e-4, atol=1e-7)
     assert whole.mse == pytest.approx(mse, rel=1e-5)
+
+
+def test_larger_images_are_reduced_by_averaging():
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 128, 90), dtype=np.uint8)
+    small = reduced(images)
+    assert (small.dtype, small.shape) == (np.uint8, (5, 3, 64, 45))
+    means = images.reshape(5, 3, 64, 2, 45, 2).mean((3, 5))
+    assert np.abs(small - means).max() <= 0.5
+    assert np.array_equal(reduced(images[..., :64, :50]), images[..., :64, :50])
+    assert reduced(np.zeros((2, 1, 2000, 8), np.uint8)).shape == (2, 1, 64, 1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
-from autoencoders.data.principal_components import PrincipalComponents
+from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.evaluation.latents import active_units, kl_per_dimension
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.ladder.record import Result, Series
@@ -25,18 +25,21 @@ if TYPE_CHECKING:
     from autoencoders.params.ladder import BetaRung
 
 N_IMAGES_SHOWN = 8
+MAX_SIDE = 64
+"""Pixels; larger images are reduced."""
 
 
 def measure(inputs: "Inputs") -> Result:
     """Train a small VAE for each of `ladder.beta.betas`, and measure rate, distortion and active units."""
     ladder, device = inputs.params.ladder, inputs.device
     settings = ladder.beta
-    images = np.array(inputs.data.split("train").images[: settings.images])
-    originals = np.array(inputs.data.split("test").images[:N_IMAGES_SHOWN])
-    train = Batches(images, settings.batch_size, device)
-    validation = Batches(inputs.data.split("val").images[:EVAL_BATCH], EVAL_BATCH, device)
-    test = Batches(inputs.data.split("test").images, EVAL_BATCH, device)
-    components = inputs.data.principal_components(settings.latent)
+    images = reduced(inputs.data.split("train").images[: settings.images])
+    tested = reduced(inputs.data.split("test").images)
+    originals = tested[:N_IMAGES_SHOWN]
+    train, test = Batches(images, settings.batch_size, device), Batches(tested, EVAL_BATCH, device)
+    validation = Batches(reduced(inputs.data.split("val").images[:EVAL_BATCH]), EVAL_BATCH, device)
+    components = principal_components(images, settings.latent)
+    channels, height, width = images.shape[1:]
     training = Train(
         seed=ladder.seed, steps=settings.epochs * len(train), batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
@@ -49,7 +52,7 @@ def measure(inputs: "Inputs") -> Result:
         for beta in betas:
             bar.set_postfix_str(f"β = {beta:g}")
             model = train_vae(
-                train, validation, components, inputs.data.info.shape, beta, settings, training, on_batch=bar.update
+                train, validation, components, (channels, height, width), beta, settings, training, on_batch=bar.update
             )
             results[beta] = measure_vae(model, test, ladder.seed)
             with torch.inference_mode():
@@ -60,7 +63,11 @@ def measure(inputs: "Inputs") -> Result:
         summary=f"active units of {settings.latent}: {units}",
         params={"seed": ladder.seed, **settings.model_dump()},
         metrics=_metrics(results),
-        facts={"images": len(images), "results": story_facts(results)},
+        facts={
+            "images": len(images),
+            "reduced_to": [height, width] if images.shape[1:] != inputs.data.info.shape else None,
+            "results": story_facts(results),
+        },
         series=_series(results),
         arrays={
             "betas": np.array(betas),
@@ -73,6 +80,20 @@ def measure(inputs: "Inputs") -> Result:
             "samples": np.stack(samples),
         },
     )
+
+
+def reduced(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images (N, C, H, W) at `MAX_SIDE` pixels a side, at most, by averaging: seven trainings take minutes."""
+    height, width = images.shape[2:]
+    factor = MAX_SIDE / max(height, width)
+    if factor >= 1:
+        return np.array(images)
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    blocks = [
+        F.interpolate(torch.from_numpy(np.array(images[start : start + EVAL_BATCH])).float(), size, mode="area")
+        for start in range(0, len(images), EVAL_BATCH)
+    ]
+    return torch.cat([block.round().byte() for block in blocks]).numpy()
 
 
 @dataclass(frozen=True)
@@ -103,7 +124,7 @@ def train_vae(
     settings: Train,
     on_batch: Callable[[], object] = lambda: None,
 ) -> VAE:
-    """Return a VAE trained with the KL weighted by `beta`; `components` are the data set's.
+    """Return a VAE trained with the KL weighted by `beta`; `components` are the training images'.
 
     Everything else, such as the initial weights, depends on `settings.seed` alone. The weight is halved in the first
     half of the steps: in full from the first step, it makes more dimensions collapse before they have learned anything.
