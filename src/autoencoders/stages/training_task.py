@@ -11,6 +11,7 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.errors import Interrupted
 from autoencoders.models import Model, count_numbers, n_components, parameter_shapes
+from autoencoders.models.blocks import Scores
 from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.process import print_to_stderr, raise_if_stopped
 from autoencoders.runtime.progress import TrainingProgress
@@ -88,6 +89,12 @@ class TrainingTask:
             print_to_stderr(
                 f"{self.name}: batch_size {settings.batch_size:,} is more than there are: each step takes all "
                 f"{len(images):,} training images"
+            )
+
+        if run and isinstance(network.inputs, Scores):
+            print_to_stderr(
+                f"{self.name}: the mlp works on the first {network.inputs.count} principal components of the images, "
+                "which have many pixels (arch: conv works on these)"
             )
 
         def on_validation(row: HistoryRow) -> None:
