@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from autoencoders.files.reading import Fit, FullScale, Side
 from autoencoders.params.models import KINDS, AnyModel
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS = "weights.safetensors"
 HISTORY = "history.csv"
 CONTENTS = (WEIGHTS, "model.json", HISTORY, "run.json")
@@ -55,7 +55,7 @@ class Anomaly(FileSection):
 class Description(FileSection):
     """What `model.json` holds."""
 
-    format: Literal[2]  # FORMAT
+    format: Literal[3]  # FORMAT
     name: Name
     model: AnyModel
     shape: Annotated[list[Side], Field(min_length=3, max_length=3)]
