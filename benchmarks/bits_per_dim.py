@@ -27,8 +27,6 @@ from autoencoders.training.device import make_deterministic, resolve_device
 MODEL: dict[str, Any] = {"kind": "vae", "latent": 128, "arch": "mlp", "hidden": [512], "likelihood": "logistic"}
 VALIDATION = 5000
 """Images at the end of the training part that are not trained on; at most a tenth of it."""
-LEARNING_RATE = 1e-3
-"""That of params.yaml, chosen for MNIST, is too high for colour photographs: the loss becomes infinite."""
 COLUMNS = ("model", "−ELBO, nats", "−ELBO, bits/dim", "NLL, bits/dim", "seconds of training")
 Row = tuple[str, float, float, float, float]
 
@@ -63,7 +61,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, metavar="N", help="of the training (default: those of params.yaml)")
     options = parser.parse_args()
     steps = {"steps": options.steps} if options.steps else {}
-    settings = train_settings(learning_rate=LEARNING_RATE, **steps)
+    settings = train_settings(**steps)
     rows = benchmark(load_images(options.dataset), settings, Evaluate())
     cells = [[row[0], f"{row[1]:,.0f}", f"{row[2]:.3f}", f"{row[3]:.3f}", f"{row[4]:.0f}"] for row in rows]
     print(markdown(COLUMNS, cells))

@@ -124,7 +124,7 @@ def test_the_networks_that_add_to_the_linear_parts_decay_and_nothing_else():
 def test_an_mlp_on_very_many_pixels_is_refused_with_what_to_do():
     expected = (
         r"`arch: mlp` with Bernoulli pixels is too large for images of 128×128 pixels, 49,152 values \(at most "
-        r"16,384\)\. Choose `likelihood: gaussian` or `loss: mse`, which work on principal components, `arch: conv`, "
+        r"32,768\)\. Choose `likelihood: gaussian` or `loss: mse`, which work on principal components, `arch: conv`, "
         r"or a smaller data\.image_size\."
     )
     for entry in (Vae(latent=3), AutoencoderEntry(latent=3, loss="bce")):

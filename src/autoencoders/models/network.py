@@ -32,7 +32,7 @@ N_SCORES = 256
 """Principal components on which an mlp works instead of pixels; a longer code has as many."""
 MAX_PIXEL_VALUES = 1024
 """Values of an image (C·H·W) above which an mlp that begins at PCA works on scores."""
-MAX_MLP_VALUES = 128 * 128
+MAX_MLP_VALUES = 2**15
 """Values of an image above which an mlp on pixels is refused: its first layer alone would have millions of weights."""
 
 
