@@ -14,19 +14,22 @@ import torch_threads  # noqa: F401  # isort: skip  # before torch
 from autoencoders.runtime.process import exit_code  # isort: skip
 
 import numpy as np
-from common import CPU, ROOT, fit_network, markdown, measure, model_entry, new_model, seeded, train_settings
+from common import CPU, ROOT, markdown, measure, model_entry, new_model, seeded, train_settings
 
+from autoencoders.data.batches import Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.models import n_components
 from autoencoders.params import Train
-from autoencoders.training.fitting import fit_in_steps
+from autoencoders.training.fitting import fit_in_steps, training_batches
+from autoencoders.training.loop import fit
 
 ENTRIES = {
     "mlp [512]": {"arch": "mlp", "hidden": [512]},
     "conv [32, 64], [64, 64, 64]": {"arch": "conv", "hidden": [32, 64], "decoder_hidden": [64, 64, 64]},
 }
 """Name in the table → fields of the model's entry."""
-TRAINING = {"batch_size": 128, "learning_rate": 0.001, "schedule": "cosine", "warmup": 0.1}
+BATCH_SIZE = 128
+TRAINING = {"batch_size": BATCH_SIZE, "learning_rate": 0.001, "schedule": "cosine", "warmup": 0.1}
 TRIAL_STEPS = 20
 """Steps that are timed to choose the number that fits into the CPU time."""
 COLUMNS = ["model", "seed", "steps", "best step", "CPU-s", "validation", "test"]
@@ -44,8 +47,9 @@ def train_and_measure(name: str, data: PreparedData, latent: int, seconds: float
     pca.initialise(components)
     trial = new_model(entry, train.shape[1:], seeded(seed))
     trial.initialise(components)
+    batches = training_batches(trial, train, BATCH_SIZE, CPU)
     start = time.process_time()
-    fit_network(trial, train, settings_of(TRIAL_STEPS, seed))
+    fit(trial, batches, Batches(train[:1], 1, CPU), settings_of(TRIAL_STEPS, seed))
     steps = max(1, round(seconds / (time.process_time() - start) * TRIAL_STEPS))
     model = new_model(entry, train.shape[1:], seeded(seed))
     start = time.process_time()
