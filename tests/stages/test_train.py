@@ -11,13 +11,14 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 import yaml
 from fsspec.implementations.memory import MemoryFileSystem
 
-from autoencoders.data.prepared import PreparedData
+from autoencoders.data.prepared import PreparedData, Split, write_prepared
 from autoencoders.errors import Interrupted, UserError
 from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import parse_params
@@ -95,6 +96,25 @@ def test_a_batch_larger_than_the_training_split_is_said_once(params, prepared, t
         said = "vae: batch_size 61 is more than there are: each step takes all 60 training images"
         assert capsys.readouterr().err.splitlines().count(said) == lines
         assert pd.read_csv(tmp_path / "vae" / "history.csv")["epoch"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_an_mlp_on_large_images_says_that_it_works_on_components(params, tmp_path, capsys):
+    """A whole training, with fewer images than components; the model is loaded and stands to PCA as it was said."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (40, 3, 20, 19), dtype=np.uint8)
+    parts = {"train": pixels[:24], "val": pixels[24:32], "test": pixels[32:]}
+    write_prepared(tmp_path / "data", "large", {name: Split(part, None) for name, part in parts.items()}, None)
+    folders = {"data": tmp_path / "data", "checkpoints": tmp_path / "state", "out": tmp_path / "ae"}
+    train(params, model="ae", **folders)
+    said = "ae: the mlp works on the first 256 principal components of the images, which have many pixels (arch: conv "
+    assert capsys.readouterr().err.count(said) == 1
+    trained = load_trained(tmp_path / "ae")
+    model, validation = trained.model, trained.description["validation"]
+    x = torch.from_numpy(parts["val"]).float() / 255
+    with torch.no_grad():
+        error = (model(x) - x).square().mean().item()
+    assert error == pytest.approx(validation["val/mse"], rel=1e-5)
+    assert validation["val/mse_over_pca"] <= 1 + 1e-6
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
