@@ -64,6 +64,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """What a command does with signals ends with its test: else the next one's would end the whole test process."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def _clean_repository() -> Iterator[None]:
     """No test leaves anything of MLflow's in the repository."""
     before = set(ROOT.glob("ml*"))
