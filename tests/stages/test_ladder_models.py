@@ -168,14 +168,27 @@ def test_beta_measures_a_network_for_each_weight(settings, prepared, tmp_path):
     assert f"At β = 10 the code holds {rung['metrics']['beta-10/kl']:.1f} nats" in story_of(out)[1]
 
 
-def collapse_of(*points: tuple[float, float, int]) -> str:
-    """The last paragraph of the story for β, KL and active units of some networks of two dimensions."""
+def paragraphs_of(*points: tuple[float, float, int], reduced_to: list[int] | None = None) -> list[str]:
+    """The story for β, KL and active units of some networks of two dimensions."""
     results = {beta: BetaResult(100.0, np.array([kl, 0.0]), 0.02, units) for beta, kl, units in points}
     record = {
         "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "epochs": 1},
-        "facts": {"images": 40, "results": story_facts(results)},
+        "facts": {"images": 40, "reduced_to": reduced_to, "results": story_facts(results)},
     }  # fmt: skip
-    return render_story(record, Path("beta")).paragraphs[-1]
+    return render_story(record, Path("beta")).paragraphs
+
+
+def collapse_of(*points: tuple[float, float, int]) -> str:
+    """The last paragraph of the story."""
+    return paragraphs_of(*points)[-1]
+
+
+def test_the_story_of_beta_says_that_large_images_were_reduced():
+    points = (0.1, 3, 2), (1, 2, 1)
+    assert paragraphs_of(*points, reduced_to=[64, 43])[0].endswith(
+        "1 epochs. The images are reduced to 64×43 pixels here."
+    )
+    assert paragraphs_of(*points)[0].endswith("40 training images, 1 epochs.")
 
 
 def test_the_story_of_beta_states_whether_dimensions_collapsed():
