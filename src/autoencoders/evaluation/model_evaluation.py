@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import Split
@@ -119,9 +118,5 @@ def _frechet_distances(
     metrics = {}
     for name, source in sources.items():
         z = torch.from_numpy(source.sample(features.images, np.random.default_rng(settings.seed))).to(device)
-        metrics[f"frechet/{name}"] = features.frechet(_decode(model, z))
+        metrics[f"frechet/{name}"] = features.frechet(model.decode(part) for part in z.split(EVAL_BATCH))
     return metrics | {"frechet/floor": features.floor}
-
-
-def _decode(model: Model, z: Tensor) -> Tensor:
-    return torch.cat([model.decode(part) for part in z.split(EVAL_BATCH)])
