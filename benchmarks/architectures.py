@@ -15,9 +15,11 @@ from autoencoders.runtime.process import exit_code  # isort: skip
 
 import numpy as np
 from common import CPU, ROOT, markdown, measure, model_entry, new_model, seeded, train_settings
+from numpy.typing import NDArray
 
-from autoencoders.data.batches import Batches
+from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import PreparedData
+from autoencoders.evaluation.baseline import mse_over_pca
 from autoencoders.models import n_components
 from autoencoders.params import Train
 from autoencoders.training.fitting import fit_in_steps, training_batches
@@ -43,8 +45,6 @@ def train_and_measure(name: str, data: PreparedData, latent: int, seconds: float
     entry = model_entry(kind="autoencoder", loss="mse", latent=latent, **ENTRIES[name])
     components = data.principal_components(n_components(entry, data.info.shape))
     train, validation, test = (np.asarray(data.split(split).images) for split in ("train", "val", "test"))
-    pca = new_model(model_entry(kind="pca", latent=latent), train.shape[1:], seeded(0))
-    pca.initialise(components)
     trial = new_model(entry, train.shape[1:], seeded(seed))
     trial.initialise(components)
     batches = training_batches(trial, train, BATCH_SIZE, CPU)
@@ -52,14 +52,19 @@ def train_and_measure(name: str, data: PreparedData, latent: int, seconds: float
     fit(trial, batches, Batches(train[:1], 1, CPU), settings_of(TRIAL_STEPS, seed))
     steps = max(1, round(seconds / (time.process_time() - start) * TRIAL_STEPS))
     model = new_model(entry, train.shape[1:], seeded(seed))
+
+    def over_pca(error: float, images: NDArray[np.uint8]) -> float:
+        ratio = mse_over_pca(error, components.leading(latent), model.shape, Batches(images, EVAL_BATCH, CPU))
+        return float("nan") if ratio is None else ratio
+
     start = time.process_time()
     _, result = fit_in_steps(model, components, train, validation, settings_of(steps, seed), CPU)
     return {
         "steps": steps,
         "best step": result["best_step"],
         "CPU-s": time.process_time() - start,
-        "validation": result["validation"]["val/mse"] / measure(pca, validation)["mse"],
-        "test": measure(model, test)["mse"] / measure(pca, test)["mse"],
+        "validation": over_pca(result["validation"]["val/mse"], validation),
+        "test": over_pca(measure(model, test)["mse"], test),
     }
 
 

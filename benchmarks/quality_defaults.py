@@ -32,7 +32,7 @@ from PIL import Image
 from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.principal_components import PrincipalComponents, principal_components
 from autoencoders.evaluation.baseline import mse_over_pca
-from autoencoders.models import n_components
+from autoencoders.models import Model, n_components
 from autoencoders.params import ModelParams, Params, load_params
 from autoencoders.training.device import resolve_device
 
@@ -99,15 +99,15 @@ def benchmark(
     if again:
         write_csv(out, pd.DataFrame(columns=list(COLUMNS)))
     for case in cases:
-        missing = [
-            (name, seed) for name in MODELS for seed in range(seeds) if (*case[:2], name, seed) not in kept(out).index
-        ]
+        known = kept(out).index
+        missing = [(name, seed) for name in MODELS for seed in range(seeds) if (*case[:2], name, seed) not in known]
         if not missing:
             continue
         train, validation, test = split(images_of(case.dataset))
         entries = {name: entry_of(params, name, case.latent) for name in MODELS}
         count = max(n_components(entry, train.shape[1:]) for entry in entries.values())
         components = principal_components(train, count)
+        starts = {name: start_of(entry, components, test, device) for name, entry in entries.items()}
         for name, seed in missing:
             print(f"{case.dataset}, k = {case.latent}: {name}, seed {seed} …", file=sys.stderr, flush=True)
             settings = params.training_of(name).model_copy(update={"seed": seed, **({"steps": steps} if steps else {})})
@@ -115,7 +115,8 @@ def benchmark(
             model = train_model(entries[name], components, train, validation, settings, device)
             row = {
                 "cpu_seconds": round(time.process_time() - begun, 1),
-                **standing(model, entries[name], components, test),
+                **standing(model, components, test, device),
+                "ppca_neg_elbo": starts[name],
             }
             rows = kept(out)
             rows.loc[(*case[:2], name, seed), list(row)] = list(row.values())
@@ -128,23 +129,23 @@ def entry_of(params: Params, name: str, latent: int) -> ModelParams:
     return model_entry(**{**params.models[name].model_dump(), "latent": latent, **MODELS[name]})
 
 
-def standing(
-    model: torch.nn.Module, entry: ModelParams, components: PrincipalComponents, test: NDArray[np.uint8]
-) -> dict[str, float]:
-    """Return how a trained model stands to PCA on the `test` images, and −ELBO of it and of its start, in nats."""
-    device = next(model.parameters()).device
-    shape = (test.shape[1], test.shape[2], test.shape[3])
-    start = new_model(entry, shape, seeded(0))
+def start_of(
+    entry: ModelParams, components: PrincipalComponents, test: NDArray[np.uint8], device: torch.device
+) -> float:
+    """Return −ELBO of an entry's model before training, whatever its seed: its networks add nothing yet."""
+    start = new_model(entry, test.shape[1:], seeded(0))
     start.initialise(components)
-    measured, before = measure(model, test, device), measure(start, test, device)  # type: ignore[arg-type]
-    images = Batches(test, EVAL_BATCH, device)
-    ratio = mse_over_pca(measured["mse"], components.leading(entry.latent), shape, images)
+    return measure(start, test, device).get("neg_elbo", float("nan"))
+
+
+def standing(
+    model: Model, components: PrincipalComponents, test: NDArray[np.uint8], device: torch.device
+) -> dict[str, float]:
+    """Return how a trained model stands to PCA on the `test` images, and its −ELBO in nats."""
+    measured, images = measure(model, test, device), Batches(test, EVAL_BATCH, device)
+    ratio = mse_over_pca(measured["mse"], components.leading(model.latent), model.shape, images)
     nan = float("nan")
-    return {
-        "mse_over_pca": nan if ratio is None else ratio,
-        "neg_elbo": measured.get("neg_elbo", nan),
-        "ppca_neg_elbo": before.get("neg_elbo", nan),
-    }
+    return {"mse_over_pca": nan if ratio is None else ratio, "neg_elbo": measured.get("neg_elbo", nan)}
 
 
 def kept(path: Path) -> pd.DataFrame:

@@ -139,10 +139,15 @@ class Scores(nn.Module):
 
     def linear(self) -> nn.Linear:
         """Return what `images` does as one of torch's layers, the images flattened."""
-        with torch.device("meta"):  # no initial weights, which torch's global generator would draw
-            layer = nn.Linear(self.count, self.mean.numel())
-        layer.weight, layer.bias = nn.Parameter((self.directions / self.scale).T), nn.Parameter(self.mean.flatten())
-        return layer
+        return linear_layer((self.directions / self.scale).T, self.mean.flatten())
+
+
+def linear_layer(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """Return torch's layer of a `weight` (outputs, inputs) and a `bias` (outputs,)."""
+    with torch.device("meta"):  # no initial weights, which torch's global generator would draw
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.weight, layer.bias = nn.Parameter(weight), nn.Parameter(bias)
+    return layer
 
 
 class Sum(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.models.base import Model
-from autoencoders.models.blocks import Shape
+from autoencoders.models.blocks import Shape, linear_layer
 
 if TYPE_CHECKING:
     from autoencoders.data.principal_components import PrincipalComponents
@@ -41,7 +41,4 @@ class PCA(Model):
 
     def decoder_layers(self) -> list[nn.Module]:
         """Return one linear layer, and the clipping that makes its output an image."""
-        with torch.device("meta"):  # no initial weights, which torch's global generator would draw
-            linear = nn.Linear(self.latent, len(self.mean))
-        linear.weight, linear.bias = nn.Parameter(self.components.T), nn.Parameter(self.mean)
-        return [linear, nn.Hardtanh(0, 1)]
+        return [linear_layer(self.components.T, self.mean), nn.Hardtanh(0, 1)]

@@ -1,6 +1,6 @@
 """Two-dimensional models for the page: their test codes, and their decoders as lists of layers with weights.
 
-`decoder.js` evaluates the layers: linear, relu, unflatten, conv, conv_transpose, sum, refined, sigmoid, clip.
+`decoder.js` evaluates the layers: linear, residual, relu, unflatten, conv, conv_transpose, sum, refined, sigmoid, clip.
 """
 
 import base64

@@ -11,7 +11,6 @@ from autoencoders.data.prepared import PreparedData
 from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.errors import Interrupted
 from autoencoders.models import Model, count_numbers, n_components, parameter_shapes
-from autoencoders.models.blocks import Scores
 from autoencoders.params import ModelParams, Params, Train
 from autoencoders.runtime.process import print_to_stderr, raise_if_stopped
 from autoencoders.runtime.progress import TrainingProgress
@@ -91,9 +90,9 @@ class TrainingTask:
                 f"{len(images):,} training images"
             )
 
-        if run and isinstance(network.inputs, Scores):
+        if run and network.inputs is not None:
             print_to_stderr(
-                f"{self.name}: the mlp works on the first {network.inputs.count} principal components of the images, "
+                f"{self.name}: the mlp works on the first {network.n_components} principal components of the images, "
                 "which have many pixels (arch: conv works on these)"
             )
 

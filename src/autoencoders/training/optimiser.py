@@ -39,9 +39,10 @@ class Adam:
     @torch.no_grad()
     def step(self, learning_rate: float, found_inf: Tensor | None = None) -> None:
         """Step by the gradients; where the scalar `found_inf` is 1, change nothing, without asking the host."""
-        exponent = learning_rate * self._decay
+        exponent = -learning_rate * self._decay
+        factor = exp(exponent) if found_inf is None else torch.exp(exponent * (1 - found_inf))
         for weight in self._decayed:
-            weight.mul_(exp(-exponent) if found_inf is None else torch.exp(-exponent * (1 - found_inf)))
+            weight.mul_(factor)
         kept = [index for index, parameter in enumerate(self.parameters) if parameter.grad is not None]
         adam(
             [self.parameters[index] for index in kept],
