@@ -15,6 +15,7 @@ from autoencoders.runtime.process import exit_code  # isort: skip
 
 import torch
 from common import Images, load_images, markdown, model_entry, new_model, seeded, train_model, train_settings
+from quality_defaults import split
 
 from autoencoders.data.prepared import Split
 from autoencoders.data.principal_components import principal_components
@@ -25,8 +26,6 @@ from autoencoders.params import Evaluate, Train
 from autoencoders.training.device import make_deterministic, resolve_device
 
 MODEL: dict[str, Any] = {"kind": "vae", "latent": 128, "arch": "mlp", "hidden": [512], "likelihood": "logistic"}
-VALIDATION = 5000
-"""Images at the end of the training part that are not trained on; at most a tenth of it."""
 COLUMNS = ("model", "−ELBO, nats", "−ELBO, bits/dim", "NLL, bits/dim", "seconds of training")
 Row = tuple[str, float, float, float, float]
 
@@ -35,14 +34,13 @@ def benchmark(images: Images, settings: Train, evaluate: Evaluate, fields: dict[
     """Return a row of `COLUMNS` for the model of `fields` before its first step, and one for the trained model."""
     device = resolve_device("auto")
     make_deterministic(device)
-    count = min(VALIDATION, len(images.train) // 10)
-    train, validation = images.train[:-count], images.train[-count:]
+    train, validation, test = split(images)
     entry = model_entry(**fields)
     components = principal_components(train, n_components(entry, images.train.shape[1:]))
 
     def row(name: str, model: Model, seconds: float) -> Row:
         with torch.inference_mode():
-            bounds = measure_bounds(model, Split(images.test, None), evaluate, device)
+            bounds = measure_bounds(model, Split(test, None), evaluate, device)
         neg_elbo = -bounds["elbo"]
         return name, neg_elbo, bits_per_dim(neg_elbo, model.shape), bounds["bits_per_dim"], seconds
 

@@ -3,8 +3,7 @@ import pytest
 import torch
 
 from autoencoders.data.batches import Batches
-from autoencoders.data.principal_components import principal_components
-from autoencoders.ladder.beta.measure import BetaResult, measure_vae, reduced, train_vae
+from autoencoders.ladder.beta.measure import BetaResult, measure_vae, train_vae
 from autoencoders.models.gaussian import kl_to_standard_normal
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train
@@ -26,9 +25,8 @@ def squares() -> np.ndarray:
 def trained(beta: float, steps: int = 240) -> VAE:
     images = squares()
     settings = Train(seed=3, steps=steps, batch_size=40, learning_rate=0.01, schedule="cosine", precision="fp32")
-    components = principal_components(images, NETWORK.latent)
     batches = Batches(images, 40, CPU), Batches(images[:40], 40, CPU)
-    return train_vae(*batches, components, (1, 8, 8), beta, NETWORK, settings)
+    return train_vae(*batches, images.mean(0) / 255, (1, 8, 8), beta, NETWORK, settings)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +52,7 @@ def test_a_large_beta_makes_every_dimension_collapse(sweep):
 def test_all_networks_start_alike():
     untrained = [train_vae(
         Batches(squares(), 240, CPU), Batches(squares()[:1], 1, CPU),
-        principal_components(squares(), NETWORK.latent), (1, 8, 8), beta, NETWORK,
+        squares().mean(0) / 255, (1, 8, 8), beta, NETWORK,
         Train(seed=3, steps=1, batch_size=240, learning_rate=1e-12, precision="fp32"),
     ) for beta in (0.1, 10)]  # fmt: skip
     for first, second in zip(*(model.parameters() for model in untrained), strict=True):
@@ -73,13 +71,3 @@ def test_measures_do_not_depend_on_the_batch_size_and_match_their_formulas():
         mse = (model.decode(model.encode(x)) - x).square().mean().item()
     np.testing.assert_allclose(whole.kl, expected, rtol=1e-4, atol=1e-7)
     assert whole.mse == pytest.approx(mse, rel=1e-5)
-
-
-def test_larger_images_are_reduced_by_averaging():
-    images = np.random.default_rng(0).integers(0, 256, (5, 3, 128, 90), dtype=np.uint8)
-    small = reduced(images)
-    assert (small.dtype, small.shape) == (np.uint8, (5, 3, 64, 45))
-    means = images.reshape(5, 3, 64, 2, 45, 2).mean((3, 5))
-    assert np.abs(small - means).max() <= 0.5
-    assert np.array_equal(reduced(images[..., :64, :50]), images[..., :64, :50])
-    assert reduced(np.zeros((2, 1, 2000, 8), np.uint8)).shape == (2, 1, 64, 1)

@@ -8,6 +8,7 @@ import pytest
 
 from autoencoders.errors import UserError
 from autoencoders.params import Params, parse_params
+from autoencoders.report.comparison import comparison
 from autoencoders.stages.compare import compare, read_comparison, table_as_text
 
 MEASURED = pd.DataFrame(
@@ -24,7 +25,7 @@ MEASURED = pd.DataFrame(
 
 
 def test_distances_and_seconds_have_three_digits():
-    shown = table_as_text(MEASURED)
+    shown = table_as_text(comparison(MEASURED))
     assert list(shown["MSE"]) == ["0.00789*", "0.00910"]
     assert list(shown["FD N(0,I)"]) == ["303", "34.1*"]
     assert list(shown["FD mix"]) == ["6.70", "0.563*"]
@@ -40,7 +41,7 @@ def test_each_column_has_its_digits_and_they_come_in_the_order_of_the_measures()
         "frechet/prior": 34.08, "frechet/gaussian": 1.0, "frechet/mixture": 0.5634, "frechet/floor": 0.1,
         "train_seconds": 75.46,
     }  # fmt: skip
-    shown = table_as_text(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"]))
+    shown = table_as_text(comparison(pd.DataFrame([{"kind": "vae", "latent": 16, **measured}], index=["vae"])))
     assert shown.loc["vae"].to_dict() == {
         "latent": "16", "MSE / PCA": "0.294",
         "MSE": "0.00789", "SSIM": "0.988", "−ELBO": "98.8", "NLL": "97.7", "bits/dim": "2.346", "KL": "12.3",
@@ -86,7 +87,7 @@ def test_bounds_of_two_likelihoods_have_no_best_in_the_text_and_in_the_file_s_ro
     text = (tmp_path / "comparison" / "comparison.txt").read_text(encoding="utf-8")
     assert "−ELBO and NLL: no best, the likelihoods differ." in text
     assert "*" not in text
-    shown = table_as_text(read_comparison(tmp_path / "comparison" / "comparison.csv"))
+    shown = table_as_text(comparison(read_comparison(tmp_path / "comparison" / "comparison.csv")))
     assert list(shown["NLL"]) == ["90.0", "900.0"]
 
 

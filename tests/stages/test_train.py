@@ -98,23 +98,26 @@ def test_a_batch_larger_than_the_training_split_is_said_once(params, prepared, t
         assert pd.read_csv(tmp_path / "vae" / "history.csv")["epoch"].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_an_mlp_on_large_images_says_that_it_works_on_components(params, tmp_path, capsys):
+@pytest.mark.parametrize(("name", "fields"), [("ae", {}), ("vae", {"likelihood": "logistic"})])
+def test_an_mlp_on_large_images_says_that_it_works_on_components(params, tmp_path, capsys, name, fields):
     """A whole training, with fewer images than components; the model is loaded and stands to PCA as it was said."""
+    entry = params.models[name].model_copy(update=fields)
+    params = params.model_copy(update={"models": {**params.models, name: entry}})
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (40, 3, 20, 19), dtype=np.uint8)
     parts = {"train": pixels[:24], "val": pixels[24:32], "test": pixels[32:]}
     write_prepared(tmp_path / "data", "large", {name: Split(part, None) for name, part in parts.items()}, None)
-    folders = {"data": tmp_path / "data", "checkpoints": tmp_path / "state", "out": tmp_path / "ae"}
-    train(params, model="ae", **folders)
-    said = "ae: the mlp works on the first 256 principal components of the images, which have many pixels (arch: conv "
+    folders = {"data": tmp_path / "data", "checkpoints": tmp_path / "state", "out": tmp_path / "out"}
+    train(params, model=name, **folders)
+    said = f"{name}: the mlp works on the first 256 principal components of the images, which have many pixels (arch"
     assert capsys.readouterr().err.count(said) == 1
-    trained = load_trained(tmp_path / "ae")
+    trained = load_trained(tmp_path / "out")
     model, validation = trained.model, trained.description["validation"]
     x = torch.from_numpy(parts["val"]).float() / 255
     with torch.no_grad():
         error = (model(x) - x).square().mean().item()
     assert error == pytest.approx(validation["val/mse"], rel=1e-5)
-    assert validation["val/mse_over_pca"] <= 1 + 1e-6
+    assert name == "vae" or validation["val/mse_over_pca"] <= 1 + 1e-6  # a VAE keeps its best −ELBO
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

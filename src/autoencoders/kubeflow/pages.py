@@ -99,19 +99,20 @@ def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
     import pandas as pd
 
     from autoencoders.evaluation.measures import COMPARISON_COLUMNS
+    from autoencoders.report.comparison import comparison
     from autoencoders.stages.compare import read_comparison, table_as_text
     from autoencoders.tracking.lineage import PIPELINE_RUN, run_urls
 
-    models, _, comparison = gathered(results)
-    measured = read_comparison(comparison / "comparison.csv")
+    models, _, compared = gathered(results)
+    measured = read_comparison(compared / "comparison.csv")
     metrics.metadata.update(display_name="metrics: all models")
     for name, row in measured.iterrows():
         for column in COMPARISON_COLUMNS:
             if column != "latent" and column in measured and pd.notna(row[column]):
                 metrics.log_metric(f"{name} {column}", float(row[column]))
-    shown = table_as_text(measured).T
+    shown = table_as_text(comparison(measured)).T
     lines = _markdown_table(["", *shown.columns], [(str(heading), *cells) for heading, cells in shown.iterrows()])
-    note = (comparison / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+    note = (compared / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
     links = [f"[{name}]({page})" for name, page in run_urls(_runs(models)).items() if name != PIPELINE_RUN]
     _write(table, "\n".join([*lines, "", note, "", *([f"In MLflow: {' · '.join(links)}", ""] if links else [])]))
 

@@ -39,11 +39,14 @@ def render_story(record: Mapping[str, Any], folder: Path) -> Story:
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
     title, claim, *paragraphs = blocks
     figures = [block for block in paragraphs if block.startswith("![")]
+    texts = [block for block in paragraphs if block not in figures]
+    if size := record["facts"].get("reduced_to"):
+        texts.append(f"The images are reduced to {size[0]}×{size[1]} pixels on this rung.")
     return Story(
-        "\n\n".join(blocks) + "\n",
+        "\n\n".join((title, claim, *texts, *figures)) + "\n",
         title.removeprefix("# "),
         claim.strip("*"),
-        [block for block in paragraphs if block not in figures],
+        texts,
         figures[0].removeprefix("![").rpartition("](")[0] if figures else "",
     )
 

@@ -60,6 +60,11 @@ class Model(nn.Module):
         """Set the weights, all or some, from the mean and the principal components of the training images."""
 
     @property
+    def scores(self) -> nn.Module | None:
+        """What makes of images the scores of principal components that the model works on; None: it sees pixels."""
+        return None
+
+    @property
     def inputs(self) -> nn.Module | None:
         """What makes of images (B, C, H, W), once, the rows (B, K) on which the model trains; None: it takes images."""
         return None

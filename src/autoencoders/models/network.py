@@ -101,7 +101,7 @@ class Network(Model):
 
     @property
     def scores(self) -> Scores | None:
-        """What makes scores of images; None where the model works on pixels."""
+        """What makes scores of images; None where an mlp is small enough for pixels, and for other networks."""
         first = self.encoder[0]
         return first if isinstance(first, Scores) else None
 

@@ -12,7 +12,7 @@ from autoencoders.files.reading import damage_named, read_bytes
 from autoencoders.files.results import replaceable, result_folder
 from autoencoders.model_folder.history import read_history_table
 from autoencoders.params import KINDS, Params
-from autoencoders.report.comparison import comparison
+from autoencoders.report.comparison import Table, comparison
 from autoencoders.text import format_number, join_words
 
 CONTENTS = ("comparison.csv", "comparison.md", "comparison.txt")
@@ -24,7 +24,8 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     metrics = {name: read_metrics(evaluation / name, ALWAYS_MEASURED) for name in params.models}
     table = comparison_table(params, metrics)
     table["train_seconds"] = [_seconds(models / name) for name in params.models]
-    shown, text = comparison(table), table_as_text(table)
+    shown = comparison(table)
+    text = table_as_text(shown)
     marked = " * is a column's best." if shown.marks_best else ""
     differ = f" {join_words(shown.incomparable)}: no best, the likelihoods differ." if shown.incomparable else ""
     note = (
@@ -68,12 +69,11 @@ def comparison_table(params: Params, metrics: Mapping[str, Mapping[str, float]])
     return table
 
 
-def table_as_text(measured: pd.DataFrame) -> pd.DataFrame:
-    """Return the comparison of `measured` as text that fits a terminal, the best of each column with an asterisk."""
-    table = comparison(measured)
+def table_as_text(table: Table) -> pd.DataFrame:
+    """Return a comparison as text that fits a terminal, a row for each model, with an asterisk at a column's best."""
     headings = [column.short or column.heading for column in table.columns]
     cells = [[cell.text + "*" * cell.best for cell in row.cells] for row in table.rows]
-    return pd.DataFrame(cells, measured.index, headings)
+    return pd.DataFrame(cells, pd.Index([row.name for row in table.rows], name="model"), headings)
 
 
 def _seconds(folder: Path) -> float | None:

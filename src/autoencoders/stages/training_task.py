@@ -90,7 +90,7 @@ class TrainingTask:
                 f"{len(images):,} training images"
             )
 
-        if run and network.inputs is not None:
+        if run and network.scores is not None:
             print_to_stderr(
                 f"{self.name}: the mlp works on the first {network.n_components} principal components of the images, "
                 "which have many pixels (arch: conv works on these)"

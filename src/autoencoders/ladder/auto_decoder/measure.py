@@ -12,6 +12,7 @@ from torch import Tensor
 from autoencoders.errors import UserError
 from autoencoders.ladder.memory import Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
+from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def measure(inputs: "Inputs") -> Result:
     """Draw the first training images from random and from learned vectors; raise `UserError` below two images."""
     ladder = inputs.params.ladder
     settings = ladder.auto_decoder
-    images = np.array(inputs.data.split("train").images[: settings.images])
+    images = reduced(inputs.data.split("train").images[: settings.images])
     if len(images) < 2:
         raise UserError(
             f"auto-decoder compares images with each other: {inputs.data.root} holds {len(images)} for training."
@@ -39,7 +40,7 @@ def measure(inputs: "Inputs") -> Result:
             )
             for name in ("random", "learned")
         }
-    facts = story_facts(len(images), stored)
+    facts = {**story_facts(len(images), stored), "reduced_to": reduced_size(inputs.data.info.shape)}
     metrics = {"ratio": facts["ratio"]}
     for name, vectors in stored.items():
         metrics |= {f"{name}/mse": vectors.mse, f"{name}/psnr": vectors.psnr, f"{name}/neighbours": vectors.likeness}

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
-from autoencoders.data.principal_components import PrincipalComponents, principal_components
+from autoencoders.data.principal_components import PrincipalComponents
 from autoencoders.evaluation.latents import active_units, kl_per_dimension
 from autoencoders.evaluation.likelihood import elbo_terms
 from autoencoders.ladder.record import Result, Series
+from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.models.blocks import Shape
 from autoencoders.models.vae import VAE
 from autoencoders.params import Train, Vae
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from autoencoders.params.ladder import BetaRung
 
 N_IMAGES_SHOWN = 8
-MAX_SIDE = 64
-"""Pixels; larger images are reduced."""
 
 
 def measure(inputs: "Inputs") -> Result:
@@ -38,8 +37,8 @@ def measure(inputs: "Inputs") -> Result:
     originals = tested[:N_IMAGES_SHOWN]
     train, test = Batches(images, settings.batch_size, device), Batches(tested, EVAL_BATCH, device)
     validation = Batches(reduced(inputs.data.split("val").images[:EVAL_BATCH]), EVAL_BATCH, device)
-    components = principal_components(images, settings.latent)
     channels, height, width = images.shape[1:]
+    mean = images.mean(axis=0, dtype=np.float64) / 255
     training = Train(
         seed=ladder.seed, steps=settings.epochs * len(train), batch_size=settings.batch_size,
         learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
@@ -52,7 +51,7 @@ def measure(inputs: "Inputs") -> Result:
         for beta in betas:
             bar.set_postfix_str(f"β = {beta:g}")
             model = train_vae(
-                train, validation, components, (channels, height, width), beta, settings, training, on_batch=bar.update
+                train, validation, mean, (channels, height, width), beta, settings, training, on_batch=bar.update
             )
             results[beta] = measure_vae(model, test, ladder.seed)
             with torch.inference_mode():
@@ -65,7 +64,7 @@ def measure(inputs: "Inputs") -> Result:
         metrics=_metrics(results),
         facts={
             "images": len(images),
-            "reduced_to": [height, width] if images.shape[1:] != inputs.data.info.shape else None,
+            "reduced_to": reduced_size(inputs.data.info.shape),
             "results": story_facts(results),
         },
         series=_series(results),
@@ -80,20 +79,6 @@ def measure(inputs: "Inputs") -> Result:
             "samples": np.stack(samples),
         },
     )
-
-
-def reduced(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images (N, C, H, W) at `MAX_SIDE` pixels a side, at most, by averaging: seven trainings take minutes."""
-    height, width = images.shape[2:]
-    factor = MAX_SIDE / max(height, width)
-    if factor >= 1:
-        return np.array(images)
-    size = (max(1, round(height * factor)), max(1, round(width * factor)))
-    blocks = [
-        F.interpolate(torch.from_numpy(np.array(images[start : start + EVAL_BATCH])).float(), size, mode="area")
-        for start in range(0, len(images), EVAL_BATCH)
-    ]
-    return torch.cat([block.round().byte() for block in blocks]).numpy()
 
 
 @dataclass(frozen=True)
@@ -117,14 +102,14 @@ class BetaResult:
 def train_vae(
     train: Batches,
     validation: Batches,
-    components: PrincipalComponents,
+    mean: NDArray[np.float64],
     shape: Shape,
     beta: float,
     network: "BetaRung",
     settings: Train,
     on_batch: Callable[[], object] = lambda: None,
 ) -> VAE:
-    """Return a VAE trained with the KL weighted by `beta`; `components` are the training images'.
+    """Return a VAE trained with the KL weighted by `beta`; `mean` (C, H, W) is the training images', in [0, 1].
 
     Everything else, such as the initial weights, depends on `settings.seed` alone. The weight is halved in the first
     half of the steps: in full from the first step, it makes more dimensions collapse before they have learned anything.
@@ -132,7 +117,8 @@ def train_vae(
     generator = torch.Generator().manual_seed(settings.seed)
     entry = Vae(**network.model_dump(include={"latent", "hidden", "decoder_hidden"}), beta=beta, kl_warmup=0.5)
     model = VAE(entry, shape, generator)
-    model.initialise(components)
+    begin = mean.reshape(-1)  # a Bernoulli VAE needs no component to begin with
+    model.initialise(PrincipalComponents(begin, np.zeros((0, len(begin)), np.float32), np.zeros(0), rest=0.0))
     fit(model, train, validation, settings, on_batch=on_batch)
     return model
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
+from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def measure(inputs: "Inputs") -> Result:
     settings = ladder.one_hot
     available = inputs.data.split("train").images
     counts = counts_of(settings.counts, len(available))
-    images = np.array(available[: counts[-1]])
+    images = reduced(available[: counts[-1]])
     stored = {}
     with progress(total=settings.steps * sum(counts), desc="one-hot", unit="image", delay=1, mininterval=0.5) as bar:
         for count in counts:
@@ -39,7 +40,7 @@ def measure(inputs: "Inputs") -> Result:
         summary=", ".join(f"{count:,} images {capacity.psnr:.1f} dB" for count, capacity in stored.items()),
         params={"seed": ladder.seed, **settings.model_dump()},
         metrics=_metrics(image_bytes, stored),
-        facts=story_facts(image_bytes, stored),
+        facts={**story_facts(image_bytes, stored), "reduced_to": reduced_size(inputs.data.info.shape)},
         series=_series(stored),
         arrays=figure_arrays(images, stored),
     )

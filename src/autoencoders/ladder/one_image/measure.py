@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from autoencoders.ladder.memory import FLOAT32_BYTES, Memory, errors, learn, new_decoder, recall
 from autoencoders.ladder.record import Result, Series
+from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.runtime.progress import progress
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ SNAPSHOTS = (10, 30, 100, 300)
 
 def measure(inputs: "Inputs") -> Result:
     """Store the first test image, and a photograph, in networks of several sizes."""
-    targets = {"test-image": np.array(inputs.data.split("test").images[0]), "flower": colour_image()}
+    targets = {"test-image": reduced(inputs.data.split("test").images[:1])[0], "flower": colour_image()}
     ladder = inputs.params.ladder
     settings = ladder.one_image
     total = len(targets) * len(settings.networks) * settings.steps
@@ -48,7 +49,7 @@ def measure(inputs: "Inputs") -> Result:
         summary=", ".join(f"{NAMES[key]} {networks[-1].psnr:.1f} dB" for key, networks in stored.items()),
         params={"seed": ladder.seed, **settings.model_dump()},
         metrics=_metrics(targets, stored),
-        facts=story_facts(targets, stored),
+        facts={**story_facts(targets, stored), "reduced_to": reduced_size(inputs.data.info.shape)},
         series=_series(stored),
         arrays=figure_arrays(targets, stored),
     )
