@@ -10,7 +10,7 @@ import pytest
 from processes import run_python
 
 from autoencoders.errors import UserError
-from autoencoders.evaluation.results import check_numbers, read_codes, read_dimensions, read_metrics
+from autoencoders.evaluation.results import check_numbers, read_codes, read_dimensions, read_errors, read_metrics
 
 
 def test_reading_metrics_imports_no_pandas():
@@ -60,6 +60,16 @@ def test_codes_of_another_type_or_shape_are_damaged(tmp_path, stored, reason):
     assert str(caught.value) == f"{path} is missing or damaged ({reason}). Run the `evaluate` stage."
     np.save(path, np.ones((3, 2), np.float32))
     assert read_codes(tmp_path, (3, 2)).tolist() == [[1, 1]] * 3
+
+
+def test_errors_are_one_for_each_test_image(tmp_path):
+    (tmp_path / "codes").mkdir()
+    np.save(tmp_path / "codes" / "errors.npy", np.array([0.25, 0.5, 1], np.float32))
+    assert read_errors(tmp_path, 3).tolist() == [0.25, 0.5, 1]
+    with pytest.raises(
+        UserError, match=r"errors\.npy is missing or damaged \(it holds float32 \(3,\), expected float32 \(4,\)"
+    ):
+        read_errors(tmp_path, 4)
 
 
 def dimensions(folder: Path, **columns: list[Any]) -> pd.DataFrame:

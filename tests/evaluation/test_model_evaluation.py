@@ -88,6 +88,7 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
             noise = np.random.default_rng(SEED).standard_normal(codes.shape)
             drawn = codes + np.sqrt(np.exp(logvar.numpy())) * noise
         dimensions = by_dimension(mu, logvar, drawn)
+        errors = (model.decode(mu) - x).square().flatten(1).mean(1).numpy()
         expected = reconstruction(x, model.decode(mu)) | {"mse_over_pca": error_beside_pca(x_train, x, model)}
         expected |= {"mmd": mmd(drawn), "ks": dimensions["ks"].mean()}
         if logvar is not None:
@@ -104,6 +105,7 @@ def test_every_number_is_what_the_formulas_give(name, settings, data, trained, t
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics == pytest.approx(expected, rel=1e-4, abs=1e-7)
     np.testing.assert_allclose(np.load(out / "codes" / "test.npy"), codes, atol=1e-6)
+    np.testing.assert_allclose(np.load(out / "codes" / "errors.npy"), errors, atol=1e-6)
     pd.testing.assert_frame_equal(pd.read_csv(out / "codes" / "dimensions.csv"), dimensions, rtol=1e-4)
     groups = ["all", *["posterior"] * (name == "vae"), *["labelled"] * train.has_classes]
     listed = [measure for measure in MEASURES.values() if measure.source == "evaluate" and measure.models in groups]

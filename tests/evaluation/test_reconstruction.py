@@ -41,7 +41,7 @@ def test_bce_of_certain_mistakes_is_finite():
 def test_psnr_is_the_mean_of_decibels_not_of_errors():
     x = torch.zeros(2, 1, 4, 4)
     recon = torch.stack([torch.full((1, 4, 4), 0.1), torch.full((1, 4, 4), 0.001)])
-    assert reconstruction_metrics([(x, recon)])["psnr"] == pytest.approx((20 + 60) / 2, abs=1e-3)
+    assert reconstruction_metrics([(x, recon)])[0]["psnr"] == pytest.approx((20 + 60) / 2, abs=1e-3)
 
 
 def test_perfect_reconstruction_has_a_finite_psnr():
@@ -71,11 +71,13 @@ def test_ssim_clips():
 
 def test_metrics_are_means_over_images_whatever_the_batches():
     x, recon = images(23), images(23, seed=1) * torch.linspace(0, 1, 23)[:, None, None, None]
-    whole = reconstruction_metrics([(x, recon)])
-    parts = reconstruction_metrics(zip(x.split([1, 19, 3]), recon.split([1, 19, 3]), strict=True))
+    whole, errors = reconstruction_metrics([(x, recon)])
+    parts, errors_of_parts = reconstruction_metrics(zip(x.split([1, 19, 3]), recon.split([1, 19, 3]), strict=True))
     assert set(whole) == {"mse", "bce", "ssim", "psnr"}
     assert parts == pytest.approx(whole, rel=1e-6)
     assert whole["mse"] == pytest.approx(((x - recon) ** 2).mean().item(), rel=1e-5)
+    torch.testing.assert_close(errors, ((x - recon) ** 2).mean((1, 2, 3)))
+    torch.testing.assert_close(errors_of_parts, errors)
 
 
 def test_shapes_and_emptiness_are_refused():

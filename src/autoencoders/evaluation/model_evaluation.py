@@ -40,6 +40,7 @@ class ModelEvaluation(NamedTuple):
 
     metrics: Metrics  # by the keys of `MEASURES`
     codes: Codes  # (N, k) of the test images; a VAE's are posterior means
+    errors: NDArray[np.float32]  # (N,): the squared error of each test image, mean over its values
     dimensions: dict[str, NDArray[Any]]  # columns with a number for each of the k latent dimensions
 
 
@@ -64,7 +65,7 @@ def evaluate_model(
 
     images = Batches(test.images, EVAL_BATCH, device)
     recon = (model.decode(z) for z in posterior.mean.split(EVAL_BATCH))
-    metrics = reconstruction_metrics(zip(images.in_order(), recon, strict=True))
+    metrics, errors = reconstruction_metrics(zip(images.in_order(), recon, strict=True))
     if (ratio := mse_over_pca(metrics["mse"], components, model.shape, images)) is not None:
         metrics["mse_over_pca"] = ratio
     dimensions = _dimensions(posterior, settings.seed)
@@ -78,7 +79,7 @@ def evaluate_model(
     if has_posterior:
         metrics |= measure_bounds(model, test, settings, device)
     metrics |= _frechet_distances(model, train_codes, features, settings, device)
-    return ModelEvaluation(metrics, codes, dimensions)
+    return ModelEvaluation(metrics, codes, errors.numpy(), dimensions)
 
 
 def measure_bounds(model: Model, test: Split, settings: Evaluate, device: torch.device) -> Metrics:

@@ -75,22 +75,25 @@ def ssim(images: Tensor, recon: Tensor) -> Tensor:
     return similarity.reshape(count, -1).mean(1).float()
 
 
-def reconstruction_metrics(pairs: Iterable[tuple[Tensor, Tensor]]) -> dict[str, float]:
-    """Return `mse`, `bce`, `ssim`, `psnr`: means over all images of all batches (images, reconstructions).
+def reconstruction_metrics(pairs: Iterable[tuple[Tensor, Tensor]]) -> tuple[dict[str, float], Tensor]:
+    """Return `mse`, `bce`, `ssim`, `psnr`, means over all images of all batches (images, reconstructions).
 
+    With them comes the squared error of each image, float32 (N,) on the CPU.
     Batches may differ in size; sums are kept in float64. Raises `ValueError` where there is no image.
     """
     functions = {"mse": mse, "bce": bce, "ssim": ssim, "psnr": psnr}
     sums = dict.fromkeys(functions, 0.0)
-    count = 0
+    errors = []
     with torch.no_grad():
         for images, recon in pairs:
-            for name, function in functions.items():
-                sums[name] += float(function(images, recon).double().sum())
-            count += len(images)
-    if count == 0:
+            values = {name: function(images, recon) for name, function in functions.items()}
+            for name, of_images in values.items():
+                sums[name] += float(of_images.double().sum())
+            errors.append(values["mse"].cpu())
+    if not errors:
         raise ValueError("no images to measure")
-    return {name: total / count for name, total in sums.items()}
+    squared_errors = torch.cat(errors)
+    return {name: total / len(squared_errors) for name, total in sums.items()}, squared_errors
 
 
 def _gaussian(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -38,16 +38,24 @@ def read_metrics(folder: Path, needed: Sequence[str] = ("mse",)) -> dict[str, fl
 
 def read_codes(folder: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Return the codes of the test images, (N, latent) as `shape` says; raise `UserError` where they are others."""
-    path = folder / "codes" / "test.npy"
+    return _read_array(folder / "codes" / "test.npy", shape)
+
+
+def read_errors(folder: Path, images: int) -> NDArray[np.float32]:
+    """Return the squared error of each of so many test images, (N,); raise `UserError` where it holds others."""
+    return _read_array(folder / "codes" / "errors.npy", (images,))
+
+
+def _read_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     with damage_named(path, CURE, Exception):  # numpy's reading of a damaged header may raise anything
         with open_file(path):  # refuses a pipe
             stored = np.lib.format.open_memmap(path, mode="r")  # nothing in memory yet
         if stored.dtype != np.float32 or stored.shape != shape:
             raise ValueError(f"it holds {stored.dtype} {stored.shape}, expected float32 {shape}")
-        codes = np.array(stored)
-        if not np.isfinite(codes).all():
+        values = np.array(stored)
+        if not np.isfinite(values).all():
             raise ValueError("it holds NaN or infinity")
-    return codes
+    return values
 
 
 def read_dimensions(folder: Path, latent: int, columns: Sequence[str]) -> "pd.DataFrame":

@@ -15,15 +15,16 @@ from autoencoders.model_folder import load_trained
 from autoencoders.params import Params
 from autoencoders.training.device import keep_freed_memory, make_deterministic, resolve_device
 
-CONTENTS = ("metrics.json", "codes/test.npy", "codes/dimensions.csv", ".gitignore")
+CONTENTS = ("metrics.json", "codes/test.npy", "codes/errors.npy", "codes/dimensions.csv", ".gitignore")
 """DVC adds .gitignore, if no other such file lists the codes."""
 
 
 def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Path) -> None:
     """Measure the model in the folder `model` and write `metrics.json` and `codes/` to `out`.
 
-    `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE) and one row for each latent dimension
-    (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from N(0, 1)). MLflow gets them from `report`, unless
+    `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE), their squared errors (`errors.npy`,
+    per value) and one row for each latent dimension (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from
+    N(0, 1)). MLflow gets them from `report`, unless
     a launcher made a run for this stage alone.
     Raise `UserError` where an input is missing or damaged, or the model was trained on other data.
     """
@@ -38,11 +39,12 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     train, test = prepared.split("train"), prepared.split("test")
     components = prepared.principal_components(trained.model.latent)
     measured = evaluate_model(trained.model, components, train, test, pinned, params.evaluate, device)
-    metrics, codes, dimensions = measured
+    metrics, codes, errors, dimensions = measured
     rows = [dict(zip(dimensions, values, strict=True)) for values in zip(*dimensions.values(), strict=True)]
     with result_folder(out, CONTENTS) as draft:
         (draft / "codes").mkdir()
         np.save(draft / "codes" / "test.npy", codes)
+        np.save(draft / "codes" / "errors.npy", errors)
         write_csv(draft / "codes" / "dimensions.csv", rows)
         (draft / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if tracking.launched_alone():
