@@ -46,6 +46,7 @@ STAGE_OPTIONS = {
     "card": "folder for the numbers of the data card, in place of an earlier one",
     "curves": "folder for the values of the curves, in place of earlier ones",
     "out": "folder for the results, in place of earlier ones",
+    "check out": "file for a line that says so, in place of an earlier one; without it, none is written",
     "download out": "folder for the files, in place of earlier ones; intact files in it are kept",
     "evaluate model": "folder of the trained model",
     "plots card": "folder of the data card's numbers, which `prepare` wrote",
