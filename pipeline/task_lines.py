@@ -4,6 +4,7 @@ KFP prints several hundred lines for each task, most of them JSON. It runs two t
 that prints its task's output.
 """
 
+import builtins
 import contextlib
 import io
 import json
@@ -56,7 +57,7 @@ def line_for_each_task() -> Iterator[None]:
 
         handlers.append(docker_task_handler.DockerTaskHandler)
     outputs, shown = _Outputs(), sys.stdout
-    before = [handler.run for handler in handlers]
+    before, printing = [handler.run for handler in handlers], print
     for handler in handlers:  # KFP has no hook
         handler.run = _with_line(handler.run, outputs, shown)
     try:
@@ -64,6 +65,7 @@ def line_for_each_task() -> Iterator[None]:
             warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"kfp\.")
             yield
     finally:
+        builtins.print = printing  # KFP, which indents what a task prints, leaves it so where two tasks run at once
         for handler, run in zip(handlers, before, strict=True):
             handler.run = run
 
