@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # With this variable set, Python would compile every import again: 10 s per stage.
 unexport PYTHONDONTWRITEBYTECODE
 
+.DEFAULT_GOAL := help
 .PHONY: run test test-cluster test-faults test-image check lock image figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
@@ -24,6 +25,8 @@ run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report
 	@echo "Next:"
 	@echo "  1. open reports/index.html: the comparison, the latent plane, the ladder"
 	@echo "  2. compare the runs: $(if $(MLFLOW_TRACKING_URI),on your MLflow server,$(BIN)/mlflow ui and open $(RUNS))"
+	@git diff --quiet HEAD -- dvc.lock evaluation 2>/dev/null; test $$? -ne 1 || \
+		echo "  3. git commit -am 'My first run': 'dvc metrics diff' then shows what an experiment changes, and nothing else"
 
 test: $(INSTALLED)  ## install and run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not cluster and not faults and not image"
@@ -67,5 +70,5 @@ figures:  ## copy the figures that the README shows from the last run
 clean:  ## remove the pipeline's results; keep the environment, downloads and MLflow's database
 	rm -rf data models evaluation/*/codes reports .cache/checkpoints
 
-help:
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/'
+help:  ## print this list
+	@sed -nE 's/^([a-z-]+):.*## /\1\t/p' Makefile | expand -t 14

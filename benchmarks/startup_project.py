@@ -19,7 +19,7 @@ MODELS = {
 
 def small_project(folder: Path, models: Mapping[str, Any] = MODELS) -> None:
     """Make `folder` a repository with this one's pipeline, its code, 150 pictures of 9×8 and small `models`."""
-    (folder / ".dvc").mkdir(parents=True)
+    shutil.copytree(REPOSITORY / ".dvc" / "plots", folder / ".dvc" / "plots")
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"):
         shutil.copy(REPOSITORY / name, folder / name)
     shutil.copytree(REPOSITORY / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))

@@ -146,7 +146,7 @@ def _local(options: argparse.Namespace) -> None:
 
     params = overridden(options.params, options.settings)
     image = options.image or load_profile("cpu").image
-    report = run_locally(params, options.root, image if options.runner == "docker" else None)
+    report = run_locally(params, options.root, image if options.runner == "docker" else None, options.verbose)
     print(f"report: {report}")
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from autoencoders.params import Params
 from autoencoders.tracking.client import PAGES_VARIABLE, tracking_uri
 from components.base import RUNTIME
 from pipeline.graph import build
+from pipeline.task_lines import line_for_each_task
 
 COMPONENTS = Path(__file__).parents[1] / "components"
 PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "OMP_NUM_THREADS",
@@ -27,10 +29,11 @@ PASSED_ON = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRA
 """Variables that a container gets if they are set."""
 
 
-def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
+def run_locally(params: Params, root: Path, image: str | None = None, verbose: bool = False) -> Path:
     """Run the pipeline in containers of `image` or, without one, in subprocesses, and return the report's path.
 
-    Artifacts go below `root`. Raise `UserError` if a task failed.
+    Artifacts go below `root`. Print a line for each task or, if `verbose`, all that KFP and the tasks
+    print. Raise `UserError` if a task failed.
     """
     from kfp import local
 
@@ -64,7 +67,8 @@ def run_locally(params: Params, root: Path, image: str | None = None) -> Path:
     before = set(root.glob("*/report/report"))
     local.init(runner=runner, pipeline_root=str(root))
     uri = _tracking_uri(root) if image else tracking_uri()
-    _run(lambda: build(params, place_task)(), {**run, "MLFLOW_TRACKING_URI": uri})
+    with nullcontext() if verbose else line_for_each_task():
+        _run(lambda: build(params, place_task)(), {**run, "MLFLOW_TRACKING_URI": uri})
     [report] = set(root.glob("*/report/report")) - before
     return Path(shutil.copy(report, root / "index.html"))
 

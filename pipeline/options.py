@@ -48,6 +48,9 @@ def make_parser() -> argparse.ArgumentParser:
     local.add_argument(
         "--root", type=Path, default=root, metavar="PATH", help="folder for artifacts (default: %(default)s)"
     )
+    local.add_argument(
+        "--verbose", action="store_true", help="print all that KFP and the tasks print, not only a line for each task"
+    )
     return parser
 
 

@@ -3,14 +3,18 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from processes import run_python
 
+import autoencoders
 from autoencoders import cli
 from autoencoders.commands import interpolate, sample
+from autoencoders.runtime.progress import TrainingProgress, progress
 
+ROOT = Path(__file__).parents[1]
 STAGES, USES = cli.list_commands("stages"), cli.list_commands("commands")
 
 
@@ -38,6 +42,57 @@ def test_what_computes_nothing_starts_without_torch_and_mlflow(name):
     done = run_python(code)
     assert "autoencoders.cli" in done.stdout.split()
     assert not {"torch", "mlflow"} & set(done.stdout.split())
+
+
+def test_a_mistyped_command_is_named_with_the_nearest_one(capsys):
+    for given, expected in {
+        "trian": "error: there is no command 'trian'. Did you mean 'train'? `autoencoders -h` lists all commands.\n",
+        "x": "error: there is no command 'x'. `autoencoders -h` lists all commands.\n",
+    }.items():
+        with pytest.raises(SystemExit) as caught:
+            cli.main([given, "--model", "vae"])
+        assert (caught.value.code, capsys.readouterr().err) == (2, expected)
+
+
+def test_the_version_is_that_of_pyproject_toml(capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["--version"])
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        version = tomllib.load(file)["project"]["version"]
+    assert (caught.value.code, capsys.readouterr().out) == (0, f"autoencoders {version}\n")
+    assert autoencoders.__version__ == version
+
+
+def test_the_package_is_typed_for_those_who_import_it():
+    assert (Path(autoencoders.__file__).parent / "py.typed").exists()
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert "py.typed" in tomllib.load(file)["tool"]["setuptools"]["package-data"]["autoencoders"]
+
+
+def test_quiet_shows_no_progress(monkeypatch, capsys):
+    def encode() -> None:
+        """Do this."""
+        for _ in progress(range(2), desc="work"):
+            pass
+        with TrainingProgress("vae", 2) as shown:
+            shown.on_validation({"val/loss": 1.0})
+        print("done")
+
+    monkeypatch.setattr(cli, "find_command", lambda name: encode)
+    monkeypatch.setattr("autoencoders.runtime.progress.EVERY", 0.0)
+    monkeypatch.setattr("autoencoders.runtime.progress._hidden", False)
+    for options, lines in (([], 3), (["-q"], 0)):
+        with pytest.raises(SystemExit):
+            cli.main(["encode", *options])
+        printed = capsys.readouterr()
+        assert (printed.out, len(printed.err.splitlines())) == ("done\n", lines)
+
+
+@pytest.mark.parametrize("name", [*STAGES, *USES])
+def test_no_help_is_about_exceptions(name, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([name, "--help"])
+    assert "UserError" not in capsys.readouterr().out
 
 
 def test_a_user_s_mistake_is_one_line_and_exit_code_2(tmp_path):
@@ -97,7 +152,7 @@ def test_a_function_s_signature_is_its_command_line(monkeypatch, capsys):
         (Path("a"), [Path("b")], "models:/m@best", 5, Path("o")),
     ]
     told = " ".join(capsys.readouterr().out.split())
-    assert "encode [-h] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
+    assert "encode [-h] [-q] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
     assert "Do this. And that." in told
     assert "--n N number of images, 1 to 100,000 (default: 3)" in told
     assert "--out PATH file for the codes, such as codes.npz, in place of an earlier one" in told
@@ -113,7 +168,7 @@ def test_every_option_of_every_command_is_explained(name):
     for option, parameter in taken.items():
         words = explained[option].split()
         assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in USES else 'STAGE'}_OPTIONS"
-        if parameter.default not in (inspect.Parameter.empty, None):
+        if parameter.annotation is not bool and parameter.default not in (inspect.Parameter.empty, None):
             assert words[-2:] == ["(default:", "%(default)s)"]
     parser.format_help()
 

@@ -26,7 +26,7 @@ START = 0.1
 """Seconds in which the interpreter starts: a signal before any module of the package is not the package's matter."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 STAGES = (
-    *("download", "prepare", "features", "train@pca", "train@ae", "train@vae"),
+    *("check", "download", "prepare", "features", "train@pca", "train@ae", "train@vae"),
     *("evaluate@pca", "evaluate@ae", "evaluate@vae", "compare"),
     *("ladder@one-image", "ladder@one-hot", "ladder@auto-decoder", "ladder@beta"),
     *("ladder-of-models@linear", "ladder-of-models@generation", "plots", "report"),

@@ -307,3 +307,10 @@ def test_a_device_that_is_not_there(trained):
             load_model(trained / "vae", "cuda")
     with pytest.raises(UserError, match="device: expected auto, cpu, cuda or cuda:N, found 'gpu'"):
         load_model(trained / "vae", "gpu")
+
+
+def test_a_model_shows_what_it_is(trained):
+    model = load_model(trained / "vae", "cpu")
+    weights = model.description["parameters"]
+    assert repr(model) == f"TrainedModel('vae': VAE mlp, 1×8×8 → 2, {weights:,} weights, tiny, on cpu)"
+    assert repr(load_model(trained / "pca", "cpu")).startswith("TrainedModel('pca': PCA, 1×8×8 → 2, ")

@@ -48,7 +48,7 @@ def project(tmp_path_factory) -> Path:
     small_project(folder)
     output = run(folder, "dvc", "repro")
     assert stages_run(output) == [
-        "download", "prepare", "features", "train@pca", "train@vae", "evaluate@pca", "evaluate@vae",
+        "check", "download", "prepare", "features", "train@pca", "train@vae", "evaluate@pca", "evaluate@vae",
         *LADDER, "plots", "compare", "report",
     ]  # fmt: skip
     run(folder, "git", "add", "dvc.lock", "evaluation")
@@ -75,8 +75,8 @@ def test_every_model_is_measured_drawn_and_compared(project):
     shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
     own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
     assert figures == shared | own | {"data_card"}
-    kl = (project / "reports/curves/kl/vae.csv").read_text().splitlines()
-    assert [line.partition(",")[0] for line in kl] == ["dimension", "z01", "z02", "z03"]
+    kl = (project / "reports/curves/kl.csv").read_text().splitlines()
+    assert [line.rpartition(",")[0] for line in kl] == ["model,dimension", "vae,1", "vae,2", "vae,3"]
     assert json.loads((project / "data/prepared/dataset.json").read_text())["shape"] == [1, 9, 8]
 
 
@@ -96,6 +96,30 @@ def test_every_model_has_one_run_with_everything_in_it(project):
     assert (vae.data.tags["git_commit"], vae.data.tags["git_dirty"]) == (head, "false")
 
 
+def test_dvc_s_own_charts_have_a_panel_for_each_model(project):
+    shown = json.loads(run(project, "dvc", "plots", "show", "--json"))["data"]
+    for name, x, points in (("loss", "step", 9), ("kl", "dimension", 3)):
+        [chart] = shown[f"reports/curves/{name}.csv"]
+        spec = json.loads(chart["content"]) if isinstance(chart["content"], str) else chart["content"]
+        assert spec["facet"]["field"] == "model"
+        assert spec["spec"]["encoding"]["x"]["field"] == x
+        assert [point["model"] for point in spec["data"]["values"]] == ["vae"] * points
+
+
+@pytest.mark.parametrize("temporary", [True, False])
+def test_a_wrong_value_is_refused_before_anything_is_deleted(project, temporary):
+    results = [*project.glob("models/*/*"), *project.glob("data/*/*"), *project.glob("evaluation/*/*")]
+    before = {path: path.stat().st_mtime_ns for path in results}
+    options = ["--temp"] if temporary else []
+    try:
+        output = run(project, "dvc", "exp", "run", *options, "-S", "models.vae.beta=abc", code=255)
+    finally:
+        run(project, "git", "checkout", "params.yaml")
+    assert stages_run(output) == ["check"]
+    assert "error: params.yaml: models.vae.beta: " in output
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
 def test_a_second_run_does_nothing(project):
     output = run(project, "dvc", "repro")
     assert stages_run(output) == []
@@ -111,7 +135,7 @@ def test_compiled_modules_are_no_dependency(project):
 
 def test_an_experiment_re_runs_one_model_and_what_depends_on_it(project):
     output = run(project, "dvc", "exp", "run", "--temp", "-n", "four", "-S", "models.vae.beta=4")
-    assert stages_run(output) == ["train@vae", "evaluate@vae", *LADDER[-2:], "plots", "compare", "report"]
+    assert stages_run(output) == ["check", "train@vae", "evaluate@vae", *LADDER[-2:], "plots", "compare", "report"]
     betas = [found.data.params.get("model.beta") for found in mlflow_runs(project)]
     assert sorted(beta for beta in betas if beta) == ["1.0", "4.0"]
     difference = json.loads(run(project, "dvc", "metrics", "diff", "HEAD", "four", "--json"))

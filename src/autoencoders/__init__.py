@@ -9,10 +9,16 @@ TYPE_CHECKING = False  # `typing` would be most of what importing this package c
 if TYPE_CHECKING:
     from autoencoders.inference import TrainedModel, load_model
 
-__all__ = ["TrainedModel", "load_model"]
+    __version__: str
+
+__all__ = ["TrainedModel", "__version__", "load_model"]
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name in __all__:
         from autoencoders import inference
 

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
+from autoencoders import __version__
+from autoencoders.errors import UserError, suggestion
 from autoencoders.runtime.pod import complete_environment
 from autoencoders.runtime.process import configure_threads, exit_code, stop_at_once
 from autoencoders.stages import find_stage
@@ -44,6 +46,7 @@ STAGE_OPTIONS = {
     "card": "folder for the numbers of the data card, in place of an earlier one",
     "curves": "folder for the values of the curves, in place of earlier ones",
     "out": "folder for the results, in place of earlier ones",
+    "check out": "file for a line that says so, in place of an earlier one; without it, none is written",
     "download out": "folder for the files, in place of earlier ones; intact files in it are kept",
     "evaluate model": "folder of the trained model",
     "plots card": "folder of the data card's numbers, which `prepare` wrote",
@@ -61,13 +64,15 @@ USE_OPTIONS = {
     "steps": "number of images, both ends included, 2 to 200",
     "count": "number of neighbours of each image",
     "what": "folder of a trained model, id of an MLflow run, or id of a Kubeflow run",
+    "device": "where to compute: auto (a GPU where there is one), cpu, cuda or cuda:N",
+    "json": "print JSON in place of the table",
     "out": "folder for the results, new or empty",
     "encode out": "file for the codes, such as codes.npz, in place of an earlier one",
-    "anomalies out": "CSV file for all images, in place of an earlier one; without it, none is written",
+    "anomalies out": "folder for a table and a picture, new or empty; without it, none is written",
     "neighbours out": "folder for a table and a picture, new or empty; without it, none is written",
 }
 """Help for an option of any command, or for `command option`."""
-ERRORS = re.compile(r"\s*Raises? `UserError`[^.]*\.")
+ERRORS = re.compile(r"\s*Raises? `UserError`.*?\.(?=\s|$)", re.DOTALL)
 """The part of a docstring that the help does not show."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
@@ -100,18 +105,29 @@ def _run(arguments: list[str]) -> None:
         recorded = Recorded(address)  # before the modules whose content it records are imported
     parser = argparse.ArgumentParser(
         prog="autoencoders",
-        usage="%(prog)s [-h] command …",
+        usage="%(prog)s [-h] [--version] command …",
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"autoencoders {__version__}")
+    general = argparse.ArgumentParser(add_help=False)
+    general.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)
-    for name in (*list_commands("stages"), *list_commands("commands")):
-        command = commands.add_parser(name)
+    known = [*list_commands("stages"), *list_commands("commands")]
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
+        near = suggestion(arguments[0], known)
+        raise UserError(f"there is no command {arguments[0]!r}.{near} `autoencoders -h` lists all commands.")
+    for name in known:
+        command = commands.add_parser(name, parents=[general])
         if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
             command.description = ERRORS.sub("", inspect.getdoc(find_command(name)) or "")
             _add_options(command, name)
     options = vars(parser.parse_args(arguments))
     function = find_command(options.pop("command"))
+    if options.pop("quiet"):
+        from autoencoders.runtime.progress import hide_progress
+
+        hide_progress()
     if "params" in options:
         from autoencoders.params import load_params
 
@@ -160,6 +176,9 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
         if name == "params":
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameter = inspect.Parameter(name, keyword, default=Path("params.yaml"), annotation=Path)
+        if parameter.annotation is bool:
+            parser.add_argument(f"--{name}", action="store_true", help=text)
+            continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
         metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which Path would change

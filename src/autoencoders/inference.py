@@ -63,6 +63,15 @@ class TrainedModel:
         self.latent = trained.model.latent
         """Dimensions of a code."""
 
+    def __repr__(self) -> str:
+        entry, (channels, height, width) = self.description["model"], self.shape
+        kind = " ".join(filter(None, [KINDS[entry["kind"]].label, entry.get("arch")]))
+        weights = sum(values.numel() for values in self.network.state_dict().values())
+        return (
+            f"TrainedModel({self.name!r}: {kind}, {channels}×{height}×{width} → {self.latent}, {weights:,} weights, "
+            f"{self.description['dataset']['name']}, on {self.device})"
+        )
+
     @property
     def weights_sha256(self) -> str:
         """The identity of the weights: codes of one model mean nothing to another."""

@@ -15,6 +15,7 @@ from processes import run_python
 from autoencoders.commands.codes import read_codes
 from autoencoders.data.prepared import PreparedData
 from autoencoders.inference import TrainedModel, load_model
+from autoencoders.plots import sheets
 
 KINDS = ("pca", "ae", "vae")
 
@@ -124,6 +125,19 @@ def test_a_test_image_is_its_own_nearest_neighbour(run, trained, prepared, pictu
     assert "number-2.png" in lines[4]
     assert f"{('left', 'middle', 'right')[labels[2]]} 0.00 #2" in lines[4]
     assert run("neighbours", pictures, *shared).out.splitlines() == lines[:-1]
+    records = json.loads(run("neighbours", pictures, *shared, "--json").out)
+    pd.testing.assert_frame_equal(pd.DataFrame(records), table, rtol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["encode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies"])
+def test_every_use_computes_where_it_is_told(run, trained, prepared, pictures, command):
+    file = pictures / "a" / "number-0.png"
+    more = {"neighbours": ["--data", prepared], "sample": ["--n", 2]}.get(command, [])
+    given = {"sample": [], "interpolate": [file, file]}.get(command, [file])
+    shared = (command, *given, "--model", trained / "vae", *more)
+    assert run(*shared, "--device", "cpu", "--out", "out").code == 0
+    done = run(*shared, "--device", "gpu", "--out", "other")
+    assert (done.code, done.err) == (2, "error: device: expected auto, cpu, cuda or cuda:N, found 'gpu'.\n")
 
 
 def test_neighbours_in_a_set_without_labels(run, trained, prepared, pictures, tmp_path):
@@ -152,9 +166,10 @@ def test_neighbours_among_images_of_another_size_are_refused(run, trained, prepa
 def test_a_strange_image_ranks_first_and_is_flagged(run, trained, pictures, tmp_path, kind):
     board = 255 * ((np.arange(8)[:, None] + np.arange(8)) % 2)
     Image.fromarray(board.astype(np.uint8)).save(pictures / "board.png")
-    done = run("anomalies", pictures, "--model", trained / kind, "--out", "anomalies.csv")
+    done = run("anomalies", pictures, "--model", trained / kind, "--out", "odd")
     assert done.code == 0
-    table = pd.read_csv(tmp_path / "anomalies.csv")
+    assert names(tmp_path / "odd") == ["anomalies.csv", "overview.png"]
+    table = pd.read_csv(tmp_path / "odd" / "anomalies.csv")
     model = load_model(trained / kind)
     scores = ["mse", "neg_elbo"] if kind == "vae" else ["mse"]
     assert table.columns.tolist() == ["image", *(column for name in scores for column in (name, f"{name}_flagged"))]
@@ -168,16 +183,39 @@ def test_a_strange_image_ranks_first_and_is_flagged(run, trained, pictures, tmp_
     assert lines[0].split() == ["image", *({"neg_elbo": "−ELBO", "mse": "MSE"}[name] for name in scores)]
     assert lines[2].count("*") == len(scores)
     assert "99 % of its validation images are below it" in done.out
-    assert lines[-1] == "anomalies.csv: all 7 images"
+    assert lines[-1] == "odd: anomalies.csv and overview.png"
     assert run("anomalies", pictures, "--model", trained / kind).out.splitlines() == lines[:-1]
+    records = json.loads(run("anomalies", pictures, "--model", trained / kind, "--json").out)
+    pd.testing.assert_frame_equal(pd.DataFrame(records), table, rtol=1e-6)
+
+
+def test_the_strangest_images_are_drawn_whatever_block_they_are_in(run, trained, pictures, tmp_path, monkeypatch):
+    drawn = []
+
+    def strangest(originals, reconstructions, captions, name, threshold):
+        drawn.append((originals, reconstructions, captions))
+        return sheets.strangest(originals, reconstructions, captions, name, threshold)
+
+    monkeypatch.setattr("autoencoders.commands.anomalies.strangest", strangest)
+    monkeypatch.setattr("autoencoders.commands.anomalies.MAX_STRANGE", 3)
+    for out, block in (("whole", 1000), ("parts", 2)):
+        monkeypatch.setattr("autoencoders.data.pictures.EVAL_BATCH", block)
+        assert run("anomalies", pictures, "--model", trained / "vae", "--out", out).code == 0
+    (originals, reconstructions, captions), parts = drawn
+    table, model = pd.read_csv(tmp_path / "whole" / "anomalies.csv")[:3], load_model(trained / "vae")
+    np.testing.assert_array_equal(originals, model.read_images(table["image"]).numpy())
+    np.testing.assert_allclose(((originals - reconstructions) ** 2).mean((1, 2, 3)), table["mse"], rtol=1e-4)
+    assert [name for name, _ in captions] == [Path(name).name for name in table["image"]]
+    np.testing.assert_array_equal(originals, parts[0])
+    assert captions == parts[2]
 
 
 def test_a_long_list_is_cut_short_on_the_terminal(run, trained, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("autoencoders.commands.anomalies.MAX_LINES", 2)
-    done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all.csv")
+    done = run("anomalies", pictures, "--model", trained / "vae", "--out", "all")
     assert len([line for line in done.out.splitlines() if "number-" in line]) == 2
     assert "… and 4 more\n" in done.out
-    assert len(pd.read_csv(tmp_path / "all.csv")) == COUNT
+    assert len(pd.read_csv(tmp_path / "all" / "anomalies.csv")) == COUNT
 
 
 def test_a_model_of_a_folder_s_images_takes_any_size(run, trained, tmp_path):

@@ -81,8 +81,8 @@ def test_codes_of_files_are_those_of_the_prepared_images(own, run, tmp_path):
 
 def test_anomaly_scores_of_files_are_those_of_the_prepared_images(own, run, tmp_path):
     files, pixels, model = own
-    assert run("anomalies", *files, "--model", tmp_path / "models/pca", "--out", "scores.csv").code == 0
-    found = pd.read_csv(tmp_path / "scores.csv")["mse"]
+    assert run("anomalies", *files, "--model", tmp_path / "models/pca", "--out", "scores").code == 0
+    found = pd.read_csv(tmp_path / "scores" / "anomalies.csv")["mse"]
     expected = model.anomaly_scores(torch.from_numpy(pixels).float() / 255).mse
     np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=1e-4)
 

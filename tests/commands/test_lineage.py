@@ -99,3 +99,23 @@ def test_a_folder_whose_run_is_elsewhere_says_so(trained, store, printed):
 def test_a_name_of_nothing_is_refused(store, what):
     with pytest.raises(UserError, match="is no folder of a trained model, and sqlite:"):
         lineage(what)
+
+
+def test_looking_up_makes_no_database(trained, printed, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    [origin] = printed(str(trained / "vae"))
+    assert origin["model"] == "vae"
+    assert "not in this store" in origin["MLflow run"]
+    with pytest.raises(UserError, match=r"^no-such-run: MLflow's database .*mlflow.db does not exist\. Run from"):
+        lineage("no-such-run")
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_the_origin_as_json(trained, store, capsys):
+    described = json.loads((trained / "vae" / "model.json").read_text())
+    lineage(str(trained / "vae"), json=True)
+    [origin] = json.loads(capsys.readouterr().out)
+    assert (origin["model"], origin["weights"]) == ("vae", described["weights_sha256"])
+    assert "kind vae" in origin["parameter values"]

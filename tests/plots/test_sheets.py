@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from autoencoders.plots.sheets import MAX_IMAGES, pairs, retrieved, sheet, transition
+from autoencoders.plots.sheets import MAX_IMAGES, pairs, retrieved, sheet, strangest, transition
 
 SHAPES = [(1, 9, 9), (3, 64, 64), (3, 7, 21), (1, 30, 8)]
 
@@ -84,3 +84,20 @@ def test_neighbours_stand_beside_their_image(images, drawn, assert_legible, shap
         assert [lines[-1] for lines in captions if lines[-1][0].isdigit()] == [f"{far:.2f}" for far in distances.flat]
         assert sum(lines[0] == "T-shirt/top and…" for lines in captions) == len(classes)
         assert_legible(figure)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("count", [1, 10])
+def test_errors_stand_below_the_strangest_images_and_have_one_scale(images, drawn, assert_legible, shape, count):
+    x, y = images(count, shape), images(count, shape, seed=1)
+    captions = [(f"a-long-name-{i}.png", f"MSE 0.0{i}111*") for i in range(count)]
+    figure = strangest(x, y, captions, "vae", 0.02)
+    pictures = drawn_images(figure)
+    assert len(pictures) == 3 * count
+    errors = ((x - y) ** 2).mean(1)
+    brightness = np.stack([picture.sum(-1) for picture in pictures[2 * count :]])
+    np.testing.assert_array_equal(np.argsort(brightness.ravel())[-1], np.argmax(errors))
+    shown = texts(figure, drawn)
+    assert {"original", "reconstruction", "error", "a-long-name…\nMSE 0.00111*"} <= set(shown)
+    assert any(f"to {errors.max():.2g} (brightest)" in text for text in shown)
+    assert_legible(figure)

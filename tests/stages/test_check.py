@@ -65,3 +65,16 @@ def test_the_repository_s_own_params_are_in_order_and_make_run_begins_with_that(
     assert caught.value.code == 0
     recipe = re.search(r"^run:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe[1].splitlines()[:2] == ["\t@autoencoders check", "\t@dvc repro"]
+
+
+def test_what_dvc_gets_is_the_same_for_all_parameters(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    written = []
+    for models in (MODELS, {"b": {"kind": "vae", "latent": 3}}):
+        check(parse_params({"models": models}), out=tmp_path / ".cache" / "checked")
+        written.append((tmp_path / ".cache" / "checked").read_bytes())
+    assert written[0] == written[1]
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="is no earlier result of this command"):
+        check(parse_params({"models": MODELS}), out=tmp_path / "mine.txt")
+    assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -11,13 +11,13 @@ from autoencoders.plots.sheets import sheet
 from autoencoders.plots.style import save
 
 
-def decode(codes: Path, *, model: str, out: Path) -> None:
+def decode(codes: Path, *, model: str, device: str = "auto", out: Path) -> None:
     """Write the images of the codes in the file `codes` to the folder `out`: one PNG each, and overview.png.
 
     There, pictures.csv lists which picture belongs to which image. `model` is the model that encoded them: its folder,
     or its MLflow URI.
     """
-    trained = load_model(model)
+    trained = load_model(model, device)
     stored = read_codes(codes, trained.name, trained.weights_sha256)
     with new_folder(out) as draft:
         images = trained.decode(stored.z)

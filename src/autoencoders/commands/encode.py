@@ -11,13 +11,13 @@ from autoencoders.errors import printable
 from autoencoders.inference import load_model
 
 
-def encode(images: list[Path], *, model: str, out: Path) -> None:
+def encode(images: list[Path], *, model: str, device: str = "auto", out: Path) -> None:
     """Write the codes of images (files, or folders of them) to the file `out`, in NumPy's format npz.
 
     `model` is the folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae.
     The file also holds the images' names and the hash of the model's weights: only that model decodes it.
     """
-    trained, files = load_model(model), list_pictures(images)
+    trained, files = load_model(model, device), list_pictures(images)
     with result_file(out, MARK) as draft:
         z = torch.cat([trained.encode(x) for x in trained.image_blocks(files)])
         names = [file.as_posix() for file in files]

@@ -13,7 +13,7 @@ MAX_STEPS = 200
 """The most images in one picture."""
 
 
-def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> None:
+def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, device: str = "auto", out: Path) -> None:
     """Write `steps` images from image a to image b to the folder `out`: one PNG each, and overview.png.
 
     Their codes are on the straight line between the codes of a and b. `model` is the folder of a trained model, or an
@@ -21,7 +21,7 @@ def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, out: Path) -> 
     """
     if not 2 <= steps <= MAX_STEPS:
         raise UserError(f"--steps must be from 2 to {MAX_STEPS}, found {steps}.")
-    trained = load_model(model)
+    trained = load_model(model, device)
     [ends] = trained.image_blocks([a, b])
     with new_folder(out) as draft:
         images = trained.interpolate(ends[0], ends[1], steps)

@@ -1,6 +1,7 @@
 """Find the test images nearest to given ones in the latent space."""
 
 from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
 
 import pandas as pd
@@ -20,14 +21,21 @@ MAX_LINES = 20
 
 
 def neighbours(
-    images: list[Path], *, model: str, data: Path = Path("data/prepared"), count: int = 5, out: Path | None = None
+    images: list[Path],
+    *,
+    model: str,
+    data: Path = Path("data/prepared"),
+    count: int = 5,
+    device: str = "auto",
+    json: bool = False,
+    out: Path | None = None,
 ) -> None:
     """Print the test images that are nearest to the given ones (files, or folders of them) in the latent space.
 
     `model` is the folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae; `data` is
     what the stage `prepare` wrote. With `out`, that folder gets neighbours.csv and overview.png.
     """
-    trained, files, prepared = load_model(model), list_pictures(images), PreparedData(data)
+    trained, files, prepared = load_model(model, device), list_pictures(images), PreparedData(data)
     if prepared.info.shape != trained.shape:
         raise UserError(f"{data} holds images {prepared.info.shape}, {trained.name} takes {trained.shape}.")
     x = torch.cat(list(trained.image_blocks(files)))
@@ -44,6 +52,9 @@ def neighbours(
             labels = [] if test.labels is None else test.labels[found.indices[:MAX_QUERIES].flatten().numpy()].tolist()
             figure = retrieved(x[:MAX_QUERIES].numpy(), nearest.numpy(), distances, classes, trained.name, labels)
             save(figure, draft / "overview.png")
+    if json:
+        print(dumps(table.to_dict("records"), indent=2))
+        return
     print(_shown(table, count))
     if out:
         print(printable(f"{out}: neighbours.csv and overview.png"))

@@ -13,13 +13,13 @@ from autoencoders.plots.sheets import pairs
 from autoencoders.plots.style import save
 
 
-def reconstruct(images: list[Path], *, model: str, out: Path) -> None:
+def reconstruct(images: list[Path], *, model: str, device: str = "auto", out: Path) -> None:
     """Write the reconstructions of images (files, or folders of them) to the folder `out`: one PNG each.
 
     overview.png there shows them below their originals, and pictures.csv lists which picture belongs to which image.
     `model` is the folder of a trained model, or an MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
-    trained, files = load_model(model), list_pictures(images)
+    trained, files = load_model(model, device), list_pictures(images)
     given = [file.as_posix() for file in files]
     pictures = numbered(given)
     names = iter(pictures)

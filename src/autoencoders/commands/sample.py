@@ -17,7 +17,7 @@ MAX_IMAGES = 100_000
 """Images that one call can write."""
 
 
-def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
+def sample(*, model: str, n: int = 64, seed: int = 0, device: str = "auto", out: Path) -> None:
     """Write n new images to the folder `out`, one PNG each and overview.png: what a VAE decodes from N(0, I).
 
     Equal seeds give equal images. `model` is the folder of a trained VAE, or an MLflow URI such as
@@ -28,7 +28,7 @@ def sample(*, model: str, n: int = 64, seed: int = 0, out: Path) -> None:
         raise UserError(f"--seed must be from 0 to {2**31 - 1}, found {seed}.")
     if not 1 <= n <= MAX_IMAGES:
         raise UserError(f"--n must be from 1 to {MAX_IMAGES:,}, found {n}.")
-    trained, generator = load_model(model), torch.Generator().manual_seed(seed)
+    trained, generator = load_model(model, device), torch.Generator().manual_seed(seed)
     names, first = iter(numbered([""] * n)), None
     with new_folder(out) as draft:
         for start in progress(range(0, n, EVAL_BATCH), desc="samples", unit="block", delay=2, leave=False):

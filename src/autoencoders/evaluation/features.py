@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoencoders.data.batches import EVAL_BATCH
+from autoencoders.runtime.progress import progress
 from autoencoders.training.optimiser import Adam, cosine_decay
 
 Shape = tuple[int, int, int]
@@ -169,13 +170,15 @@ def train_feature_net(
     net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 times faster on a CPU
     optimiser = Adam(net.parameters())
     steps, step = epochs * -(-len(inputs) // batch), 0
-    for _ in range(epochs):
-        for index in torch.randperm(len(inputs), generator=generator).to(device).split(batch):
-            loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step(cosine_decay(MAX_LEARNING_RATE, step, steps))
-            step += 1
+    with progress(total=steps, desc="features", unit="step", delay=1, mininterval=0.5) as bar:
+        for _ in range(epochs):
+            for index in torch.randperm(len(inputs), generator=generator).to(device).split(batch):
+                loss = F.cross_entropy(net(_as_float(inputs[index])), targets[index])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step(cosine_decay(MAX_LEARNING_RATE, step, steps))
+                step += 1
+                bar.update()
     return net.to(memory_format=torch.contiguous_format)  # safetensors requires it
 
 

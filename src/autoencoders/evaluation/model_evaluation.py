@@ -3,6 +3,7 @@
 A new measure is an entry there and the line here that computes it.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 Codes = NDArray[np.float32]
 Metrics = dict[str, float]
 
+PARTS = ("codes", "reconstructions", "latent space", "likelihood", "Fréchet distances")
+"""Of an evaluation, for its progress."""
+
 
 class ModelEvaluation(NamedTuple):
     """What is measured of a model."""
@@ -53,21 +57,25 @@ def evaluate_model(
     features: PinnedFeatures,
     settings: Evaluate,
     device: torch.device,
+    begin: Callable[[str], None] = lambda part: None,
 ) -> ModelEvaluation:
     """Measure `model` on the `test` split; probes and distributions of codes are fitted to the `train` split's.
 
-    `components` are the first `model.latent` of the `train` split.
+    `components` are the first `model.latent` of the `train` split. `begin` is called as each of `PARTS` begins.
     """
+    begin("codes")
     posterior = posterior_of(model, test, device)
     train_codes = posterior_of(model, train, device).mean.cpu().numpy()
     codes = posterior.mean.cpu().numpy()
     has_posterior = posterior.logvar is not None
 
+    begin("reconstructions")
     images = Batches(test.images, EVAL_BATCH, device)
     recon = (model.decode(z) for z in posterior.mean.split(EVAL_BATCH))
     metrics, errors = reconstruction_metrics(zip(images.in_order(), recon, strict=True))
     if (ratio := mse_over_pca(metrics["mse"], components, model.shape, images)) is not None:
         metrics["mse_over_pca"] = ratio
+    begin("latent space")
     dimensions = _dimensions(posterior, settings.seed)
     if has_posterior:
         metrics |= {"kl": float(dimensions["kl"].sum()), "active_units": float(active_units(codes))}
@@ -76,8 +84,10 @@ def evaluate_model(
     if train.has_classes and train.labels is not None and test.labels is not None:
         known = (train_codes, train.labels, codes, test.labels)
         metrics |= {"linear_probe": linear_probe_accuracy(*known), "knn5": knn_accuracy(*known)}
+    begin("likelihood")
     if has_posterior:
         metrics |= measure_bounds(model, test, settings, device)
+    begin("Fréchet distances")
     metrics |= _frechet_distances(model, train_codes, features, settings, device)
     return ModelEvaluation(metrics, codes, errors.numpy(), dimensions)
 

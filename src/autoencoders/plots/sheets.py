@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import zip_longest
 
+import matplotlib
 from matplotlib.figure import Figure
 
 from autoencoders.plots.image_rows import interpolation_rows
@@ -15,6 +16,7 @@ from autoencoders.plots.style import (
     add_axes_at,
     nearly_square,
     new_figure,
+    pixels,
     row_label,
     show,
     styled,
@@ -26,6 +28,8 @@ MAX_IMAGES = 100
 """On a sheet."""
 MAX_QUERIES = 10
 """Of images whose neighbours are drawn."""
+MAX_STRANGE = 10
+"""Of images whose errors are drawn."""
 N_COLUMNS = 10
 """Of pairs."""
 TILE = 0.75  # inches, of an image's longer side
@@ -122,6 +126,52 @@ def retrieved(
             )  # fmt: skip
     axes.axvline(wide + 0.15, color=MUTED, linewidth=0.8)
     axes.set(xlim=(0, across), ylim=(rows * pitch, 0))
+    return figure
+
+
+@styled
+def strangest(
+    originals: Array, reconstructions: Array, captions: Sequence[tuple[str, str]], name: str, threshold: float
+) -> Figure:
+    """Draw `originals` (n, C, H, W) over their `reconstructions` by `name`, over the squared errors of their pixels.
+
+    Below each stand its two captions, of which the first is cut where it is too long. `threshold` is that of the mean
+    squared error above which an image is flagged. All errors have one scale.
+    """
+    errors = (pixels(originals) - pixels(reconstructions)) ** 2
+    largest = float(errors.mean(-1).max()) or 1.0
+    maps = matplotlib.colormaps["magma"](errors.mean(-1) / largest)[..., :3].transpose(0, 3, 1, 2)
+    count, _, height, width = originals.shape
+    inch = TILE / max(height, width)
+    high, wide = height * inch, width * inch
+    cell = max(wide, *(text_width(second, CAPTION_SIZE) for _, second in captions)) + 0.1
+    left, pitch = 0.25 + text_width("reconstruction", NAME_SIZE), high + 0.05
+    body = 3 * pitch + 0.25
+    note = (
+        f"Error: squared difference of each pixel, from 0 (black) to {largest:.2g} (brightest). "
+        f"* MSE above the threshold {threshold:.5f}"
+    )
+    across = count * cell
+    figure = new_figure(
+        max(left + across + MARGIN, text_width(note, 8) + 0.4),
+        TITLE + body + NOTE,
+        f"Most unusual to {drawn(name)}",
+        note,
+    )
+    axes = add_axes_at(figure, left, NOTE, across, body)  # data units are inches, as in `retrieved`
+    for row, (label, images) in enumerate(
+        {"original": originals, "reconstruction": reconstructions, "error": maps}.items()
+    ):
+        row_label(axes, row * pitch + high / 2, label)
+        for column, image in enumerate(images):
+            start = column * cell + (cell - 0.1 - wide) / 2
+            show(axes, tiled(image[None], 1), (start, start + wide, row * pitch + high, row * pitch))
+    for column, (first, second) in enumerate(captions):
+        axes.text(
+            column * cell + (cell - 0.1) / 2, 3 * pitch, f"{drawn(first, 12)}\n{second.strip()}",
+            ha="center", va="top", fontsize=CAPTION_SIZE, color=MUTED, linespacing=1.1,
+        )  # fmt: skip
+    axes.set(xlim=(0, across), ylim=(body, 0))
     return figure
 
 

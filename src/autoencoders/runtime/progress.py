@@ -10,11 +10,21 @@ from tqdm import tqdm
 
 EVERY = 30.0
 """Seconds between two lines."""
+_hidden = False
+"""Whether no progress is shown."""
+
+
+def hide_progress() -> None:
+    """Show no progress from now on."""
+    global _hidden
+    _hidden = True
 
 
 def progress(iterable: Iterable[Any] | None = None, **options: Any) -> Any:
     """Return a bar over `iterable`, or one to be updated: tqdm's if stderr is a terminal, else `Lines`."""
-    return _Bar(iterable, **options) if _is_terminal() else Lines(iterable, **options)
+    if _hidden or _is_terminal():
+        return _Bar(iterable, **options, disable=_hidden)
+    return Lines(iterable, **options)
 
 
 def close_bars() -> None:
@@ -71,7 +81,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
     def __init__(self, name: str, steps: int, *, begun: int = 0, disable: bool = False) -> None:
         """`begun`: the steps done before an interruption."""
         self._name, self._steps, self._begun = name, steps, begun
-        hidden = not _is_terminal()
+        hidden, disable = not _is_terminal(), disable or _hidden
         self._has_lines = hidden and not disable
         self._bar = _Bar(
             total=steps, initial=begun, desc=name, unit="step", delay=1, mininterval=0.5, disable=hidden or disable

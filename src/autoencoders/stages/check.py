@@ -6,16 +6,23 @@ from pathlib import Path
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.folder import scan
 from autoencoders.errors import UserError
+from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.params import Params
 from autoencoders.tracking import require_store
 
+IN_ORDER = "params.yaml is in order\n"
 
-def check(params: Params) -> None:
-    """Check params.yaml, the folder of the user's own images, and MLflow, before DVC reads them.
 
-    If a model is missing in params.yaml, DVC would report an error in its templates. If the folder holds a pipe, DVC
-    would wait forever. Raise `UserError` if something is wrong.
+def check(params: Params, *, out: Path | None = None) -> None:
+    """Check params.yaml, the folder of the user's own images, and MLflow, before a stage begins.
+
+    Called before DVC: if a model is missing in params.yaml, DVC would report an error in its templates, and if the
+    folder holds a pipe, DVC would wait forever. As DVC's first stage: DVC removes a stage's earlier results before it
+    runs the stage, so a value that the stage refuses would cost them. `out` gets a line, the same for all parameters.
+    Raise `UserError` if something is wrong.
     """
+    if out:
+        replaceable_file(out, IN_ORDER.encode())
     folder = Path(params.data.folder)
     if params.data.name == FOLDER:
         scan(folder)
@@ -24,4 +31,7 @@ def check(params: Params) -> None:
             if not (Path(place) / name).is_file():
                 raise UserError(f"{Path(place) / name} is a link to nothing, a pipe or a socket. Remove it.")
     require_store(params.tracking.experiment)
+    if out:
+        with atomic_file(out) as draft:
+            draft.write_text(IN_ORDER, encoding="utf-8")
     print(f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}")

@@ -8,11 +8,12 @@ import numpy as np
 from autoencoders import tracking
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError
-from autoencoders.evaluation.model_evaluation import evaluate_model
+from autoencoders.evaluation.model_evaluation import PARTS, evaluate_model
 from autoencoders.evaluation.pinned_features import load_features
 from autoencoders.files.results import replaceable, result_folder, write_csv
 from autoencoders.model_folder import load_trained
 from autoencoders.params import Params
+from autoencoders.runtime.progress import progress
 from autoencoders.training.device import keep_freed_memory, make_deterministic, resolve_device
 
 CONTENTS = ("metrics.json", "codes/test.npy", "codes/errors.npy", "codes/dimensions.csv", ".gitignore")
@@ -24,8 +25,7 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
 
     `codes/` holds the test images' codes (`test.npy`, posterior means of a VAE), their squared errors (`errors.npy`,
     per value) and one row for each latent dimension (`dimensions.csv`: KL, variance, Kolmogorov-Smirnov distance from
-    N(0, 1)). MLflow gets them from `report`, unless
-    a launcher made a run for this stage alone.
+    N(0, 1)). MLflow gets them from `report`, unless a launcher made a run for this stage alone.
     Raise `UserError` where an input is missing or damaged, or the model was trained on other data.
     """
     replaceable(out, CONTENTS)
@@ -38,7 +38,14 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
     pinned = load_features(features, device, prepared.info)
     train, test = prepared.split("train"), prepared.split("test")
     components = prepared.principal_components(trained.model.latent)
-    measured = evaluate_model(trained.model, components, train, test, pinned, params.evaluate, device)
+    with progress(total=len(PARTS), desc=model.name, unit="part", delay=1) as bar:
+
+        def begin(part: str) -> None:
+            bar.set_postfix_str(part)
+            bar.update(part != PARTS[0])  # the one before is done
+
+        measured = evaluate_model(trained.model, components, train, test, pinned, params.evaluate, device, begin)
+        bar.update()
     metrics, codes, errors, dimensions = measured
     rows = [dict(zip(dimensions, values, strict=True)) for values in zip(*dimensions.values(), strict=True)]
     with result_folder(out, CONTENTS) as draft:

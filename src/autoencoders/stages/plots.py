@@ -1,7 +1,10 @@
 """Draw the data card, and the figures of all models and rungs; all models show the same test images."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from autoencoders.data.card import read_card
@@ -16,6 +19,7 @@ from autoencoders.params import KINDS, Params
 from autoencoders.plots.data_card import data_card
 from autoencoders.plots.model_figures import EvaluatedModel, figures_of_all, figures_of_one
 from autoencoders.plots.style import save
+from autoencoders.runtime.progress import progress
 from autoencoders.stages.compare import comparison_table
 
 CONTENTS = (
@@ -24,7 +28,7 @@ CONTENTS = (
     *(f"{name}--*.png" for name in ("prediction", "learned_distribution")),
     "ladder/*.png",
 )
-CURVES = ("loss/*.csv", "kl/*.csv")
+CURVES = ("loss.csv", "kl.csv")
 
 
 @torch.inference_mode()
@@ -59,24 +63,23 @@ def plots(
         for model in evaluated:
             figures |= figures_of_one(model, test, classes, params.plots)
         figures["data_card"] = data_card(described)
-        for name, figure in figures.items():
-            save(figure, draft / f"{name}.png")
-        for rung in RUNGS:
-            draw_rung(ladder / rung, figure_file(draft, rung))
+        drawings: list[Callable[[], object]] = [
+            partial(save, figure, draft / f"{name}.png") for name, figure in figures.items()
+        ]
+        drawings += [partial(draw_rung, ladder / rung, figure_file(draft, rung)) for rung in RUNGS]
+        for draw in progress(drawings, desc="plots", unit="figure", delay=1):
+            draw()
     print(f"plots: {len(list(out.rglob('*.png')))} figures in {out}")
 
 
 def _write_curves(models: list[EvaluatedModel], folder: Path) -> None:
-    for kind in ("loss", "kl"):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-    for model in models:
-        if model.history is not None:
-            history = model.history.drop(columns=["seconds", "timestamp"])
-            history.to_csv(folder / "loss" / f"{model.name}.csv", index=False)
-        if "kl" in model.dimensions:
-            named = [f"z{dimension:02}" for dimension in model.dimensions["dimension"]]  # DVC sorts them as text
-            kl = model.dimensions[["dimension", "kl"]].assign(dimension=named)
-            kl.to_csv(folder / "kl" / f"{model.name}.csv", index=False)
+    """Write what DVC's own plots show, one table of all models each; without rows where no model has such a curve."""
+    losses = {model.name: model.history[["step", "val/loss"]] for model in models if model.history is not None}
+    kl = {model.name: model.dimensions[["dimension", "kl"]] for model in models if "kl" in model.dimensions}
+    for name, by_model in {"loss": losses, "kl": kl}.items():
+        if by_model:
+            table = pd.concat(by_model, names=["model"]).reset_index("model")
+            table.to_csv(folder / f"{name}.csv", index=False)
 
 
 def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: PreparedData) -> EvaluatedModel:

@@ -74,6 +74,13 @@ def local_database() -> Path | None:
     return database.split_uri(uri)[0] if uri.startswith(database.SQLITE) else None
 
 
+def no_database(what: str, file: Path) -> UserError:
+    """Return the error for `what` to be looked up in a local database that does not exist."""
+    return UserError(
+        f"{what}: MLflow's database {file} does not exist. Run from the repository root, or set MLFLOW_TRACKING_URI."
+    )
+
+
 def artifact_root() -> Path | None:
     """Return the artifact folder beside a local database, or None where a server has its own."""
     file = local_database()

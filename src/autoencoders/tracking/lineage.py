@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.model_folder import read_description, read_reference
-from autoencoders.tracking.client import ask_server, connect, require_server, run_url, tracking_uri
+from autoencoders.tracking.client import (
+    ask_server,
+    connect,
+    local_database,
+    no_database,
+    require_server,
+    run_url,
+    tracking_uri,
+)
 from autoencoders.tracking.recorder import is_failure_of_mlflow
 from autoencoders.tracking.store import PARENT, existing, experiment_ids, find_kubeflow_run, find_run, injected_run
 
@@ -120,9 +128,14 @@ def origins(what: str) -> list[Origin]:
     Raise `UserError` where it is none of these, or MLflow does not answer.
     """
     require_server()
+    is_folder, database = (Path(what) / "model.json").exists(), local_database()
+    if database and not database.exists():  # connecting would make it
+        if is_folder:
+            return [_of_folder(None, Path(what))]
+        raise no_database(what, database)
     client = connect()
     try:
-        if (Path(what) / "model.json").exists():
+        if is_folder:
             return [_of_folder(client, Path(what))]
         found = [_of_run(run) for run in _model_runs(client, what)]
     except Exception as error:
@@ -155,13 +168,13 @@ def _model_runs(client: "MlflowClient", what: str) -> list["Run"]:
     return sorted(models.values(), key=lambda run: run.info.start_time)
 
 
-def _of_folder(client: "MlflowClient", folder: Path) -> Origin:
-    """Return what the folder says, and the run in this store."""
+def _of_folder(client: "MlflowClient | None", folder: Path) -> Origin:
+    """Return what the folder says, and the run in this store, if there is one."""
     description, reference = read_description(folder), read_reference(folder)
-    run_id = find_run(client, reference["run_id"])
+    run_id = find_run(client, reference["run_id"]) if client else None
     params = {**description["model"], **(description["train"] or {})}
     origin = _origin(description["name"], reference.get("tags", {}), params, description["weights_sha256"])
-    return origin | _in_mlflow(client.get_run(run_id) if run_id else None, reference["run_id"])
+    return origin | _in_mlflow(client.get_run(run_id) if client and run_id else None, reference["run_id"])
 
 
 def _of_run(run: "Run") -> Origin:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, first_line, without_password
-from autoencoders.tracking.client import connect, local_database, require_server, tracking_uri
+from autoencoders.tracking.client import connect, local_database, no_database, require_server, tracking_uri
 from autoencoders.tracking.store import existing, is_missing
 
 if TYPE_CHECKING:
@@ -186,9 +186,7 @@ def downloaded(uri: str) -> Iterator[Path]:
     require_server()
     file = local_database()
     if file and not file.exists():
-        raise UserError(
-            f"{uri}: MLflow's database {file} does not exist. Run from the repository root, or set MLFLOW_TRACKING_URI."
-        )
+        raise no_database(uri, file)
     with tempfile.TemporaryDirectory() as scratch:
         _download(uri, scratch)
         found = [path.parent for path in Path(scratch).rglob("model.json")]
