@@ -26,7 +26,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path):
     )
     done = run_python(code, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False"
-    stages, uses = done.stdout.split("use a trained model:")
+    stages, uses = done.stdout.split("your own images, and trained models:")
     for group, text in ((STAGES, stages), (USES, uses)):
         for name, summary in group.items():
             assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)
@@ -113,7 +113,7 @@ def test_every_option_of_every_command_is_explained(name):
     for option, parameter in taken.items():
         words = explained[option].split()
         assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in USES else 'STAGE'}_OPTIONS"
-        if parameter.default not in (inspect.Parameter.empty, None):
+        if parameter.default not in (inspect.Parameter.empty, None, False):
             assert words[-2:] == ["(default:", "%(default)s)"]
     parser.format_help()
 

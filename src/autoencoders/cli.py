@@ -23,7 +23,7 @@ from autoencoders.stages import find_stage
 
 ORDER = (
     "check", "download", "prepare", "features", "train", "evaluate", "ladder", "plots", "compare", "report", "publish",
-    "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
+    "init", "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
 )  # fmt: skip
 """Order of the commands in the overview; commands that are not listed here come last."""
 STAGE_OPTIONS = {
@@ -50,6 +50,8 @@ STAGE_OPTIONS = {
     "report out": "HTML file for the report, in place of an earlier one",
 }
 USE_OPTIONS = {
+    "folder": "folder of your own images; subfolders are class labels, or train, val and test",
+    "force": "also where params.yaml has changes that are not committed",
     "images": "image files, or folders of them",
     "a": "image file of the first end",
     "b": "image file of the second end",
@@ -71,7 +73,7 @@ ERRORS = re.compile(r"\s*Raises? `UserError`[^.]*\.")
 """The part of a docstring that the help does not show."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
-GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
+GROUPS = {"stages of the pipeline": "stages", "your own images, and trained models": "commands"}
 """Packages whose modules are commands."""
 
 
@@ -160,6 +162,9 @@ def _add_options(parser: argparse.ArgumentParser, command: str) -> None:
         if name == "params":
             keyword = inspect.Parameter.KEYWORD_ONLY
             parameter = inspect.Parameter(name, keyword, default=Path("params.yaml"), annotation=Path)
+        if parameter.annotation is bool:
+            parser.add_argument(f"--{name}", action="store_true", help=text)
+            continue
         kinds = (parameter.annotation, *get_args(parameter.annotation))  # list[Path] and Path | None hold a Path
         kind = next(kind for kind in METAVARS if kind in kinds)
         metavar = METAVARS[Path if Path in kinds else kind]  # Path | str is a path or a URL, which Path would change
