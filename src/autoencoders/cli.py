@@ -51,7 +51,7 @@ STAGE_OPTIONS = {
 }
 USE_OPTIONS = {
     "folder": "folder of your own images; subfolders are class labels, or train, val and test",
-    "force": "also where params.yaml has changes that are not committed",
+    "force": "write even where params.yaml has changes that are not committed",
     "images": "image files, or folders of them",
     "a": "image file of the first end",
     "b": "image file of the second end",

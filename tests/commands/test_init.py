@@ -7,6 +7,8 @@ import pytest
 from PIL import Image
 
 from autoencoders.commands import settings
+from autoencoders.data import survey
+from autoencoders.data.decode_folder import FEW
 from autoencoders.params import load_params
 from autoencoders.stages.check import check
 
@@ -177,7 +179,20 @@ def test_outside_of_a_repository_it_says_where_to_run(run, tmp_path):
     assert run("init", ".").err == f"error: params.yaml does not exist in {tmp_path}. Run from the repository root.\n"
 
 
-def test_the_values_that_need_numbers_are_within_the_models_limits():
+def test_the_limits_are_those_of_the_docs_and_within_those_of_the_models():
     from autoencoders.models.network import MAX_MLP_VALUES
 
     assert settings.MAX_DRAWN_VALUES <= MAX_MLP_VALUES
+    told = " ".join((ROOT / "docs" / "data.md").read_text(encoding="utf-8").split())
+    for text in (
+        f"decodes up to {survey.MAX_LOOKED_AT:,} images",
+        f"shorter sides of at most {survey.MAX_SIDE} |",
+        f"at most {survey.MAX_SIDE_OF_DEFECTS} where one class",
+        f"more than {100 * settings.MAX_BORDER:.0f} % of an average image",
+        f"fewer than {100 * FEW:.0f} % of the images are in colour",
+        f"fewer than {settings.SMALL:,} images",
+        f"{settings.LATENT_OF_PHOTOGRAPHS} for photographs, {settings.LATENT} for drawings",
+        f"of more than {settings.MAX_DRAWN_VALUES:,} values",
+        f"{100 * settings.DRAWN:.0f} % of all values",
+    ):
+        assert text in told

@@ -83,7 +83,7 @@ def test_it_says_what_will_be_trained_and_about_how_long_it_takes(repository_par
         "params.yaml is in order: mnist; models pca, ae, vae, ae-2d, vae-2d",
         "images of 28×28 (height × width), grey",
         "  pca: PCA, 16 numbers for an image",
-        "  ae: AE, 16 numbers for an image, 1,500 steps of 256 images, about 18 seconds",
+        "  ae: AE, 16 numbers for an image, 1,500 steps of up to 256 images, about 18 seconds",
     ]
     # 1.2 · 0.01 s · (1500 + 1720 + 1500 + 860) steps, and 0.01 s · (8000 + 5 · 1000)
     assert lines[-1].startswith("A run from the start takes about 3 minutes here (cpu, ")

@@ -18,7 +18,7 @@ WIDTH = 110
 def init(folder: Path, *, force: bool = False) -> None:
     """Look at a folder of images, and write settings for them into params.yaml, each with its reason as a comment.
 
-    All other settings stay as they are. Raise `UserError` if params.yaml has changes that are not committed.
+    All other settings stay as they are. Raise `UserError` if git does not hold the file as it is.
     """
     if not PARAMS.is_file():
         raise UserError(f"{PARAMS} does not exist in {Path.cwd()}. Run from the repository root.")

@@ -66,7 +66,7 @@ def _duration(params: Params, shape: tuple[int, int, int]) -> list[str]:
     for name, seconds in trainings.items():
         entry, settings = params.models[name], params.training_of(name)
         line = f"  {name}: {KINDS[entry.kind].label}, {entry.latent} numbers for an image"
-        steps = f", {settings.steps:,} steps of {settings.batch_size:,} images, about {_rounded(seconds)}"
+        steps = f", {settings.steps:,} steps of up to {settings.batch_size:,} images, about {_rounded(seconds)}"
         lines.append(line + (steps if entry.trained_in_steps else ""))
     total = sum(trainings.values()) + other_seconds(params.models)
     return [*lines, f"A run from the start takes about {_rounded(total)} here ({describe(device)})."]

@@ -14,7 +14,7 @@ from autoencoders.params import Autoencoder, ModelParams, Params, Train
 from autoencoders.training.loop import make_loss
 from autoencoders.training.optimiser import Adam
 
-STEPS, SECONDS = 10, 0.3
+STEPS, SECONDS = 5, 0.2
 """A model's steps are timed until there are so many, or they took so long. The fastest counts."""
 SCALING = 0.7
 """Threads to this power are so many times as fast as one."""
@@ -73,7 +73,7 @@ def seconds_per_step(model: Model, settings: Train, device: torch.device) -> flo
 def _fastest(model: Model, settings: Train, device: torch.device, clock: Callable[[], float]) -> float:
     model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # as in the loop
     sides = (model.n_components,) if model.inputs else model.shape
-    images = max(1, min(settings.batch_size, MAX_VALUES // prod(model.shape)))
+    images = max(1, min(settings.batch_size, MAX_VALUES // prod(sides)))
     generator = torch.Generator(device).manual_seed(0)
     x = torch.rand(images, *sides, generator=generator, device=device)
     loss = make_loss(model, settings.model_copy(update={"compile": False}), device)
