@@ -18,7 +18,7 @@ def test_what_is_not_changed_stays_as_it_was_to_the_byte():
 
 
 def test_values_get_their_reasons_above_and_keep_the_comments_beside_them():
-    edited = edit_yaml(TEXT, {"a.b": ("y", "one\ntwo"), "a.d": ([3, 4], ""), "e.f.g": (None, "new")})
+    edited = edit_yaml(TEXT, {"a.b": ("other", "one\ntwo"), "a.d": ([3, 4], ""), "e.f.g": (None, "new")})
     assert (
         edited
         == """\
@@ -26,7 +26,7 @@ def test_values_get_their_reasons_above_and_keep_the_comments_beside_them():
 a:                         # a section
   # > one
   # > two
-  b: y                     # quoted
+  b: other                 # quoted
   c: null
   d: [3, 4]
 e:
