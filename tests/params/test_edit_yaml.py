@@ -26,7 +26,7 @@ def test_values_get_their_reasons_above_and_keep_the_comments_beside_them():
 a:                         # a section
   # > one
   # > two
-  b: other                 # quoted
+  b: 'other'               # quoted
   c: null
   d: [3, 4]
 e:
