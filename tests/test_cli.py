@@ -30,7 +30,7 @@ def test_help_lists_every_command_without_importing_torch(tmp_path):
     )
     done = run_python(code, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == "False"
-    stages, uses = done.stdout.split("use a trained model:")
+    stages, uses = done.stdout.split("your own images, and trained models:")
     for group, text in ((STAGES, stages), (USES, uses)):
         for name, summary in group.items():
             assert re.search(rf"^  {name} +{re.escape(summary)}$", text, re.MULTILINE)

@@ -25,7 +25,7 @@ from autoencoders.stages import find_stage
 
 ORDER = (
     "check", "download", "prepare", "features", "train", "evaluate", "ladder", "plots", "compare", "report", "publish",
-    "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
+    "init", "encode", "decode", "reconstruct", "sample", "interpolate", "neighbours", "anomalies", "lineage",
 )  # fmt: skip
 """Order of the commands in the overview; commands that are not listed here come last."""
 STAGE_OPTIONS = {
@@ -53,6 +53,8 @@ STAGE_OPTIONS = {
     "report out": "HTML file for the report, in place of an earlier one",
 }
 USE_OPTIONS = {
+    "folder": "folder of your own images; subfolders are class labels, or train, val and test",
+    "force": "write even where params.yaml has changes that are not committed",
     "images": "image files, or folders of them",
     "a": "image file of the first end",
     "b": "image file of the second end",
@@ -76,7 +78,7 @@ ERRORS = re.compile(r"\s*Raises? `UserError`.*?\.(?=\s|$)", re.DOTALL)
 """The part of a docstring that the help does not show."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""
-GROUPS = {"stages of the pipeline": "stages", "use a trained model": "commands"}
+GROUPS = {"stages of the pipeline": "stages", "your own images, and trained models": "commands"}
 """Packages whose modules are commands."""
 
 

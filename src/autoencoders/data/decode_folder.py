@@ -199,11 +199,25 @@ def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
 
 
 def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
-    """Return the size (H, W) that all images share, or else one of their median aspect ratio.
+    """Return `common_size` of the images; print it, and why."""
+    sizes = read_sizes(folder, paths)
+    if not sizes:
+        raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
+    height, width = common_size(sizes)
+    if set(sizes) == {(height, width)}:
+        print(f"data.image_size is not set: all images are {height}×{width} (height × width)")
+        return height, width
+    shorter = sorted(min(size) for size in sizes)
+    print(
+        f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: using {height}×{width} "
+        f"(height × width), of their median aspect ratio; sides are at most {MAX_INFERRED_SIDE} and "
+        f"{MAX_INFERRED_LONG_SIDE}"
+    )
+    return height, width
 
-    Its shorter side is then the median of theirs, at most 64, and its longer side at most 256. Reads headers only.
-    Sizes beyond what `data.image_size` allows count as not shared.
-    """
+
+def read_sizes(folder: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
+    """Return the sizes (H, W) of the images that can be read, upright, from their headers."""
 
     def size_of(path: str) -> tuple[int, int] | None:
         # what cannot be read here is reported by the decoder, which will fail on it as well
@@ -212,24 +226,24 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
         return None
 
     found = progress(map_in_order(size_of, paths), total=len(paths), desc="sizes", unit="image", delay=2, leave=False)
-    sizes = [size for size in found if size]
-    if not sizes:
-        raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
-    if len(set(sizes)) == 1 and max(sizes[0]) <= MAX_SIDE:
-        print(f"data.image_size is not set: all images are {sizes[0][0]}×{sizes[0][1]} (height × width)")
+    return [size for size in found if size]
+
+
+def common_size(
+    sizes: Sequence[tuple[int, int]], shared_side: int = MAX_SIDE, shorter_side: int = MAX_INFERRED_SIDE
+) -> tuple[int, int]:
+    """Return the size (H, W) that all of `sizes` share, or else one of their median aspect ratio.
+
+    Its shorter side is then the median of theirs, at most `shorter_side`, and its longer side at most four times that.
+    A size with a side above `shared_side` counts as not shared.
+    """
+    if len(set(sizes)) == 1 and max(sizes[0]) <= shared_side:
         return sizes[0]
-    shorter = sorted(min(size) for size in sizes)
     ratio = 2 ** statistics.median(math.log2(width / height) for height, width in sizes)
-    side = min(MAX_INFERRED_SIDE, int(statistics.median(shorter)))
-    longer = min(MAX_INFERRED_LONG_SIDE, round(side * max(ratio, 1 / ratio)))
+    side = min(shorter_side, int(statistics.median(min(size) for size in sizes)))
+    longer = min(4 * shorter_side, round(side * max(ratio, 1 / ratio)))
     side = min(side, max(MIN_SIDE, round(longer * min(ratio, 1 / ratio))))
-    height, width = (side, longer) if ratio > 1 else (longer, side)
-    print(
-        f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: using {height}×{width} "
-        f"(height × width), of their median aspect ratio; sides are at most {MAX_INFERRED_SIDE} and "
-        f"{MAX_INFERRED_LONG_SIDE}"
-    )
-    return height, width
+    return (side, longer) if ratio > 1 else (longer, side)
 
 
 def _content(path: Path, row: ManifestRow) -> bytes:
