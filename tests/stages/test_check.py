@@ -86,7 +86,7 @@ def test_it_says_what_will_be_trained_and_about_how_long_it_takes(repository_par
         "  ae: AE, 16 numbers for an image, 1,500 steps of up to 256 images, about 18 seconds",
     ]
     # 1.2 · 0.01 s · (1500 + 1720 + 1500 + 860) steps, and 0.01 s · (8000 + 5 · 1000)
-    assert lines[-1].startswith("A run from the start takes about 3 minutes here (cpu, ")
+    assert lines[-1].startswith("A run from the start takes about 3 minutes (cpu, ")
 
 
 def test_the_size_and_the_channels_of_own_images_come_from_their_headers(tmp_path, store, capsys):

@@ -69,7 +69,10 @@ def _duration(params: Params, shape: tuple[int, int, int]) -> list[str]:
         steps = f", {settings.steps:,} steps of up to {settings.batch_size:,} images, about {_rounded(seconds)}"
         lines.append(line + (steps if entry.trained_in_steps else ""))
     total = sum(trainings.values()) + other_seconds(params.models)
-    return [*lines, f"A run from the start takes about {_rounded(total)} here ({describe(device)})."]
+    return [
+        *lines,
+        f"A run from the start takes about {_rounded(total)} ({describe(device)}), if nothing else runs here.",
+    ]
 
 
 def _rounded(seconds: float) -> str:
