@@ -113,7 +113,7 @@ def test_every_option_of_every_command_is_explained(name):
     for option, parameter in taken.items():
         words = explained[option].split()
         assert len(words) >= 3, f"{name} --{option}: add a line to {'USE' if name in USES else 'STAGE'}_OPTIONS"
-        if parameter.default not in (inspect.Parameter.empty, None, False):
+        if parameter.annotation is not bool and parameter.default not in (inspect.Parameter.empty, None):
             assert words[-2:] == ["(default:", "%(default)s)"]
     parser.format_help()
 
