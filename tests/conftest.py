@@ -239,9 +239,8 @@ def outputs(params, prepared, trained, rungs, tmp_path) -> dict[str, Path]:
         codes = model.encode(torch.from_numpy(data.split("test").images).float() / 255).detach().numpy()
         (folders["evaluation"] / name / "codes").mkdir(parents=True)
         np.save(folders["evaluation"] / name / "codes" / "test.npy", codes)
-        np.save(
-            folders["evaluation"] / name / "codes" / "errors.npy", np.linspace(0.5, 0.1, len(codes), dtype=np.float32)
-        )
+        errors = np.linspace(0.5, 0.1, len(codes), dtype=np.float32)
+        np.save(folders["evaluation"] / name / "codes" / "errors.npy", errors)
         metrics[name] = {"mse": 0.01 * (3 - place), **METRICS, **({"elbo": -9.0} if name == "vae" else {})}
     folders["comparison"].mkdir()
     comparison_table(params, metrics).to_csv(folders["comparison"] / "comparison.csv")

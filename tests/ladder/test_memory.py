@@ -1,6 +1,9 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
+from processes import run_python
 from torch.nn import functional as F
 
 from autoencoders.errors import UserError
@@ -84,3 +87,26 @@ def test_too_many_layers_for_the_images_are_a_user_s_matter():
         UserError, match=r"6×9 pixels cannot be halved 3 times.*ladder, at most 2 channels.*\[4, 4, 2\]"
     ):
         new_decoder(noise(1, (1, 6, 9)), [4, 4, 2], 2, generator)
+
+
+LARGE_IMAGES = """
+import resource
+import numpy as np, torch
+from autoencoders.ladder.memory import Memory, learn, new_decoder
+
+images, generator = np.zeros((128, 3, 64, 64), np.uint8), torch.Generator()
+memory = Memory(torch.randn(128, 2), new_decoder(images, [2, 2], 2, generator), learned=True)
+
+def train(steps):
+    learn(memory, images, steps=steps, batch_size=128, rate=0.01, order=generator, on_step=lambda: None)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+before = train(10)
+print(train(70) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has another unit elsewhere")
+def test_memory_does_not_grow_with_the_steps():
+    """A batch of 128 images is 6 MB of float32: a batch a step kept alive would be 360 MB."""
+    assert int(run_python(LARGE_IMAGES).stdout) < 100

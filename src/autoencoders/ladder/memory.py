@@ -88,7 +88,8 @@ def learn(
     """
     device = memory.vectors.device
     targets = torch.from_numpy(images).to(device)
-    optimizer, losses = Adam(memory.parameters()), []
+    optimizer = Adam(memory.parameters())
+    losses = torch.zeros(steps, device=device)  # small tensors kept one by one would fragment the heap: gigabytes
     settings = Train(learning_rate=rate, schedule="cosine", warmup=0.05)
     for step, which in enumerate(islice(_batches(len(images), batch_size, order), steps)):
         chosen = which.to(device)
@@ -96,9 +97,9 @@ def learn(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step(learning_rate(settings, step, steps))
-        losses.append(loss.detach())
+        losses[step] = loss.detach()
         on_step()
-    return torch.stack(losses).double().cpu()
+    return losses.double().cpu()
 
 
 @torch.inference_mode()
