@@ -1,23 +1,16 @@
 """Check that a run can begin, and say what it will train and about how long it will take."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
-from autoencoders.data.catalog import CATALOG, FOLDER
-from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, stored_shape
-from autoencoders.data.decode_folder import common_size
+from autoencoders.data.catalog import FOLDER
 from autoencoders.data.folder import scan
-from autoencoders.data.survey import sample_of
 from autoencoders.errors import UserError
-from autoencoders.files.reading import read_bytes
 from autoencoders.files.results import atomic_file, replaceable_file
-from autoencoders.params import KINDS, Data, Params
+from autoencoders.params import Params
 from autoencoders.tracking import require_store
 
 IN_ORDER = "params.yaml is in order\n"
-HEADERS = 100
-"""Files of a folder that are looked at."""
 
 
 def check(params: Params, *, out: Path | None = None) -> None:
@@ -31,59 +24,20 @@ def check(params: Params, *, out: Path | None = None) -> None:
     """
     if out:
         replaceable_file(out, IN_ORDER.encode())
-    folder, images = Path(params.data.folder), []
+    folder = Path(params.data.folder)
     if params.data.name == FOLDER:
-        images = scan(folder).images
+        scan(folder)
     for place, _, files in os.walk(folder):
         for name in files:
             if not (Path(place) / name).is_file():
                 raise UserError(f"{Path(place) / name} is a link to nothing, a pipe or a socket. Remove it.")
+    from autoencoders.stages.duration import describe_run  # torch takes seconds to import, mistakes are found before
+
+    lines = describe_run(params)
     require_store(params.tracking.experiment)
-    lines = [f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}"]
+    print(f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}")
     if out:
         with atomic_file(out) as draft:
             draft.write_text(IN_ORDER, encoding="utf-8")
     else:
-        lines += _duration(params, _expected_shape(params.data, images))
-    print("\n".join(lines))
-
-
-def _expected_shape(data: Data, images: list[str]) -> tuple[int, int, int]:
-    """Return channels, height and width of the images; of a folder's, by the headers of some files."""
-    if data.name != FOLDER:
-        return CATALOG[data.name].shape
-    folder, sample, shapes = Path(data.folder), sample_of(images, HEADERS), []
-    for path in sample:
-        with suppress(Exception), bombs_refused():  # broken bytes may raise anything
-            shapes.append(stored_shape(read_bytes(folder / path, MAX_FILE_BYTES)))
-    if not shapes:
-        raise UserError(f"data.folder: none of the images in {folder} can be read ({len(sample):,} were tried).")
-    size = data.image_size or common_size([shape[1:] for shape in shapes])
-    height, width = (size, size) if isinstance(size, int) else size
-    return data.channels or max(shape[0] for shape in shapes), height, width
-
-
-def _duration(params: Params, shape: tuple[int, int, int]) -> list[str]:
-    """Return lines that say what will be trained, and about how long all takes."""
-    from autoencoders.stages.duration import other_seconds, training_seconds  # torch, which takes seconds to import
-    from autoencoders.training.device import describe, resolve_device
-
-    device = resolve_device(params.device)
-    trainings = training_seconds(params, shape, device)
-    channels, height, width = shape
-    lines = [f"images of {height}×{width} (height × width), {'grey' if channels == 1 else 'colour'}"]
-    for name, seconds in trainings.items():
-        entry, settings = params.models[name], params.training_of(name)
-        line = f"  {name}: {KINDS[entry.kind].label}, {entry.latent} numbers for an image"
-        steps = f", {settings.steps:,} steps of up to {settings.batch_size:,} images, about {_rounded(seconds)}"
-        lines.append(line + (steps if entry.trained_in_steps else ""))
-    total = sum(trainings.values()) + other_seconds(params.models)
-    return [*lines, f"A run from the start takes about {_rounded(total)} here ({describe(device)})."]
-
-
-def _rounded(seconds: float) -> str:
-    """Return a duration in one unit."""
-    for unit, length in (("hour", 3600), ("minute", 60)):
-        if seconds >= 1.5 * length:
-            return f"{round(seconds / length):,} {unit}s"
-    return f"{max(1, round(seconds)):,} seconds" if seconds < 60 else "1 minute"
+        print("\n".join(lines))

@@ -1,16 +1,28 @@
-"""How long a run takes, roughly: some steps of each training are timed, and the rest follows the machine's speed."""
+"""What a run trains, and how long it takes, roughly.
+
+Some steps of each training are timed. The rest of the run follows from the speed of the machine.
+"""
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from math import prod
+from pathlib import Path
 
 import torch
 
+from autoencoders.data.catalog import CATALOG, FOLDER
+from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, stored_shape
+from autoencoders.data.decode_folder import common_size
+from autoencoders.data.folder import scan
+from autoencoders.data.survey import sample_of
 from autoencoders.errors import UserError
+from autoencoders.files.reading import read_bytes
 from autoencoders.models import Model
 from autoencoders.models.blocks import Shape
 from autoencoders.models.factory import build
-from autoencoders.params import Autoencoder, ModelParams, Params, Train
+from autoencoders.params import KINDS, Autoencoder, Data, ModelParams, Params, Train
+from autoencoders.training.device import describe, resolve_device
 from autoencoders.training.loop import make_loss
 from autoencoders.training.optimiser import Adam
 
@@ -29,6 +41,50 @@ OTHER_STEPS, STEPS_PER_MODEL = 8000, 1000
 
 Measured on 2 cores: a whole run on MNIST. Few images make the other stages shorter, large ones longer.
 """
+MAX_FILES = 100
+"""Files of a folder whose headers are read; of more, as many at even distances."""
+
+
+def describe_run(params: Params) -> list[str]:
+    """Return lines that say what will be trained, and about how long a run from the start takes.
+
+    Raise `UserError` where none of a folder's images can be read, or a model cannot fit them.
+    """
+    device, shape = resolve_device(params.device), _expected_shape(params.data)
+    trainings = training_seconds(params, shape, device)
+    channels, height, width = shape
+    lines = [f"images of {height}×{width} (height × width), {'grey' if channels == 1 else 'colour'}"]
+    for name, seconds in trainings.items():
+        entry, settings = params.models[name], params.training_of(name)
+        line = f"  {name}: {KINDS[entry.kind].label}, {entry.latent} numbers for an image"
+        steps = f", {settings.steps:,} steps of up to {settings.batch_size:,} images, about {_rounded(seconds)}"
+        lines.append(line + (steps if entry.trained_in_steps else ""))
+    total, hardware = sum(trainings.values()) + other_seconds(params.models), describe(device)
+    return [*lines, f"A run from the start takes about {_rounded(total)} ({hardware}), if nothing else runs here."]
+
+
+def _expected_shape(data: Data) -> Shape:
+    """Return channels, height and width of the images; of a folder's, by the headers of some files."""
+    if data.name != FOLDER:
+        return CATALOG[data.name].shape
+    folder, shapes = Path(data.folder), []
+    sample = sample_of(scan(folder).images, MAX_FILES)
+    for path in sample:
+        with suppress(Exception), bombs_refused():  # broken bytes may raise anything
+            shapes.append(stored_shape(read_bytes(folder / path, MAX_FILE_BYTES)))
+    if not shapes:
+        raise UserError(f"data.folder: none of the images in {folder} can be read ({len(sample):,} were tried).")
+    size = data.image_size or common_size([shape[1:] for shape in shapes])
+    height, width = (size, size) if isinstance(size, int) else size
+    return data.channels or max(shape[0] for shape in shapes), height, width
+
+
+def _rounded(seconds: float) -> str:
+    """Return a duration in one unit."""
+    for unit, length in (("hour", 3600), ("minute", 60)):
+        if seconds >= 1.5 * length:
+            return f"{round(seconds / length):,} {unit}s"
+    return f"{max(1, round(seconds)):,} seconds" if seconds < 60 else "1 minute"
 
 
 def training_seconds(params: Params, shape: Shape, device: torch.device) -> dict[str, float]:
