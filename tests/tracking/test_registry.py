@@ -103,7 +103,7 @@ def registered(trained, store) -> Path:
 def test_a_uri_gives_the_model_that_was_logged(registered, client, tmp_path):
     version = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
     expected = load_model(registered)
-    for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/model"):
+    for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/vae"):
         found = load_model(uri)
         assert found.description == expected.description
         assert torch.equal(found.encode(IMAGES), expected.encode(IMAGES))
