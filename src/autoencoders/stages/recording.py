@@ -47,7 +47,11 @@ def has_errors(model: Path, evaluation: Path, data: PreparedData) -> bool:
 
 
 def worst_reconstructions(model: Path, evaluation: Path, data: PreparedData) -> dict[str, list[Any]]:
-    """Return a table of the test images with the largest squared errors, as columns; images (C, H, W) in [0, 1]."""
+    """Return a table of the test images with the largest squared errors, as columns, each beside its reconstruction.
+
+    Images are float32 (C, H, 2 W) in [0, 1]. MLflow lays the tables of several runs side by side: by the first column,
+    it shows the second.
+    """
     import torch
 
     test = data.split("test")
@@ -59,11 +63,11 @@ def worst_reconstructions(model: Path, evaluation: Path, data: PreparedData) -> 
         reconstructions = network.decode(network.encode(torch.from_numpy(images))).clamp(0, 1).numpy()
     classes = [] if test.labels is None or not data.info.classes else [data.info.classes[i] for i in test.labels[worst]]
     return {
+        "rank": list(range(1, len(worst) + 1)),
+        "image and reconstruction": list(np.concatenate([images, reconstructions], axis=-1)),
         "test image": worst.tolist(),
         **({"class": classes} if classes else {}),
         "MSE": [float(f"{error:.4g}") for error in errors[worst]],
-        "image": list(images),
-        "reconstruction": list(reconstructions),
     }
 
 

@@ -25,6 +25,7 @@ from autoencoders.tracking.notes import NOTE, run_note
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
 if TYPE_CHECKING:
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Run
 
@@ -38,6 +39,7 @@ REPORT = "autoencoders.report_sha256"  # tag of the run that has a report: the p
 FIGURES, EVALUATION = "autoencoders.figures_sha256", "autoencoders.evaluation_sha256"
 """Tags of a model's run: a hash of the files that it has."""
 TABLES = "mlflow.loggedArtifacts"  # tag of a run: its tables, in JSON
+SHOWN_SIDE = 256  # pixels of the longer side of an image on MLflow's pages
 STRIP_WIDTH = 1024  # pixels of a strip of images, at most
 
 
@@ -190,19 +192,29 @@ def log_table(
     """
     if file in {table["path"] for table in json.loads(client.get_run(run_id).data.tags.get(TABLES, "[]"))}:
         return False
-    import mlflow
-
     columns = {
-        name: [mlflow.Image(_pixels(value)) if isinstance(value, np.ndarray) else value for value in values]
+        name: [_in_cell(value) if isinstance(value, np.ndarray) else value for value in values]
         for name, values in make_table().items()
     }
     client.log_table(run_id, columns, file)
     return True
 
 
+def _in_cell(image: Images) -> "mlflow.Image":
+    """Return an image (C, H, W) in [0, 1] at the top of a square: the cells of MLflow's tables cut squares in half."""
+    import mlflow
+    from PIL import Image
+
+    picture = Image.fromarray(_pixels(image).squeeze())
+    square = Image.new("RGBA", (max(picture.size), max(picture.size)))
+    square.paste(picture)
+    return mlflow.Image(square)
+
+
 def _pixels(image: Images) -> NDArray[np.uint8]:
-    """Return an image (C, H, W) in [0, 1] as (H, W, C) in 0 … 255."""
-    return (255 * image).round().astype(np.uint8).transpose(1, 2, 0)
+    """Return an image (C, H, W) in [0, 1] as (H, W, C) in 0 … 255; a small one is enlarged, as MLflow would blur it."""
+    times = max(1, SHOWN_SIDE // max(image.shape))
+    return (255 * image).round().astype(np.uint8).transpose(1, 2, 0).repeat(times, axis=0).repeat(times, axis=1)
 
 
 def log_training(

@@ -9,11 +9,11 @@ NOTE = "mlflow.note.content"
 """Tag that MLflow shows as the description of an experiment, a run or a logged model, in Markdown."""
 
 
-def experiment_note(name: str, ladder: str) -> str:
+def experiment_note(ladder: str) -> str:
     """Return the note on the experiment of the models; that of the rungs and the report is `ladder`."""
     return (
-        f"Each run is a trained model, named by what it changes. Compare runs by `test/*`, the measures on the test "
-        f"images. *Models* has the same measures by model. The rungs of the ladder and the report are in `{ladder}`."
+        "Each run is a trained model, named by what it changes. Compare runs by `test/*`, the measures on the test "
+        f"images. The rungs of the ladder and the report are in `{ladder}`."
     )
 
 

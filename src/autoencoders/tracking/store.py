@@ -22,8 +22,6 @@ PIPELINE = "kfp_pipeline"
 """Tag of the run of a Kubeflow pipeline: the Kubeflow run's id, which the runs of its tasks have in `kfp_run`."""
 PLUGIN_VARIABLE = "KFP_MLFLOW_CONFIG"
 """Environment variable: the settings of Kubeflow's plugin for MLflow as JSON, in all pods where it is enabled."""
-MODEL_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Tag of an experiment for which MLflow shows *Models* in place of what is for agents and prompts."""
 LADDER_SUFFIX = "-ladder"  # ending of the experiment of the ladder's rungs and the report
 
 
@@ -146,13 +144,13 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
             return client.get_experiment(injected).experiment_id
         name = client.get_experiment(injected).name
     models, name = name, name + ending
-    tags = {NOTE: ladder_note(models) if ending else experiment_note(name, name + LADDER_SUFFIX), **MODEL_TRAINING}
+    note = ladder_note(models) if ending else experiment_note(name + LADDER_SUFFIX)
     found = client.get_experiment_by_name(name)
     if found is None:
         # Artifacts beside a local database need an absolute path: MLflow's default depends on the current folder.
         root = artifact_root()
         try:
-            return client.create_experiment(name, artifact_location=root.as_uri() if root else None, tags=tags)
+            return client.create_experiment(name, artifact_location=root.as_uri() if root else None, tags={NOTE: note})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
@@ -161,8 +159,8 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
                 raise
     if found.lifecycle_stage == "deleted":
         raise _deleted_experiment(name, found.experiment_id)
-    for tag in tags.keys() - found.tags.keys():  # made by `mlflow run`, or by an earlier version
-        client.set_experiment_tag(found.experiment_id, tag, tags[tag])
+    if NOTE not in found.tags:  # made by `mlflow run`, or by an earlier version
+        client.set_experiment_tag(found.experiment_id, NOTE, note)
     return found.experiment_id
 
 
