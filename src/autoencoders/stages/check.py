@@ -7,7 +7,7 @@ from autoencoders.data.catalog import FOLDER
 from autoencoders.data.folder import scan
 from autoencoders.errors import UserError
 from autoencoders.params import Params
-from autoencoders.tracking import require_store
+from autoencoders.tracking import name_launched, require_store
 
 
 def check(params: Params) -> None:
@@ -24,4 +24,5 @@ def check(params: Params) -> None:
             if not (Path(place) / name).is_file():
                 raise UserError(f"{Path(place) / name} is a link to nothing, a pipe or a socket. Remove it.")
     require_store(params.tracking.experiment)
+    name_launched("pipeline")  # `mlflow run .` checks first
     print(f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}")

@@ -32,6 +32,13 @@ RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
 
 
+def name_launched(name: str) -> None:
+    """Name the run that a launcher made for this process, if there is one, unless somebody has named it."""
+    if run_id := store.injected_run():
+        with Recorder() as recorder:
+            recorder.attempt(lambda client: give_name(client, run_id, name))
+
+
 class ModelRun(Recorder):
     """The MLflow run of one model's training; as a context manager it marks the run finished, failed or killed.
 
