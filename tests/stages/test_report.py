@@ -289,7 +289,7 @@ def test_a_run_without_results_is_compared_with_nothing(params, outputs, client)
 def test_a_run_that_is_complete_is_left_as_it_is(params, outputs, client, monkeypatch):
     report(params, **outputs)
     published: list[Path] = []
-    monkeypatch.setattr("autoencoders.tracking.runs._publish", lambda client, model, name: published.append(model))
+    monkeypatch.setattr(stage.tracking.RunPublisher, "_publish", lambda runs, client, model: published.append(model))
     report(params, **outputs)
     assert published == []
 

@@ -136,7 +136,7 @@ def test_what_an_outage_left_of_a_training_is_completed_by_the_last_task_of_its_
     assert [m.step for m in client.get_metric_history(reference(folder)["run_id"], "val/loss")] == [0]
     (tmp_path / "index.html").write_text("<h1>Report</h1>")
     with tracking.RunPublisher("autoencoders") as runs:
-        runs.complete_model(folder)
+        runs.publish_model(folder)
         runs.log_report(tmp_path / "index.html")
     run = run_in(client, folder)
     assert run.info.status == "FINISHED"

@@ -20,7 +20,7 @@ from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.model_folder.history import read_history
 from autoencoders.tracking import registry
-from autoencoders.tracking.changes import CHANGES, give_name, run_params
+from autoencoders.tracking.changes import CHANGES, run_params
 from autoencoders.tracking.notes import NOTE, run_note
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
@@ -297,7 +297,7 @@ def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: s
     Return whether it was logged now.
     """
     folder, rung = result.folder, result.record
-    ended, name = int(1000 * rung["ended"]), f"ladder: {rung['name']}"
+    ended = int(1000 * rung["ended"])
     tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
     run_id = tagged(client, SOURCE_RUN, tags[SOURCE_RUN])
     if run_id and client.get_run(run_id).info.status == "FINISHED":
@@ -305,9 +305,8 @@ def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: s
     if run_id is None and own:
         run_id = own
         set_tags(client, run_id, tags)
-        give_name(client, run_id, name)
     elif run_id is None:
-        start = ended - int(1000 * rung["seconds"])
+        start, name = ended - int(1000 * rung["seconds"]), f"ladder: {rung['name']}"
         run_id = create_run(client, experiment, name, tags, parent=parent, start=start, ladder=True)
     log_params(client, run_id, {f"{rung['name']}.{key}": value for key, value in rung["params"].items()})
     log_dataset(client, run_id, rung)
@@ -368,7 +367,6 @@ def log_report(client: "MlflowClient", file: Path, experiment: str, injected: st
     if run_id is None and injected:
         run_id = injected
         set_tags(client, run_id, mark)
-        give_name(client, run_id, "report")
     elif run_id is None:
         run_id = create_run(client, experiment, "report", {**tags, **mark}, ladder=True)
     client.log_artifact(run_id, str(file), "report")

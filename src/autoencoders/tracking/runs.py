@@ -198,7 +198,6 @@ class RunPublisher(Recorder):
         changed |= content.log_results(client, run_id, {file.name: file for file in files}, content.EVALUATION)
         if own:
             content.log_metrics(client, own, named)
-            give_name(client, own, f"evaluate: {model.name}")
         return changed
 
     @_in_background
