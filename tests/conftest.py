@@ -87,6 +87,7 @@ def _own_tracking(monkeypatch, tmp_path) -> None:
     for variable in INHERITED:
         monkeypatch.setenv(variable, "")  # so that what a test's own code sets is taken back
         monkeypatch.delenv(variable)
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "none")  # nor are its models compared with those of params.yaml
 
 
 @pytest.fixture(scope="session")
@@ -183,6 +184,7 @@ def _trained_once(migrated, prepared, tmp_path_factory) -> Path:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root / 'mlflow.db'}")
         for variable in INHERITED:
             patch.delenv(variable, raising=False)
+        patch.setenv("DVC_EXP_BASELINE_REV", "none")
         for name in PARAMS["models"]:
             folders = {"checkpoints": root / "checkpoints", "out": root / "models" / name}
             train(parse_params(PARAMS), model=name, data=prepared, **folders)

@@ -29,7 +29,7 @@ def test_every_stage_is_an_entry_point_and_main_is_the_whole_pipeline():
     missing, unknown = DVC.keys() - PROJECT.keys(), PROJECT.keys() - DVC.keys() - BEYOND_DVC
     assert not missing, f"add these stages of dvc.yaml to MLproject: {sorted(missing)}"
     assert not unknown, f"remove these entry points of MLproject, or add them to dvc.yaml: {sorted(unknown)}"
-    assert PROJECT["main"] == {"command": "dvc repro"}
+    assert PROJECT["main"] == {"command": "autoencoders check && dvc repro"}
 
 
 @pytest.mark.parametrize("stage", DVC)
@@ -98,6 +98,7 @@ def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(repository, m
     assert run.info.status == "FINISHED"
     assert run.data.tags["mlflow.project.entryPoint"] == "train"
     assert "val/loss" in run.data.metrics
+    assert run.info.run_name == "ae"
 
     mlflow.set_tracking_uri(f"sqlite:///{repository / 'mlflow.db'}")
     mlflow.projects.run(str(repository), env_manager="local")
@@ -107,4 +108,5 @@ def test_mlflow_runs_one_stage_in_a_run_and_the_pipeline_under_one(repository, m
     assert len(runs) == 3
     assert (child.info.status, child.data.tags["dvc_stage"]) == ("FINISHED", "train@pca")
     assert (parent.info.status, parent.data.tags["mlflow.project.entryPoint"]) == ("FINISHED", "main")
+    assert (parent.info.run_name, child.info.run_name) == ("pipeline", "pca")
     assert {entry.name for entry in repository.glob("ml*")} <= {"mlflow.db", "mlflow.db.lock", "mlartifacts", "mlruns"}

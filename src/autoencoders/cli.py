@@ -125,7 +125,8 @@ def _run(arguments: list[str]) -> None:
             command.description = ERRORS.sub("", inspect.getdoc(find_command(name)) or "")
             _add_options(command, name)
     options = vars(parser.parse_args(arguments))
-    function = find_command(options.pop("command"))
+    command = options.pop("command")
+    function = find_command(command)
     if options.pop("quiet"):
         from autoencoders.runtime.progress import hide_progress
 
@@ -137,6 +138,11 @@ def _run(arguments: list[str]) -> None:
     function(**options)
     if recorded:
         recorded.check()
+    elif os.environ.get("MLFLOW_RUN_ID"):
+        from autoencoders.tracking import name_launched
+
+        what = options.get("rung") or Path(options.get("model", "")).name
+        name_launched(f"{command}: {what}" if what else command)
 
 
 @cache

@@ -212,7 +212,7 @@ class TrainedModel:
 def load_model(source: str | Path, device: str = "auto") -> TrainedModel:
     """Return the trained model in the folder `source`, or at an MLflow URI.
 
-    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/model` or any other that MLflow can download from,
+    A URI is `models:/name@alias`, `models:/name/version`, `runs:/run/vae` or any other that MLflow can download from,
     in the store that MLFLOW_TRACKING_URI names (by default mlflow.db in the repository root). `device` is `auto` (a GPU
     where there is one), `cpu`, `cuda` or `cuda:N`.
 

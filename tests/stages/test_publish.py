@@ -43,7 +43,7 @@ def test_the_best_are_named_once_all_models_are_there(
     (tmp_path / "ae").rename(trained / "ae")
     publish(params, models=trained, **nothing)
     assert capsys.readouterr().out == (
-        "pca: published\nae: published\nvae: published\n"
+        "pca: already there\nae: published\nvae: already there\n"
         "models:/tiny-autoencoders@best-autoencoder is ae, by val/mse\n"
         "models:/tiny-autoencoders@best-vae is vae, by val/elbo\n"
     )

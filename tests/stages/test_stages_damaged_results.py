@@ -138,4 +138,4 @@ def test_a_model_that_came_without_its_run_and_history_is_published(params, resu
         if run.info.run_name == "ae"
     ]
     assert run.info.status == "FINISHED"
-    assert "best/val/mse" in run.data.metrics
+    assert "val/best/mse" in run.data.metrics

@@ -32,7 +32,7 @@ def test_a_run_holds_all_of_a_training(train_model, prepared, client):
     assert run.data.params["train.learning_rate"] == "0.01"
     histories(client, run.info.run_id, folder)
     description = json.loads((folder / "model.json").read_text())
-    assert run.data.metrics["best/val/elbo"] == description["validation"]["val/elbo"]
+    assert run.data.metrics["val/best/elbo"] == description["validation"]["val/elbo"]
     assert run.data.metrics["system/cpu_utilization_percentage"] > 0
 
     content_hash = PreparedData(prepared).info.content_hash

@@ -103,7 +103,7 @@ def registered(trained, store) -> Path:
 def test_a_uri_gives_the_model_that_was_logged(registered, client, tmp_path):
     version = client.get_model_version_by_alias("tiny-autoencoders", "best-vae")
     expected = load_model(registered)
-    for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/model"):
+    for uri in (URI, f"models:/tiny-autoencoders/{version.version}", f"runs:/{version.run_id}/vae"):
         found = load_model(uri)
         assert found.description == expected.description
         assert torch.equal(found.encode(IMAGES), expected.encode(IMAGES))
@@ -269,9 +269,9 @@ def test_a_version_is_known_by_its_source_alone(trained, client):
     tracking.connect()  # MLflow looks a model up in the store of its process
     description, name = json.loads((trained / "ae" / "model.json").read_text()), "tiny-autoencoders"
     run_id = client.create_run("0").info.run_id
-    log_model(client, run_id, trained / "ae", description)
+    log_model(client, run_id, trained / "ae", description, {})
     [first] = client.search_model_versions(f"name = '{name}'")
     client.delete_model_version(name, first.version)
     second = client.create_model_version(name, first.source, run_id)
-    assert log_model(client, run_id, trained / "ae", description) == second.version
+    assert log_model(client, run_id, trained / "ae", description, {}) == second.version
     assert len(client.search_model_versions(f"name = '{name}'")) == 1

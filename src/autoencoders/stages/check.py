@@ -8,7 +8,7 @@ from autoencoders.data.folder import scan
 from autoencoders.errors import UserError
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.params import Params
-from autoencoders.tracking import require_store
+from autoencoders.tracking import name_launched, require_store
 
 IN_ORDER = "params.yaml is in order\n"
 
@@ -35,6 +35,7 @@ def check(params: Params, *, out: Path | None = None) -> None:
 
     lines = describe_run(params)
     require_store(params.tracking.experiment)
+    name_launched("pipeline")  # `mlflow run .` checks first
     print(f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}")
     if out:
         with atomic_file(out) as draft:

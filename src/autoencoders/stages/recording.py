@@ -1,30 +1,74 @@
 """What stages record in MLflow from folders; nothing here changes a stage's output."""
 
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
+
 from autoencoders import tracking
+from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.measures import higher_is_better
-from autoencoders.evaluation.results import read_metrics
+from autoencoders.evaluation.results import read_errors, read_metrics
 from autoencoders.evaluation.selection import best_models
 from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.record import read_rung
 from autoencoders.ladder.stories import render_story
-from autoencoders.model_folder import read_description
+from autoencoders.model_folder import load_trained, read_description
 from autoencoders.params import Params
 from autoencoders.report.pictures import model_figures
 
+N_WORST = 10
+
 
 def record_results(
-    runs: tracking.RunPublisher, name: str, models: Path, evaluation: Path, figures: Path
-) -> Future[Any]:
-    """Log the measures and figures of the model `name` to its run, if their files exist."""
-    if (evaluation / name / "metrics.json").exists():
-        codes = evaluation / name / "codes" / "dimensions.csv"
-        runs.log_evaluation(models / name, read_metrics(evaluation / name), [codes] if codes.exists() else [])
-    return runs.log_figures(models / name, _figures_of(name, figures))
+    runs: tracking.RunPublisher, name: str, models: Path, evaluation: Path, figures: Path, data: PreparedData | None
+) -> list[Future[bool]]:
+    """Log measures, figures and worst reconstructions of the model `name` to its run, if their files exist.
+
+    Each result is whether the run lacked any. `data` are the prepared images.
+    """
+    model, measured = models / name, evaluation / name
+    logged = []
+    if (measured / "metrics.json").exists():
+        codes = measured / "codes" / "dimensions.csv"
+        logged.append(runs.log_evaluation(model, read_metrics(measured), [codes] if codes.exists() else []))
+    if data and has_errors(model, measured, data):
+        logged.append(runs.log_worst(model, partial(worst_reconstructions, model, measured, data)))
+    return [*logged, runs.log_figures(model, _figures_of(name, figures))]
+
+
+def has_errors(model: Path, evaluation: Path, data: PreparedData) -> bool:
+    """Return whether an evaluation has the errors of the test images of `data`, of which the model has learned."""
+    same_data = read_description(model)["dataset"]["content_hash"] == data.info.content_hash
+    return same_data and (evaluation / "codes" / "errors.npy").exists()
+
+
+def worst_reconstructions(model: Path, evaluation: Path, data: PreparedData) -> dict[str, list[Any]]:
+    """Return a table of the test images with the largest squared errors, as columns, each beside its reconstruction.
+
+    Images are float32 (C, H, 2 W) in [0, 1]. MLflow lays the tables of several runs side by side: by the first column,
+    it shows the second.
+    """
+    import torch
+
+    test = data.split("test")
+    errors = read_errors(evaluation, len(test.images))
+    worst = np.argsort(-errors, kind="stable")[:N_WORST]
+    images = test.images[worst].astype(np.float32) / 255
+    network = load_trained(model).model
+    with torch.inference_mode():
+        reconstructions = network.decode(network.encode(torch.from_numpy(images))).clamp(0, 1).numpy()
+    classes = [] if test.labels is None or not data.info.classes else [data.info.classes[i] for i in test.labels[worst]]
+    return {
+        "rank": list(range(1, len(worst) + 1)),
+        "image and reconstruction": list(np.concatenate([images, reconstructions], axis=-1)),
+        "test image": worst.tolist(),
+        **({"class": classes} if classes else {}),
+        "MSE": [float(f"{error:.4g}") for error in errors[worst]],
+    }
 
 
 def rung_result(folder: Path, figure: Path) -> tracking.RungResult:

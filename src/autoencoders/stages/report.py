@@ -51,8 +51,8 @@ def report(
     """
     replaceable_file(out, TITLE.encode())
     tracking.require_store(params.tracking.experiment)
-    with tracking.RunPublisher(params.tracking.experiment) as runs:
-        prepared = PreparedData(data)
+    prepared = PreparedData(data)
+    with tracking.RunPublisher(params.tracking.experiment, prepared) as runs:
         descriptions = {name: _read(read_description, models / name, prepared.info) for name in params.models}
         rungs = {name: _read(read_rung, ladder / name, prepared.info) for name in RUNGS}
         measured = _measured(comparison / "comparison.csv", params)
@@ -80,16 +80,23 @@ def report(
         )
         with atomic_file(out) as draft:
             draft.write_text(render(page), encoding="utf-8")
-        _record(runs, params, models, evaluation, figures, ladder, out)
+        _record(runs, params, prepared, models, evaluation, figures, ladder, out)
     print(f"report: {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
 def _record(
-    runs: tracking.RunPublisher, params: Params, models: Path, evaluation: Path, figures: Path, ladder: Path, out: Path
+    runs: tracking.RunPublisher,
+    params: Params,
+    data: PreparedData,
+    models: Path,
+    evaluation: Path,
+    figures: Path,
+    ladder: Path,
+    out: Path,
 ) -> None:
     for name in params.models:
-        runs.complete_model(models / name)
-        record_results(runs, name, models, evaluation, figures)
+        runs.publish_model(models / name)
+        record_results(runs, name, models, evaluation, figures, data)
     for rung in RUNGS:
         runs.log_rung(rung_result(ladder / rung, figure_file(figures, rung)))
     runs.name_models([models / name for name in params.models])

@@ -1,11 +1,14 @@
 """The training as one of its processes runs it: the model, the data and the fit."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.data.principal_components import PrincipalComponents
@@ -21,6 +24,9 @@ from autoencoders.training.distributed import World
 from autoencoders.training.fitting import fit_in_closed_form, fit_in_steps
 from autoencoders.training.loop import HistoryRow
 
+Array = NDArray[np.float32]
+N_RECONSTRUCTED = 8
+"""Images of the validation split that MLflow shows with their reconstructions, by step."""
 FLOAT32_BYTES = 4  # of a weight
 N_WEIGHT_COPIES = 5
 """In memory while a network is trained: weights, gradients, Adam's two averages, and the best weights so far."""
@@ -83,6 +89,7 @@ class TrainingTask:
             return [], fit_in_closed_form(network, self.components, validation)
         settings, parent = self.settings, os.getppid()
         begun = saved["progress"]["step"] if saved else 0
+        quarter = 4 * begun // settings.steps if saved else -1
         progress = TrainingProgress(self.name, settings.steps, begun=begun, disable=run is None)
         if run and settings.batch_size > len(images):
             print_to_stderr(
@@ -97,9 +104,14 @@ class TrainingTask:
             )
 
         def on_validation(row: HistoryRow) -> None:
+            nonlocal quarter
             progress.on_validation(row)
             if run:
                 run.log_validation(row)
+                reached = 4 * int(row["step"]) // settings.steps
+                if reached > quarter:  # five times, at the beginning and the end, too
+                    quarter = reached
+                    run.log_reconstructions(*self._reconstructed(network, validation), step=int(row["step"]))
             if "DVC_STAGE" in os.environ and os.getppid() != parent:
                 stops = f"training {self.name} stops after step {row['step']:,}"
                 raise Interrupted(f"{stops}: the `dvc` that started it is gone. `dvc repro` resumes it.")
@@ -115,3 +127,12 @@ class TrainingTask:
             return fit_in_steps(
                 network, self.components, images, validation, settings, self.device, world=self.world, **options
             )
+
+    def _reconstructed(self, network: Model, images: NDArray[np.uint8]) -> tuple[Array, Array]:
+        """Return the first of `images`, and what `network` makes of them: float32 (n, C, H, W) in [0, 1] each."""
+        x = torch.from_numpy(images[:N_RECONSTRUCTED].astype(np.float32) / 255)
+        # another batch size would have a compiled network compiled anew
+        eager = torch.compiler.set_stance("force_eager") if self.settings.compile else nullcontext()
+        with torch.inference_mode(), eager:
+            made = network.decode(network.encode(x.to(self.device))).clamp(0, 1)
+        return x.numpy(), made.cpu().numpy()

@@ -7,52 +7,81 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from shutil import copy
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.model_folder.history import read_history
 from autoencoders.tracking import registry
+from autoencoders.tracking.changes import CHANGES, run_params
+from autoencoders.tracking.notes import NOTE, run_note
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
 if TYPE_CHECKING:
+    import mlflow
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
+    from mlflow.entities import Metric, Run
 
 HistoryRow = Mapping[str, float]
+Images = NDArray[np.float32]
 CURVE_NAMES = ("target", "weights", "images")
 """Columns of a rung's series.csv that say whose curve a row belongs to."""
 MAX_SERIES_BYTES = 64 * 2**20
 MAX_REPORT_BYTES = 2**30
 REPORT = "autoencoders.report_sha256"  # tag of the run that has a report: the page's hash
+FIGURES, EVALUATION = "autoencoders.figures_sha256", "autoencoders.evaluation_sha256"
+"""Tags of a model's run: a hash of the files that it has."""
+TABLES = "mlflow.loggedArtifacts"  # tag of a run: its tables, in JSON
+SHOWN_SIDE = 256  # pixels of the longer side of an image on MLflow's pages
+STRIP_WIDTH = 1024  # pixels of a strip of images, at most
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
-    """Log the parameters and the data set of a model; the data came from the folder `source`."""
-    params = {f"model.{key}": value for key, value in description["model"].items() if key != "train"}
-    params |= {f"train.{key}": value for key, value in (description["train"] or {}).items()}
-    params |= {"data.name": description["dataset"]["name"], "data.shape": list(description["shape"])}
-    log_params(client, run_id, params)
+    """Log the parameters, the data set and a note of a model; the data came from the folder `source`.
+
+    A note that somebody has written stays.
+    """
+    log_params(client, run_id, model_params(description))
     log_dataset(client, run_id, description, source)
+    tags = client.get_run(run_id).data.tags
+    if NOTE not in tags:
+        client.set_tag(run_id, NOTE, run_note(description, tags.get(CHANGES)))
+
+
+def model_params(description: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters that MLflow shows of a model."""
+    data = description["dataset"]["name"]
+    params = run_params(description["model"], description["train"], data)
+    return {**params, "data.shape": str(list(description["shape"]))}
 
 
 def log_dataset(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
     """Log the data set of a model or a rung as the run's input; the data came from the folder `source`."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    name, content_hash = description["dataset"]["name"], description["dataset"]["content_hash"]
+    content_hash = description["dataset"]["content_hash"]
+    name, digest = dataset_id(description)
     dataset = Dataset(
         name,
-        content_hash[:36],  # the longest digest that MLflow takes
+        digest,
         "local",
         source=json.dumps({"uri": source or name}),
         profile=json.dumps({"content_hash": content_hash, "shape": list(description["shape"])}),
     )
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def dataset_id(description: Mapping[str, Any]) -> tuple[str, str]:
+    """Return name and digest of the data set of a model or a rung."""
+    dataset = description["dataset"]
+    return dataset["name"], dataset["content_hash"][:36]  # the longest digest that MLflow takes
 
 
 def log_params(client: "MlflowClient", run_id: str, params: Mapping[str, Any]) -> None:
@@ -82,34 +111,138 @@ def log_history(client: "MlflowClient", run_id: str, rows: Iterable[HistoryRow])
     log_all(client, run_id, metrics)
 
 
-def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float]) -> None:
-    """Log final metrics that the run does not have with exactly these values."""
+def log_metrics(client: "MlflowClient", run_id: str, metrics: Mapping[str, float]) -> bool:
+    """Log final metrics that the run does not have with exactly these values; return whether there were any."""
     from mlflow.entities import Metric
 
     present, now = client.get_run(run_id).data.metrics, int(time.time() * 1000)
     new = [Metric(key, value, now, 0) for key, value in metrics.items() if not _equal(present.get(key), value)]
     if new:
         client.log_batch(run_id, new)
+    return bool(new)
+
+
+def log_model_metrics(
+    client: "MlflowClient", run_id: str, metrics: Mapping[str, float], description: Mapping[str, Any]
+) -> bool:
+    """Log final metrics of a model to its run and, with its data set, to the logged model; return whether any was new.
+
+    MLflow's logged models hold no NaN.
+    """
+    from mlflow.entities import Metric
+
+    changed = log_metrics(client, run_id, metrics)
+    model = registry.logged_model(client, client.get_run(run_id), description["weights_sha256"])
+    if model is None:
+        return changed
+    present = {metric.key: metric.value for metric in sorted(model.metrics or (), key=lambda metric: metric.timestamp)}
+    name, digest = dataset_id(description)
+    new = []
+    for key, value in metrics.items():
+        if present.get(key) != value and not math.isnan(value):
+            at = max(point.timestamp for point in client.get_metric_history(run_id, key))  # so that the run has it once
+            new.append(Metric(key, value, at, 0, model.model_id, name, digest))
+    if new:
+        client.log_batch(run_id, new)
+    return changed or bool(new)
 
 
 def _equal(present: float | None, value: float) -> bool:
     return present == value or (present is not None and math.isnan(present) and math.isnan(value))
 
 
-def log_files(client: "MlflowClient", run_id: str, files: Mapping[str, Path], folder: str) -> None:
-    """Log files under the names given into an artifact folder of the run."""
+def log_results(client: "MlflowClient", run_id: str, files: Mapping[str, Path], tag: str) -> bool:
+    """Log files under the names given, unless the run has them; return whether it lacked any.
+
+    The `tag` holds a hash of all of them, and is set last: a broken upload is repeated.
+    """
+    present = {file.path for file in client.list_artifacts(run_id)}
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    if files.keys() <= present and client.get_run(run_id).data.tags.get(tag) == digest.hexdigest():
+        return False
+    log_files(client, run_id, files)
+    client.set_tag(run_id, tag, digest.hexdigest())
+    return True
+
+
+def log_files(client: "MlflowClient", run_id: str, files: Mapping[str, Path], folder: str | None = None) -> None:
+    """Log files under the names given into an artifact folder of the run, by default to the root."""
     with TemporaryDirectory(ignore_cleanup_errors=True) as scratch:  # a process that is stopped removes it, too
         for name, path in files.items():
             client.log_artifact(run_id, copy(path, f"{scratch}/{name}"), folder)
 
 
-def log_training(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> None:
-    """Log what the training left in `folder`: history, validation results of the weights kept, and the model itself."""
+def log_reconstructions(
+    client: "MlflowClient", run_id: str, images: Images, reconstructions: Images, step: int
+) -> None:
+    """Log a strip of images over their reconstructions, both (N, C, H, W) in [0, 1], as one of a series by step."""
+    count = max(1, STRIP_WIDTH // images.shape[-1])
+    rows = [np.concatenate(batch[:count], axis=-1) for batch in (images, reconstructions)]
+    client.log_image(run_id, _pixels(np.concatenate(rows, axis=-2)), key="reconstructions", step=step)
+
+
+def log_table(
+    client: "MlflowClient", run_id: str, make_table: Callable[[], Mapping[str, Sequence[Any]]], file: str
+) -> bool:
+    """Log a table of numbers, texts and images (C, H, W) in [0, 1], unless the run has the `file`; return whether not.
+
+    MLflow's view *Evaluation* shows it.
+    """
+    if file in {table["path"] for table in json.loads(client.get_run(run_id).data.tags.get(TABLES, "[]"))}:
+        return False
+    columns = {
+        name: [_in_cell(value) if isinstance(value, np.ndarray) else value for value in values]
+        for name, values in make_table().items()
+    }
+    client.log_table(run_id, columns, file)
+    return True
+
+
+def _in_cell(image: Images) -> "mlflow.Image":
+    """Return an image (C, H, W) in [0, 1] at the top of a square: the cells of MLflow's tables cut squares in half."""
+    import mlflow
+    from PIL import Image
+
+    picture = Image.fromarray(_pixels(image).squeeze())
+    square = Image.new("RGBA", (max(picture.size), max(picture.size)))
+    square.paste(picture)
+    return mlflow.Image(square)
+
+
+def _pixels(image: Images) -> NDArray[np.uint8]:
+    """Return an image (C, H, W) in [0, 1] as (H, W, C) in 0 … 255; a small one is enlarged, as MLflow would blur it."""
+    times = max(1, SHOWN_SIDE // max(image.shape))
+    return (255 * image).round().astype(np.uint8).transpose(1, 2, 0).repeat(times, axis=0).repeat(times, axis=1)
+
+
+def log_training(
+    client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any], example: Images | None
+) -> None:
+    """Log what the training left in `folder`: history, the model itself, and validation results of the weights kept.
+
+    `example` holds images for those who use the model, float32 (N, C, H, W) in [0, 1].
+    """
     log_history(client, run_id, read_history(folder))
-    log_metrics(client, run_id, {f"best/{key}": value for key, value in description["validation"].items()})
     facts = ("parameters", "precision", "best_step", "weights_sha256")
     set_tags(client, run_id, {name: description[name] for name in facts if name in description})
-    registry.log_model(client, run_id, folder, description)
+    registry.log_model(client, run_id, folder, description, model_params(description), example)
+    log_model_metrics(client, run_id, best_metrics(description), description)
+
+
+def best_metrics(description: Mapping[str, Any]) -> dict[str, float]:
+    """Return the validation results of the weights kept, as a run has them: `val/best/mse`."""
+    return {registry.best_metric(key): value for key, value in description["validation"].items()}
+
+
+def holds(client: "MlflowClient", run: "Run", description: Mapping[str, Any]) -> bool:
+    """Return whether a run and its logged model hold what a training logs last."""
+    model = registry.logged_model(client, run, description["weights_sha256"])
+    if model is None or not client.list_logged_model_artifacts(model.model_id):
+        return False
+    best, of_model = best_metrics(description), {metric.key for metric in model.metrics or ()}
+    return best.keys() <= of_model and all(_equal(run.data.metrics.get(key), value) for key, value in best.items())
 
 
 def times(rows: Sequence[HistoryRow]) -> tuple[int | None, int | None]:
@@ -158,14 +291,17 @@ class RungResult(NamedTuple):
     figure: Path  # a PNG, if it exists
 
 
-def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: str | None, parent: str | None) -> None:
-    """Log a rung once: to the run `own` that a launcher made for its stage, or to a new child of `parent`."""
+def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: str | None, parent: str | None) -> bool:
+    """Log a rung once: to the run `own` that a launcher made for its stage, or to a new child of `parent`.
+
+    Return whether it was logged now.
+    """
     folder, rung = result.folder, result.record
     ended = int(1000 * rung["ended"])
     tags = {**rung["tags"], SOURCE_RUN: rung_id(folder)}
     run_id = tagged(client, SOURCE_RUN, tags[SOURCE_RUN])
     if run_id and client.get_run(run_id).info.status == "FINISHED":
-        return
+        return False
     if run_id is None and own:
         run_id = own
         set_tags(client, run_id, tags)
@@ -182,6 +318,7 @@ def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: s
     client.log_text(run_id, result.story, "ladder/story.md")
     if run_id != own:
         client.set_terminated(run_id, "FINISHED", ended)
+    return True
 
 
 def rung_id(folder: Path) -> str:
@@ -213,22 +350,29 @@ def _log_curves(client: "MlflowClient", run_id: str, series: Path, at: int) -> N
     log_all(client, run_id, metrics)
 
 
-def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> None:
-    """Log the page `file` to the run that has it, to the `injected` run, or to a new one.
+def log_report(client: "MlflowClient", file: Path, experiment: str, injected: str | None) -> bool:
+    """Log the page `file` once: to the run that has its hash, to the `injected` run, or to a new one.
 
     A new run gets the tags that the page holds: the page may have been written on another machine, long ago.
+    Return whether the page was logged now.
     """
     page, tags = _read_page(file)
     mark = {REPORT: hashlib.sha256(page).hexdigest()[:32]}
     run_id = tagged(client, REPORT, mark[REPORT])
+    finished = False
+    if run_id:
+        finished = client.get_run(run_id).info.status == "FINISHED"
+        if finished and client.list_artifacts(run_id, "report"):
+            return False
     if run_id is None and injected:
         run_id = injected
         set_tags(client, run_id, mark)
     elif run_id is None:
         run_id = create_run(client, experiment, "report", {**tags, **mark}, ladder=True)
     client.log_artifact(run_id, str(file), "report")
-    if run_id != injected:
+    if run_id != injected and not finished:
         client.set_terminated(run_id, "FINISHED")
+    return True
 
 
 def _read_page(file: Path) -> tuple[bytes, dict[str, str]]:

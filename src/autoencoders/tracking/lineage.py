@@ -82,13 +82,14 @@ def params_hash(description: Mapping[str, Any]) -> str:
 
 def _commit() -> tuple[str, str]:
     """Return the commit, and "true" where tracked files differ from it."""
-    if commit := _git("rev-parse", "HEAD"):
-        changes = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *REWRITTEN)
+    if commit := run_git("rev-parse", "HEAD"):
+        changes = run_git("status", "--porcelain", "--untracked-files=no", "--", ":/", *REWRITTEN)
         return commit, str(bool(changes)).lower()
     return os.environ.get("GIT_COMMIT", ""), os.environ.get("GIT_DIRTY", "false").lower()
 
 
-def _git(*arguments: str) -> str:
+def run_git(*arguments: str) -> str:
+    """Return what a git command prints; nothing where it fails, or there is no git."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):

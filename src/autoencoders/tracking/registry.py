@@ -1,6 +1,7 @@
 """The model as MLflow stores, registers, loads (`mlflow.pyfunc.load_model`) and downloads it."""
 
 import hashlib
+import json
 import re
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -10,16 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, first_line, without_password
 from autoencoders.tracking.client import connect, local_database, no_database, require_server, tracking_uri
+from autoencoders.tracking.notes import NOTE, logged_note, registered_note
 from autoencoders.tracking.store import existing, is_missing
 
 if TYPE_CHECKING:
+    import numpy as np
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
+    from numpy.typing import NDArray
 
 WEIGHTS = "autoencoders.weights_sha256"  # tag of a logged model: the hash of the weights
+VERSIONS = "mlflow.modelVersions"  # tag of a logged model: the versions that it is registered as, in JSON
 SELECTED_BY = "selected_by"  # tag of a model version that has an alias: the metric that chose it
-NAME = "model"  # name of the logged model in its run: `runs:/<run id>/model`
 CODE = (
     "errors.py", "files/reading.py", "model_folder/*.py", "models/*.py", "params/base.py",
     "params/models.py", "params/sections.py", "pyfunc.py", "runtime/memory.py",
@@ -35,26 +39,48 @@ def registered_name(description: Mapping[str, Any]) -> str:
     return f"{description['dataset']['name']}-autoencoders"
 
 
-def log_model(client: "MlflowClient", run_id: str, folder: Path, description: Mapping[str, Any]) -> str:
+def best_metric(key: str) -> str:
+    """Return the name in a run of the validation result `key` of the weights kept: `val/best/mse` of `val/mse`."""
+    return key.replace("val/", "val/best/", 1)
+
+
+def logged_model(client: "MlflowClient", run: "Run", sha256: str) -> "LoggedModel | None":
+    """Return the model that a run logged with the weights of this hash."""
+    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run.info.run_id}'")
+    return next((model for model in found if model.tags.get(WEIGHTS) == sha256), None)
+
+
+def log_model(
+    client: "MlflowClient",
+    run_id: str,
+    folder: Path,
+    description: Mapping[str, Any],
+    params: Mapping[str, str],
+    example: "NDArray[np.float32] | None" = None,
+) -> str:
     """Log and register the model in `folder`, unless the run has it with these weights; return its version.
 
-    An interrupted upload is resumed.
+    Its name in the run is its own: `runs:/<run id>/vae`. (In runs of earlier versions it is `model`.) `params` are what
+    its page shows, and `example` is its input example. An interrupted upload is resumed, and files that are gone are
+    uploaded again.
     """
-    sha256 = description["weights_sha256"]
     run = client.get_run(run_id)
-    found = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
-    logged = next((model for model in found if model.tags.get(WEIGHTS) == sha256), None)
+    logged = logged_model(client, run, description["weights_sha256"])
     if logged is None:
-        tags = {WEIGHTS: sha256, "model": description["name"]}
-        logged = client.create_logged_model(run.info.experiment_id, NAME, run_id, tags)
-    if str(logged.status) != "READY":
+        tags = {WEIGHTS: description["weights_sha256"], "model": description["name"]}
+        logged = client.create_logged_model(run.info.experiment_id, description["name"], run_id, tags)
+    if str(logged.status) != "READY" or not client.list_logged_model_artifacts(logged.model_id):
         # a process that is stopped removes the folder while this thread may still write to it
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-            save_pyfunc(Path(scratch), folder, description, run_id, logged)
+            save_pyfunc(Path(scratch), folder, description, run_id, logged, example)
             client.log_model_artifacts(logged.model_id, f"{scratch}/model")
         client.finalize_logged_model(logged.model_id, "READY")
+    if not logged.params:
+        client.log_model_params(logged.model_id, dict(params))
+    if NOTE not in logged.tags:
+        client.set_logged_model_tags(logged.model_id, {NOTE: logged_note(description)})
     _add_output(client, run, logged.model_id)
-    return _version(client, registered_name(description), run_id, logged.model_id, description)
+    return _version(client, registered_name(description), run, logged, description)
 
 
 def _add_output(client: "MlflowClient", run: "Run", model_id: str) -> None:
@@ -65,19 +91,35 @@ def _add_output(client: "MlflowClient", run: "Run", model_id: str) -> None:
         client.log_outputs(run.info.run_id, [LoggedModelOutput(model_id, step=0)])
 
 
-def _version(client: "MlflowClient", name: str, run_id: str, model_id: str, description: Mapping[str, Any]) -> str:
+def _version(
+    client: "MlflowClient", name: str, run: "Run", logged: "LoggedModel", description: Mapping[str, Any]
+) -> str:
+    """Return the version of the registered model `name` that is the logged model; make it where there is none.
+
+    Descriptions that somebody has written stay. The tag of the logged model is what its page shows of the version.
+    """
     from mlflow.exceptions import MlflowException
 
+    note = registered_note(description["dataset"]["name"])
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=note)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    for version in client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'"):
-        if version.source == f"models:/{model_id}" or version.model_id == model_id:
-            return version.version
-    tags = {"model": description["name"], "kind": description["model"]["kind"]}
-    return client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id).version
+    if not client.get_registered_model(name).description:
+        client.update_registered_model(name, note)
+    run_id, model_id = run.info.run_id, logged.model_id
+    found = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    version = next((v for v in found if v.source == f"models:/{model_id}" or v.model_id == model_id), None)
+    if version is None:
+        tags = {"model": description["name"], "kind": description["model"]["kind"]}
+        version = client.create_model_version(name, f"models:/{model_id}", run_id, tags, model_id=model_id)
+    if not version.description:
+        client.update_model_version(name, version.version, f"{run.info.run_name}: {logged_note(description)}")
+    shown = json.dumps([{"name": name, "version": str(version.version)}])
+    if logged.tags.get(VERSIONS) != shown:
+        client.set_logged_model_tags(model_id, {VERSIONS: shown})
+    return version.version
 
 
 def point_alias(
@@ -115,22 +157,33 @@ def _holder(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | No
 
 def _is_better(run: "Run", other: "Run", metric: str, higher_is_better: bool) -> bool:
     """Return whether `run` is better than `other` by a metric that both have and that is comparable."""
-    key = f"best/{metric}"
+    value, reference = (_best(found, metric) for found in (run, other))
     same_data = run.data.tags.get("data_hash") == other.data.tags.get("data_hash")
     same_likelihood = run.data.params.get("model.likelihood") == other.data.params.get("model.likelihood")
     is_comparable = same_data and (same_likelihood or metric != "val/elbo")
-    if not is_comparable or key not in run.data.metrics.keys() & other.data.metrics:
+    if not is_comparable or value is None or reference is None:
         return False
-    value, reference = run.data.metrics[key], other.data.metrics[key]
     return value > reference if higher_is_better else value < reference
 
 
+def _best(run: "Run", metric: str) -> float | None:
+    """Return a validation result of a run's model; earlier versions named it `best/val/mse`."""
+    found: float | None = run.data.metrics.get(best_metric(metric), run.data.metrics.get(f"best/{metric}"))
+    return found
+
+
 def save_pyfunc(
-    scratch: Path, folder: Path, description: Mapping[str, Any], run_id: str, logged: "LoggedModel"
+    scratch: Path,
+    folder: Path,
+    description: Mapping[str, Any],
+    run_id: str,
+    logged: "LoggedModel",
+    example: "NDArray[np.float32] | None" = None,
 ) -> None:
     """Write an MLflow model to `scratch`/model: float32 (N, C, H, W) in [0, 1] → the same shape, with its code.
 
-    With the inference parameter `output` = "codes" it returns codes (N, latent) instead.
+    With the inference parameter `output` = "codes" it returns codes (N, latent) instead. Without an `example`, the
+    input example is a grey image.
     """
     import numpy as np
     import torch
@@ -150,7 +203,7 @@ def save_pyfunc(
             artifact_path=logged.artifact_location, model_uuid=logged.model_id, run_id=run_id, model_id=logged.model_id
         ),
         signature=ModelSignature(Schema([spec]), Schema([spec]), ParamSchema([output])),
-        input_example=np.random.default_rng(0).random((2, *description["shape"]), dtype=np.float32),
+        input_example=np.full((1, *description["shape"]), 0.5, np.float32) if example is None else example,
         pip_requirements=[torch_pin, f"numpy=={np.__version__}", "pydantic>=2.10", "safetensors"],
     )
 
@@ -179,7 +232,7 @@ def write_code(folder: Path) -> Path:
 
 @contextmanager
 def downloaded(uri: str) -> Iterator[Path]:
-    """Download the trained model at `uri` (`models:/name@alias`, `runs:/run/model`), and yield its temporary folder.
+    """Download the trained model at `uri` (`models:/name@alias`, `runs:/run/vae`), and yield its temporary folder.
 
     Raise `UserError` where MLflow does not answer, has no such model, or has one that this package did not log.
     """
@@ -211,7 +264,7 @@ def _download(uri: str, target: str) -> None:
         where = without_password(tracking_uri())
         raise UserError(
             f"{without_password(uri)} cannot be downloaded from MLflow at {where}: {first_line(error).rstrip('.')}. "
-            "Name a folder, models:/name@alias, models:/name/version or runs:/run/model."
+            "Name a folder, models:/name@alias, models:/name/version or runs:/<run id>/<model>."
         ) from None
 
 

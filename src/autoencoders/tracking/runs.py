@@ -1,12 +1,14 @@
 """Runs in MLflow: of a model that is being trained, and of finished folders (models, rungs, the report)."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import numpy as np
 
 from autoencoders.data.prepared import PreparedData
 from autoencoders.errors import UserError, first_line, without_password
@@ -15,6 +17,7 @@ from autoencoders.model_folder.history import read_history
 from autoencoders.params import Params
 from autoencoders.runtime.process import drop_lost_outputs, was_stopped
 from autoencoders.tracking import content, registry, store
+from autoencoders.tracking.changes import RUN_NAME, give_name, name_by_changes
 from autoencoders.tracking.client import tracking_uri
 from autoencoders.tracking.lineage import MODEL_PREFIX, model_tags
 from autoencoders.tracking.pipeline_run import finish_pipeline, kubeflow_run, parent_run, task_name
@@ -27,6 +30,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 RESUMED_RUN = "autoencoders.resumed_run_id"
 """Tag of a run that took over an interrupted training: the id of the run that recorded its beginning."""
+
+
+def name_launched(name: str) -> None:
+    """Name the run that a launcher made for this process, if there is one, unless somebody has named it."""
+    if run_id := store.injected_run():
+        with Recorder() as recorder:
+            recorder.attempt(lambda client: give_name(client, run_id, name))
 
 
 class ModelRun(Recorder):
@@ -47,6 +57,7 @@ class ModelRun(Recorder):
         self._marks = marks
         self._status = "FINISHED"
         self._tags = model_tags(description)
+        self._example = example_of(data)
         self._opened = self._worker.submit(lambda: self._open(params.tracking.experiment, description, data, resume))
 
     @property
@@ -67,11 +78,20 @@ class ModelRun(Recorder):
         """Log the metrics of one row of the history."""
         self.attempt(lambda client: content.log_history(client, self.run_id, [row]))
 
+    def log_reconstructions(self, images: content.Images, reconstructions: content.Images, step: int) -> None:
+        """Log images of the validation split over their reconstructions, both (N, C, H, W) in [0, 1].
+
+        MLflow shows a run's as a series by step.
+        """
+        self.attempt(lambda client: content.log_reconstructions(client, self.run_id, images, reconstructions, step))
+
     def log_trained(self, folder: Path) -> None:
         """Log everything in the model's `folder` that the run lacks, and register the model."""
-        self.attempt(
-            lambda client: content.log_training(client, self.run_id, folder, read_description(folder)), again=True
-        )
+
+        def action(client: "MlflowClient") -> None:
+            content.log_training(client, self.run_id, folder, read_description(folder), self._example)
+
+        self.attempt(action, again=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is not None:
@@ -88,6 +108,7 @@ class ModelRun(Recorder):
     def _open(self, experiment: str, description: Mapping[str, Any], data: PreparedData, resume: str | None) -> str:
         try:
             client = self._client.result()
+            self._tags |= name_by_changes(client, description, self._tags)
             run_id = self._find_or_create(client, experiment, description["name"], resume)
             self._mark(client, run_id, resume)
             content.describe(client, run_id, description, str(data.root.resolve()))
@@ -109,10 +130,12 @@ class ModelRun(Recorder):
         run_id = injected if injected and not store.is_of_pipeline() else resume
         parent = parent_run(client, experiment, task_name(name))
         if run_id is None:
-            return store.create_run(client, experiment, name, self._tags, parent=parent)
+            return store.create_run(client, experiment, self._tags[RUN_NAME], self._tags, parent=parent)
         taken_over = {RESUMED_RUN: resume} if resume and resume != run_id else {}
         below = {store.PARENT: parent} if parent and parent != run_id else {}
-        content.set_tags(client, run_id, {**self._tags, **taken_over, **below})
+        tags = {tag: value for tag, value in self._tags.items() if tag != RUN_NAME}
+        content.set_tags(client, run_id, {**tags, **taken_over, **below})
+        give_name(client, run_id, self._tags[RUN_NAME])
         if client.get_run(run_id).info.status != "RUNNING":
             client.update_run(run_id, status="RUNNING")
         return run_id
@@ -150,9 +173,10 @@ def _in_background(
 class RunPublisher(Recorder):
     """The runs of finished models, for the stages after training, and those of the rungs and the report."""
 
-    def __init__(self, experiment: str, warns: bool = True) -> None:
+    def __init__(self, experiment: str, data: PreparedData | None = None, warns: bool = True) -> None:
         super().__init__()
         self._experiment = experiment
+        self._data = data
         self.warns = warns
 
     @_in_background
@@ -163,26 +187,45 @@ class RunPublisher(Recorder):
         metrics: Mapping[str, float],
         files: Iterable[Path],
         own: str | None = None,
-    ) -> None:
-        """Log a model's `test/*` metrics and `files` to its run, and the metrics to the evaluation's `own` run."""
-        run_id = run_of(client, model, self._experiment)
+    ) -> bool:
+        """Log a model's `test/*` metrics and `files` to its run, and the metrics to the evaluation's `own` run.
+
+        The result is whether the model's run lacked any.
+        """
+        run_id = self._run_of(client, model)
         named = {f"test/{key}": value for key, value in metrics.items()}
-        content.log_metrics(client, run_id, named)
-        for file in files:
-            client.log_artifact(run_id, str(file), "evaluation")
+        changed = content.log_model_metrics(client, run_id, named, read_description(model))
+        changed |= content.log_results(client, run_id, {file.name: file for file in files}, content.EVALUATION)
         if own:
             content.log_metrics(client, own, named)
+        return changed
 
     @_in_background
-    def log_figures(self, client: "MlflowClient", model: Path, figures: Mapping[str, Path]) -> None:
-        """Log figures to a model's run under the names given, the same in all runs, so that MLflow compares them."""
-        content.log_files(client, run_of(client, model, self._experiment), figures, "figures")
+    def log_figures(self, client: "MlflowClient", model: Path, figures: Mapping[str, Path]) -> bool:
+        """Log figures to a model's run under the names given, the same in all runs, so that MLflow compares them.
+
+        The result is whether the run lacked any.
+        """
+        return content.log_results(client, self._run_of(client, model), figures, content.FIGURES)
 
     @_in_background
-    def log_rung(self, client: "MlflowClient", result: content.RungResult, *, own: bool = False) -> None:
-        """Record a rung: in the run that has it, with `own` in the injected run, or in a new one."""
+    def log_worst(
+        self, client: "MlflowClient", model: Path, make_table: Callable[[], Mapping[str, Sequence[Any]]]
+    ) -> bool:
+        """Log the table of a model's worst reconstructions to its run, unless that has it; the result is whether not.
+
+        `make_table` returns columns of equal length; images are float32 (C, H, W) in [0, 1].
+        """
+        return content.log_table(client, self._run_of(client, model), make_table, "worst_reconstructions.json")
+
+    @_in_background
+    def log_rung(self, client: "MlflowClient", result: content.RungResult, *, own: bool = False) -> bool:
+        """Record a rung: in the run that has it, with `own` in the injected run, or in a new one.
+
+        The result is whether it was recorded now.
+        """
         parent = None if own else parent_run(client, self._experiment, task_name())
-        content.log_rung(client, result, self._experiment, store.injected_run() if own else None, parent)
+        return content.log_rung(client, result, self._experiment, store.injected_run() if own else None, parent)
 
     @_in_background
     def name_models(self, client: "MlflowClient", models: Iterable[Path], of_task: str = "") -> None:
@@ -192,32 +235,35 @@ class RunPublisher(Recorder):
         """
         pipeline = os.environ.get("KFP_RUN_ID")
         if pipeline and (parent := parent_run(client, self._experiment, task_name(of_task))):
-            named = {f"{MODEL_PREFIX}{model.name}": run_of(client, model, self._experiment) for model in models}
+            named = {f"{MODEL_PREFIX}{model.name}": self._run_of(client, model) for model in models}
             content.set_tags(client, parent, {"kfp_run": pipeline, **named})
 
     @_in_background
-    def log_report(self, client: "MlflowClient", file: Path) -> None:
+    def log_report(self, client: "MlflowClient", file: Path) -> bool:
         """Record the page `file`: in the run that has it, an injected run, that of the Kubeflow pipeline, or a new one.
 
-        The Kubeflow pipeline's is then finished: the report is its last task.
+        The Kubeflow pipeline's is then finished: the report is its last task. The result is whether the page was
+        recorded now.
         """
         injected = store.injected_run()
         pipeline = None if injected else kubeflow_run(client, self._experiment)
-        content.log_report(client, file, self._experiment, injected or pipeline)
+        changed = content.log_report(client, file, self._experiment, injected or pipeline)
         if pipeline:
             finish_pipeline(client, pipeline)
+        return changed
 
     @_in_background
-    def publish_model(self, client: "MlflowClient", model: Path) -> None:
-        """Bring the run of the model in the folder `model` up to date, and mark it finished."""
-        _publish(client, model, self._experiment)
+    def publish_model(self, client: "MlflowClient", model: Path) -> bool:
+        """Bring the run of the model in the folder `model` up to date and mark it finished, unless it is complete.
 
-    @_in_background
-    def complete_model(self, client: "MlflowClient", model: Path) -> None:
-        """Do the same if the run is incomplete, since MLflow was unreachable when the training ended, or before."""
+        It is incomplete where MLflow was unreachable during the training, and where an earlier version recorded it. The
+        result is whether it was incomplete.
+        """
         run_id = store.find_run(client, read_reference(model)["run_id"])
-        if run_id is None or not _is_complete(client, run_id, model):
-            _publish(client, model, self._experiment)
+        changed = run_id is None or not _is_complete(client, run_id, model)
+        if changed:
+            self._publish(client, model)
+        return changed
 
     @_in_background
     def register(
@@ -227,34 +273,42 @@ class RunPublisher(Recorder):
 
         The result is whether the model has the alias now.
         """
-        run_id = run_of(client, model, self._experiment)
-        version = registry.log_model(client, run_id, model, read_description(model))
+        run_id, description = self._run_of(client, model), read_description(model)
+        params, example = content.model_params(description), self._example(description)
+        version = registry.log_model(client, run_id, model, description, params, example)
         return registry.point_alias(client, name, alias, version, metric, higher_is_better) == version
 
+    def _run_of(self, client: "MlflowClient", folder: Path) -> str:
+        """Return the run of the model in `folder`; one that this store lacks is re-created from the folder."""
+        return store.find_run(client, read_reference(folder)["run_id"]) or self._publish(client, folder)
 
-def run_of(client: "MlflowClient", folder: Path, experiment: str) -> str:
-    """Return the run of the model in `folder`; one that this store lacks is re-created from the folder."""
-    return store.find_run(client, read_reference(folder)["run_id"]) or _publish(client, folder, experiment)
+    def _publish(self, client: "MlflowClient", folder: Path) -> str:
+        """Bring the run of the model in `folder` up to date, create it where there is none, and return its id."""
+        description, reference = read_description(folder), read_reference(folder)
+        start, end = content.times(read_history(folder))
+        run_id = store.find_run(client, reference["run_id"])
+        if run_id is None:
+            tags = {**reference.get("tags", {}), store.SOURCE_RUN: reference["run_id"]}
+            name = tags.get(RUN_NAME, description["name"])
+            run_id = store.create_run(client, self._experiment, name, tags, start=start)
+        content.describe(client, run_id, description)
+        content.log_training(client, run_id, folder, description, self._example(description))
+        if client.get_run(run_id).info.status != "FINISHED":
+            client.set_terminated(run_id, "FINISHED", end)
+        return run_id
+
+    def _example(self, description: Mapping[str, Any]) -> content.Images | None:
+        """Return an image for those who use a model, if this has the data that it was trained on."""
+        is_of_model = self._data and self._data.info.content_hash == description["dataset"]["content_hash"]
+        return example_of(self._data) if self._data and is_of_model else None
 
 
-def _publish(client: "MlflowClient", folder: Path, experiment: str) -> str:
-    """Bring the run of the model in `folder` up to date, create it where there is none, and return its id."""
-    description, reference = read_description(folder), read_reference(folder)
-    start, end = content.times(read_history(folder))
-    run_id = store.find_run(client, reference["run_id"])
-    if run_id is None:
-        tags = {**reference.get("tags", {}), store.SOURCE_RUN: reference["run_id"]}
-        run_id = store.create_run(client, experiment, description["name"], tags, start=start)
-    content.describe(client, run_id, description)
-    content.log_training(client, run_id, folder, description)
-    if client.get_run(run_id).info.status != "FINISHED":
-        client.set_terminated(run_id, "FINISHED", end)
-    return run_id
+def example_of(data: PreparedData) -> content.Images:
+    """Return the first test image as a batch of one, float32 (1, C, H, W) in [0, 1]."""
+    return data.split("test").images[:1].astype(np.float32) / np.float32(255)
 
 
 def _is_complete(client: "MlflowClient", run_id: str, folder: Path) -> bool:
     """Return whether the run of the model in `folder` has ended well and holds what a training logs last."""
     run = client.get_run(run_id)
-    metrics = {f"best/{key}" for key in read_description(folder)["validation"]}
-    logged = run.outputs and run.outputs.model_outputs
-    return bool(run.info.status == "FINISHED" and metrics <= run.data.metrics.keys() and logged)
+    return run.info.status == "FINISHED" and content.holds(client, run, read_description(folder))

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from autoencoders.errors import UserError
 from autoencoders.tracking.client import artifact_root, get, local_database, require_server, server_address
 from autoencoders.tracking.database import deleted_experiments, experiment_name
+from autoencoders.tracking.notes import NOTE, experiment_note, ladder_note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -142,13 +143,14 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
         if not ending:
             return client.get_experiment(injected).experiment_id
         name = client.get_experiment(injected).name
-    name += ending
+    models, name = name, name + ending
+    note = ladder_note(models) if ending else experiment_note(name + LADDER_SUFFIX)
     found = client.get_experiment_by_name(name)
     if found is None:
         # Artifacts beside a local database need an absolute path: MLflow's default depends on the current folder.
         root = artifact_root()
         try:
-            return client.create_experiment(name, artifact_location=root.as_uri() if root else None)
+            return client.create_experiment(name, artifact_location=root.as_uri() if root else None, tags={NOTE: note})
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
                 raise
@@ -157,6 +159,8 @@ def experiment_id(client: "MlflowClient", name: str, ending: str = "") -> str:
                 raise
     if found.lifecycle_stage == "deleted":
         raise _deleted_experiment(name, found.experiment_id)
+    if NOTE not in found.tags:  # made by `mlflow run`, or by an earlier version
+        client.set_experiment_tag(found.experiment_id, NOTE, note)
     return found.experiment_id
 
 
