@@ -111,7 +111,7 @@ def _run(arguments: list[str]) -> None:
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"autoencoders {__version__}")
+    parser.add_argument("--version", action="version", version=f"autoencoders {__version__}", help="print the version")
     general = argparse.ArgumentParser(add_help=False)
     general.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -68,3 +69,21 @@ def test_a_launcher_s_run_of_this_stage_gets_the_metrics(params, prepared, train
     monkeypatch.setenv("MLFLOW_RUN_ID", own)
     metrics = json.loads((run(params, prepared, trained, tmp_path) / "metrics.json").read_text())
     assert client.get_run(own).data.metrics == pytest.approx({f"test/{key}": value for key, value in metrics.items()})
+
+
+def test_long_stages_show_how_far_they_are(params, prepared, trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("autoencoders.runtime.progress.EVERY", 0.0)
+    features(params, data=prepared, out=tmp_path / "features")
+    steps = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"features: \d+ %, about .* left", steps[0])
+    assert steps[-1].startswith("features: 100 %")
+    evaluate(params, model=trained / "vae", data=prepared, features=tmp_path / "features", out=tmp_path / "vae")
+    shown = [line.partition(" %")[0] for line in capsys.readouterr().err.splitlines()]
+    parts = [
+        "reconstructions: 20",
+        "latent space: 40",
+        "likelihood: 60",
+        "Fréchet distances: 80",
+        "Fréchet distances: 100",
+    ]
+    assert shown[-5:] == [f"vae, {part}" for part in parts]

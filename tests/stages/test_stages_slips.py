@@ -57,7 +57,7 @@ RESULTS = {
         "reports/figures/prediction--vae.png": "",
         "reports/figures/ladder/beta.png": "",
     },
-    "plots curves": {"reports/curves/kl/vae.csv": "", "reports/curves/loss/vae.csv": ""},
+    "plots curves": {"reports/curves/kl.csv": "", "reports/curves/loss.csv": ""},
     "compare": {"reports/comparison/comparison.csv": ""},
     **{rung: {f"reports/ladder/{rung}/rung.json": json.dumps({"format": 3, "name": rung})} for rung in RUNGS},
 }
@@ -109,7 +109,7 @@ def tree(folder: Path) -> list[str]:
 @pytest.mark.parametrize("command", RESULTS)
 def test_a_folder_of_anything_else_is_refused_before_anything_is_done(project, command):
     before = tree(project)
-    own = Path(next(iter(RESULTS[command]))).parts[: -1 if command != "plots curves" else -2]
+    own = Path(next(iter(RESULTS[command]))).parts[:-1]
     elsewhere = {"/".join(Path(name).parts[:-1]) for results in RESULTS.values() for name in results} - {"/".join(own)}
     for place in [*PLACES, *elsewhere]:
         if Path(*own) in (Path(place), *Path(place).parents):  # such as codes/ in an evaluation's folder
@@ -132,7 +132,7 @@ def test_the_page_takes_the_place_of_no_other_file(project, place):
 
 @pytest.mark.parametrize("command", RESULTS)
 def test_earlier_results_and_what_file_managers_leave_are_no_hindrance(project, command):
-    own = Path(next(iter(RESULTS[command]))).parts[: -1 if command != "plots curves" else -2]
+    own = Path(next(iter(RESULTS[command]))).parts[:-1]
     (project.joinpath(*own) / ".DS_Store").write_text("")
     with pytest.raises(UserError) as caught:  # it gets as far as what it reads, which is not there
         commands(Path(*own))[command](PARAMS)

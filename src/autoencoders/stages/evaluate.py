@@ -42,7 +42,8 @@ def evaluate(params: Params, *, model: Path, data: Path, features: Path, out: Pa
 
         def begin(part: str) -> None:
             bar.set_postfix_str(part)
-            bar.update(part != PARTS[0])  # the one before is done
+            if part != PARTS[0]:
+                bar.update()  # the one before is done
 
         measured = evaluate_model(trained.model, components, train, test, pinned, params.evaluate, device, begin)
         bar.update()
