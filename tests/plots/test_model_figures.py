@@ -1,8 +1,11 @@
 """What the learned distribution is drawn of: N(0, 1) where training forms the codes, else the model's own codes."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from autoencoders import params
 from autoencoders.data.prepared import Split
@@ -27,11 +30,12 @@ class Recorder:
 def test_the_learned_distribution_is_where_the_codes_of_the_model_are(kind, monkeypatch):
     titles = []
     drawn = model_figures.learned_distribution
-    monkeypatch.setattr(
-        model_figures,
-        "learned_distribution",
-        lambda *values, **more: titles.append(values[3]) or drawn(*values, **more),
-    )
+
+    def draw(*values: Any, **more: Any) -> Figure:
+        titles.append(values[3])
+        return drawn(*values, **more)
+
+    monkeypatch.setattr(model_figures, "learned_distribution", draw)
     model = Recorder()
     entry = kind(latent=3, arch="mlp", hidden=[4])
     evaluated = model_figures.EvaluatedModel("m", entry, model, None, {}, CODES, None)  # type: ignore[arg-type]

@@ -28,7 +28,8 @@ def test_every_text_is_escaped(make_page):
         make_page(
             dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)],
             usage=Usage(NASTY, [1, 8, 8], samples=True),
-            explorable=explorable(too_large=[NASTY]), legend=[{"label": 0, "mark": "●", "colour": "#000", "text": NASTY}],
+            explorable=explorable(too_large=[NASTY]),
+            legend=[{"label": 0, "mark": "●", "colour": "#000", "text": NASTY}],
             origin={"python": NASTY}, durations=[(NASTY, [run_duration(NASTY, 1.0, NASTY, {})])],
             runs={"pca": f"http://example.org/{NASTY}"}, versions={NASTY: NASTY},
             draws=[Strip(NASTY, NASTY, TILES)], figures_by_model={NASTY: [PIXEL]},
@@ -94,11 +95,9 @@ def test_the_first_sentences_name_the_best():
     assert "PCA" not in first
     beside = leading_sentences(INFO, measured.assign(mse_over_pca=[0.34, 0.29]))[0]
     assert beside.endswith("Their squared error, divided by PCA's with as many numbers: vae 0.34 and ae 0.29.")
-    assert second.startswith(
-        "Most exact is ae, with a mean squared error of 0.01000 per pixel. Most realistic are the "
-    )
+    assert second.startswith("Most exact is ae, with a mean squared error of 0.01000 per pixel. Most realistic are ")
     assert second.endswith(
-        "images that vae decodes from N(0, I): their Fréchet distance to real images is 30.0. Other real images have 0.500."
+        "vae decodes from N(0, I): their Fréchet distance to real images is 30.0. Other real images have 0.500."
     )
     assert len(leading_sentences(INFO, measured[:1])) == 1
     assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1

@@ -61,7 +61,7 @@ class Examples:
 
 def reconstruction_strips(models: Mapping[str, Model], images: NDArray[np.uint8]) -> list[Strip]:
     """Return the first `N_TILES` of `images` (n, C, H, W), and each model's reconstructions of them."""
-    shown = images[:N_TILES].astype(np.float32) / 255
+    shown = images[:N_TILES].astype(np.float32) / np.float32(255)
     strips = [Strip("original", f"{len(shown)} test images", tiles(shown))]
     for name, model in models.items():
         strips.append(Strip(name, f"Their reconstructions by {name}", tiles(_redrawn(model, shown))))
