@@ -100,7 +100,7 @@ def test_a_finger_moves_the_point_sideways_and_the_page_up_and_down(browser, pag
         assert not np.array_equal(drawn(tab), before)
         assert tab.evaluate("scrollY") == scrolled
         swipe((0.5, 0.8), (0.5, 0.7), (0.5, 0.5), (0.5, 0.2))
-        tab.wait_for_function(f"scrollY > {scrolled} + 50")
+        tab.wait_for_function(f"() => scrollY > {scrolled} + 50")
 
 
 def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser, page_of_two):
