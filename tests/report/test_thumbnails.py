@@ -61,6 +61,6 @@ def test_a_sprite_has_bounded_pixels(shape, expected):
     assert most * size[0] * size[1] <= MAX_SPRITE_PIXELS
 
 
-def test_a_sprite_of_noise_in_colour_stays_below_3_megabytes():
+def test_a_sprite_of_noise_in_colour_the_worst_case_stays_below_3_5_megabytes():
     images = np.random.default_rng(0).integers(0, 256, (4100, 3, 32, 32), dtype=np.uint8)
-    assert len(sprite(images).source) < 3_000_000
+    assert len(sprite(images).source) < 3_500_000
