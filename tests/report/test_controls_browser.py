@@ -80,7 +80,7 @@ def full_page(make_page, tmp_path) -> Path:
         index=NAMES,
     )
     strip = tiles(np.zeros((10, 1, 28, 28)))
-    example = Example(1234, "7", "0.00712", tiles(np.zeros((3, 1, 28, 28)), "column"))
+    example = Example(1234, "7", "7.12", tiles(np.zeros((3, 1, 28, 28)), "column"))
     paragraph = "A sentence that a paragraph of a story is made of. " * 8
     story = Story("", "A title, as rungs have", "A claim of a dozen words, as each rung makes one, or more.",
                   "A result with its numbers.", [paragraph] * 3, "a figure")  # fmt: skip

@@ -37,7 +37,7 @@ class Example:
 
     index: int  # within the test split
     label: str  # its class; empty where there are none
-    mse: str
+    mse: str  # in thousandths, which leaves few digits
     tiles: Tiles
 
 
@@ -101,7 +101,7 @@ def examples(
             Example(
                 int(index),
                 "" if test.labels is None else names[int(test.labels[index])],
-                format_number(float(errors[name][index])),
+                format_number(1000 * float(errors[name][index])),
                 tiles(np.stack([_rgb(originals[i]), _rgb(redrawn[i]), coloured[i]]), "column"),
             )
             for i, index in enumerate(indices)
