@@ -1,6 +1,7 @@
 """A rung's story: the template `story.md` in the rung's folder, filled with the numbers that were measured.
 
-A story is Markdown: a title, the claim in italics, paragraphs, and the figure with its alternative text.
+A story is Markdown: a title, the claim in italics, the result in numbers as a quotation where there is one,
+paragraphs, and the figure with its alternative text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ class Story:
     markdown: str
     title: str
     claim: str  # the statement that the rung tests, one sentence
+    result: str  # what was measured, one sentence; empty where nothing was
     paragraphs: Sequence[str]
     alt: str  # the figure's alternative text; empty where there is no figure
 
@@ -39,13 +41,15 @@ def render_story(record: Mapping[str, Any], folder: Path) -> Story:
     blocks = [" ".join(block.split()) for block in text.split("\n\n") if block.strip()]
     title, claim, *paragraphs = blocks
     figures = [block for block in paragraphs if block.startswith("![")]
-    texts = [block for block in paragraphs if block not in figures]
+    results = [block for block in paragraphs if block.startswith("> ")]
+    texts = [block for block in paragraphs if block not in [*figures, *results]]
     if size := record["facts"].get("reduced_to"):
         texts.append(f"The images are reduced to {size[0]}×{size[1]} pixels on this rung.")
     return Story(
-        "\n\n".join((title, claim, *texts, *figures)) + "\n",
+        "\n\n".join((title, claim, *results, *texts, *figures)) + "\n",
         title.removeprefix("# "),
         claim.strip("*"),
+        results[0].removeprefix("> ") if results else "",
         texts,
         figures[0].removeprefix("![").rpartition("](")[0] if figures else "",
     )

@@ -174,18 +174,17 @@ def _tag_classes(axes: Axes, points: Array, labels: Array, tags: dict[int, str],
         axes.text(x, y, tag, ha="center", va="center", fontsize=font, fontweight="bold", path_effects=halo, zorder=5)
 
 
-def quantile_grid(quantiles: Array) -> Array:
-    """Return the points (g·g, 2) of the plane at `quantiles` (g,) of the unit Gaussian, ascending, on either axis.
+def plane_grid(across: Array, up: Array) -> Array:
+    """Return the points (g·g, 2) of the plane with z₁ of `across` (g,) and z₂ of `up` (g,), both ascending.
 
     Row by row as one reads: z₁ grows to the right, z₂ upward, so that the first point is the top left one,
-    (ppf(lowest), ppf(highest)), and the last the bottom right one, (ppf(highest), ppf(lowest)).
+    (lowest, highest), and the last the bottom right one, (highest, lowest).
     """
-    z = _ppf(quantiles)
-    right, up = np.meshgrid(z, z[::-1])
-    return np.stack([right.ravel(), up.ravel()], axis=1)
+    right, upward = np.meshgrid(across, up[::-1])
+    return np.stack([right.ravel(), upward.ravel()], axis=1)
 
 
-def _ppf(probabilities: Array) -> Array:
+def normal_quantiles(probabilities: Array) -> Array:
     """Return the unit Gaussian's quantiles; `scipy.stats` has them too, but takes a second to import."""
     return np.array([NormalDist().inv_cdf(probability) for probability in probabilities])
 
@@ -194,12 +193,15 @@ def _ppf(probabilities: Array) -> Array:
 def learned_distribution(
     decoded: Array,
     quantiles: Array,
+    values: tuple[Array, Array],
     title: str = "Learned distribution",
     axis_names: tuple[str, str] = ("z₁", "z₂"),
+    of_codes: bool = False,
 ) -> Figure:
-    """Draw `decoded` (g·g, C, H, W), in the order of `quantile_grid`, as one picture over the plane.
+    """Draw `decoded` (g·g, C, H, W), in the order of `plane_grid`, as one picture over the plane.
 
-    `quantiles` (g,): the probabilities along each axis, ascending; ticks show them and their z = ppf(probability).
+    `quantiles` (g,): the probabilities along each axis, ascending; `values`: their z along either axis, (g,) each,
+    quantiles of N(0, 1), or with `of_codes` those of a model's own codes. Ticks show both.
     Raise ValueError for another number of images.
     """
     g = len(quantiles)
@@ -212,14 +214,15 @@ def learned_distribution(
     show(axes, tiled(decoded, g), (0, g, 0, g))
     axes.set_aspect(height / width)
     rulers = (
-        (axis_names[0], axes.xaxis, axes.secondary_xaxis("top").xaxis, g * width * unit / 0.45),
-        (axis_names[1], axes.yaxis, axes.secondary_yaxis("right").yaxis, g * height * unit / 0.25),
+        (axis_names[0], values[0], axes.xaxis, axes.secondary_xaxis("top").xaxis, g * width * unit / 0.45),
+        (axis_names[1], values[1], axes.yaxis, axes.secondary_yaxis("right").yaxis, g * height * unit / 0.25),
     )
-    for name, values, probabilities, room in rulers:
+    for name, along, axis, probabilities, room in rulers:
         at = marked(g, max(2, min(15, int(room))))
-        z = [f"{value:.2f}".replace("-", "−") for value in _ppf(quantiles[at]).round(2) + 0.0]
-        _rule(values, at + 0.5, z, name, INK)
-        _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], f"Φ({name}), cumulative probability", MUTED)
+        z = [f"{value:.2f}".replace("-", "−") for value in along[at].round(2) + 0.0]
+        _rule(axis, at + 0.5, z, name, INK)
+        meaning = f"share of the codes with a lower {name}" if of_codes else f"Φ({name}), cumulative probability"
+        _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], meaning, MUTED)
     for ruler in axes.child_axes:
         ruler.spines[:].set_visible(False)
     return figure

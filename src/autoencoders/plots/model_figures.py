@@ -17,7 +17,7 @@ from autoencoders.params.models import Kind
 from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
 from autoencoders.plots.kl import kl_per_dimension
-from autoencoders.plots.latent_plane import learned_distribution, prediction, quantile_grid
+from autoencoders.plots.latent_plane import learned_distribution, normal_quantiles, plane_grid, prediction
 from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
 from autoencoders.plots.style import subscripted
 
@@ -86,13 +86,21 @@ def figures_of_one(model: EvaluatedModel, test: Split, classes: list[str] | None
     if model.kind.can_sample and latent >= 2:
         widest = sorted(int(dimension) for dimension in np.argsort(-model.codes.var(axis=0), kind="stable")[:2])
         quantiles = np.linspace(0.05, 0.95, settings.grid)
-        z = torch.zeros(settings.grid**2, latent)
-        z[:, widest] = torch.from_numpy(quantile_grid(quantiles)).float()
+        if model.kind.has_posterior:
+            across = up = normal_quantiles(quantiles)
+            rest, others = np.zeros(latent), "others 0"
+        else:  # no training pulls its codes to N(0, I), where its images mean nothing
+            across, up = np.quantile(model.codes[:, widest], quantiles, axis=0).T
+            rest, others = np.median(model.codes, axis=0), "others at their median"
+        z = np.tile(rest, (settings.grid**2, 1))
+        z[:, widest] = plane_grid(across, up)
         figures[f"learned_distribution--{model.name}"] = learned_distribution(
-            _numpy(model.model.decode(z)),
+            _numpy(model.model.decode(torch.from_numpy(z).float())),
             quantiles,
-            f"{model.name}: learned distribution" + (", the two widest dimensions (others 0)" if latent > 2 else ""),
+            (across, up),
+            f"{model.name}: learned distribution" + (f", the two widest dimensions ({others})" if latent > 2 else ""),
             (subscripted("z", widest[0] + 1), subscripted("z", widest[1] + 1)),
+            of_codes=not model.kind.has_posterior,
         )
     return figures
 

@@ -27,10 +27,11 @@ Array = NDArray[Any]
 P = ParamSpec("P")
 
 INK, MUTED, RULE = "#222222", "#666666", "#dddddd"
-# Petroff (2021), arXiv:2107.02270: ten colours chosen by machine for colour-vision deficiency and for people's taste.
+# Petroff (2021), arXiv:2107.02270: ten colours chosen by machine for colour-vision deficiency and for people's taste;
+# in place of their second grey, which dots of the first one hide, stands the green of Okabe and Ito.
 # Two darker ones follow, so that twelve models differ; figures never tell things apart by colour alone.
 PALETTE = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#009e73", "#92dadd",
     "#1b4f72", "#2e7d32",
 )  # fmt: skip
 DPI = 150

@@ -20,6 +20,7 @@ class Cell(NamedTuple):
 
     text: str
     best: bool = False
+    value: float | None = None  # with all digits; None where it is not known, or a range
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,17 @@ def _best(values: pd.Series, column: Measure) -> float | None:
 
 
 def _cell(value: float, column: Measure, best: float | None) -> Cell:
-    return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), value == best)
+    return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), value == best, float(value))
 
 
 def _reference_row(reference: Reference, columns: Sequence[Measure], hidden: Sequence[str] = ()) -> Row:
     figures: Mapping[str, Sequence[float]] = {"latent": (reference.latent,), **reference.figures}
-    cells = [Cell(_range(() if column.key in hidden else figures.get(column.key, ()), column)) for column in columns]
+    cells = [_range(() if column.key in hidden else figures.get(column.key, ()), column) for column in columns]
     return Row(KINDS[reference.kind].label, reference.protocol, cells)
 
 
-def _range(figures: Sequence[float], column: Measure) -> str:
+def _range(figures: Sequence[float], column: Measure) -> Cell:
     """One figure with the digits of its column; the ends of a range with those that they have."""
-    return column.format(figures[0]) if len(figures) == 1 else "–".join(map(str, figures)) or NOTHING
+    if len(figures) == 1:
+        return Cell(column.format(figures[0]), value=figures[0])
+    return Cell("–".join(map(str, figures)) or NOTHING)

@@ -1,9 +1,38 @@
 // The decoder of a model, evaluated as PyTorch does: a list of layers, and one array of their weights and biases.
 
-function floats(base64) {
-  const text = atob(base64), bytes = new Uint8Array(text.length);
-  for (let i = 0; i < bytes.length; i++) bytes[i] = text.charCodeAt(i);
-  return new Float32Array(bytes.buffer);
+function bytes(base64) {
+  const text = atob(base64), found = new Uint8Array(text.length);
+  for (let i = 0; i < found.length; i++) found[i] = text.charCodeAt(i);
+  return found.buffer;
+}
+
+const floats = base64 => new Float32Array(bytes(base64));
+
+// Weights in 8 bits with a scale for each row, and biases → one array, in which each layer's bias follows its weight.
+function dequantised(decoder) {
+  const whole = new Int8Array(bytes(decoder.weights)), scales = floats(decoder.scales), biases = floats(decoder.biases);
+  const weights = new Float32Array(whole.length + biases.length);
+  let read = 0, row = 0, bias = 0, written = 0;
+  for (const [rows, columns, outputs] of decoder.sizes) {
+    for (const last = row + rows; row < last; row++) {
+      for (const end = read + columns; read < end; read++) weights[written++] = whole[read] * scales[row];
+    }
+    weights.set(biases.subarray(bias, bias + outputs), written);
+    bias += outputs;
+    written += outputs;
+  }
+  return weights;
+}
+
+// Draw an image's values in [0, 1], channel by channel, on a canvas.
+function paint(canvas, [channels, height, width], values) {
+  Object.assign(canvas, {width, height});
+  const size = height * width, pixels = new ImageData(width, height);
+  for (let i = 0; i < size; i++) {
+    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = 255 * values[(channels === 3 ? c : 0) * size + i];
+    pixels.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
 // Each layer takes values x in the shape [C, H, W], and `take(n)`, the next n weights; it returns values and shape.

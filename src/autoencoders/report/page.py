@@ -1,6 +1,6 @@
 """The page: all parts of the report in one HTML file that loads nothing else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from importlib.resources import files
@@ -16,11 +16,12 @@ from autoencoders.params import Params
 from autoencoders.plots.latent_plane import N_HUES
 from autoencoders.plots.style import PALETTE
 from autoencoders.report.comparison import NOTHING, Table
+from autoencoders.report.examples import Examples, Strip
+from autoencoders.report.explore import Explorable
 from autoencoders.report.pictures import Picture
-from autoencoders.report.planes import Plane
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
-from autoencoders.text import format_number, keep_units_together
+from autoencoders.text import format_bytes, format_decimal, format_number, keep_units_together
 
 if TYPE_CHECKING:
     from autoencoders.ladder.stories import Story
@@ -68,20 +69,24 @@ class Page:
     made: datetime  # in UTC
     origin: Mapping[str, str]  # the tags of `tracking.run_context`; the page stores them for `publish`
     lead: Sequence[str]
-    hardware: Sequence[str]
-    durations: Sequence[tuple[str, Sequence[RunDuration]]]  # groups of parts with their titles
-    parameters: str
-    card: Picture
     table: Table
+    runs: Mapping[str, str]  # address of each model's run in MLflow
     references: Table  # all that are known for the data set
-    overview: Picture | None
-    planes: Sequence[Plane]
-    too_large: Sequence[str]  # names of two-dimensional models whose decoders do not fit
-    legend: Sequence[Mapping[str, str]]
+    reconstructions: Sequence[Strip]
+    draws: Sequence[Strip]
+    examples: Examples
+    explorable: Explorable
+    legend: Sequence[Mapping[str, Any]]
     rungs: Sequence[RungSection]
     figures: Sequence[Picture]
+    figures_by_model: Mapping[str, Sequence[Picture]]
     mlflow: str | None  # address of the server that shows the runs; None where it is `mlflow ui`
     usage: Usage
+    hardware: Sequence[str]
+    versions: Mapping[str, str]  # of the software
+    card: Picture
+    durations: Sequence[tuple[str, Sequence[RunDuration]]]  # groups of parts with their titles
+    parameters: str
 
 
 def render(page: Page) -> str:
@@ -90,13 +95,12 @@ def render(page: Page) -> str:
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     used = {row.note for row in page.references.references}
-    environment.filters |= {"number": format_number, "unbroken": keep_units_together}
+    environment.filters |= {"number": format_number, "bytes": format_bytes, "unbroken": keep_units_together}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),
-        script=_source("decoder.js") + _source("plane.js"),
-        plane_data=[asdict(plane) for plane in page.planes],
-        palette=PALETTE[:N_HUES],
+        scripts=[_source(f"{name}.js") for name in ("page", "decoder", "plane", "sliders")],
+        explorable_data={**asdict(page.explorable), "palette": PALETTE[:N_HUES]},
         protocols={name: text for name, text in PROTOCOLS.items() if name in used},
         example=EXAMPLE,
     )
@@ -106,14 +110,21 @@ def rung_section(record: Mapping[str, Any], story: "Story", picture: Picture | N
     """Return a rung, as `read_rung` returns it, for the page: metrics `of/what` as a table with a row for each `of`."""
     metrics = {key.rpartition("/")[::2]: _as_text(value) for key, value in record["metrics"].items()}
     columns = list(dict.fromkeys(what for _, what in metrics))
+    rows = {of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics}
     return RungSection(
         name=record["name"],
         story=story,
         columns=columns,
-        rows={of: [metrics.get((of, what), NOTHING) for what in columns] for of, _ in metrics},
+        rows={of: cells for of, cells in rows.items() if not _is_repeated(cells, rows.values())},
         params={key: str(value) for key, value in record["params"].items()},
         picture=picture,
     )
+
+
+def _is_repeated(cells: Sequence[str], rows: Iterable[Sequence[str]]) -> bool:
+    """Return whether another row has all of these cells, and more."""
+    known = [place for place, cell in enumerate(cells) if cell != NOTHING]
+    return any(row != cells and all(row[place] == cells[place] for place in known) for row in rows)
 
 
 def parameters_as_yaml(params: Params) -> str:
@@ -124,7 +135,9 @@ def parameters_as_yaml(params: Params) -> str:
 
 
 def _as_text(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else format_number(value)
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return format_decimal(value) if abs(value) < 1e-4 else format_number(value)
 
 
 def _source(name: str) -> Markup:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -14,6 +14,9 @@ from autoencoders.errors import UserError
 from autoencoders.files.reading import damage_named, open_file
 from autoencoders.params import KINDS
 from autoencoders.plots.style import DPI
+
+if TYPE_CHECKING:
+    from autoencoders.params import ModelParams
 
 CSS_DPI = 96
 MAX_WEBP_SIDE = 16_383  # pixels of the longest side that WebP can have
@@ -58,8 +61,8 @@ BY_MODEL = {
         "its median.",
     ),
     "learned_distribution": (
-        "What {model} draws across the latent plane: a grid over the quantiles of N(0, 1).",
-        "A sheet of images decoded by {model} at evenly spread quantiles of N(0, 1) in two latent dimensions; "
+        "What {model} draws across the latent plane: a grid over the quantiles of {grid}.",
+        "A sheet of images decoded by {model} at evenly spread quantiles of {grid} in two latent dimensions; "
         "neighbours resemble each other.",
     ),
 }
@@ -74,6 +77,7 @@ class Picture:
     height: int
     alt: str
     caption: str = ""
+    is_chart: bool = False  # without photographs, so that its colours may be turned on a dark page
 
 
 def picture(path: Path, alt: str, caption: str = "") -> Picture:
@@ -86,10 +90,11 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
     )  # a decoder fed with broken bytes may raise anything
     with damage, open_file(path) as file, Image.open(file) as image:
         image.load()
-        (kind, data), size = _smaller(image, path.stem.partition("--")[0] in CHARTS), image.size
+        is_chart = path.stem.partition("--")[0] in CHARTS
+        (kind, data), size = _smaller(image, is_chart), image.size
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
-    return Picture(address, max(width, 1), max(height, 1), alt, caption)
+    return Picture(address, max(width, 1), max(height, 1), alt, caption, is_chart)
 
 
 def data_card(path: Path, info: DatasetInfo) -> Picture:
@@ -100,12 +105,6 @@ def data_card(path: Path, info: DatasetInfo) -> Picture:
         f"{by_class}, and the number of images in each split."
     )
     return picture(path, alt, "What the models learned from.")
-
-
-def overview(path: Path) -> Picture | None:
-    """Return the comparison of all models for the page; None where it was not drawn."""
-    caption, alt = SHARED["comparison"]
-    return picture(path, alt, caption) if path.exists() else None
 
 
 def _smaller(image: Image.Image, is_chart: bool) -> tuple[str, bytes]:
@@ -127,21 +126,38 @@ def model_figures(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.png")) if path.stem != "data_card"}
 
 
-def pictures(folder: Path, models: Mapping[str, Any], leave_out: Iterable[str] = ()) -> list[Picture]:
-    """Return the figures of models in the page's order; those of no known name come last.
+def shared_figures(folder: Path, models: Iterable[str]) -> list[Picture]:
+    """Return the figures that show all models, in the page's order; those of no known name come last.
 
-    `models`: entries of params.yaml by name; `leave_out`: names of figures that are shown elsewhere.
-    Raise `UserError` where the folder has none.
+    Raise `UserError` where the folder has no figures.
     """
-    known = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
-    for name, entry in models.items():
-        which = f"{name} ({KINDS[entry.kind].label}, {entry.latent}-dimensional)"
-        projected = ", its first two principal components" if entry.latent > 2 else ""
-        for kind, (caption, alt) in BY_MODEL.items():
-            known[f"{kind}--{name}"] = (alt.format(model=which), caption.format(model=which, projected=projected))
     found = model_figures(folder)
     if not found:
         raise UserError(f"{folder} holds no figures. Run the `plots` stage.")
-    names = [name for name in known if name in found] + [name for name in found if name not in known]
-    left = set(leave_out)
-    return [picture(found[name], *known.get(name, (f"Figure {name}.", name))) for name in names if name not in left]
+    of_one = {f"{kind}--{model}" for kind in BY_MODEL for model in models}
+    known = [name for name in SHARED if name in found]
+    names = [*known, *(name for name in found if name not in known and name not in of_one)]
+    described = {name: (alt, caption) for name, (caption, alt) in SHARED.items()}
+    return [picture(found[name], *described.get(name, (f"Figure {name}.", name))) for name in names]
+
+
+def figures_of(model: str, entry: "ModelParams", folder: Path) -> list[Picture]:
+    """Return the figures of one model, by its entry of params.yaml."""
+    kind = KINDS[entry.kind]
+    texts = {
+        "model": f"{model} ({kind.label}, {entry.latent}-dimensional)",
+        "projected": ", its first two principal components" if entry.latent > 2 else "",
+        "grid": "N(0, 1)" if kind.has_posterior else "its own codes, since nothing in its training forms them",
+    }
+    found = model_figures(folder)
+    return [
+        picture(found[name], alt.format(**texts), caption.format(**texts))
+        for figure, (caption, alt) in BY_MODEL.items()
+        if (name := f"{figure}--{model}") in found
+    ]
+
+
+def pictures(folder: Path, models: Mapping[str, "ModelParams"]) -> list[Picture]:
+    """Return all figures of models, those that show all of them first."""
+    own = [shown for name, entry in models.items() for shown in figures_of(name, entry, folder)]
+    return [*shared_figures(folder, models), *own]

@@ -1,7 +1,8 @@
-// The latent planes: the point under the pointer, or moved by the arrow keys, is decoded at once.
+// The latent planes: the point under the pointer, or moved by the arrow keys, is decoded at once, and the test image of
+// the nearest dot is shown with its reconstruction.
 
 const MARGIN = {left: 38, right: 10, top: 10, bottom: 36}; // CSS pixels around the plane, for the axes
-const INK = "#222222", MUTED = "#666666", RULE = "#dddddd";
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const KEYS = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1]};
 const N_HUES = 10; // class colours; further classes take the next shape
 const SHAPES = [
@@ -19,24 +20,41 @@ function polygon(context, x, y, radius, corners) {
 const written = (value, digits) => (Math.round(value * 10 ** digits) / 10 ** digits + 0).toFixed(digits).replace("-", "−");
 
 class Plane {
-  constructor(figure, data, palette) {
-    Object.assign(this, {name: data.name, data, palette});
-    this.weights = floats(data.weights);
+  constructor(figure, data, {dots, palette}, sprite) {
+    Object.assign(this, {name: data.name, data, dots, palette, sprite});
+    this.weights = dequantised(data.decoder);
     this.codes = floats(data.codes);
-    this.canvas = figure.querySelector(".codes");
-    this.image = figure.querySelector(".image");
+    this.hidden = new Set(); // labels of classes
+    for (const part of ["codes", "image", "original", "redrawn", "which"]) this[part === "codes" ? "canvas" : part] = figure.querySelector(`.${part}`);
     this.output = figure.querySelector("output");
-    [, this.image.height, this.image.width] = data.shape;
+    Object.assign(this.original, {width: dots.sprite.width, height: dots.sprite.height});
     this.z = [0, 0];
     for (const type of ["pointerdown", "pointermove"]) this.canvas.addEventListener(type, event => this.point(event));
     this.canvas.addEventListener("keydown", event => this.press(event));
     new ResizeObserver(() => this.layOut()).observe(this.canvas);
+    for (const query of ["(prefers-color-scheme: dark)", "print"]) matchMedia(query).addEventListener("change", () => this.layOut(true));
     this.layOut();
     this.moveTo(0, 0);
   }
 
   decode(z) {
-    return decode(this.data.layers, this.weights, z);
+    return decode(this.data.decoder.layers, this.weights, z);
+  }
+
+  // The visible dot that is nearest to z, by its place among the codes; −1 where all are hidden.
+  nearest([x, y]) {
+    let best = -1, least = Infinity;
+    for (let i = 0; 2 * i < this.codes.length; i++) {
+      const distance = (this.codes[2 * i] - x) ** 2 + (this.codes[2 * i + 1] - y) ** 2;
+      if (distance < least && !this.hidden.has(this.dots.labels[i])) [best, least] = [i, distance];
+    }
+    return best;
+  }
+
+  hide(labels) {
+    this.hidden = new Set(labels);
+    this.layOut(true);
+    this.moveTo(...this.z);
   }
 
   point(event) {
@@ -63,26 +81,33 @@ class Plane {
 
   show() {
     this.frame = undefined;
-    this.paint(this.decode(this.z));
+    paint(this.image, this.data.decoder.shape, this.decode(this.z));
+    this.showNearest();
     const digits = this.data.span < 20 ? 2 : 1;
     this.output.textContent = `z₁ = ${written(this.z[0], digits)}\nz₂ = ${written(this.z[1], digits)}`;
     this.draw();
   }
 
-  paint(values) {
-    const [channels, height, width] = this.data.shape, size = height * width;
-    const pixels = new ImageData(width, height);
-    for (let i = 0; i < size; i++) {
-      for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = 255 * values[(channels === 3 ? c : 0) * size + i];
-      pixels.data[4 * i + 3] = 255;
+  showNearest() {
+    this.chosen = this.nearest(this.z);
+    for (const canvas of [this.original, this.redrawn]) canvas.hidden = this.chosen < 0;
+    if (this.chosen < 0) {
+      this.which.textContent = "none: all classes are hidden";
+      return;
     }
-    this.image.getContext("2d").putImageData(pixels, 0, 0);
+    const {indices, labels, names, sprite: {columns, width, height}} = this.dots;
+    const left = this.chosen % columns * width, top = Math.floor(this.chosen / columns) * height;
+    this.original.getContext("2d").drawImage(this.sprite, left, top, width, height, 0, 0, width, height);
+    paint(this.redrawn, this.data.decoder.shape, this.decode(this.codes.subarray(2 * this.chosen, 2 * this.chosen + 2)));
+    const named = labels.length ? `, class ${names[labels[this.chosen]]}` : "";
+    this.which.textContent = `Test image ${indices[this.chosen]}${named}, and its reconstruction`;
   }
 
   // What does not move is drawn once for each size.
-  layOut() {
+  layOut(again = false) {
     const width = this.canvas.clientWidth, scale = Math.max(2, devicePixelRatio);
-    if (!width || width === this.width) return;
+    if (!width || (width === this.width && !again)) return;
+    [this.ink, this.muted, this.rule, this.paper, this.lighten] = ["ink", "muted", "rule", "paper", "lighten"].map(colour);
     this.width = width;
     this.side = width - MARGIN.left - MARGIN.right;
     this.height = this.side + MARGIN.top + MARGIN.bottom;
@@ -91,7 +116,7 @@ class Plane {
     this.still = Object.assign(document.createElement("canvas"), {width: this.canvas.width, height: this.canvas.height});
     const context = this.still.getContext("2d");
     context.scale(scale, scale);
-    context.fillStyle = "white";
+    context.fillStyle = this.paper;
     context.fillRect(0, 0, width, this.height);
     this.drawAxes(context);
     this.drawCodes(context);
@@ -113,8 +138,8 @@ class Plane {
     const step = power * [5, 2, 1].find(factor => factor * power <= span / 3);
     const left = MARGIN.left, bottom = MARGIN.top + this.side;
     context.font = "11px system-ui, sans-serif";
-    context.strokeStyle = RULE;
-    context.fillStyle = MUTED;
+    context.strokeStyle = this.rule;
+    context.fillStyle = this.muted;
     for (const axis of [0, 1]) {
       context.textAlign = axis ? "right" : "center";
       context.textBaseline = axis ? "middle" : "top";
@@ -133,14 +158,14 @@ class Plane {
         context.stroke();
       }
     }
-    context.strokeStyle = MUTED;
+    context.strokeStyle = this.muted;
     context.beginPath();
     context.moveTo(left, MARGIN.top);
     context.lineTo(left, bottom);
     context.lineTo(left + this.side, bottom);
     context.stroke();
     context.font = "12px system-ui, sans-serif";
-    context.fillStyle = INK;
+    context.fillStyle = this.ink;
     context.textAlign = "center";
     context.textBaseline = "bottom";
     context.fillText("z₁", left + this.side / 2, this.height);
@@ -153,11 +178,13 @@ class Plane {
   }
 
   drawCodes(context) {
-    const {labels} = this.data, radius = this.codes.length > 4000 ? 1.3 : 2.2;
+    const {labels} = this.dots, radius = this.codes.length > 4000 ? 1.3 : 2.2;
+    const hues = this.palette.map(hue => lightened(hue, parseFloat(this.lighten) / 100));
     context.globalAlpha = this.codes.length > 4000 ? 0.6 : 0.8;
     for (let i = 0; 2 * i < this.codes.length; i++) {
       const label = labels[i] ?? 0;
-      context.fillStyle = this.palette[label % N_HUES];
+      if (this.hidden.has(label)) continue;
+      context.fillStyle = hues[label % N_HUES];
       context.beginPath();
       SHAPES[Math.floor(label / N_HUES) % SHAPES.length](context, this.x(this.codes[2 * i]), this.y(this.codes[2 * i + 1]), radius);
       context.fill();
@@ -167,7 +194,7 @@ class Plane {
 
   // The circles in which N(0, I) has 39 % and 86 % of its draws.
   drawPrior(context) {
-    context.strokeStyle = INK;
+    context.strokeStyle = this.ink;
     context.setLineDash([4, 3]);
     for (const sigma of [1, 2]) {
       context.beginPath();
@@ -183,8 +210,8 @@ class Plane {
     context.textBaseline = "middle";
     context.lineJoin = "round";
     context.lineWidth = 3;
-    context.strokeStyle = "white";
-    context.fillStyle = INK;
+    context.strokeStyle = this.paper;
+    context.fillStyle = this.ink;
     for (const {text, x, y} of this.data.tags) {
       context.strokeText(text, this.x(x), this.y(y));
       context.fillText(text, this.x(x), this.y(y));
@@ -197,7 +224,14 @@ class Plane {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.drawImage(this.still, 0, 0);
     context.scale(this.canvas.width / this.width, this.canvas.width / this.width);
-    for (const [colour, width] of [["white", 4], [INK, 1.5]]) {
+    if (this.chosen >= 0) {
+      context.strokeStyle = this.ink;
+      context.lineWidth = 1.5;
+      context.beginPath();
+      context.arc(this.x(this.codes[2 * this.chosen]), this.y(this.codes[2 * this.chosen + 1]), 4, 0, 7);
+      context.stroke();
+    }
+    for (const [colour, width] of [[this.paper, 4], [this.ink, 1.5]]) {
       context.strokeStyle = colour;
       context.lineWidth = width;
       context.beginPath();
@@ -211,6 +245,31 @@ class Plane {
   }
 }
 
-const {planes: described, palette} = JSON.parse(document.getElementById("planes").textContent);
-globalThis.latentPlanes = described.map((data, i) => new Plane(document.querySelectorAll(".plane")[i], data, palette));
+// A colour #rrggbb with a share of white.
+const lightened = (hue, share) => "#" + hue.slice(1).match(/../g).map(part => {
+  const value = parseInt(part, 16);
+  return Math.round(value + share * (255 - value)).toString(16).padStart(2, "0");
+}).join("");
 
+const explorable = JSON.parse(document.getElementById("explorable").textContent);
+const sprite = Object.assign(new Image(), {src: explorable.dots?.sprite.source ?? ""});
+globalThis.latentPlanes = explorable.planes.map((data, i) => new Plane($(".plane")[i], data, explorable, sprite));
+sprite.onload = () => latentPlanes.forEach(plane => plane.showNearest());
+
+const classes = $(".legend [data-label]");
+const toggle = () => {
+  const hidden = classes.filter(button => button.ariaPressed === "false").map(button => Number(button.dataset.label));
+  latentPlanes.forEach(plane => plane.hide(hidden));
+};
+for (const button of classes) {
+  button.onclick = () => {
+    button.ariaPressed = String(button.ariaPressed === "false");
+    toggle();
+  };
+}
+for (const button of $(".legend [data-all]")) {
+  button.onclick = () => {
+    classes.forEach(other => { other.ariaPressed = button.dataset.all; });
+    toggle();
+  };
+}

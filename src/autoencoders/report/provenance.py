@@ -47,7 +47,7 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
     distance, floor = measured["frechet/prior"][inventive], measured["frechet/floor"].iloc[0]
     return [
         start,
-        f"The best at redrawing is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} a pixel. "
-        f"The best at inventing is {inventive}: what it decodes from N(0, I) has a Fréchet distance of "
-        f"{format_number(distance)} to real images; other real images have {format_number(floor)}.",
+        f"Most exact is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} per pixel. Most realistic "
+        f"are the images that {inventive} decodes from N(0, I): their Fréchet distance to real images is "
+        f"{format_number(distance)}. Other real images have {format_number(floor)}.",
     ]

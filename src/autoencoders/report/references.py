@@ -10,8 +10,8 @@ Figures = tuple[float, ...]  # one figure, or the ends of the range over several
 
 P1 = "P1"
 PROTOCOLS = {
-    P1: "784-400-k-400-784 with ReLU, Adam 0.001, batch 128, 50 epochs; AE: squared error, VAE: cross-entropy + KL; "
-    "PCA: exact",
+    P1: "plain PyTorch models that this project trains in its benchmarks, 784-400-k-400-784 with ReLU, Adam 0.001, "
+    "batch 128, 50 epochs; AE: squared error, VAE: cross-entropy + KL; PCA: exact",
     "Keras": "Keras’ variational-autoencoder script: 784-256-2, RMSprop 0.001, batch 100, 50 epochs, 2 or 3 seeds",
     "PyTorch": "pytorch/examples vae: 784-400-20, Adam 0.001, batch 128, 10 epochs",
     "PyTorch, longer": "the same with 50 epochs in place of 10",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,30 @@ import pandas as pd
 from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
-from autoencoders.evaluation.results import ALWAYS_MEASURED
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_errors
 from autoencoders.evaluation.selection import best_models
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.ladder.record import RUNGS, figure_file, read_rung
 from autoencoders.ladder.stories import render_story
-from autoencoders.model_folder import read_description, read_reference
+from autoencoders.model_folder import load_trained, read_description, read_reference
 from autoencoders.params import KINDS, Params
+from autoencoders.plots.model_figures import chosen_images
 from autoencoders.report import comparison as table
+from autoencoders.report.examples import N_TILES, draw_strips, examples, reconstruction_strips
+from autoencoders.report.explore import explorable
 from autoencoders.report.page import Page, RungSection, Usage, parameters_as_yaml, render, rung_section
-from autoencoders.report.pictures import data_card, overview, picture, pictures
-from autoencoders.report.planes import legend, planes_of
+from autoencoders.report.pictures import data_card, figures_of, picture, shared_figures
+from autoencoders.report.planes import legend
 from autoencoders.report.provenance import RunDuration, leading_sentences, run_duration
 from autoencoders.report.references import references_for
 from autoencoders.stages.compare import read_comparison
 from autoencoders.stages.recording import record_results, register_best, rung_result
+from autoencoders.tracking.lineage import run_urls
 
 Records = Mapping[str, dict[str, Any]]
 
 
+MLFLOW_UI = "http://127.0.0.1:5000"  # where `mlflow ui` shows runs that are on no server
 TITLE = "<title>Autoencoders on "  # this line near the top identifies an earlier page
 
 
@@ -57,26 +63,36 @@ def report(
         rungs = {name: _read(read_rung, ladder / name, prepared.info) for name in RUNGS}
         measured = _measured(comparison / "comparison.csv", params)
         references = references_for(prepared.info.name)
-        planes, too_large = planes_of(params, prepared, models, evaluation)
+        loaded = {name: load_trained(models / name).model for name in params.models}
+        test, classes = prepared.split("test"), prepared.info.classes
+        n_test = len(test.images)
+        codes = {name: read_codes(evaluation / name, (n_test, model.latent)) for name, model in loaded.items()}
+        errors = {name: read_errors(evaluation / name, n_test) for name in loaded}
+        chosen = chosen_images(test, min(params.plots.images, N_TILES))
+        samplers = {name: model for name, model in loaded.items() if KINDS[params.models[name].kind].can_sample}
         page = Page(
             dataset=prepared.info,
             made=datetime.now(UTC),
             origin=tracking.run_context(),
             lead=leading_sentences(prepared.info, measured),
-            hardware=sorted({record["hardware"] for record in [*descriptions.values(), *rungs.values()]}),
-            durations=_durations(descriptions, models, measured, rungs),
-            parameters=parameters_as_yaml(params),
-            card=data_card(figures / "data_card.png", prepared.info),
-            table=table.comparison(measured, references),
+            table=table.comparison(measured),
+            runs=_runs(params, models),
             references=table.reference_table(references),
-            overview=overview(figures / "comparison.png"),
-            planes=planes,
-            too_large=too_large,
-            legend=legend(prepared.split("test").labels, prepared.info.classes),
+            reconstructions=reconstruction_strips(loaded, test.images[chosen]),
+            draws=draw_strips(samplers, params.plots.seed),
+            examples=examples(loaded, errors, test, classes),
+            explorable=explorable(params, loaded, codes, prepared, chosen),
+            legend=legend(test.labels, classes),
             rungs=[_rung(rung, ladder / name, figure_file(figures, name)) for name, rung in rungs.items()],
-            figures=pictures(figures, params.models, leave_out=["comparison"]),
+            figures=shared_figures(figures, params.models),
+            figures_by_model={name: figures_of(name, entry, figures) for name, entry in params.models.items()},
             mlflow=tracking.server_address(),
             usage=_usage(params, descriptions),
+            hardware=sorted({record["hardware"] for record in [*descriptions.values(), *rungs.values()]}),
+            versions={"PyTorch": version("torch"), "autoencoders": version("autoencoders")},
+            card=data_card(figures / "data_card.png", prepared.info),
+            durations=_durations(descriptions, models, measured, rungs),
+            parameters=parameters_as_yaml(params),
         )
         with atomic_file(out) as draft:
             draft.write_text(render(page), encoding="utf-8")
@@ -130,6 +146,14 @@ def _durations(
     ]
     rung_times = [run_duration(name, rung["seconds"], rung["hardware"], rung["tags"]) for name, rung in rungs.items()]
     return [("Trainings", trainings), ("Rungs of the ladder", rung_times)]
+
+
+def _runs(params: Params, models: Path) -> dict[str, str]:
+    """Return the address of each model's run; empty where the server that shows the runs does not answer."""
+    run_ids = {name: read_reference(models / name)["run_id"] for name in params.models}
+    if tracking.server_address():
+        return {name: url for name, url in run_urls(run_ids).items() if name in run_ids}
+    return {name: f"{MLFLOW_UI}/#/runs/{run_id}" for name, run_id in run_ids.items()}
 
 
 def _rung(record: Mapping[str, Any], folder: Path, figure: Path) -> RungSection:

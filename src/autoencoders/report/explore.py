@@ -1,0 +1,60 @@
+"""Which models decode in the page: all of two latent dimensions, and the largest other VAE that fits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoencoders.data.prepared import PreparedData
+from autoencoders.models import Model
+from autoencoders.params import KINDS, Params
+from autoencoders.report.decoders import MAX_WEIGHTS, count_weights
+from autoencoders.report.planes import Dots, Plane, class_names, dots, plane
+from autoencoders.report.sliders import Sliders, sliders
+
+
+@dataclass(frozen=True)
+class Explorable:
+    """What decodes in the page, and the names of models whose decoders are too large for it."""
+
+    planes: Sequence[Plane]
+    dots: Dots | None  # None where there is no plane
+    sliders: Sliders | None
+    too_large: Sequence[str]
+
+
+def explorable(
+    params: Params,
+    models: Mapping[str, Model],
+    codes: Mapping[str, NDArray[np.float32]],
+    data: PreparedData,
+    indices: NDArray[np.intp],
+) -> Explorable:
+    """Return what decodes in the page; all decoders together have at most `MAX_WEIGHTS` weights.
+
+    `codes`: those of the test images by model; `indices`: the test images that the sliders may start from.
+    """
+    test, info = data.split("test"), data.info
+    names = {} if test.labels is None else class_names(test.labels, info.classes)
+    flat = [name for name, model in models.items() if model.latent == 2]
+    sizes = {name: count_weights(model) for name, model in models.items()}
+    deep = [name for name in models if KINDS[params.models[name].kind].has_posterior and name not in flat]
+    shown, too_large, left = [], [], MAX_WEIGHTS
+    for name in flat:
+        if sizes[name] > left:
+            too_large.append(name)
+            continue
+        left -= sizes[name]
+        label = KINDS[params.models[name].kind].label
+        shown.append(plane(name, label, models[name], codes[name], test.labels, info.classes))
+    fitting = [name for name in deep if sizes[name] <= left]
+    if deep and not fitting:
+        too_large += deep
+    largest = max(fitting, key=sizes.__getitem__, default=None)
+    return Explorable(
+        shown,
+        dots(test, info) if shown else None,
+        None if largest is None else sliders(largest, models[largest], codes[largest], test, indices, names),
+        too_large,
+    )
