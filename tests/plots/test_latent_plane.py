@@ -3,7 +3,13 @@ import pytest
 from matplotlib.colors import to_hex
 from scipy.stats import norm
 
-from autoencoders.plots.latent_plane import learned_distribution, prediction, principal_plane, quantile_grid
+from autoencoders.plots.latent_plane import (
+    learned_distribution,
+    normal_quantiles,
+    plane_grid,
+    prediction,
+    principal_plane,
+)
 from autoencoders.plots.style import PALETTE
 
 
@@ -11,19 +17,18 @@ def _codes(count: int, k: int) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(count, k)) * np.arange(k, 0, -1)
 
 
-def test_quantile_grid_runs_from_the_lowest_to_the_highest_quantile():
-    grid = quantile_grid(np.linspace(0.05, 0.95, 15))
-    assert grid.shape == (225, 2)
-    assert grid.min() == pytest.approx(-1.6448536, abs=1e-6)
-    np.testing.assert_allclose(norm.cdf(grid[:15, 0]), np.linspace(0.05, 0.95, 15))
+def test_normal_quantiles_are_those_of_the_unit_gaussian():
+    probabilities = np.linspace(0.05, 0.95, 15)
+    z = normal_quantiles(probabilities)
+    assert z.min() == pytest.approx(-1.6448536, abs=1e-6)
+    np.testing.assert_allclose(norm.cdf(z), probabilities)
 
 
-def test_quantile_grid_reads_z1_rightward_and_z2_upward():
-    grid = quantile_grid(np.array([0.1, 0.5, 0.9])).reshape(3, 3, 2)
-    z = norm.ppf(0.9)
-    np.testing.assert_allclose(grid[0, 0], [-z, z])  # top left
-    np.testing.assert_allclose(grid[2, 2], [z, -z])  # bottom right
-    np.testing.assert_allclose(grid[1, 1], [0, 0], atol=1e-12)
+def test_the_grid_reads_z1_rightward_and_z2_upward():
+    grid = plane_grid(np.array([-2.0, 0.0, 3.0]), np.array([10.0, 11.0, 15.0])).reshape(3, 3, 2)
+    assert grid[0, 0].tolist() == [-2, 15]  # top left
+    assert grid[2, 2].tolist() == [3, 10]  # bottom right
+    assert grid[1, 1].tolist() == [0, 11]
 
 
 def test_two_dimensions_are_drawn_directly_each_point_in_its_class_colour():
@@ -99,7 +104,8 @@ def test_other_codes_are_refused(wrong):
 
 def test_learned_distribution_shows_the_grid_as_it_reads_with_z_and_probability(images):
     decoded, quantiles = images(9), np.array([0.05, 0.5, 0.95])
-    figure = learned_distribution(decoded, quantiles)
+    z = normal_quantiles(quantiles)
+    figure = learned_distribution(decoded, quantiles, (z, z))
     axes = figure.axes[0]
     picture = np.asarray(axes.images[0].get_array())
     np.testing.assert_array_equal(picture[:9, :9], decoded[0, 0])
@@ -111,11 +117,20 @@ def test_learned_distribution_shows_the_grid_as_it_reads_with_z_and_probability(
         np.testing.assert_array_equal(axis.get_ticklocs(), [0.5, 1.5, 2.5])
     probabilities = [tick.get_text() for tick in axes.child_axes[0].get_xticklabels()]
     assert probabilities == ["0.05", "0.50", "0.95"]
+    assert axes.child_axes[0].get_xlabel() == "Φ(z₁), cumulative probability"
+
+
+def test_a_grid_over_a_model_s_own_codes_has_their_values_at_its_axes(images):
+    across, up = np.array([-6.0, 0.5, 4.0]), np.array([0.0, 1.0, 2.25])
+    axes = learned_distribution(images(9), np.array([0.05, 0.5, 0.95]), (across, up), of_codes=True).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["−6.00", "0.50", "4.00"]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0.00", "1.00", "2.25"]
+    assert axes.child_axes[0].get_xlabel() == "share of the codes with a lower z₁"
 
 
 def test_learned_distribution_refuses_another_number_of_images(images):
     with pytest.raises(ValueError, match="9 images"):
-        learned_distribution(images(8), np.array([0.05, 0.5, 0.95]))
+        learned_distribution(images(8), np.array([0.05, 0.5, 0.95]), (np.arange(3), np.arange(3)))
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -129,4 +144,5 @@ def test_prediction_is_legible(assert_legible, k, classes):
 @pytest.mark.parametrize(("g", "shape"), [(2, (3, 32, 32)), (50, (1, 5, 9)), (15, (1, 20, 9))])
 def test_learned_distribution_is_legible(images, assert_legible, g, shape):
     quantiles = np.linspace(0.05, 0.95, g)
-    assert_legible(learned_distribution(images(g * g, shape), quantiles, "vae_with_a_long_name_24c: learned"))
+    z = normal_quantiles(quantiles)
+    assert_legible(learned_distribution(images(g * g, shape), quantiles, (z, z), "vae_with_a_long_name_24c: learned"))

@@ -78,3 +78,8 @@ def test_small_helpers():
     assert list(marked(50, 15)) == list(range(0, 50, 7))
     assert (marked(32, 16)[0], marked(32, 16)[-1], len(marked(32, 16))) == (0, 31, 16)
     assert [panel_grid(n, 4) for n in (1, 2, 4, 5, 12)] == [(1, 1), (1, 2), (1, 4), (2, 3), (3, 4)]
+
+
+def test_of_the_class_colours_one_alone_is_grey():
+    chroma = np.hypot(*_lab(PALETTE[:10], np.eye(3))[:, 1:].T)
+    assert (chroma < 12).sum() == 1

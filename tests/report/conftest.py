@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
+from page_parts import EXAMPLE, PIXEL, TILES, explorable
 
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.report.comparison import comparison, reference_table
+from autoencoders.report.examples import Examples, Extremes, Strip
 from autoencoders.report.page import Page, Usage
-from autoencoders.report.pictures import Picture
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-PIXEL = Picture("data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=", 1, 1, "one pixel")
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +54,17 @@ def make_page() -> Callable[..., Page]:
             "parameters": "",
             "card": PIXEL,
             "table": comparison(measured),
+            "runs": {},
             "references": reference_table([]),
-            "overview": None,
-            "planes": [],
-            "too_large": [],
+            "reconstructions": [Strip("original", "two images", TILES)],
+            "draws": [],
+            "examples": Examples([Extremes("pca", [EXAMPLE], [EXAMPLE])], 0.5, ["#000000", "#ffffff"]),
+            "explorable": explorable(),
             "legend": [],
             "rungs": [],
             "figures": [],
+            "figures_by_model": {},
+            "versions": {},
             "mlflow": None,
             "usage": Usage("models/pca", [1, 8, 8], samples=False),
         }

@@ -4,11 +4,13 @@ import re
 import pandas as pd
 import pytest
 import yaml
+from page_parts import PIXEL, TILES, explorable
 
 from autoencoders.data.prepared import DatasetInfo
 from autoencoders.ladder.stories import Story
 from autoencoders.params import parse_params
 from autoencoders.report.comparison import comparison
+from autoencoders.report.examples import Example, Examples, Extremes, Strip
 from autoencoders.report.page import EXAMPLE, RungSection, Usage, render, rung_section
 from autoencoders.report.provenance import leading_sentences, run_duration
 
@@ -17,7 +19,7 @@ INFO = DatasetInfo("tiny", (1, 8, 8), {"train": 1000, "val": 5, "test": 9}, None
 
 
 def rung(text: str) -> RungSection:
-    return RungSection("one-hot", Story("", text, text, [text], ""), [text], {text: ["1"]}, {text: text}, None)
+    return RungSection("one-hot", Story("", text, text, text, [text], ""), [text], {text: ["1"]}, {text: text}, None)
 
 
 def test_every_text_is_escaped(make_page):
@@ -26,21 +28,25 @@ def test_every_text_is_escaped(make_page):
         make_page(
             dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)],
             usage=Usage(NASTY, [1, 8, 8], samples=True),
-            too_large=[NASTY], legend=[{"mark": "●", "colour": "#000", "text": NASTY}],
+            explorable=explorable(too_large=[NASTY]),
+            legend=[{"label": 0, "mark": "●", "colour": "#000", "text": NASTY}],
             origin={"python": NASTY}, durations=[(NASTY, [run_duration(NASTY, 1.0, NASTY, {})])],
+            runs={"pca": f"http://example.org/{NASTY}"}, versions={NASTY: NASTY},
+            draws=[Strip(NASTY, NASTY, TILES)], figures_by_model={NASTY: [PIXEL]},
+            examples=Examples([Extremes(NASTY, [Example(1, NASTY, "0.1", TILES)], [])], 1.0, []),
         )
     )  # fmt: skip
     assert NASTY not in html
     assert "alert" in html
-    # The origin, what makes links work in Kubeflow's frame, what opens details for printing.
-    assert html.count("<script") == html.count("</script>") == 3
+    # The origin, what makes links work in Kubeflow's frame, what decodes in the page, the page's own script.
+    assert html.count("<script") == html.count("</script>") == 4
 
 
 @pytest.mark.parametrize("server", [None, "https://mlflow.example"])
 def test_the_page_names_the_place_of_the_runs(make_page, server):
     html = render(make_page(mlflow=server))
-    assert ("<pre>mlflow ui" in html) == (server is None)
-    assert ("<pre>https://mlflow.example</pre>" in html) == (server is not None)
+    assert ('<pre tabindex="0">mlflow ui' in html) == (server is None)
+    assert ('<pre tabindex="0">https://mlflow.example</pre>' in html) == (server is not None)
 
 
 def test_the_origin_can_be_read_back(make_page):
@@ -63,7 +69,7 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
     assert "No model of this run has two latent dimensions" in html
     assert EXAMPLE in html
     assert parse_params(yaml.safe_load(EXAMPLE)).model("vae-2d").latent == 2
-    assert "No model of this run" not in render(make_page(too_large=["big"]))
+    assert "No model of this run" not in render(make_page(explorable=explorable(too_large=["big"])))
 
 
 def test_a_rung_without_a_figure_is_told_in_words(make_page):
@@ -72,7 +78,7 @@ def test_a_rung_without_a_figure_is_told_in_words(make_page):
         "metrics": {"floor": 0.5, "a/b/mse": 0.0123456, "a/b/weights": 12345.0, "c/mse": float("nan")},
         "params": {"latents": [2, 16]},
     }  # fmt: skip
-    section = rung_section(record, Story("", "T", "C", ["One.", "Two."], ""), None)
+    section = rung_section(record, Story("", "T", "C", "Result.", ["One.", "Two."], ""), None)
     assert section.columns == ["floor", "mse", "weights"]
     assert section.rows == {"": ["0.500", "–", "–"], "a/b": ["–", "0.0123", "12,345"], "c": ["–", "n/a", "–"]}
     html = render(make_page(rungs=[section]))
@@ -89,8 +95,10 @@ def test_the_first_sentences_name_the_best():
     assert "PCA" not in first
     beside = leading_sentences(INFO, measured.assign(mse_over_pca=[0.34, 0.29]))[0]
     assert beside.endswith("Their squared error, divided by PCA's with as many numbers: vae 0.34 and ae 0.29.")
-    assert second.startswith("The best at redrawing is ae, with a mean squared error of 0.01000 a pixel.")
-    assert second.endswith("has a Fréchet distance of 30.0 to real images; other real images have 0.500.")
+    assert second.startswith("Most exact is ae, with a mean squared error of 0.01000 per pixel. Most realistic are ")
+    assert second.endswith(
+        "vae decodes from N(0, I): their Fréchet distance to real images is 30.0. Other real images have 0.500."
+    )
     assert len(leading_sentences(INFO, measured[:1])) == 1
     assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1
 
@@ -110,7 +118,9 @@ def test_a_page_of_one_model_speaks_of_no_best(make_page):
 
 
 def test_a_rung_that_measured_nothing_has_no_empty_tables(make_page):
-    nothing = RungSection("generation", Story("", "Inventing", "A claim.", ["There is no pair."], ""), [], {}, {}, None)
+    nothing = RungSection(
+        "generation", Story("", "Inventing", "A claim.", "", ["There is no pair."], ""), [], {}, {}, None
+    )
     assert "Numbers and settings" not in render(make_page(rungs=[nothing]))
     html = render(make_page(rungs=[rung("a")]))
     assert html.count("Numbers and settings") == 1
@@ -121,3 +131,28 @@ def test_own_images_go_by_the_name_of_their_folder(make_page):
     html = render(make_page(dataset=own))
     assert "<h1>Autoencoders on holiday</h1>" in html
     assert "folder" not in html.partition("<body>")[2].partition('id="use"')[0]
+
+
+def test_rows_that_another_row_repeats_with_more_are_left_out_and_small_numbers_have_no_exponent():
+    metrics = {
+        "image/mse": 1.6042615e-05, "image/weights": 44737.0, "image/bytes": 784.0,
+        "image/network-1/mse": 0.000655303, "image/network-1/weights": 913.0,
+        "image/network-2/mse": 1.6042615e-05, "image/network-2/weights": 44737.0,
+    }  # fmt: skip
+    record = {"name": "one-image", "metrics": metrics, "params": {}}
+    section = rung_section(record, Story("", "T", "C", "", [], ""), None)
+    assert section.rows == {
+        "image": ["0.0000160", "44,737", "784"],
+        "image/network-1": ["0.000655", "913", "–"],
+    }
+
+
+def test_a_model_s_name_leads_to_its_run_and_the_text_says_what_that_needs(make_page):
+    html = render(make_page(runs={"pca": "http://127.0.0.1:5000/#/runs/0"}))
+    assert '<a href="http://127.0.0.1:5000/#/runs/0" target="_blank" rel="noopener"' in html
+    assert "With <code>mlflow ui</code> running, the models’ names" in html
+    assert "With <code>mlflow ui</code> running" not in render(make_page(mlflow="https://mlflow.example"))
+
+
+def test_versions_are_listed(make_page):
+    assert "Python 3.11.7, PyTorch 2.14.1; data" in render(make_page(versions={"PyTorch": "2.14.1"}))

@@ -2,57 +2,16 @@
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
+from browsing import COORDINATES, MODELS, box, coordinates, decoded, drawn, model_of, opened, settle
+from page_parts import explorable
 
-from autoencoders.data.principal_components import principal_components
-from autoencoders.models import PCA, Model, build
-from autoencoders.params import KINDS
 from autoencoders.report.page import render
 from autoencoders.report.planes import legend, plane
 from autoencoders.stages.report import report
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-    from playwright.sync_api import Page as Tab
-
-COORDINATES = r"z₁ = (−?[\d.]+)\s+z₂ = (−?[\d.]+)"
-MODELS = {
-    "mlp": ((1, 28, 28), {"kind": "vae", "arch": "mlp", "hidden": [32, 16]}),
-    "mlp-colour": ((3, 8, 10), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
-    "conv": ((1, 28, 28), {"kind": "autoencoder", "arch": "conv", "hidden": [8, 16]}),
-    "mlp-residual": ((1, 9, 9), {"kind": "autoencoder", "arch": "mlp", "hidden": [16, 16]}),
-    "mlp-scores": ((3, 20, 18), {"kind": "autoencoder", "arch": "mlp", "hidden": [16]}),
-    "mlp-gaussian": ((3, 8, 10), {"kind": "vae", "arch": "mlp", "hidden": [16], "likelihood": "gaussian"}),
-    "conv-colour-odd": ((3, 33, 21), {"kind": "vae", "arch": "conv", "hidden": [6, 8, 10]}),
-    "conv-gaussian-odd": (
-        (3, 33, 22),
-        {"kind": "vae", "arch": "conv", "hidden": [6, 8], "decoder_hidden": [6, 7, 5], "likelihood": "gaussian"},
-    ),
-    "pca": ((3, 5, 4), {"kind": "pca"}),
-}
-
-
-def model_of(name: str) -> Model:
-    shape, params = MODELS[name]
-    model = build(KINDS[params["kind"]].params(latent=2, **params), shape, torch.Generator().manual_seed(0))
-    images = np.random.default_rng(0).integers(0, 256, (20, *shape), dtype=np.uint8)
-    if isinstance(model, PCA):
-        model.initialise(principal_components(images, 2))
-    return model
-
-
-def decoded(model: Model, z: Any) -> NDArray[np.float32]:
-    """What PyTorch draws, as the page shows it: in [0, 1]."""
-    with torch.inference_mode():
-        return model.decode(torch.as_tensor(np.atleast_2d(z), dtype=torch.float32)).clamp(0, 1).numpy()
 
 
 @pytest.fixture
@@ -62,53 +21,11 @@ def page_of_two(make_page, tmp_path) -> Path:
     classes = [f"a class of a rather long name {i}" for i in range(12)]
     planes = [plane(name, "AE", model_of(name), codes, labels, classes) for name in ("conv", "mlp")]
     path = tmp_path / "index.html"
-    path.write_text(render(make_page(planes=planes, legend=legend(labels, classes))), encoding="utf-8")
+    path.write_text(
+        render(make_page(explorable=explorable(planes, labels, classes), legend=legend(labels, classes))),
+        encoding="utf-8",
+    )
     return path
-
-
-@contextmanager
-def opened(browser: "Browser", path: Path, **settings: Any) -> "Iterator[Tab]":
-    context = browser.new_context(**settings)
-    tab = context.new_page()
-    trouble: list[str] = []
-    tab.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-    tab.on("pageerror", lambda error: trouble.append(str(error)))
-    tab.on("request", lambda asked: None if asked.url.startswith(("file:", "data:")) else trouble.append(asked.url))
-    tab.goto(path.as_uri())
-    yield tab
-    context.close()
-    assert trouble == []
-
-
-def coordinates(tab: "Tab", place: int = 0) -> tuple[float, float]:
-    settle(tab)
-    found = re.search(COORDINATES, tab.locator("output").nth(place).inner_text())
-    first, second = (float(text.replace("−", "-")) for text in found.groups())
-    return first, second
-
-
-def settle(tab: "Tab") -> None:
-    """Wait until what was asked for is drawn."""
-    tab.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-
-def drawn(tab: "Tab", place: int = 0) -> NDArray[np.uint8]:
-    """The pixels (H, W, RGBA) of the decoded image."""
-    settle(tab)
-    script = """i => {
-        const {height, width} = latentPlanes[i].image;
-        return [height, width, [...latentPlanes[i].image.getContext("2d").getImageData(0, 0, width, height).data]];
-    }"""
-    height, width, values = tab.evaluate(script, place)
-    return np.array(values, np.uint8).reshape(height, width, 4)
-
-
-def box(tab: "Tab", place: int = 0) -> tuple[float, float, float]:
-    """Left and top of a plane's canvas in the window, and its width."""
-    canvas = tab.locator(".codes").nth(place)
-    canvas.scroll_into_view_if_needed()
-    found = canvas.bounding_box()
-    return found["x"], found["y"], found["width"]
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -116,7 +33,9 @@ def test_the_page_decodes_as_pytorch_does(name, browser, make_page, tmp_path):
     model = model_of(name)
     z = np.random.default_rng(1).normal(0, 3, (20, 2)).astype(np.float32)
     path = tmp_path / "index.html"
-    path.write_text(render(make_page(planes=[plane(name, "AE", model, z, None, None)])), encoding="utf-8")
+    path.write_text(
+        render(make_page(explorable=explorable([plane(name, "AE", model, z, None, None)]))), encoding="utf-8"
+    )
     with opened(browser, path) as tab:
         found = np.array(tab.evaluate("zs => zs.map(z => [...latentPlanes[0].decode(z)])", z.tolist()))
         assert np.abs(found.reshape(-1, *model.shape) - decoded(model, z)).max() < 1e-5
@@ -134,8 +53,9 @@ def test_a_stage_s_page_opens_without_errors_or_requests(browser, params, output
         assert tab.title() == "Autoencoders on tiny"
         assert tab.evaluate("latentPlanes.map(plane => plane.name)") == ["pca", "ae", "vae"]
         images = tab.locator("img")
-        assert images.count() == 9
-        assert all(images.nth(i).get_attribute("alt") for i in range(images.count()))
+        assert images.count() == 4 + 2 + 3 * 20 + 5 + 5 + 2 + 1 + 1
+        without = [image for image in images.all() if not image.get_attribute("alt")]
+        assert len(without) == tab.locator(".preview img").count() == 5  # they repeat a rung's figure
         assert tab.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
         assert all(canvas.get_attribute("aria-label") for canvas in tab.locator("canvas").all())
 
@@ -159,20 +79,28 @@ def test_the_pointer_decodes_what_it_points_at(browser, page_of_two):
         assert moved[1] == z[1]
 
 
-def test_a_finger_moves_the_point_and_not_the_page(browser, page_of_two):
+def test_a_finger_moves_the_point_sideways_and_the_page_up_and_down(browser, page_of_two):
     with opened(browser, page_of_two, has_touch=True, viewport={"width": 360, "height": 740}) as tab:
         left, top, width = box(tab)
         tab.touchscreen.tap(left + 0.7 * width, top + 0.3 * width)
         tapped, before, scrolled = coordinates(tab), drawn(tab), tab.evaluate("scrollY")
         assert min(tapped) > 0.3
-        touch = tab.context.new_cdp_session(tab)
-        for kind, share in (("touchStart", 0.6), ("touchMove", 0.5), ("touchMove", 0.8)):
-            at = [{"x": left + 0.4 * width, "y": top + share * width}]
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
-        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-        assert coordinates(tab)[1] < -0.5
+
+        def swipe(*places: tuple[float, float]) -> None:
+            touch = tab.context.new_cdp_session(tab)
+            kinds = ["touchStart", *["touchMove"] * (len(places) - 1)]
+            for kind, (across, down) in zip(kinds, places, strict=True):
+                at = [{"x": left + across * width, "y": top + down * width}]
+                touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+            touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+            settle(tab)
+
+        swipe((0.6, 0.6), (0.5, 0.6), (0.3, 0.62))
+        assert coordinates(tab)[0] < -0.5
         assert not np.array_equal(drawn(tab), before)
         assert tab.evaluate("scrollY") == scrolled
+        swipe((0.5, 0.8), (0.5, 0.7), (0.5, 0.5), (0.5, 0.2))
+        tab.wait_for_function(f"() => scrollY > {scrolled} + 50")
 
 
 def test_the_arrow_keys_move_the_point_to_the_edge_and_no_further(browser, page_of_two):
@@ -242,16 +170,21 @@ def test_on_paper_details_are_open_and_close_again(browser, page_of_two):
         assert not any(tab.evaluate(is_open))
 
 
-def test_in_the_dark_text_is_light_and_figures_stay_on_white(browser, page_of_two):
+def test_in_the_dark_text_is_light_the_planes_are_dark_and_figures_are_not_glaring(browser, page_of_two):
     with opened(browser, page_of_two, color_scheme="dark") as tab:
-        style = "(of, key) => getComputedStyle(document.querySelector(of))[key]"
-        colours = [
-            tab.evaluate(f"() => ({style})('{of}', '{key}')")
-            for of, key in (("body", "backgroundColor"), ("body", "color"), (".card", "backgroundColor"))
-        ]
-    paper, ink, card = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+        style = "([of, key]) => getComputedStyle(document.querySelector(of))[key]"
+        colours = [tab.evaluate(style, ["body", key]) for key in ("backgroundColor", "color")]
+        assert tab.evaluate(style, [".photo img", "filter"]) == "brightness(0.8)"
+        corner = "() => [...latentPlanes[0].canvas.getContext('2d').getImageData(0, 0, 1, 1).data].slice(0, 3)"
+        settle(tab)
+        dark = tab.evaluate(corner)
+        tab.emulate_media(color_scheme="light")
+        settle(tab)
+        light = tab.evaluate(corner)
+    paper, ink = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
     assert paper < 150 < 600 < ink
-    assert card == 3 * 255
+    assert sum(dark) == paper
+    assert light == [255, 255, 255]
 
 
 def test_without_scripts_the_page_says_where_to_look(browser, page_of_two):
@@ -279,7 +212,7 @@ def test_within_kubeflow_the_contents_lead_to_their_sections(browser, page_of_tw
     with opened(browser, framed(page_of_two), viewport={"width": 900, "height": 600}) as tab:
         frame = tab.frame_locator("iframe")
         frame.locator("html").evaluate("one => { one.style.scrollBehavior = 'auto'; }")
-        for link in frame.locator("nav a").all():
+        for link in frame.locator("nav li a").all():
             section = frame.locator(str(link.get_attribute("href")))
             link.scroll_into_view_if_needed()
             link.click()

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from autoencoders.errors import UserError
-from autoencoders.report.pictures import Picture, picture, pictures
+from autoencoders.report.pictures import Picture, figures_of, picture, pictures, shared_figures
 
 
 def saved(path: Path, pixels: np.ndarray) -> Path:
@@ -75,13 +75,24 @@ def test_figures_stand_in_the_order_of_the_story_and_are_described(tmp_path):
     for name in (*of_models, "data_card"):
         saved(tmp_path / f"{name}.png", np.zeros((4, 4, 3)))
     models = {"vae": SimpleNamespace(kind="vae", latent=16)}
-    found = pictures(tmp_path, models, leave_out=["comparison"])
-    assert [made.caption.split()[0] for made in found] == ["Test", "Images", "The", "What", "zebra"]
-    assert (
-        found[2].caption
-        == "The test set in the latent plane of vae (VAE, 16-dimensional), its first two principal components."
+    shared, own = shared_figures(tmp_path, models), figures_of("vae", models["vae"], tmp_path)
+    assert [made.caption.split()[0] for made in shared] == ["Reconstruction", "Test", "Images", "zebra"]
+    assert [made.caption for made in own] == [
+        "The test set in the latent plane of vae (VAE, 16-dimensional), its first two principal components.",
+        "What vae (VAE, 16-dimensional) draws across the latent plane: a grid over the quantiles of N(0, 1).",
+    ]
+    assert pictures(tmp_path, models) == [*shared, *own]
+    assert all(made.alt for made in pictures(tmp_path, models))
+    assert [made.is_chart for made in own] == [True, False]
+
+
+def test_the_grid_of_a_model_without_a_prior_is_said_to_be_of_its_own_codes(tmp_path):
+    saved(tmp_path / "learned_distribution--ae.png", np.zeros((4, 4, 3)))
+    [made] = figures_of("ae", SimpleNamespace(kind="autoencoder", latent=2), tmp_path)
+    assert made.caption == (
+        "What ae (AE, 2-dimensional) draws across the latent plane: a grid over the quantiles of its own codes, since "
+        "nothing in its training forms them."
     )
-    assert all(made.alt for made in found)
 
 
 def test_an_empty_folder_is_named(tmp_path):

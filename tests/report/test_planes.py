@@ -1,106 +1,44 @@
 import base64
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from autoencoders import params
-from autoencoders.models import PCA, Autoencoder
-from autoencoders.params import Pca
-from autoencoders.report.planes import MAX_CODES, count_weights, legend, plane, thinned
+from autoencoders.data.prepared import DatasetInfo, Split
+from autoencoders.models import Autoencoder
+from autoencoders.report.planes import MAX_CODES, dots, legend, plane, thinned
 
 CODES = np.random.default_rng(0).normal(0, 3, (40, 2)).astype(np.float32)
 LABELS = np.arange(40) % 4
 
 
-def network(
-    arch: Any = "mlp", shape: tuple[int, int, int] = (1, 8, 8), hidden: tuple[int, ...] = (5,), loss: Any = "bce"
-) -> Autoencoder:
-    entry = params.Autoencoder(latent=2, arch=arch, hidden=list(hidden), loss=loss)
-    return Autoencoder(entry, shape, torch.Generator().manual_seed(0))
+def network() -> Autoencoder:
+    entry = params.Autoencoder(latent=2, arch="mlp", hidden=[5], loss="bce")
+    return Autoencoder(entry, (1, 8, 8), torch.Generator().manual_seed(0))
 
 
 def numbers(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
-def test_layers_and_weights_are_those_of_the_decoder():
-    model = network()
-    made = plane("ae", "AE", model, CODES, None, None)
-    assert made.layers == [
-        {"kind": "linear", "in": 2, "out": 5},
-        {"kind": "relu"},
-        {"kind": "linear", "in": 5, "out": 64},
-        {"kind": "unflatten", "shape": [1, 8, 8]},
-        {"kind": "sigmoid"},
-    ]
-    expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
-    assert np.array_equal(numbers(made.weights), expected)
-    assert count_weights(model) == len(expected)
-
-
-def test_a_linear_part_and_a_network_are_a_sum_whose_weights_follow_each_other():
-    model = network(loss="mse")
-    made = plane("ae", "AE", model, CODES, None, None)
-    linear, flat = {"kind": "linear", "in": 2, "out": 64}, {"kind": "unflatten", "shape": [1, 8, 8]}
-    hidden = [{"kind": "linear", "in": 2, "out": 5}, {"kind": "relu"}, {"kind": "linear", "in": 5, "out": 64}]
-    assert made.layers == [{"kind": "sum", "branches": [[linear, flat], [*hidden, flat]]}, {"kind": "clip"}]
-    expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
-    assert np.array_equal(numbers(made.weights), expected)
-    assert count_weights(model) == len(expected)
-
-
-def test_the_image_of_a_linear_part_is_refined_by_convolutions_whose_weights_follow():
-    model = network("conv", (3, 9, 8), (4,), loss="mse")
-    made = plane("ae", "AE", model, CODES, None, None)
-    block = {"kernel_size": [8, 8], "stride": [4, 4], "padding": [2, 2]}
-    linear = [{"kind": "linear", "in": 2, "out": 216}, {"kind": "unflatten", "shape": [3, 9, 8]}]
-    detail = [
-        {"kind": "conv", "in": 3, "out": 4, **block},
-        {"kind": "relu"},
-        {"kind": "conv_transpose", "in": 4, "out": 3, **block, "output_padding": [1, 0]},
-    ]
-    assert made.layers == [{"kind": "refined", "branches": [linear, detail]}, {"kind": "clip"}]
-    expected = torch.cat([value.flatten() for value in model.decoder.parameters()]).detach().numpy()
-    assert np.array_equal(numbers(made.weights), expected)
-
-
-def test_a_transposed_convolution_has_its_sizes():
-    made = plane("ae", "AE", network("conv", (3, 9, 8), (4, 6)), CODES, None, None)
-    assert [layer["kind"] for layer in made.layers] == [
-        "linear", "unflatten", "relu", "conv_transpose", "relu", "conv_transpose", "sigmoid",
-    ]  # fmt: skip
-    assert made.layers[-2] == {
-        "kind": "conv_transpose", "in": 4, "out": 3, "kernel_size": [4, 4], "stride": [2, 2], "padding": [1, 1],
-        "output_padding": [1, 0],
-    }  # fmt: skip
-
-
-def test_pca_is_one_linear_layer_with_the_mean_as_bias():
-    model = PCA(Pca(latent=2), (1, 2, 2))
-    model.components.copy_(torch.arange(8.0).reshape(2, 4))
-    model.mean.copy_(torch.arange(10.0, 14.0))
-    made = plane("pca", "PCA", model, CODES, None, None)
-    assert [layer["kind"] for layer in made.layers] == ["linear", "clip"]
-    assert numbers(made.weights).tolist() == [0, 4, 1, 5, 2, 6, 3, 7, 10, 11, 12, 13]
-
-
-def test_a_layer_that_the_page_does_not_know_is_refused():
-    model = network()
-    model.decoder.append(nn.Tanh())
-    with pytest.raises(TypeError, match=r"decoder\.js knows no Tanh"):
-        plane("ae", "AE", model, CODES, None, None)
-
-
 def test_codes_and_labels_stay_together_and_are_few():
     made = plane("ae", "AE", network(), CODES, LABELS, None)
     where = [CODES.tolist().index(code) for code in numbers(made.codes).reshape(-1, 2).tolist()]
     assert sorted(where) == list(range(40))
-    assert [LABELS[i] for i in where] == made.labels
-    assert len(thinned(70_000)) == len(set(thinned(70_000))) == MAX_CODES == 5000
-    assert np.array_equal(thinned(70_000), thinned(70_000))
+    images = np.zeros((40, 1, 8, 8), np.uint8)
+    info = DatasetInfo("tiny", (1, 8, 8), {"train": 60, "val": 20, "test": 40}, [*"abcd"], "0" * 64)
+    shown = dots(Split(images, LABELS), info)
+    assert shown.indices == where
+    assert shown.labels == [LABELS[i] for i in where]
+    assert shown.names == {0: "a", 1: "b", 2: "c", 3: "d"}
+    assert dots(Split(images, None), info).labels == []
+
+
+def test_dots_are_as_many_as_the_sprite_has_room_for():
+    assert len(thinned(70_000, (1, 28, 28))) == len(set(thinned(70_000, (1, 28, 28)))) == MAX_CODES == 5000
+    assert np.array_equal(thinned(70_000, (1, 28, 28)), thinned(70_000, (1, 28, 28)))
+    assert len(thinned(70_000, (3, 128, 128))) == 4_200_000 // 32**2
 
 
 def test_the_frame_is_square_and_holds_all_codes_and_the_prior():

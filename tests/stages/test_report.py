@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from autoencoders.errors import UserError
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.report import planes
+from autoencoders.report import explore
 from autoencoders.report.page import parameters_as_yaml
 from autoencoders.stages import report as stage
 from autoencoders.stages.publish import publish
@@ -36,14 +36,16 @@ def test_the_page_holds_everything_that_was_run(params, outputs, capsys):
     html = outputs["out"].read_text(encoding="utf-8")
     assert not list(outputs["out"].parent.glob(".*"))
     sections = re.findall(r'<section id="([a-z]+)"', html)
-    assert sections == ["run", "comparison", "plane", "ladder", "figures", "use"]
-    assert re.findall(r'<a href="#([a-z]+)"', html) == sections
-    assert re.findall(r'<section id="rung-([\w-]+)"', html) == [*RUNGS]
+    assert sections == ["comparison", "explore", "plane", "ladder", "figures", "use", "made"]
+    assert re.findall(r'<li><a href="#([a-z]+)"', html) == sections
+    assert re.findall(r'<details id="rung-([\w-]+)"', html) == [*RUNGS]
     assert "60 for training, 20 for validation, 20 for testing" in html
     assert re.findall(r"<b>(\w+)</b> <span class=\"unit\">(\w+)</span></figcaption>", html) == [
         ("pca", "PCA"), ("ae", "AE"), ("vae", "VAE"),
     ]  # fmt: skip
-    assert html.count("<img ") == 1 + 1 + 5 + 2  # card, comparison, rungs but one, figures
+    figures = 1 + 5 + 3  # card, rungs but one, those of models
+    thumbnails = 4 + 2 + 3 * 20  # reconstructions with the originals, draws, best and worst of each model
+    assert html.count("<img ") == figures + thumbnails
     psnr = read_rung(outputs["ladder"] / "one-image")["metrics"]["flower/psnr"]
     assert f"{psnr:.1f} dB for the colour photograph" in html
     assert f"<td>{psnr:.1f}</td>" in html
@@ -54,7 +56,10 @@ def test_the_page_holds_everything_that_was_run(params, outputs, capsys):
 def test_the_best_is_marked_for_eyes_and_ears(params, outputs):
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
-    assert re.findall(r'class="best">(.*?)<span class="hidden">(.*?)</span>', html)[0] == ("0.01000", " (best)")
+    assert re.findall(r'class="best" data-value="0.01">(.*?)<span class="hidden">(.*?)</span>', html)[0] == (
+        "0.01000",
+        " (best)",
+    )
 
 
 def test_nothing_that_is_missing_goes_unnoticed(params, outputs):
@@ -62,6 +67,10 @@ def test_nothing_that_is_missing_goes_unnoticed(params, outputs):
         outputs["data"] / "nowhere": ("data", "holds no prepared data"),
         outputs["models"] / "vae" / "model.json": ("", r"vae is no trained model"),
         outputs["evaluation"] / "ae" / "codes" / "test.npy": ("", r"test\.npy is missing or damaged"),
+        outputs["evaluation"] / "ae" / "codes" / "errors.npy": (
+            "",
+            r"errors\.npy is missing.*Run the `evaluate` stage",
+        ),
         outputs["comparison"] / "comparison.csv": ("", r"comparison\.csv is missing or damaged"),
         outputs["figures"] / "data_card.png": ("", r"data_card\.png is missing or damaged.*Run the `plots` stage"),
         outputs["ladder"] / "beta" / "rung.json": ("", r"rung\.json is missing.*Run .* `autoencoders ladder beta`"),
@@ -120,7 +129,7 @@ def test_codes_of_another_size_are_refused(params, outputs):
 
 def test_a_decoder_that_does_not_fit_is_named(params, outputs, monkeypatch):
     """PCA's 192 numbers fit, and the 600 of `ae` do not; nor do those of `vae`."""
-    monkeypatch.setattr(planes, "MAX_WEIGHTS", 500)
+    monkeypatch.setattr(explore, "MAX_WEIGHTS", 500)
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
     assert re.findall(r"<figcaption><b>(\w+)</b>", html) == ["pca"]
@@ -138,6 +147,7 @@ def test_data_without_labels_and_one_model_make_a_page(params, outputs, prepared
     html = outputs["out"].read_text(encoding="utf-8")
     assert "no labels" in html
     assert 'class="legend"' not in html
+    assert "the class and the image" not in html
     assert "model.sample" not in html
 
 
@@ -170,7 +180,11 @@ def test_durations_are_those_of_the_comparison_and_of_the_rungs(params, outputs)
     table.to_csv(path)
     report(params, **outputs)
     html = outputs["out"].read_text(encoding="utf-8")
-    rows = dict(re.findall(r'<tr><th scope="row">([\w-]+)</th><td>([\d.–]+)</td>\s*<td class="text">', html))
+    rows = dict(
+        re.findall(
+            r'<tr><th scope="row">([\w-]+)</th><td(?: data-value="[\d.]+")?>([\d.–]+)</td>\s*<td class="text">', html
+        )
+    )
     assert (rows["pca"], rows["ae"], rows["vae"]) == ("–", "3.25", "7.50")
     assert {"pca", "ae", "vae", *RUNGS} <= rows.keys()
 
@@ -302,3 +316,17 @@ def test_an_installed_package_has_what_the_page_is_made_of():
     folder = root / "src" / "autoencoders" / "report"
     packed = {file for pattern in patterns["autoencoders.report"] for file in folder.glob(pattern)}
     assert packed == {file for file in folder.iterdir() if file.is_file() and file.suffix != ".py"}
+
+
+def test_names_of_models_lead_to_their_runs_in_mlflow_s_own_pages(params, outputs):
+    report(params, **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    for name in params.models:
+        run_id = json.loads((outputs["models"] / name / "run.json").read_text())["run_id"]
+        assert f'<a href="http://127.0.0.1:5000/#/runs/{run_id}"' in html
+
+
+def test_on_a_server_the_links_are_those_that_it_knows(params, outputs, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setattr(stage, "run_urls", lambda ids: {"vae": "http://mlflow.example/#/experiments/1/runs/2"})
+    assert stage._runs(params, outputs["models"]) == {"vae": "http://mlflow.example/#/experiments/1/runs/2"}

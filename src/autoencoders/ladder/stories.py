@@ -1,7 +1,7 @@
 """A rung's story: the template `story.md` in the rung's folder, filled with the numbers that were measured.
 
-A story is Markdown: a title, the claim in italics, the result in numbers as a quotation, where there is one, paragraphs,
-and the figure with its alternative text.
+A story is Markdown: a title, the claim in italics, the result in numbers as a quotation where there is one,
+paragraphs, and the figure with its alternative text.
 """
 
 from collections.abc import Mapping, Sequence

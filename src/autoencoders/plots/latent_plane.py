@@ -217,10 +217,10 @@ def learned_distribution(
         (axis_names[0], values[0], axes.xaxis, axes.secondary_xaxis("top").xaxis, g * width * unit / 0.45),
         (axis_names[1], values[1], axes.yaxis, axes.secondary_yaxis("right").yaxis, g * height * unit / 0.25),
     )
-    for name, along, ruler, probabilities, room in rulers:
+    for name, along, axis, probabilities, room in rulers:
         at = marked(g, max(2, min(15, int(room))))
         z = [f"{value:.2f}".replace("-", "−") for value in along[at].round(2) + 0.0]
-        _rule(ruler, at + 0.5, z, name, INK)
+        _rule(axis, at + 0.5, z, name, INK)
         meaning = f"share of the codes with a lower {name}" if of_codes else f"Φ({name}), cumulative probability"
         _rule(probabilities, at + 0.5, [f"{q:.2f}" for q in quantiles[at]], meaning, MUTED)
     for ruler in axes.child_axes:

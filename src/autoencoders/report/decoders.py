@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from autoencoders.models import Model
 from autoencoders.models.blocks import Refined, Residual, Sum
 
-MAX_WEIGHTS = 2_400_000  # numbers in all decoders of a page together: 3.2 MB of it
+MAX_WEIGHTS = 4_000_000  # numbers in all decoders of a page together: 5.4 MB of it
 N_MEASURED = 256  # codes on which the error of 8 bits is measured
 Layer = dict[str, Any]
 

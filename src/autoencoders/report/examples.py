@@ -37,7 +37,7 @@ class Example:
 
     index: int  # within the test split
     label: str  # its class; empty where there are none
-    mse: str
+    mse: str  # in thousandths, which leaves few digits
     tiles: Tiles
 
 
@@ -61,7 +61,7 @@ class Examples:
 
 def reconstruction_strips(models: Mapping[str, Model], images: NDArray[np.uint8]) -> list[Strip]:
     """Return the first `N_TILES` of `images` (n, C, H, W), and each model's reconstructions of them."""
-    shown = images[:N_TILES].astype(np.float32) / 255
+    shown = images[:N_TILES].astype(np.float32) / np.float32(255)
     strips = [Strip("original", f"{len(shown)} test images", tiles(shown))]
     for name, model in models.items():
         strips.append(Strip(name, f"Their reconstructions by {name}", tiles(_redrawn(model, shown))))
@@ -101,7 +101,7 @@ def examples(
             Example(
                 int(index),
                 "" if test.labels is None else names[int(test.labels[index])],
-                format_number(float(errors[name][index])),
+                format_number(1000 * float(errors[name][index])),
                 tiles(np.stack([_rgb(originals[i]), _rgb(redrawn[i]), coloured[i]]), "column"),
             )
             for i, index in enumerate(indices)

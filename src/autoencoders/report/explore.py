@@ -58,4 +58,3 @@ def explorable(
         None if largest is None else sliders(largest, models[largest], codes[largest], test, indices, names),
         too_large,
     )
-

@@ -95,7 +95,7 @@ for (const table of $("table.numbers")) {
   });
   if (isFramed) continue;
   const button = element("button", {type: "button", className: "csv"}, "Download as CSV");
-  button.setAttribute("aria-label", `Download ${table.dataset.name} as CSV`);
+  button.setAttribute("aria-label", `Download as CSV: ${table.dataset.name}`);
   button.onclick = () => {
     const rows = [...table.rows].filter(row => row.cells[0].scope !== "rowgroup");
     const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

@@ -159,4 +159,5 @@ def figures_of(model: str, entry: "ModelParams", folder: Path) -> list[Picture]:
 
 def pictures(folder: Path, models: Mapping[str, "ModelParams"]) -> list[Picture]:
     """Return all figures of models, those that show all of them first."""
-    return [*shared_figures(folder, models), *(shown for name in models for shown in figures_of(name, models[name], folder))]
+    own = [shown for name, entry in models.items() for shown in figures_of(name, entry, folder)]
+    return [*shared_figures(folder, models), *own]

@@ -47,7 +47,7 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
     distance, floor = measured["frechet/prior"][inventive], measured["frechet/floor"].iloc[0]
     return [
         start,
-        f"Most exact is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} per pixel. Most realistic are "
-        f"the images that {inventive} decodes from N(0, I): their Fréchet distance to real images is "
+        f"Most exact is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} per pixel. Most realistic "
+        f"are the images that {inventive} decodes from N(0, I): their Fréchet distance to real images is "
         f"{format_number(distance)}. Other real images have {format_number(floor)}.",
     ]

@@ -58,6 +58,4 @@ def sliders(
         )
         for index in indices.tolist()
     ]
-    return Sliders(
-        name, model.latent, decoder(model, draws), widest.tolist(), deviation[widest].tolist(), starts
-    )
+    return Sliders(name, model.latent, decoder(model, draws), widest.tolist(), deviation[widest].tolist(), starts)

@@ -75,7 +75,7 @@ def sprite(images: Images) -> Sprite:
 def reduced(images: Images, side: int) -> Images:
     """Return images (n, C, H, W) as floats in [0, 1], their longer side reduced to `side` pixels at most."""
     floats = np.clip(as_floats(images), 0, 1).astype(np.float32)
-    size = _fitting(*images.shape[2:], side)
+    size = _fitting(images.shape[2], images.shape[3], side)
     if size == images.shape[2:]:
         return floats
     return F.interpolate(torch.from_numpy(floats), size, mode="area").numpy()

@@ -18,8 +18,8 @@ from autoencoders.ladder.record import RUNGS, figure_file, read_rung
 from autoencoders.ladder.stories import render_story
 from autoencoders.model_folder import load_trained, read_description, read_reference
 from autoencoders.params import KINDS, Params
-from autoencoders.report import comparison as table
 from autoencoders.plots.model_figures import chosen_images
+from autoencoders.report import comparison as table
 from autoencoders.report.examples import N_TILES, draw_strips, examples, reconstruction_strips
 from autoencoders.report.explore import explorable
 from autoencoders.report.page import Page, RungSection, Usage, parameters_as_yaml, render, rung_section
