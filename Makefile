@@ -63,9 +63,9 @@ lock: $(INSTALLED)  ## resolve pyproject.toml again, with all extras, into requi
 image:  ## build the container image that the pipeline's tasks run, as autoencoders:<version>
 	docker build --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg DIRTY=$$(test -z "$$(git status --porcelain --untracked-files=no)" && echo false || echo true) $(BUILD) .
 
-figures:  ## copy the figures that the README shows from the last run
-	mkdir -p docs/figures && cp $(addprefix reports/figures/,reconstructions.png prediction--vae-2d.png learned_distribution--vae-2d.png) docs/figures/
-	cp $(addprefix reports/figures/ladder/,one-image.png generation.png beta.png) docs/figures/
+figures: $(INSTALLED)  ## copy the figures that the README shows from the last run, and record the report (with Chromium)
+	cp reports/figures/reconstructions.png $(addprefix reports/figures/ladder/,one-image.png generation.png beta.png) docs/figures/
+	python docs/figures/report.py reports/index.html docs/figures/report.gif
 
 clean:  ## remove the pipeline's results; keep the environment, downloads and MLflow's database
 	rm -rf data models evaluation/*/codes reports .cache/checkpoints
