@@ -105,7 +105,7 @@ def test_a_logged_model_brings_its_code_its_signature_and_an_example(trained, pa
         ("output", "string", "reconstructions")
     ]
     assert told["refused"]
-    assert told["example"] == [[2, 1, 8, 8], "float32"]
+    assert told["example"] == [[1, 1, 8, 8], "float32"]
     said = json.loads(told["said"])
     assert said["error_code"] == "INVALID_PARAMETER_VALUE"
     assert said["message"].startswith("images must be floats in [0, 1], found values from ")

@@ -5,7 +5,7 @@ import pytest
 from mlflow import MlflowClient
 
 from autoencoders.tracking import RunPublisher
-from autoencoders.tracking.content import REPORT
+from autoencoders.tracking.ladder_content import REPORT
 
 from tracked import everything  # isort: skip
 

@@ -132,7 +132,7 @@ def _cell(text: str) -> str:
 def show_runs(page: Artifact, results: Artifact, rungs: Artifact) -> None:
     """Write, for KFP's page of the report, links to all runs in MLflow that it is about."""
     from autoencoders.tracking import tracking_uri
-    from autoencoders.tracking.content import rung_id
+    from autoencoders.tracking.ladder_content import rung_id
     from autoencoders.tracking.lineage import run_urls
 
     models, _, _ = gathered(results)

@@ -11,14 +11,15 @@ and the reconstructions by step are the exceptions: no folder keeps them.
     recorder      calls in the background, and what happens when they fail
     lineage       the tags that tie a run to commit, stage and inputs, where a model comes from, and URLs of runs
     changes       what a training changes, by which its run is named
-    content       what the runs of models, rungs and the report hold; logging it again changes nothing
+    content       what the runs of models hold; logging it again changes nothing
+    ladder_content  the same of rungs and the report
     registry      the model as MLflow stores, registers and loads it
     pipeline_run  the run of a Kubeflow pipeline, and its status: while tasks run, and once the pipeline has ended
     runs          the run of a training, and those of finished folders: trained models, rungs, the report
 """
 
 from autoencoders.tracking.client import connect, require_server, server_address, tracking_uri
-from autoencoders.tracking.content import RungResult
+from autoencoders.tracking.ladder_content import RungResult
 from autoencoders.tracking.lineage import run_context
 from autoencoders.tracking.recorder import Recorder
 from autoencoders.tracking.registry import registered_name

@@ -16,7 +16,7 @@ from autoencoders.model_folder import read_description, read_reference
 from autoencoders.model_folder.history import read_history
 from autoencoders.params import Params
 from autoencoders.runtime.process import drop_lost_outputs, was_stopped
-from autoencoders.tracking import content, registry, store
+from autoencoders.tracking import content, ladder_content, registry, store
 from autoencoders.tracking.changes import RUN_NAME, give_name, name_by_changes
 from autoencoders.tracking.client import tracking_uri
 from autoencoders.tracking.lineage import MODEL_PREFIX, model_tags
@@ -219,13 +219,13 @@ class RunPublisher(Recorder):
         return content.log_table(client, self._run_of(client, model), make_table, "worst_reconstructions.json")
 
     @_in_background
-    def log_rung(self, client: "MlflowClient", result: content.RungResult, *, own: bool = False) -> bool:
+    def log_rung(self, client: "MlflowClient", result: ladder_content.RungResult, *, own: bool = False) -> bool:
         """Record a rung: in the run that has it, with `own` in the injected run, or in a new one.
 
         The result is whether it was recorded now.
         """
         parent = None if own else parent_run(client, self._experiment, task_name())
-        return content.log_rung(client, result, self._experiment, store.injected_run() if own else None, parent)
+        return ladder_content.log_rung(client, result, self._experiment, store.injected_run() if own else None, parent)
 
     @_in_background
     def name_models(self, client: "MlflowClient", models: Iterable[Path], of_task: str = "") -> None:
@@ -247,7 +247,7 @@ class RunPublisher(Recorder):
         """
         injected = store.injected_run()
         pipeline = None if injected else kubeflow_run(client, self._experiment)
-        changed = content.log_report(client, file, self._experiment, injected or pipeline)
+        changed = ladder_content.log_report(client, file, self._experiment, injected or pipeline)
         if pipeline:
             finish_pipeline(client, pipeline)
         return changed
