@@ -1,6 +1,6 @@
 """Record `report.gif`, the report with the pointer moving over its latent planes, in Chromium.
 
-    python docs/figures/report.py reports/index.html docs/figures/report.gif
+python docs/figures/report.py reports/index.html docs/figures/report.gif
 """
 
 import io
