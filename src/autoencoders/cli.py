@@ -74,7 +74,7 @@ USE_OPTIONS = {
     "neighbours out": "folder for a table and a picture, new or empty; without it, none is written",
 }
 """Help for an option of any command, or for `command option`."""
-ERRORS = re.compile(r"\s*Raises? `UserError`.*?\.(?=\s|$)", re.DOTALL)
+ERRORS = re.compile(r"\s*Raises?\s+`UserError`.*?\.(?=\s|$)", re.DOTALL)
 """The part of a docstring that the help does not show."""
 METAVARS: dict[type, str] = {str: "NAME", int: "N", Path: "PATH"}
 """The types that a command's arguments may have."""

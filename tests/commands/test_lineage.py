@@ -23,7 +23,7 @@ ENVIRONMENT = {
 @pytest.fixture
 def models(params, prepared, tmp_path, monkeypatch, client) -> Path:
     """`pca` and `ae`, trained as by a Kubeflow run, where there is no git."""
-    monkeypatch.setattr("autoencoders.tracking.lineage._git", lambda *arguments: "")
+    monkeypatch.setattr("autoencoders.tracking.lineage.run_git", lambda *arguments: "")
     with monkeypatch.context() as pod:
         for name, value in ENVIRONMENT.items():
             pod.setenv(name, value)

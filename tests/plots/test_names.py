@@ -26,7 +26,7 @@ from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import prediction
 from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
 from autoencoders.plots.names import drawn as drawn_name
-from autoencoders.plots.sheets import pairs, retrieved, sheet, transition
+from autoencoders.plots.sheets import pairs, retrieved, sheet, strangest, transition
 from autoencoders.plots.style import look, save
 
 RANDOM = np.random.default_rng(0)
@@ -103,6 +103,9 @@ FIGURES: dict[Callable[..., Figure], Callable[[list[str]], Figure]] = {
     reconstructions: lambda names: reconstructions(images(), dict.fromkeys(names, images()), dict.fromkeys(names, 0.1)),
     retrieved: found_neighbours,
     sheet: lambda names: sheet(images(), f"Samples of {names[0]}", 4),
+    strangest: lambda names: strangest(
+        images(len(names)), images(len(names)), [(name, "0.1") for name in names], names[0], 0.1
+    ),
     transition: lambda names: transition(images(2), images(5), (names[0], names[-1]), names[0]),
 }
 WITHOUT_NAMES = {"learned_distribution"}
