@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from autoencoders.data.batches import EVAL_BATCH
 
-MAX_SIDE = 64
-"""Pixels; larger images are reduced."""
+MAX_SIDE = 32
+"""Pixels; larger images are reduced. The rungs' networks have the size for such images."""
 
 
 def reduced_size(shape: Sequence[int]) -> tuple[int, int] | None:
