@@ -10,10 +10,12 @@ import pytest
 from rung_runs import TINY, colour_without_labels, run_rung, story_of, with_ladder
 
 from autoencoders.data.prepared import Split, write_prepared
+from autoencoders.data.principal_components import principal_components
 from autoencoders.errors import UserError
 from autoencoders.ladder.beta.measure import BetaResult, story_facts
 from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.generation.measure import comparable_pair
+from autoencoders.ladder.reduced import reduced
 from autoencoders.ladder.stories import render_story
 from autoencoders.params import Params, parse_params
 
@@ -74,6 +76,24 @@ def test_linear_says_something_true_of_pictures_that_are_all_the_same(settings, 
     alike = "The training images do not differ, so there is no direction to compare"
     one_direction = "Of the 3 directions that 3 numbers allow, PCA finds 1 in which these images differ"
     assert (alike if kinds == 1 else one_direction) in story
+
+
+def test_linear_stands_alone_on_reduced_images(settings, evaluation, tmp_path):
+    """A linear autoencoder of all pixels of a photograph would need more steps than a rung has."""
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 1, 40, 48), dtype=np.uint8)
+    parts = {"train": pixels[:40], "val": pixels[40:44], "test": pixels[44:]}
+    write_prepared(tmp_path / "large", "large", {name: Split(part, None) for name, part in parts.items()}, None)
+    rung = run_rung("linear", settings, tmp_path / "large", tmp_path / "linear", evaluation=evaluation)
+    assert rung["facts"]["reduced_to"] == [27, 32]
+    assert not [key for key in rung["metrics"] if key.startswith("nonlinear")]
+    small = reduced(parts["test"]).reshape(6, -1) / 255
+    components = principal_components(reduced(parts["train"]), 1)
+    centred = small - components.mean
+    rest = centred - (centred @ components.directions.T) @ components.directions
+    assert rung["metrics"]["k-1/pca_mse"] == pytest.approx(np.square(rest).mean(), rel=1e-5)
+    story = story_of(tmp_path / "linear")
+    assert "Those of this run saw larger images: the column MSE / PCA of the comparison says" in story[2]
+    assert story[-1] == "The images are reduced to 27×32 pixels on this rung."
 
 
 def test_linear_without_autoencoders_says_how_to_add_one(params, prepared, tmp_path):

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.data.batches import EVAL_BATCH, Batches
+from autoencoders.data.principal_components import principal_components
 from autoencoders.errors import UserError
 from autoencoders.evaluation.baseline import NO_ERROR
 from autoencoders.evaluation.results import read_metrics
 from autoencoders.ladder.linear.autoencoder import mean_error, train_linear
 from autoencoders.ladder.linear.pca_curve import Floats, PcaCurve, pca_curve, principal_angles, turned_to
 from autoencoders.ladder.record import Result, Series
+from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS, Ladder, Params, Train
 from autoencoders.runtime.progress import progress
@@ -29,15 +32,24 @@ SAME_SPACE = 1.0  # degrees up to which its space counts as PCA's
 
 
 def measure(inputs: "Inputs") -> Result:
-    """Compare linear autoencoders, trained here, and the nonlinear autoencoders that were evaluated with PCA."""
+    """Compare linear autoencoders, trained here, and the nonlinear autoencoders that were evaluated with PCA.
+
+    On reduced images the linear ones stand alone: the others saw the images as they are.
+    """
     params, images = inputs.params, inputs.data.info.counts["train"]
+    reduced_to = reduced_size(inputs.data.info.shape)
     nonlinear = {
         name: (params.models[name].latent, read_metrics(inputs.evaluation / name)["mse"])
         for name in nonlinear_autoencoders(params)
+        if not reduced_to
     }
     begun = [name for name in nonlinear if params.models[name].begins_at_pca]
     training = _training(params.ladder, images)
-    fits, curve = _fit(inputs, training, [latent for latent, _ in nonlinear.values()])
+    splits = {split: inputs.data.split(split).images for split in ("train", "test")}
+    if reduced_to:
+        splits = {split: reduced(larger) for split, larger in splits.items()}
+    shape = splits["train"].shape[1:]
+    fits, curve = _fit(inputs, splits, training, [latent for latent, _ in nonlinear.values()])
     metrics = _metrics(fits, curve, nonlinear)
     return Result(
         summary=", ".join(f"{key} {value:.4g}" for key, value in metrics.items()),
@@ -46,9 +58,9 @@ def measure(inputs: "Inputs") -> Result:
             **training.model_dump(include={"seed", "steps", "batch_size", "learning_rate"}),
         },
         metrics=metrics,
-        facts=story_facts(fits, curve, nonlinear, begun, images),
+        facts={**story_facts(fits, curve, nonlinear, begun, images), "reduced_to": reduced_to},
         series=_series(fits, curve, nonlinear),
-        arrays=_arrays(fits, curve, inputs.data.info.shape),
+        arrays=_arrays(fits, curve, shape),
     )
 
 
@@ -93,10 +105,13 @@ def _training(ladder: Ladder, images: int) -> Train:
     )  # fmt: skip
 
 
-def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict[int, Fit], PcaCurve]:
+def _fit(
+    inputs: "Inputs", splits: Mapping[str, NDArray[np.uint8]], training: Train, others: Sequence[int]
+) -> tuple[dict[int, Fit], PcaCurve]:
     """Return the linear autoencoders, and PCA up to one component more than any model has."""
-    settings, images = inputs.params.ladder.linear, inputs.data.split("train").images
-    pixels = int(np.prod(inputs.data.info.shape))
+    settings, images = inputs.params.ladder.linear, splits["train"]
+    shape = images.shape[1:]
+    pixels = prod(shape)
     limit = min(pixels, len(images)) - 1  # from here on PCA's error is 0, and any basis spans its space
     latents = sorted({latent for latent in settings.latents if latent <= limit})
     if not latents:
@@ -104,13 +119,17 @@ def _fit(inputs: "Inputs", training: Train, others: Sequence[int]) -> tuple[dict
             f"ladder.linear.latents: none of {settings.latents} is below {limit + 1}, the lesser of training images "
             f"({len(images)}) and values in an image ({pixels}). Add a smaller one."
         )
-    test = Batches(inputs.data.split("test").images, EVAL_BATCH, inputs.device)
+    test = Batches(splits["test"], EVAL_BATCH, inputs.device)
     train = Batches(images, training.batch_size, inputs.device)
-    components = inputs.data.principal_components(min(max([*latents, *others]) + 1, pixels))
+    count = min(max([*latents, *others]) + 1, pixels)
+    if shape == inputs.data.info.shape:
+        components = inputs.data.principal_components(count)
+    else:
+        components = principal_components(images, count)
     curve = pca_curve(components, train, test)
     # The weights kept are the best on training images: those of PCA are, too.
     kept_by = Batches(images[:EVAL_BATCH], EVAL_BATCH, inputs.device)
-    fits, shape = {}, inputs.data.info.shape
+    fits = {}
     with progress(total=len(latents) * training.steps, desc="linear", unit="step", delay=1, mininterval=0.5) as bar:
         for latent in latents:
             model = train_linear(train, kept_by, components, shape, latent, training, on_batch=bar.update)
