@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import anomalies
 import architectures
 import bits_per_dim
+import crops
 import decoding
 import gpu
 import numpy as np
@@ -227,3 +228,13 @@ def test_decoding_all_pixels_leaves_nothing_out_and_is_undone():
     np.testing.assert_array_equal(whole, expected)
     assert 0 < np.abs(pixels - whole).mean() < 1
     assert seconds > 0
+
+
+def test_crops_are_cut_from_each_photograph_in_turn(tmp_path):
+    for name, colour in (("a", (255, 0, 0)), ("b", (0, 0, 255))):
+        (tmp_path / "photographs").mkdir(exist_ok=True)
+        Image.new("RGB", (600, 500), colour).save(tmp_path / "photographs" / f"{name}.png")
+    crops.cut(tmp_path / "photographs", tmp_path / "out", 3)
+    found = [Image.open(path) for path in sorted((tmp_path / "out").iterdir())]
+    assert [image.size for image in found] == [(160, 160)] * 3
+    assert [image.getpixel((80, 80))[0] > 200 for image in found] == [True, False, True]
