@@ -14,7 +14,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: run test test-cluster test-faults test-image check lock image figures clean help
+.PHONY: moved run test test-cluster test-faults test-image check lock image figures clean help
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
 	@autoencoders check
@@ -46,15 +46,18 @@ check: $(INSTALLED)  ## check style, formatting, types and layers
 	mypy
 	lint-imports
 
-$(INSTALLED): requirements.txt pyproject.toml
+# An environment holds its own path: in a folder that was moved or copied, it is made again.
+MOVED := $(shell test -s $(INSTALLED) && test "$$(cat $(INSTALLED))" != "$(CURDIR)" && echo moved)
+$(INSTALLED): requirements.txt pyproject.toml $(MOVED)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0] + ": make PYTHON=python3.11")'
+	@test -z "$(MOVED)" || rm -rf $(VENV)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the locked dependencies into $(VENV) (about 6 GB with CUDA, some minutes) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --requirement requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@test -n "$$MLFLOW_TRACKING_URI" || $(BIN)/python -c 'from autoencoders.tracking import connect; connect()'
-	@touch $@
+	@echo "$(CURDIR)" > $@
 
 lock: $(INSTALLED)  ## resolve pyproject.toml again, with all extras, into requirements.txt and (for the image) requirements-image.txt
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --group dev --no-header pyproject.toml --output-file requirements.txt

@@ -1,9 +1,12 @@
 """The files for those who work on the repository, against each other: they are seldom run together."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -48,3 +51,20 @@ def test_compose_opens_its_ports_to_this_machine_alone_and_the_docs_have_them():
             assert f"http://{address}:{outside}" in docs
     keys = services["s3"]["environment"]
     assert all(f"{name}={keys[name]}" in docs for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+
+
+@pytest.mark.parametrize(("made_in", "again"), [(None, True), ("elsewhere", True), ("here", False), ("", False)])
+def test_make_makes_the_environment_of_a_moved_folder_again(tmp_path, made_in, again):
+    """Commands in `.venv/bin` name the interpreter by its path. (An empty mark is that of earlier versions.)"""
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "mine").touch()
+    if made_in is not None:
+        written = {"here": f"{tmp_path}\n", "elsewhere": "/elsewhere\n", "": ""}[made_in]
+        (tmp_path / ".venv" / "installed").write_text(written)
+    told = subprocess.run(
+        ["make", "--dry-run", ".venv/installed"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    assert ("uv pip install" in told) == again
+    assert ('test -z "moved" || rm -rf .venv' in told) == (made_in == "elsewhere")
