@@ -22,7 +22,8 @@ def explorable(
     labels: "np.ndarray | None" = None,
     classes: Sequence[str] | None = None,
     sliders: Sliders | None = None,
-    too_large: Sequence[str] = (),
+    without_plane: Sequence[str] = (),
+    without_sliders: Sequence[str] = (),
     images: "np.ndarray | None" = None,
 ) -> Explorable:
     """What decodes in a page; the planes' test images are `images`, by default black."""
@@ -32,4 +33,4 @@ def explorable(
         count = len(labels) if labels is not None else 20
         test = Split(np.zeros((count, *shape), np.uint8) if images is None else images, labels)
         shown = dots(test, DatasetInfo("tiny", shape, {"train": 9, "val": 9, "test": count}, classes, "0" * 64))
-    return Explorable(planes, shown, sliders, too_large)
+    return Explorable(planes, shown, sliders, without_plane, without_sliders)

@@ -73,15 +73,17 @@ def test_strips_have_the_originals_first_and_the_figures_draws(drawn):
 
 
 @pytest.mark.parametrize(
-    ("room", "planes", "sliders", "too_large"),
+    ("room", "planes", "sliders", "without_plane", "without_sliders"),
     [
-        (1000, ["a", "flat"], "large", []),
-        (150, ["a", "flat"], "small", []),
-        (110, ["a", "flat"], None, ["small", "large"]),
-        (60, ["a"], "small", ["flat"]),
+        (1000, ["a", "flat"], "large", [], []),
+        (150, ["a", "flat"], "small", [], []),
+        (110, ["a", "flat"], None, [], ["small", "large"]),
+        (60, ["a"], "small", ["flat"], []),
     ],
 )
-def test_planes_come_first_and_then_the_largest_vae_that_fits(monkeypatch, room, planes, sliders, too_large):
+def test_planes_come_first_and_then_the_largest_vae_that_fits(
+    monkeypatch, room, planes, sliders, without_plane, without_sliders
+):
     sizes = {"a": 10, "flat": 80, "small": 40, "large": 400, "pca": 5}
     latents = {"a": 2, "flat": 2, "small": 8, "large": 8, "pca": 16}
     kinds = {"a": "autoencoder", "flat": "vae", "small": "vae", "large": "vae", "pca": "pca"}
@@ -95,4 +97,5 @@ def test_planes_come_first_and_then_the_largest_vae_that_fits(monkeypatch, room,
     models: Any = {name: SimpleNamespace(name=name, latent=latent) for name, latent in latents.items()}
     params: Any = SimpleNamespace(models={name: SimpleNamespace(kind=kind) for name, kind in kinds.items()})
     found = explore.explorable(params, models, dict.fromkeys(models), data, np.arange(3))  # type: ignore[arg-type]
-    assert (found.planes, found.sliders, found.too_large) == (planes, sliders, too_large)
+    assert (found.planes, found.sliders) == (planes, sliders)
+    assert (found.without_plane, found.without_sliders) == (without_plane, without_sliders)

@@ -28,7 +28,7 @@ def test_every_text_is_escaped(make_page):
         make_page(
             dataset=dataset, lead=[NASTY], hardware=[NASTY], parameters=NASTY, rungs=[rung(NASTY)],
             usage=Usage(NASTY, [1, 8, 8], samples=True),
-            explorable=explorable(too_large=[NASTY]),
+            explorable=explorable(without_plane=[NASTY], without_sliders=[NASTY]),
             legend=[{"label": 0, "mark": "●", "colour": "#000", "text": NASTY}],
             origin={"python": NASTY}, durations=[(NASTY, [run_duration(NASTY, 1.0, NASTY, {})])],
             runs={"pca": f"http://example.org/{NASTY}"}, versions={NASTY: NASTY},
@@ -69,7 +69,22 @@ def test_without_a_model_of_two_dimensions_the_page_says_how_to_add_one(make_pag
     assert "No model of this run has two latent dimensions" in html
     assert EXAMPLE in html
     assert parse_params(yaml.safe_load(EXAMPLE)).model("vae-2d").latent == 2
-    assert "No model of this run" not in render(make_page(explorable=explorable(too_large=["big"])))
+    assert "No model of this run" not in render(make_page(explorable=explorable(without_plane=["big"])))
+    assert "No model of this run" in render(make_page(explorable=explorable(without_sliders=["big"])))
+
+
+def section(html: str, name: str) -> str:
+    """The part of the page from that section to the next one of the contents."""
+    following = {"explore": "plane", "plane": "ladder"}[name]
+    return html.partition(f'<section id="{name}"')[2].partition(f'<section id="{following}"')[0]
+
+
+def test_a_model_that_is_too_large_for_the_page_is_named_where_it_would_be(make_page):
+    said = "Left out, since its decoder would make this page too large: big."
+    for key, here, there in (("without_sliders", "explore", "plane"), ("without_plane", "plane", "explore")):
+        html = render(make_page(explorable=explorable(**{key: ["big"]})))
+        assert said in section(html, here)
+        assert said not in section(html, there)
 
 
 def test_a_rung_without_a_figure_is_told_in_words(make_page):

@@ -16,12 +16,16 @@ from autoencoders.report.sliders import Sliders, sliders
 
 @dataclass(frozen=True)
 class Explorable:
-    """What decodes in the page, and the names of models whose decoders are too large for it."""
+    """What decodes in the page, and the names of models whose decoders are too large for it.
+
+    `without_plane` have two latent dimensions; `without_sliders` are the other VAEs where none of them fits.
+    """
 
     planes: Sequence[Plane]
     dots: Dots | None  # None where there is no plane
     sliders: Sliders | None
-    too_large: Sequence[str]
+    without_plane: Sequence[str]
+    without_sliders: Sequence[str]
 
 
 def explorable(
@@ -40,21 +44,20 @@ def explorable(
     flat = [name for name, model in models.items() if model.latent == 2]
     sizes = {name: count_weights(model) for name, model in models.items()}
     deep = [name for name in models if KINDS[params.models[name].kind].has_posterior and name not in flat]
-    shown, too_large, left = [], [], MAX_WEIGHTS
+    shown, without_plane, left = [], [], MAX_WEIGHTS
     for name in flat:
         if sizes[name] > left:
-            too_large.append(name)
+            without_plane.append(name)
             continue
         left -= sizes[name]
         label = KINDS[params.models[name].kind].label
         shown.append(plane(name, label, models[name], codes[name], test.labels, info.classes))
     fitting = [name for name in deep if sizes[name] <= left]
-    if deep and not fitting:
-        too_large += deep
     largest = max(fitting, key=sizes.__getitem__, default=None)
     return Explorable(
         shown,
         dots(test, info) if shown else None,
         None if largest is None else sliders(largest, models[largest], codes[largest], test, indices, names),
-        too_large,
+        without_plane,
+        [] if fitting else deep,
     )
