@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
-from autoencoders import __version__
 from autoencoders.errors import UserError, suggestion
 from autoencoders.runtime.pod import complete_environment
 from autoencoders.runtime.process import configure_threads, exit_code, stop_at_once
@@ -111,7 +110,7 @@ def _run(arguments: list[str]) -> None:
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"autoencoders {__version__}", help="print the version")
+    parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version")
     general = argparse.ArgumentParser(add_help=False)
     general.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)
@@ -143,6 +142,16 @@ def _run(arguments: list[str]) -> None:
 
         what = options.get("rung") or Path(options.get("model", "")).name
         name_launched(f"{command}: {what}" if what else command)
+
+
+class _Version(argparse.Action):
+    """Print the version. (argparse's own action takes it as text: looking it up would double the time of `--help`.)"""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from autoencoders import __version__
+
+        print(f"autoencoders {__version__}")
+        parser.exit()
 
 
 @cache

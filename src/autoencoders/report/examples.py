@@ -64,7 +64,7 @@ def reconstruction_strips(models: Mapping[str, Model], images: NDArray[np.uint8]
     shown = images[:N_TILES].astype(np.float32) / np.float32(255)
     strips = [Strip("original", f"{len(shown)} test images", tiles(shown))]
     for name, model in models.items():
-        strips.append(Strip(name, f"Their reconstructions by {name}", tiles(_redrawn(model, shown))))
+        strips.append(Strip(name, f"Their reconstructions by {name}", tiles(redrawn_by(model, shown))))
     return strips
 
 
@@ -91,7 +91,7 @@ def examples(
         order = np.argsort(-errors[name], kind="stable")
         indices = np.concatenate([order[:count], order[::-1][:count]])
         originals = test.images[indices].astype(np.float32) / 255
-        redrawn = _redrawn(model, originals)
+        redrawn = redrawn_by(model, originals)
         chosen[name] = (indices, originals, redrawn, np.abs(originals - redrawn).mean(1))
     largest = max(float(maps.max()) for *_, maps in chosen.values()) or 1.0
     found = []
@@ -112,7 +112,8 @@ def examples(
 
 
 @torch.inference_mode()
-def _redrawn(model: Model, images: Images) -> Images:
+def redrawn_by(model: Model, images: Images) -> Images:
+    """Return a model's reconstructions of `images` (n, C, H, W), in [0, 1] as these are."""
     return model.decode(model.encode(torch.from_numpy(images))).clamp(0, 1).numpy()
 
 

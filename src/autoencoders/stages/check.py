@@ -24,21 +24,25 @@ def check(params: Params, *, out: Path | None = None) -> None:
     """
     if out:
         replaceable_file(out, IN_ORDER.encode())
-    folder = Path(params.data.folder)
+    folder, images = Path(params.data.folder), []
     if params.data.name == FOLDER:
-        scan(folder)
+        images = scan(folder).images
     for place, _, files in os.walk(folder):
         for name in files:
             if not (Path(place) / name).is_file():
                 raise UserError(f"{Path(place) / name} is a link to nothing, a pipe or a socket. Remove it.")
-    from autoencoders.stages.duration import describe_run  # torch takes seconds to import, mistakes are found before
+    # torch takes seconds to import, mistakes are found before
+    from autoencoders.stages.duration import build_models, describe_run, expected_shape
 
-    lines = describe_run(params)
+    shape = expected_shape(params.data, images)
+    if out:  # nobody reads the estimate
+        build_models(params, shape)
+        lines = []
+    else:
+        lines = describe_run(params, shape)
     require_store(params.tracking.experiment)
     name_launched("pipeline")  # `mlflow run .` checks first
-    print(f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}")
+    print("\n".join([f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}", *lines]))
     if out:
         with atomic_file(out) as draft:
             draft.write_text(IN_ORDER, encoding="utf-8")
-    else:
-        print("\n".join(lines))

@@ -4,7 +4,7 @@ Some steps of each training are timed. The rest of the run follows from the spee
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import prod
 from pathlib import Path
@@ -14,7 +14,6 @@ import torch
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, stored_shape
 from autoencoders.data.decode_folder import common_size
-from autoencoders.data.folder import scan
 from autoencoders.data.survey import sample_of
 from autoencoders.errors import UserError
 from autoencoders.files.reading import read_bytes
@@ -45,12 +44,12 @@ MAX_FILES = 100
 """Files of a folder whose headers are read; of more, as many at even distances."""
 
 
-def describe_run(params: Params) -> list[str]:
-    """Return lines that say what will be trained, and about how long a run from the start takes.
+def describe_run(params: Params, shape: Shape) -> list[str]:
+    """Return lines that say what will be trained on images of `shape` (C, H, W), and about how long a run takes.
 
-    Raise `UserError` where none of a folder's images can be read, or a model cannot fit them.
+    Raise `UserError` where a model cannot fit such images.
     """
-    device, shape = resolve_device(params.device), _expected_shape(params.data)
+    device = resolve_device(params.device)
     trainings = training_seconds(params, shape, device)
     channels, height, width = shape
     lines = [f"images of {height}×{width} (height × width), {'grey' if channels == 1 else 'colour'}"]
@@ -63,12 +62,15 @@ def describe_run(params: Params) -> list[str]:
     return [*lines, f"A run from the start takes about {_rounded(total)} ({hardware}), if nothing else runs here."]
 
 
-def _expected_shape(data: Data) -> Shape:
-    """Return channels, height and width of the images; of a folder's, by the headers of some files."""
+def expected_shape(data: Data, images: Sequence[str]) -> Shape:
+    """Return channels, height and width that the images will have; of a folder's, by the headers of some files.
+
+    `images`: their paths in the folder. Raise `UserError` where none of those can be read.
+    """
     if data.name != FOLDER:
         return CATALOG[data.name].shape
     folder, shapes = Path(data.folder), []
-    sample = sample_of(scan(folder).images, MAX_FILES)
+    sample = sample_of(images, MAX_FILES)
     for path in sample:
         with suppress(Exception), bombs_refused():  # broken bytes may raise anything
             shapes.append(stored_shape(read_bytes(folder / path, MAX_FILE_BYTES)))
@@ -93,16 +95,23 @@ def training_seconds(params: Params, shape: Shape, device: torch.device) -> dict
     Raise `UserError` where a model cannot fit such images.
     """
     seconds = {}
-    for name, entry in params.models.items():
+    for name, model in build_models(params, shape).items():
         settings = params.training_of(name)
-        try:
-            model = build(entry, shape)
-        except UserError as error:
-            raise UserError(f"models.{name}: {error}") from None
         seconds[name] = 0.0
-        if entry.trained_in_steps:
+        if params.models[name].trained_in_steps:
             seconds[name] = VALIDATIONS * settings.steps * seconds_per_step(model, settings, device)
     return seconds
+
+
+def build_models(params: Params, shape: Shape) -> dict[str, Model]:
+    """Return each model for images of `shape` (C, H, W); raise `UserError` where one cannot fit them."""
+    models = {}
+    for name, entry in params.models.items():
+        try:
+            models[name] = build(entry, shape)
+        except UserError as error:
+            raise UserError(f"models.{name}: {error}") from None
+    return models
 
 
 def other_seconds(models: Mapping[str, ModelParams]) -> float:

@@ -52,15 +52,13 @@ def worst_reconstructions(model: Path, evaluation: Path, data: PreparedData) -> 
     Images are float32 (C, H, 2 W) in [0, 1]. MLflow lays the tables of several runs side by side: by the first column,
     it shows the second.
     """
-    import torch
+    from autoencoders.report.examples import redrawn_by  # matplotlib
 
     test = data.split("test")
     errors = read_errors(evaluation, len(test.images))
     worst = np.argsort(-errors, kind="stable")[:N_WORST]
-    images = test.images[worst].astype(np.float32) / 255
-    network = load_trained(model).model
-    with torch.inference_mode():
-        reconstructions = network.decode(network.encode(torch.from_numpy(images))).clamp(0, 1).numpy()
+    images = test.images[worst].astype(np.float32) / np.float32(255)
+    reconstructions = redrawn_by(load_trained(model).model, images)
     classes = [] if test.labels is None or not data.info.classes else [data.info.classes[i] for i in test.labels[worst]]
     return {
         "rank": list(range(1, len(worst) + 1)),
