@@ -72,7 +72,7 @@ def test_every_model_is_measured_drawn_and_compared(project):
     assert {"frechet/prior", "frechet/gaussian", "frechet/mixture", "frechet/floor"} <= set(metrics)
     assert metrics["nll"] <= -metrics["elbo"] + 1  # the bound of more samples is tighter
     figures = {path.stem for path in (project / "reports/figures").glob("*.png")}
-    shared = {"reconstructions", "samples", "comparison", "interpolations", "loss", "kl"}
+    shared = {"reconstructions", "samples", "comparison", "errors", "interpolations", "loss", "kl"}
     own = {"prediction--pca", "prediction--vae", "learned_distribution--vae"}
     assert figures == shared | own | {"data_card"}
     kl = (project / "reports/curves/kl.csv").read_text().splitlines()

@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.text import format_bytes, format_change, format_number, join_words, keep_units_together
+from autoencoders.text import format_bytes, format_change, format_number, format_tenths, join_words, keep_units_together
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_words_are_listed_with_one_and():
         (123.4, "123"),
         (1234.5, "1,234"),
         (1.0, "1.00"),
+        (-741.83, "−742"),
         (float("nan"), "n/a"),
     ],
 )
@@ -54,3 +55,7 @@ def test_numbers_keep_their_units_on_their_line():
 )
 def test_bytes_are_readable(count, text):
     assert format_bytes(count) == text
+
+
+def test_a_decimal_has_a_true_minus_and_separated_thousands():
+    assert [format_tenths(value) for value in (99.94, -43404.04, 0.0)] == ["99.9", "−43,404.0", "0.0"]

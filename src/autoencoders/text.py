@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 def format_number(value: float) -> str:
     """Return `value` with three significant digits, ``n/a`` where it is not a number."""
-    return "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+    text = "n/a" if math.isnan(value) else f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "−")
+
+
+def format_tenths(value: float) -> str:
+    """Return `value` with one decimal, such as ``99.9`` or ``−43,404.0``."""
+    return f"{value:,.1f}".replace("-", "−")
 
 
 def format_change(value: float, reference: float) -> str:

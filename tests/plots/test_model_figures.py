@@ -38,7 +38,7 @@ def test_the_learned_distribution_is_where_the_codes_of_the_model_are(kind, monk
     monkeypatch.setattr(model_figures, "learned_distribution", draw)
     model = Recorder()
     entry = kind(latent=3, arch="mlp", hidden=[4])
-    evaluated = model_figures.EvaluatedModel("m", entry, model, None, {}, CODES, None)  # type: ignore[arg-type]
+    evaluated = model_figures.EvaluatedModel("m", entry, model, None, {}, CODES, CODES[:, 0], None)  # type: ignore[arg-type]
     test = Split(np.zeros((400, 1, 4, 4), np.uint8), None)
     model_figures.figures_of_one(evaluated, test, None, Plots(grid=5))
     probabilities = np.linspace(0.05, 0.95, 5)

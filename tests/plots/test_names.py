@@ -22,6 +22,7 @@ from autoencoders.plots import names as module
 from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
 from autoencoders.plots.data_card import data_card
+from autoencoders.plots.error_spread import error_spread
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import prediction
 from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
@@ -83,6 +84,11 @@ def generation_figure(names: list[str]) -> Figure:
     return generation.draw(facts, drawn | codes)
 
 
+def errors_of_classes(names: list[str]) -> Figure:
+    labels = np.repeat(np.arange(len(names)), 2)
+    return error_spread(dict.fromkeys(names, RANDOM.random(len(labels))), labels, names)
+
+
 def found_neighbours(names: list[str]) -> Figure:
     count = len(names)
     found = RANDOM.random((1, count, 1, 8, 8))
@@ -94,6 +100,7 @@ FIGURES: dict[Callable[..., Figure], Callable[[list[str]], Figure]] = {
     generation.draw: generation_figure,
     linear.draw: linear_figure,
     data_card: a_data_card,
+    error_spread: errors_of_classes,
     interpolations: lambda names: interpolations(dict.fromkeys(names, images(5)), images(2)),
     kl_per_dimension: lambda names: kl_per_dimension(*(dict.fromkeys(names, np.array([3.0, 0.1])) for _ in range(2))),
     loss_curves: loss_curves_of,

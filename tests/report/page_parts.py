@@ -12,7 +12,7 @@ from autoencoders.report.planes import Plane, dots
 from autoencoders.report.sliders import Sliders
 from autoencoders.report.thumbnails import tiles
 
-PIXEL = Picture("data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=", 1, 1, "one pixel")
+PIXEL = Picture("pixel", "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=", 1, 1, "one pixel")
 TILES = tiles(np.zeros((2, 1, 3, 3)))
 EXAMPLE = Example(7, "one", "0.100", TILES)
 

@@ -56,7 +56,7 @@ def figure(width: int, height: int, caption: str = "A caption of some length, as
     file = io.BytesIO()
     Image.new("L", (width, height), "white").save(file, "PNG")
     source = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
-    return Picture(source, width, height, "a figure", caption, is_chart=width > 1000)
+    return Picture("chart", source, width, height, "a figure", caption, is_chart=width > 1000)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def full_page(make_page, tmp_path) -> Path:
     story = Story("", "A title, as rungs have", "A claim of a dozen words, as each rung makes one, or more.",
                   "A result with its numbers.", [paragraph] * 3, "a figure")  # fmt: skip
     rungs = [RungSection(f"rung{i}", story, ["mse"], {"a": ["0.1"]}, {}, figure(1020, 700, "")) for i in range(6)]
-    shared = [figure(*size) for size in ((1020, 396), (890, 532), (900, 345), (982, 565), (1524, 405), (703, 328))]
+    shared = [figure(*size) for size in ((1020, 396), (1059, 378), (890, 532), (900, 345), (982, 565), (1524, 405), (703, 328))]
     page = make_page(
         lead=["A sentence about the models and what they learned from, about as long as two lines. " * 2] * 2,
         table=comparison(measured),
@@ -123,7 +123,7 @@ def test_figures_stand_on_one_grid_of_widths(browser, full_page):
         cards = tab.locator("#figures .card:visible, #made .card").all()
         widths = {round(card.bounding_box()["width"]) for card in cards}
         edges = {round(card.bounding_box()["x"]) for card in cards}
-        assert len(cards) == 7
+        assert len(cards) == 8
         assert len(widths) <= 3  # half of the page, all of it, and half beside a table
         assert len(edges) <= 2
 
@@ -191,6 +191,18 @@ def test_a_table_is_downloaded_with_all_digits(browser, full_page, tmp_path):
     assert rows[0][:3] == ["Model", "Latent numbers", "MSE / PCA ↓"]
     assert [row[0] for row in rows[1:]] == ["pca PCA", "ae AE", "vae VAE", "ae-2d AE", "vae-2d VAE"]
     assert [row[3] for row in rows[1:]] == ["0.0312", "0.0134", "0.02", "100.5", "–"]
+
+
+def test_a_figure_is_saved_as_png_as_large_as_it_was_drawn(browser, full_page):
+    with opened(browser, full_page, viewport=WIDE, accept_downloads=True) as tab:
+        tab.locator("#figures .card button").first.click()
+        with tab.expect_download() as waiting:
+            tab.get_by_role("button", name="Save as PNG").click()
+        assert tab.locator("dialog").is_visible()
+        assert waiting.value.suggested_filename == "chart.png"
+        with Image.open(waiting.value.path()) as image:
+            shown = tab.locator("dialog img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+            assert (image.format, list(image.size)) == ("PNG", shown)
 
 
 @pytest.mark.parametrize("viewport", [WIDE, {"width": 390, "height": 844}])

@@ -22,7 +22,7 @@ def test_the_card_all_models_and_all_rungs_that_measured_something_are_drawn(
     plots(params, data=prepared, **folders, out=out, curves=curves)
 
     drawn = {path.relative_to(out).with_suffix("").as_posix() for path in out.rglob("*.png")}
-    of_all = {"data_card", "comparison", "interpolations", "kl", "loss", "reconstructions", "samples"}
+    of_all = {"data_card", "comparison", "errors", "interpolations", "kl", "loss", "reconstructions", "samples"}
     of_one = {f"prediction--{name}" for name in params.models} | {f"learned_distribution--{x}" for x in ("ae", "vae")}
     assert drawn == of_all | of_one | {f"ladder/{name}" for name in RUNGS if name != "generation"}
     assert {path.relative_to(curves).as_posix() for path in curves.rglob("*")} == {"loss.csv", "kl.csv"}

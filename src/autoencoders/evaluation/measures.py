@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from autoencoders.text import format_number
+from autoencoders.text import format_number, format_tenths
 
 if TYPE_CHECKING:
     from autoencoders.params import ModelParams
@@ -86,13 +86,13 @@ MEASURES = {
             "What a VAE minimises: the cost of an image given its code plus the KL. It bounds the negative "
             "log-likelihood from above. Compare it within one likelihood only, and that of Bernoulli on grey pixels "
             "within one protocol only.",
-            "{:.1f}".format, models="posterior", source="compare", compared=True,
+            format_tenths, models="posterior", source="compare", compared=True,
         ),
         Measure(
             "nll", "NLL", "nats per image", "lower",
             "Negative log-likelihood, estimated from above by many weighted samples of z (Burda et al. 2015): closer "
             "than −ELBO.",
-            "{:.1f}".format, models="posterior", compared=True,
+            format_tenths, models="posterior", compared=True,
         ),
         Measure(
             "bits_per_dim", "Bits/dim", "bits per dimension", "lower",
@@ -104,7 +104,7 @@ MEASURES = {
             "kl", "KL", "nats per image", None,
             "Nats of information in a VAE's code: the distance of q(z|x) from N(0, I), summed over the "
             "dimensions. Neither lower nor higher is better by itself.",
-            "{:.1f}".format, models="posterior", compared=True,
+            format_tenths, models="posterior", compared=True,
         ),
         Measure(
             "active_units", "Active", "dimensions", None,

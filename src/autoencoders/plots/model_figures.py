@@ -16,6 +16,7 @@ from autoencoders.params import KINDS, ModelParams, Plots
 from autoencoders.params.models import Kind
 from autoencoders.plots.comparison import comparison
 from autoencoders.plots.curves import loss_curves
+from autoencoders.plots.error_spread import error_spread
 from autoencoders.plots.kl import kl_per_dimension
 from autoencoders.plots.latent_plane import learned_distribution, normal_quantiles, plane_grid, prediction
 from autoencoders.plots.model_images import interpolations, prior_samples, reconstructions
@@ -36,6 +37,7 @@ class EvaluatedModel:
     history: pd.DataFrame | None
     metrics: dict[str, float]
     codes: NDArray[np.float32]
+    errors: NDArray[np.float32]
     dimensions: pd.DataFrame
 
     @property
@@ -45,7 +47,7 @@ class EvaluatedModel:
 
 
 def figures_of_all(
-    models: Sequence[EvaluatedModel], table: pd.DataFrame, test: Split, settings: Plots
+    models: Sequence[EvaluatedModel], table: pd.DataFrame, test: Split, classes: list[str] | None, settings: Plots
 ) -> dict[str, Figure]:
     """Return the figures that show all models, always of the same test images.
 
@@ -62,6 +64,7 @@ def figures_of_all(
             {model.name: model.metrics["frechet/prior"] for model in models},
         ),
         "comparison": _comparison(models, table),
+        "errors": error_spread({model.name: model.errors for model in models}, test.labels, classes),
     }
     if len(x) > 1:
         ends = torch.stack([x[len(x) // 4], x[-len(x) // 4]])

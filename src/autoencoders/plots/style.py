@@ -6,7 +6,7 @@ Every figure function has the decorator `@styled`; `save` draws under the same s
 
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
@@ -192,11 +192,14 @@ def image_panel(axes: Axes, images: Array, name: str, detail: str, **title: Any)
     note(axes, detail, (0, 1), (0, 4), xycoords="axes fraction", color=MUTED)
 
 
-def log_scale(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Make one axis of `axes` logarithmic, with plain numbers (0.02, 30, 500) as tick labels."""
+def log_scale(axes: Axes, which: Literal["x", "y"], subs: Sequence[int] = (1, 2, 3, 5)) -> None:
+    """Make one axis of `axes` logarithmic, with plain numbers (0.02, 30, 500) as tick labels.
+
+    `subs` are the ticks of a decade.
+    """
     axes.set(**{f"{which}scale": "log"})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axis.set_minor_locator(NullLocator())
 
@@ -212,6 +215,8 @@ def marked(count: int, max_count: int) -> Array:
 
 def text_width(text: str, size: float) -> float:
     """Return the width in inches of `text` set in the figures' font at `size` points."""
+    if not text:  # which matplotlib has no path for
+        return 0.0
     return float(TextPath((0, 0), text, size=size, prop=FontProperties(family=families)).get_extents().width) / 72
 
 

@@ -8,6 +8,12 @@ const element = (tag, properties, ...children) => {
   return made;
 };
 
+function save(blob, download) {
+  const href = URL.createObjectURL(blob);
+  element("a", {href, download}).click();
+  setTimeout(() => URL.revokeObjectURL(href), 1000);
+}
+
 // Contents: where one is, and the way back.
 const links = $(".contents li a"), float = document.querySelector(".float");
 const sections = links.map(link => document.getElementById(link.hash.slice(1)));
@@ -100,14 +106,18 @@ for (const table of $("table.numbers")) {
     const rows = [...table.rows].filter(row => row.cells[0].scope !== "rowgroup");
     const quoted = text => /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     const csv = rows.map(row => [...row.cells].map(cell => quoted(cellText(cell))).join(",")).join("\n");
-    const href = URL.createObjectURL(new Blob([csv, "\n"], {type: "text/csv"}));
-    element("a", {href, download: `${table.dataset.name}.csv`}).click();
-    setTimeout(() => URL.revokeObjectURL(href), 1000);
+    save(new Blob([csv, "\n"], {type: "text/csv"}), `${table.dataset.name}.csv`);
   };
   table.parentElement.after(button);
 }
 
-// Figures: a click or a tap enlarges them.
+// Figures: a click or a tap enlarges them, and there they can be saved.
+function saveAsPng(image) {
+  const canvas = element("canvas", {width: image.naturalWidth, height: image.naturalHeight});
+  canvas.getContext("2d").drawImage(image, 0, 0);
+  canvas.toBlob(blob => save(blob, `${image.dataset.name}.png`));
+}
+
 const enlarged = element("dialog", {className: "enlarged", ariaLabel: "Figure, enlarged"});
 enlarged.onclick = () => enlarged.close();
 document.body.append(enlarged);
@@ -119,7 +129,10 @@ for (const image of $(".card > img")) {
     const copy = image.cloneNode();
     copy.style.setProperty("--natural", `${image.getAttribute("width")}px`);
     const card = element("div", {className: button.parentElement.className}, copy);
-    enlarged.replaceChildren(element("button", {type: "button"}, "Close ✕"), card);
+    const close = element("button", {type: "button"}, "Close ✕");
+    const png = element("button", {type: "button"}, "Save as PNG");
+    png.onclick = event => { event.stopPropagation(); saveAsPng(image); };
+    enlarged.replaceChildren(element("div", {className: "buttons"}, close, ...(isFramed ? [] : [png])), card);
     enlarged.showModal();
   };
 }

@@ -27,6 +27,12 @@ SHARED = {
         "dimensions; and Fréchet distances of images decoded from N(0, I), a fitted Gaussian and a fitted mixture, "
         "with a line at the distance of real images. The numbers are in the table above.",
     ),
+    "errors": (
+        "The squared error of each test image. Below a model’s mean lie the usual images, in the tail at the right the "
+        "odd ones. The worst are shown above.",
+        "A row for each model: a histogram of the squared errors of the test images, with a line at the mean, and, "
+        "where there are classes, a cell with the mean of each class.",
+    ),
     "reconstructions": (
         "Test images and what each model makes of them after storing them in its code.",
         "A row of test images, and below it a row of their reconstructions for each model, with the model’s test MSE.",
@@ -51,7 +57,7 @@ SHARED = {
     ),
 }
 """Caption and alternative text of the figures that show all models, in the order of the page."""
-CHARTS = ("comparison", "loss", "kl", "prediction")
+CHARTS = ("comparison", "errors", "loss", "kl", "prediction")
 """Figures without pictures: 256 colours are enough for their lines and dots."""
 N_COLOURS = 256
 BY_MODEL = {
@@ -72,6 +78,7 @@ BY_MODEL = {
 class Picture:
     """A figure for the page; `width` and `height` in CSS pixels, as large as it was designed."""
 
+    name: str  # of the file
     source: str  # a data URL
     width: int
     height: int
@@ -94,7 +101,7 @@ def picture(path: Path, alt: str, caption: str = "") -> Picture:
         (kind, data), size = _smaller(image, is_chart), image.size
     width, height = (round(side * CSS_DPI / DPI) for side in size)
     address = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
-    return Picture(address, max(width, 1), max(height, 1), alt, caption, is_chart)
+    return Picture(path.stem, address, max(width, 1), max(height, 1), alt, caption, is_chart)
 
 
 def data_card(path: Path, info: DatasetInfo) -> Picture:

@@ -9,7 +9,7 @@ import torch
 
 from autoencoders.data.card import read_card
 from autoencoders.data.prepared import PreparedData
-from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_dimensions, read_metrics
+from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_dimensions, read_errors, read_metrics
 from autoencoders.files.results import apart, replaceable, result_folder
 from autoencoders.ladder.figures import draw_rung, read_drawable
 from autoencoders.ladder.record import RUNGS, figure_file
@@ -24,7 +24,7 @@ from autoencoders.stages.compare import comparison_table
 
 CONTENTS = (
     "data_card.png",
-    *(f"{name}.png" for name in ("reconstructions", "samples", "comparison", "interpolations", "loss", "kl")),
+    *(f"{name}.png" for name in ("reconstructions", "samples", "comparison", "errors", "interpolations", "loss", "kl")),
     *(f"{name}--*.png" for name in ("prediction", "learned_distribution")),
     "ladder/*.png",
 )
@@ -59,7 +59,7 @@ def plots(
     test, classes = prepared.split("test"), prepared.info.classes
     with result_folder(curves, CURVES) as curves_draft, result_folder(out, CONTENTS) as draft:
         _write_curves(evaluated, curves_draft)
-        figures = figures_of_all(evaluated, table, test, params.plots)
+        figures = figures_of_all(evaluated, table, test, classes, params.plots)
         for model in evaluated:
             figures |= figures_of_one(model, test, classes, params.plots)
         figures["data_card"] = data_card(described)
@@ -84,7 +84,7 @@ def _write_curves(models: list[EvaluatedModel], folder: Path) -> None:
 
 def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: PreparedData) -> EvaluatedModel:
     """Read a model and its results on the test images."""
-    entry, model = params.models[name], load_trained(folder).model
+    entry, model, n_test = params.models[name], load_trained(folder).model, prepared.info.counts["test"]
     columns = ["variance", "kl"] if KINDS[entry.kind].has_posterior else ["variance"]
     return EvaluatedModel(
         name,
@@ -92,6 +92,7 @@ def _read(name: str, params: Params, folder: Path, evaluation: Path, prepared: P
         model,
         read_history_table(folder),
         read_metrics(evaluation, ALWAYS_MEASURED),
-        read_codes(evaluation, (prepared.info.counts["test"], model.latent)),
+        read_codes(evaluation, (n_test, model.latent)),
+        read_errors(evaluation, n_test),
         read_dimensions(evaluation, model.latent, columns),
     )
