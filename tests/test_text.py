@@ -1,6 +1,6 @@
 import pytest
 
-from autoencoders.text import format_bytes, format_change, format_number, format_tenths, join_words, keep_units_together
+from autoencoders.text import format_bytes, format_change, format_number, format_tenths, join_words, typeset
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,13 @@ def test_numbers_have_three_digits(value, text):
 
 def test_numbers_keep_their_units_on_their_line():
     told = "64 pictures (50 kB) at 30.1 dB, 28 % less at β = 0.1; 12 months"
-    assert keep_units_together(told) == (
+    assert typeset(told) == (
         "64\u00a0pictures (50\u00a0kB) at 30.1\u00a0dB, 28\u00a0% less at β\u00a0=\u00a00.1; 12 months"
     )
+
+
+def test_apostrophes_are_typeset():
+    assert typeset("PCA's error; the models' codes") == "PCA’s error; the models’ codes"
 
 
 @pytest.mark.parametrize(

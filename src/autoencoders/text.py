@@ -50,7 +50,8 @@ UNITS = "%|dB|B|kB|MB|GB|nats?|numbers?|steps?|epochs?|times|dimensions?|Gaussia
 """What a line must not part from the number before it."""
 
 
-def keep_units_together(text: str) -> str:
-    """Return `text` with no-break spaces between numbers and their units, and around ``=``."""
+def typeset(text: str) -> str:
+    """Return `text` as a page has it: no-break spaces between numbers and units and around ``=``, true apostrophes."""
     text = re.sub(rf"(?<=\d) (?=(?:{UNITS})(?!\w))", "\u00a0", text)
-    return re.sub(r"(?<=\w) = (?=[\d.−])", "\u00a0=\u00a0", text)
+    text = re.sub(r"(?<=\w) = (?=[\d.−])", "\u00a0=\u00a0", text)
+    return re.sub(r"(?<=\w)'", "’", text)

@@ -76,7 +76,7 @@ def test_a_training_shows_its_results_and_its_curve(artifact, trained):
         f"# vae\n\n{described['model']['latent']} latent dimensions, {described['parameters']:,} para"
     )
     assert f"the weights kept are of step {described['best_step']}." in text
-    assert re.search(r"\| elbo +\| -\d", text)
+    assert re.search(r"\| elbo +\| −\d", text)
     found = re.search(r"!\[Loss by step\]\(data:image/png;base64,([^)]+)\)", text)
     with Image.open(io.BytesIO(base64.b64decode(found[1]))) as curve:
         assert curve.width <= 900, "KFP's panel is narrow"

@@ -85,7 +85,10 @@ def full_page(make_page, tmp_path) -> Path:
     story = Story("", "A title, as rungs have", "A claim of a dozen words, as each rung makes one, or more.",
                   "A result with its numbers.", [paragraph] * 3, "a figure")  # fmt: skip
     rungs = [RungSection(f"rung{i}", story, ["mse"], {"a": ["0.1"]}, {}, figure(1020, 700, "")) for i in range(6)]
-    shared = [figure(*size) for size in ((1020, 396), (1059, 378), (890, 532), (900, 345), (982, 565), (1524, 405), (703, 328))]
+    shared = [
+        figure(*size)
+        for size in ((1020, 396), (1059, 378), (890, 532), (900, 345), (982, 565), (1524, 405), (703, 328))
+    ]
     page = make_page(
         lead=["A sentence about the models and what they learned from, about as long as two lines. " * 2] * 2,
         table=comparison(measured),

@@ -16,6 +16,7 @@ from autoencoders.model_folder import load_trained, read_description
 from autoencoders.stages.publish import publish
 from autoencoders.stages.recording import N_WORST
 from autoencoders.tracking import ModelRun
+from autoencoders.tracking.content import log_reconstructions
 from autoencoders.tracking.notes import NOTE
 from autoencoders.tracking.registry import WEIGHTS
 
@@ -49,7 +50,7 @@ def test_a_logged_model_has_its_name_measures_data_parameters_and_version(evalua
     assert found == {(key, value, "tiny", digest) for key, value in kept | {("test/mse", 0.25)}}  # NaN would be 0 there
     for key in ("test/mse", "val/best/mse"):
         assert len(client.get_metric_history(run.info.run_id, key)) == 1
-    assert min(run.data.metrics.keys() - {key for key in run.data.metrics if key.startswith("system/")}) == "test/mse"
+    assert min(run.data.metrics) == "test/mse"
 
     [version] = client.search_model_versions(f"run_id = '{run.info.run_id}'")
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": version.name, "version": str(version.version)}]
@@ -148,7 +149,9 @@ def test_the_worst_reconstructions_are_a_table(evaluated, params, prepared, clie
     assert shown[128:, :, 3].max() == 0
 
 
-def test_reconstructions_by_step_are_a_series_and_change_no_weight(train_model, params, client, monkeypatch, tmp_path):
+def test_reconstructions_by_step_are_a_series_and_change_no_weight(
+    train_model, params, prepared, client, monkeypatch, tmp_path
+):
     longer = params.model_copy(update={"train": params.train.model_copy(update={"steps": 40})})
     folder = train_model("vae", longer)
     files = client.list_artifacts(reference(folder)["run_id"], "images")
@@ -156,18 +159,33 @@ def test_reconstructions_by_step_are_a_series_and_change_no_weight(train_model, 
     assert sorted(pictures) == [0, 10, 20, 30, 40]
     network = load_trained(folder).model
     with Image.open(client.download_artifacts(reference(folder)["run_id"], pictures[40], str(tmp_path))) as picture:
-        shown = np.asarray(picture)[::4, ::4] / 255  # 8 images of 8×8 over their reconstructions, enlarged 4 times
-    assert shown.shape == (16, 64)
-    image = shown[:8, :8]
+        shown = np.asarray(picture)[::8, ::8] / 255  # 4 rows of 2 images of 8×8 beside their reconstructions, enlarged
+    assert shown.shape == (32, 32)
+    image = shown[8:16, 16:24]
+    fourth = PreparedData(prepared).split("val").images[3, 0] / 255
+    np.testing.assert_allclose(image, fourth, atol=1e-6)
     if read_description(folder)["best_step"] == 40:
         with torch.inference_mode():
             made = network.decode(network.encode(torch.tensor(image, dtype=torch.float32)[None, None]))[0, 0]
-        np.testing.assert_allclose(shown[8:, :8], made, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(shown[8:16, 24:], made, atol=0.5 / 255 + 1e-6)
 
     weights = read_description(folder)["weights_sha256"]
     monkeypatch.setattr("autoencoders.stages.training_task.TrainingTask._reconstructed", lambda *given: (None, None))
     monkeypatch.setattr(ModelRun, "log_reconstructions", lambda *given, **more: None)
     assert read_description(train_model("vae", longer))["weights_sha256"] == weights
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "expected"), [(8, 8, (32, 32)), (3, 8, (8, 32)), (1, 8, (8, 16)), (8, 300, (600, 600))]
+)
+def test_few_or_large_images_make_a_smaller_grid(train_model, client, tmp_path, count, width, expected):
+    run_id = reference(train_model("pca"))["run_id"]
+    images = np.zeros((count, 3, width, width), np.float32)
+    log_reconstructions(client, run_id, images, images, step=0)
+    [path] = [file.path for file in client.list_artifacts(run_id, "images") if file.path.endswith(".png")]
+    with Image.open(client.download_artifacts(run_id, path, str(tmp_path))) as picture:
+        times = max(1, 256 // max(expected))
+        assert picture.size == (times * expected[1], times * expected[0])
 
 
 def test_a_run_that_is_made_again_has_its_name(train_model, params, client, tmp_path):

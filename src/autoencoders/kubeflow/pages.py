@@ -16,7 +16,7 @@ from autoencoders.errors import without_password
 from autoencoders.kubeflow.artifacts import Artifact, gathered, models_of, single_subfolder
 from autoencoders.kubeflow.inputs import from_kfp_inputs
 from autoencoders.ladder.record import RUNGS, read_rung
-from autoencoders.text import format_number, keep_units_together
+from autoencoders.text import format_number, typeset
 
 if TYPE_CHECKING:
     from autoencoders.report.pictures import Picture
@@ -44,7 +44,7 @@ def show_training(summary: Artifact, model: Artifact) -> None:
     lines = [
         f"# {name}",
         "",
-        keep_units_together(_training_paragraph(description, folder)),
+        typeset(_training_paragraph(description, folder)),
         "",
         *_markdown_table(["validation", "value"], validation),
     ]
@@ -179,7 +179,7 @@ def show_ladder(page: Artifact, rungs: Artifact) -> None:
         with TemporaryDirectory() as scratch:
             if draw_rung(folder, file := Path(scratch) / f"{name}.png"):
                 parts.append(_figure(picture(file, story.alt)))
-        parts += [f"<p>{html.escape(keep_units_together(paragraph))}</p>" for paragraph in story.paragraphs]
+        parts += [f"<p>{html.escape(typeset(paragraph))}</p>" for paragraph in story.paragraphs]
     _write_page(page, "The ladder", parts)
 
 

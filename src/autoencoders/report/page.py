@@ -21,7 +21,7 @@ from autoencoders.report.explore import Explorable
 from autoencoders.report.pictures import Picture
 from autoencoders.report.provenance import RunDuration
 from autoencoders.report.references import PROTOCOLS
-from autoencoders.text import format_bytes, format_decimal, format_number, keep_units_together
+from autoencoders.text import format_bytes, format_decimal, format_number, typeset
 
 if TYPE_CHECKING:
     from autoencoders.ladder.stories import Story
@@ -95,7 +95,7 @@ def render(page: Page) -> str:
         loader=PackageLoader("autoencoders.report", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     used = {row.note for row in page.references.references}
-    environment.filters |= {"number": format_number, "bytes": format_bytes, "unbroken": keep_units_together}
+    environment.filters |= {"number": format_number, "bytes": format_bytes, "typeset": typeset}
     return environment.get_template("template.html").render(
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),

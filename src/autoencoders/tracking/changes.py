@@ -39,12 +39,17 @@ def name_by_changes(client: "MlflowClient", description: Mapping[str, Any], tags
     old, origin = _committed(name) or _first_run(client, name, tags.get("git_commit")) or (new, "")
     changed = [key for key in new if key in old and old[key] != new[key]]
     if not changed:
-        experiment = tags.get("dvc_experiment")
-        return {RUN_NAME: f"{name} ({experiment})" if experiment else name}
+        return {RUN_NAME: of_experiment(name, tags)}
     named = [f"{_short_key(key)}={_short(new[key])}" for key in changed]
     more = [f"+{len(named) - MAX_NAMED}"] if len(named) > MAX_NAMED else []
     listed = ", ".join(f"{key.partition('.')[2]} {_short(old[key])} → {_short(new[key])}" for key in changed)
     return {RUN_NAME: " ".join([name, *named[:MAX_NAMED], *more]), CHANGES: f"{listed} (against {origin})"}
+
+
+def of_experiment(name: str, tags: Mapping[str, str]) -> str:
+    """Return the `name` of a run with its DVC experiment, if it is of one: `report (beta-4)`."""
+    experiment = tags.get("dvc_experiment")
+    return f"{name} ({experiment})" if experiment else name
 
 
 def _short_key(key: str) -> str:

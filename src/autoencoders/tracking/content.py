@@ -27,9 +27,10 @@ HistoryRow = Mapping[str, float]
 Images = NDArray[np.float32]
 FIGURES, EVALUATION = "autoencoders.figures_sha256", "autoencoders.evaluation_sha256"
 """Tags of a model's run: a hash of the files that it has."""
+FIRST_METRIC = "val/mse"  # MLflow's Compare draws the metric that was logged first: this one all trained models share
 TABLES = "mlflow.loggedArtifacts"  # tag of a run: its tables, in JSON
 SHOWN_SIDE = 256  # pixels of the longer side of an image on MLflow's pages
-STRIP_WIDTH = 1024  # pixels of a strip of images, at most
+SERIES_WIDTH = 1024  # pixels of a picture of two columns, at most; beyond, one column
 
 
 def describe(client: "MlflowClient", run_id: str, description: Mapping[str, Any], source: str | None = None) -> None:
@@ -94,7 +95,7 @@ def log_history(client: "MlflowClient", run_id: str, rows: Iterable[HistoryRow])
     metrics = [
         Metric(name if "/" in name else f"train/{name}", float(value), _milliseconds(row), int(row["step"]))
         for row in rows
-        for name, value in row.items()
+        for name, value in sorted(row.items(), key=lambda item: item[0] != FIRST_METRIC)
         if name not in ("step", "timestamp")
     ]
     log_all(client, run_id, metrics)
@@ -166,10 +167,17 @@ def log_files(client: "MlflowClient", run_id: str, files: Mapping[str, Path], fo
 def log_reconstructions(
     client: "MlflowClient", run_id: str, images: Images, reconstructions: Images, step: int
 ) -> None:
-    """Log a strip of images over their reconstructions, both (N, C, H, W) in [0, 1], as one of a series by step."""
-    count = max(1, STRIP_WIDTH // images.shape[-1])
-    rows = [np.concatenate(batch[:count], axis=-1) for batch in (images, reconstructions)]
-    client.log_image(run_id, _pixels(np.concatenate(rows, axis=-2)), key="reconstructions", step=step)
+    """Log images beside their reconstructions, both (N, C, H, W) in [0, 1], as one picture of a series by step.
+
+    The pairs fill a square, as MLflow's box is one: four rows of two, or two rows of one where images are large.
+    """
+    _, channels, height, width = images.shape
+    columns = 2 if len(images) > 1 and 4 * width <= SERIES_WIDTH else 1
+    rows = min(len(images) // columns, 2 * columns)
+    pairs = np.concatenate([images, reconstructions], axis=-1)[: rows * columns]
+    grid = pairs.reshape(rows, columns, channels, height, 2 * width).transpose(2, 0, 3, 1, 4)
+    picture = grid.reshape(channels, rows * height, columns * 2 * width)
+    client.log_image(run_id, _pixels(picture), key="reconstructions", step=step)
 
 
 def log_table(
@@ -252,20 +260,13 @@ def log_all(client: "MlflowClient", run_id: str, metrics: "list[Metric]") -> Non
 
 
 def start_system_monitor(run_id: str, resumed: bool) -> Any:
-    """Start MLflow's thread that logs system metrics every 5 s, until its `finish` is called."""
-    import psutil
+    """Start MLflow's thread that logs system metrics until its `finish` is called, where MLflow's own switch is on."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    psutil.cpu_percent()  # measures since the last call: without this one, a short training would show 0 %
-    monitor = SystemMetricsMonitor(run_id, sampling_interval=5, resume_logging=resumed)
+    monitor = SystemMetricsMonitor(run_id, resume_logging=resumed)
     monitor.start()
     return monitor
-
-
-def finish_system_monitor(monitor: Any, sample: bool) -> None:
-    """Stop the monitor; with `sample`, log one sample if the training was shorter than the sampling interval."""
-    monitor.finish()
-    if sample and monitor.mlflow_logger.previous_training_timestamp is None:
-        monitor.collect_metrics()
-        monitor.publish_metrics(monitor.aggregate_metrics())
-        monitor.mlflow_logger.flush()

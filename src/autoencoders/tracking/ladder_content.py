@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from autoencoders.errors import UserError
 from autoencoders.files.reading import DAMAGE, read_bytes, reason
 from autoencoders.tracking import content
+from autoencoders.tracking.changes import of_experiment
 from autoencoders.tracking.store import SOURCE_RUN, create_run, tagged
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def log_rung(client: "MlflowClient", result: RungResult, experiment: str, own: s
         run_id = own
         content.set_tags(client, run_id, tags)
     elif run_id is None:
-        start, name = ended - int(1000 * rung["seconds"]), f"ladder: {rung['name']}"
+        start, name = ended - int(1000 * rung["seconds"]), of_experiment(f"ladder: {rung['name']}", tags)
         run_id = create_run(client, experiment, name, tags, parent=parent, start=start, ladder=True)
     content.log_params(client, run_id, {f"{rung['name']}.{key}": value for key, value in rung["params"].items()})
     content.log_dataset(client, run_id, rung)
@@ -110,7 +111,7 @@ def log_report(client: "MlflowClient", file: Path, experiment: str, injected: st
         run_id = injected
         content.set_tags(client, run_id, mark)
     elif run_id is None:
-        run_id = create_run(client, experiment, "report", {**tags, **mark}, ladder=True)
+        run_id = create_run(client, experiment, of_experiment("report", tags), {**tags, **mark}, ladder=True)
     client.log_artifact(run_id, str(file), "report")
     if run_id != injected and not finished:
         client.set_terminated(run_id, "FINISHED")

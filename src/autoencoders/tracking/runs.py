@@ -79,7 +79,7 @@ class ModelRun(Recorder):
         self.attempt(lambda client: content.log_history(client, self.run_id, [row]))
 
     def log_reconstructions(self, images: content.Images, reconstructions: content.Images, step: int) -> None:
-        """Log images of the validation split over their reconstructions, both (N, C, H, W) in [0, 1].
+        """Log images of the validation split beside their reconstructions, both (N, C, H, W) in [0, 1].
 
         MLflow shows a run's as a series by step.
         """
@@ -153,7 +153,7 @@ class ModelRun(Recorder):
 
     def _close(self, client: "MlflowClient") -> None:
         if self._monitor:
-            content.finish_system_monitor(self._monitor, sample=self._status == "FINISHED")
+            self._monitor.finish()
         client.set_terminated(self.run_id, self._status)
         self._marks.unmark(self.run_id)
 
