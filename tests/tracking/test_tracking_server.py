@@ -29,6 +29,8 @@ def server(request, s3, migrated, tmp_path, monkeypatch) -> str:
     secret = {**SECRET, "MLFLOW_S3_ENDPOINT_URL": s3}
     if request.param.startswith("passed"):
         command += ["--artifacts-destination", place]
+        # An address that the server alone reaches, as in a cluster: through a proxy, which is the store itself.
+        secret |= {"MLFLOW_S3_ENDPOINT_URL": "http://store.invalid", "HTTP_PROXY": s3}
     else:
         command += ["--default-artifact-root", place, "--no-serve-artifacts"]
         for name, value in secret.items():

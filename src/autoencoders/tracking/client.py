@@ -30,6 +30,9 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's 7 would stall a training for minutes
+    # Through the server: its store, as in a cluster, may be out of reach from here, and requests to it would stall.
+    "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
+    "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "GIT_PYTHON_REFRESH": "quiet",  # where there is no git, in an image
 }
 """Defaults of MLflow's environment variables."""
