@@ -5,11 +5,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from autoencoders import params
+from autoencoders.data.principal_components import principal_components
 from autoencoders.models import PCA, Autoencoder, Model
 from autoencoders.params import Pca
-from autoencoders.report.decoders import Decoder, count_weights, decoder
+from autoencoders.report.decoders import Decoder, _layers, decoder, weights_by_part
+from autoencoders.report.explore import Explorable
+from autoencoders.report.planes import plane
 
 CODES = np.random.default_rng(0).normal(0, 3, (40, 2)).astype(np.float32)
 
@@ -23,15 +27,13 @@ def network(
 
 def dequantised(made: Decoder) -> np.ndarray:
     """All weights, each layer's bias after its weight, as the page computes them."""
-    whole, scales, biases = (
-        np.frombuffer(base64.b64decode(text), kind)
-        for text, kind in ((made.weights, "i1"), (made.scales, "<f4"), (made.biases, "<f4"))
-    )
     parts = []
-    for rows, columns, outputs in made.sizes:
-        parts += [(whole[: rows * columns].reshape(rows, columns) * scales[:rows, None]).ravel(), biases[:outputs]]
-        whole, scales, biases = whole[rows * columns :], scales[rows:], biases[outputs:]
-    assert len(whole) == len(scales) == len(biases) == 0
+    for part in made.parts:
+        whole, scales, bias = (
+            np.frombuffer(base64.b64decode(text), kind)
+            for text, kind in ((part.weights, "i1"), (part.scales, "<f4"), (part.biases, "<f4"))
+        )
+        parts += [(whole.reshape(part.rows, part.columns) * scales[:, None]).ravel(), bias]
     return np.concatenate(parts)
 
 
@@ -46,7 +48,7 @@ def assert_weights_are_those_of(made: Decoder, model: Model) -> None:
         for value in tensors
     ]
     assert (np.abs(dequantised(made) - expected) <= 0.501 * torch.cat(step).numpy()).all()
-    assert count_weights(model) == len(expected)
+    assert sum(weights_by_part(model).values()) == len(expected)
 
 
 def test_layers_and_weights_are_those_of_the_decoder():
@@ -102,8 +104,43 @@ def test_pca_is_one_linear_layer_with_the_mean_as_bias():
     model.mean.copy_(torch.arange(10.0, 14.0))
     made = decoder(model, CODES)
     assert [layer["kind"] for layer in made.layers] == ["linear", "clip"]
-    assert made.sizes == [(4, 2, 4)]
+    assert [(part.rows, part.columns) for part in made.parts] == [(4, 2)]
     assert dequantised(made) == pytest.approx([0, 4, 1, 5, 2, 6, 3, 7, 10, 11, 12, 13], abs=0.5 * 7 / 127)
+
+
+def scores_network(hidden: int, shape: tuple[int, int, int]) -> Autoencoder:
+    """An autoencoder that begins as PCA of images of many values, of which it knows the components."""
+    model = network("mlp", shape, (hidden,), loss="mse")
+    model.initialise(principal_components(np.random.default_rng(0).integers(0, 256, (20, *shape), np.uint8), 256))
+    return model
+
+
+def test_decoders_that_work_on_the_same_components_hold_them_once():
+    models = {"a": scores_network(5, (3, 20, 18)), "b": scores_network(9, (3, 20, 18))}
+    made = {name: decoder(model, CODES) for name, model in models.items()}
+    assert made["a"].parts[-1] == made["b"].parts[-1]
+    assert made["a"].parts[-2] != made["b"].parts[-2]
+    planes = [plane(name, "AE", model, CODES, None, None) for name, model in models.items()]
+    data = Explorable(planes, None, None, [], []).data()
+    indices = [of["decoder"]["parts"] for of in data["planes"]]
+    assert indices == [[0, 1, 2, 3], [0, 4, 5, 3]]  # both begin with the same linear part
+    assert len(data["parts"]) == 6
+    counts = {name: weights_by_part(model) for name, model in models.items()}
+    shared = counts["a"].keys() & counts["b"].keys()
+    assert {counts["a"][key] for key in shared} == {257 * 3 * 20 * 18, 3 * 256}
+
+
+@torch.inference_mode()
+def test_large_images_of_components_are_averaged_to_64_pixels():
+    model = scores_network(5, (3, 96, 80))
+    made = decoder(model, CODES)
+    assert made.shape == (3, 64, 53)
+    assert sum(weights_by_part(model).values()) < 257 * 3 * 64 * 53 + 10_000
+    layers, _ = _layers(model)
+    whole = nn.Sequential(*model.decoder_layers()[:-1])(torch.from_numpy(CODES)).view(-1, 3, 96, 80)
+    small = nn.Sequential(*layers[:-1])(torch.from_numpy(CODES)).view(-1, 3, 64, 53)
+    torch.testing.assert_close(small, F.interpolate(whole, (64, 53), mode="area"), rtol=0, atol=1e-5)
+    assert 0 < made.error < 0.01
 
 
 def test_a_layer_that_the_page_does_not_know_is_refused():
@@ -136,4 +173,4 @@ def test_a_row_of_zeros_stays_zero_and_the_model_keeps_its_weights():
     assert np.isfinite(dequantised(made)).all()
     assert dequantised(made)[4:6].tolist() == [0, 0]
     assert all(torch.equal(a, b) for a, b in zip(before, model.decoder.parameters(), strict=True))
-    assert made.bytes == len(made.weights) + len(made.scales) + len(made.biases)
+    assert made.bytes == sum(len(part.weights) + len(part.scales) + len(part.biases) for part in made.parts)

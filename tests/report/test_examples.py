@@ -77,18 +77,19 @@ def test_strips_have_the_originals_first_and_the_figures_draws(drawn):
     [
         (1000, ["a", "flat"], "large", [], []),
         (150, ["a", "flat"], "small", [], []),
-        (110, ["a", "flat"], None, [], ["small", "large"]),
-        (60, ["a"], "small", ["flat"], []),
+        (149, ["a", "flat"], None, [], ["small", "large"]),
+        (80, ["a"], "small", ["flat"], []),
     ],
 )
 def test_planes_come_first_and_then_the_largest_vae_that_fits(
     monkeypatch, room, planes, sliders, without_plane, without_sliders
 ):
+    """All of them share a part of 20 numbers."""
     sizes = {"a": 10, "flat": 80, "small": 40, "large": 400, "pca": 5}
     latents = {"a": 2, "flat": 2, "small": 8, "large": 8, "pca": 16}
     kinds = {"a": "autoencoder", "flat": "vae", "small": "vae", "large": "vae", "pca": "pca"}
     monkeypatch.setattr(explore, "MAX_WEIGHTS", room)
-    monkeypatch.setattr(explore, "count_weights", lambda model: sizes[model.name])
+    monkeypatch.setattr(explore, "weights_by_part", lambda model: {model.name: sizes[model.name], "shared": 20})
     monkeypatch.setattr(explore, "plane", lambda name, *rest: name)
     monkeypatch.setattr(explore, "sliders", lambda name, *rest: name)
     monkeypatch.setattr(explore, "dots", lambda *rest: "dots")

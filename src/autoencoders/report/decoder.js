@@ -8,20 +8,13 @@ function bytes(base64) {
 
 const floats = base64 => new Float32Array(bytes(base64));
 
-// Weights in 8 bits with a scale for each row, and biases → one array, in which each layer's bias follows its weight.
-function dequantised(decoder) {
-  const whole = new Int8Array(bytes(decoder.weights)), scales = floats(decoder.scales), biases = floats(decoder.biases);
-  const weights = new Float32Array(whole.length + biases.length);
-  let read = 0, row = 0, bias = 0, written = 0;
-  for (const [rows, columns, outputs] of decoder.sizes) {
-    for (const last = row + rows; row < last; row++) {
-      for (const end = read + columns; read < end; read++) weights[written++] = whole[read] * scales[row];
-    }
-    weights.set(biases.subarray(bias, bias + outputs), written);
-    bias += outputs;
-    written += outputs;
+// A weight in 8 bits, with a scale for each row, and a bias → two arrays.
+function dequantised({rows, columns, weights, scales, biases}) {
+  const whole = new Int8Array(bytes(weights)), by = floats(scales), weight = new Float32Array(whole.length);
+  for (let row = 0, i = 0; row < rows; row++) {
+    for (const end = i + columns; i < end; i++) weight[i] = whole[i] * by[row];
   }
-  return weights;
+  return [weight, floats(biases)];
 }
 
 // Draw an image's values in [0, 1], channel by channel, on a canvas.
@@ -35,10 +28,10 @@ function paint(canvas, [channels, height, width], values) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
-// Each layer takes values x in the shape [C, H, W], and `take(n)`, the next n weights; it returns values and shape.
+// Each layer takes values x in the shape [C, H, W]; `take()` is the next weight or bias. It returns values and shape.
 const LAYERS = {
   linear({in: inputs, out: outputs}, x, shape, take) {
-    const weight = take(outputs * inputs), bias = take(outputs), y = new Float32Array(outputs);
+    const weight = take(), bias = take(), y = new Float32Array(outputs);
     for (let o = 0; o < outputs; o++) {
       let sum = bias[o];
       for (let i = 0, w = o * inputs; i < inputs; i++, w++) sum += weight[w] * x[i];
@@ -72,7 +65,7 @@ const LAYERS = {
 
   conv(layer, x, [channels, height, width], take) {
     const {out: outputs, kernel_size: [kh, kw], stride: [sh, sw], padding: [ph, pw]} = layer;
-    const weight = take(outputs * channels * kh * kw), bias = take(outputs);
+    const weight = take(), bias = take();
     const h = Math.floor((height + 2 * ph - kh) / sh) + 1, w = Math.floor((width + 2 * pw - kw) / sw) + 1;
     const y = new Float32Array(outputs * h * w);
     for (let o = 0; o < outputs; o++) {
@@ -95,7 +88,7 @@ const LAYERS = {
 
   conv_transpose(layer, x, [channels, height, width], take) {
     const {out: outputs, kernel_size: [kh, kw], stride: [sh, sw], padding: [ph, pw], output_padding: [oh, ow]} = layer;
-    const weight = take(channels * outputs * kh * kw), bias = take(outputs);
+    const weight = take(), bias = take();
     const h = (height - 1) * sh - 2 * ph + kh + oh, w = (width - 1) * sw - 2 * pw + kw + ow;
     const y = new Float32Array(outputs * h * w);
     for (let o = 0; o < outputs; o++) y.fill(bias[o], o * h * w, (o + 1) * h * w);
@@ -123,9 +116,9 @@ function apply(layers, x, shape, take) {
   return [x, shape];
 }
 
-// z, an array → the image's values in [0, 1], channel by channel, row by row.
-function decode(layers, weights, z) {
-  let used = 0;
-  const take = count => weights.subarray(used, used += count);
-  return apply(layers, Float32Array.from(z), [z.length, 1, 1], take)[0];
+// z, an array → the image's values in [0, 1], channel by channel, row by row; `parts` are those of the page.
+function decode({layers, parts: used}, parts, z) {
+  const arrays = used.flatMap(i => parts[i]);
+  let next = 0;
+  return apply(layers, Float32Array.from(z), [z.length, 1, 1], () => arrays[next++])[0];
 }

@@ -1,7 +1,8 @@
 """Which models decode in the page: all of two latent dimensions, and the largest other VAE that fits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from autoencoders.data.prepared import PreparedData
 from autoencoders.models import Model
 from autoencoders.params import KINDS, Params
-from autoencoders.report.decoders import MAX_WEIGHTS, count_weights
+from autoencoders.report.decoders import MAX_WEIGHTS, Part, weights_by_part
 from autoencoders.report.planes import Dots, Plane, class_names, dots, plane
 from autoencoders.report.sliders import Sliders, sliders
 
@@ -27,6 +28,15 @@ class Explorable:
     without_plane: Sequence[str]
     without_sliders: Sequence[str]
 
+    def data(self) -> dict[str, Any]:
+        """Return what the page's scripts read: decoders name their `parts` by place, as several may share one."""
+        parts: dict[Part, int] = {}
+        data, deep = asdict(self), [self.sliders.decoder] if self.sliders else []
+        decoders = [*(plane.decoder for plane in self.planes), *deep]
+        for shown, decoder in zip([*data["planes"], data["sliders"]], decoders, strict=False):
+            shown["decoder"]["parts"] = [parts.setdefault(part, len(parts)) for part in decoder.parts]
+        return data | {"parts": [asdict(part) for part in parts]}
+
 
 def explorable(
     params: Params,
@@ -41,18 +51,24 @@ def explorable(
     """
     test, info = data.split("test"), data.info
     names = {} if test.labels is None else class_names(test.labels, info.classes)
+    parts = {name: weights_by_part(model) for name, model in models.items()}
+    sizes = {name: sum(of.values()) for name, of in parts.items()}
+    held: dict[str, int] = {}
+
+    def fits(name: str) -> bool:
+        return sum((held | parts[name]).values()) <= MAX_WEIGHTS
+
     flat = [name for name, model in models.items() if model.latent == 2]
-    sizes = {name: count_weights(model) for name, model in models.items()}
     deep = [name for name in models if KINDS[params.models[name].kind].has_posterior and name not in flat]
-    shown, without_plane, left = [], [], MAX_WEIGHTS
+    shown, without_plane = [], []
     for name in flat:
-        if sizes[name] > left:
+        if not fits(name):
             without_plane.append(name)
             continue
-        left -= sizes[name]
+        held |= parts[name]
         label = KINDS[params.models[name].kind].label
         shown.append(plane(name, label, models[name], codes[name], test.labels, info.classes))
-    fitting = [name for name in deep if sizes[name] <= left]
+    fitting = [name for name in deep if fits(name)]
     largest = max(fitting, key=sizes.__getitem__, default=None)
     return Explorable(
         shown,

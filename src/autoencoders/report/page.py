@@ -1,7 +1,7 @@
 """The page: all parts of the report in one HTML file that loads nothing else."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,7 @@ def render(page: Page) -> str:
         {field.name: getattr(page, field.name) for field in fields(page)},
         css=_source("report.css"),
         scripts=[_source(f"{name}.js") for name in ("page", "decoder", "plane", "sliders")],
-        explorable_data={**asdict(page.explorable), "palette": PALETTE[:N_HUES]},
+        explorable_data={**page.explorable.data(), "palette": PALETTE[:N_HUES]},
         protocols={name: text for name, text in PROTOCOLS.items() if name in used},
         example=EXAMPLE,
     )

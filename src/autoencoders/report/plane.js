@@ -22,7 +22,6 @@ const written = (value, digits) => (Math.round(value * 10 ** digits) / 10 ** dig
 class Plane {
   constructor(figure, data, {dots, palette}, sprite) {
     Object.assign(this, {name: data.name, data, dots, palette, sprite});
-    this.weights = dequantised(data.decoder);
     this.codes = floats(data.codes);
     this.hidden = new Set(); // labels of classes
     for (const part of ["codes", "image", "original", "redrawn", "which"]) this[part === "codes" ? "canvas" : part] = figure.querySelector(`.${part}`);
@@ -38,7 +37,7 @@ class Plane {
   }
 
   decode(z) {
-    return decode(this.data.decoder.layers, this.weights, z);
+    return decode(this.data.decoder, parts, z);
   }
 
   // The visible dot that is nearest to z, by its place among the codes; −1 where all are hidden.
@@ -252,6 +251,7 @@ const lightened = (hue, share) => "#" + hue.slice(1).match(/../g).map(part => {
 }).join("");
 
 const explorable = JSON.parse(document.getElementById("explorable").textContent);
+const parts = explorable.parts.map(dequantised);
 const sprite = Object.assign(new Image(), {src: explorable.dots?.sprite.source ?? ""});
 globalThis.latentPlanes = explorable.planes.map((data, i) => new Plane($(".plane")[i], data, explorable, sprite));
 sprite.onload = () => latentPlanes.forEach(plane => plane.showNearest());

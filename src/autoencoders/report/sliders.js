@@ -3,7 +3,6 @@
 class Sliders {
   constructor(data) {
     this.data = data;
-    this.weights = dequantised(data.decoder);
     this.canvas = document.getElementById("sliders-image");
     this.original = document.getElementById("sliders-original");
     this.inputs = $(".sliders input");
@@ -39,7 +38,7 @@ class Sliders {
       input.value = value;
       input.nextElementSibling.textContent = written(value, 2);
     }
-    paint(this.canvas, this.data.decoder.shape, decode(this.data.decoder.layers, this.weights, this.z));
+    paint(this.canvas, this.data.decoder.shape, decode(this.data.decoder, parts, this.z));
   }
 }
 

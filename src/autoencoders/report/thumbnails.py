@@ -56,7 +56,7 @@ def tiles(images: Images, direction: Literal["row", "column"] = "row") -> Tiles:
 
 def sprite_size(shape: Sequence[int]) -> tuple[int, int, int]:
     """Return height and width of a thumbnail of images of `shape` (C, H, W) in the sprite, and how many it may hold."""
-    height, width = _fitting(shape[1], shape[2], MAX_SPRITE_SIDE)
+    height, width = fitting(shape[1], shape[2], MAX_SPRITE_SIDE)
     return height, width, MAX_SPRITE_PIXELS // (height * width)
 
 
@@ -75,13 +75,14 @@ def sprite(images: Images) -> Sprite:
 def reduced(images: Images, side: int) -> Images:
     """Return images (n, C, H, W) as floats in [0, 1], their longer side reduced to `side` pixels at most."""
     floats = np.clip(as_floats(images), 0, 1).astype(np.float32)
-    size = _fitting(images.shape[2], images.shape[3], side)
+    size = fitting(images.shape[2], images.shape[3], side)
     if size == images.shape[2:]:
         return floats
     return F.interpolate(torch.from_numpy(floats), size, mode="area").numpy()
 
 
-def _fitting(height: int, width: int, side: int) -> tuple[int, int]:
+def fitting(height: int, width: int, side: int) -> tuple[int, int]:
+    """Return height and width of an image whose longer side is reduced to `side` pixels at most."""
     scale = min(1.0, side / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
