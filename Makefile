@@ -14,7 +14,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: moved run test test-cluster test-faults test-image check lock image figures clean help
+.PHONY: moved install run test test-cluster test-faults test-image check lock image figures clean help
+
+install: $(INSTALLED)  ## install everything into .venv (the other commands do it, too)
 
 run: $(INSTALLED)  ## install, run the pipeline and the ladder, write the report, print the comparison
 	@autoencoders check
