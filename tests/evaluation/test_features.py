@@ -94,16 +94,23 @@ def test_first_weights_are_of_seed_0_unless_a_generator_is_given():
     assert not default.head.bias.any()
 
 
-def test_a_classifier_is_trained_by_adam_at_a_rate_that_falls_to_zero():
-    """Two epochs of batches of 256 and 44 images, step by step."""
+def test_few_images_are_enough_to_train_a_classifier():
+    images, labels = bars(260)
+    net = train_feature_net(images[:60], labels[:60], 2, 3, seeded())
+    assert net.accuracy(images[60:], labels[60:]) > 0.9  # 3 epochs are 3 steps, which would leave it at chance
+
+
+def test_a_classifier_is_trained_by_adam_at_a_rate_that_falls_to_zero(monkeypatch):
+    """Two epochs of batches of 70, 70, 70, 70 and 20 images, step by step."""
+    monkeypatch.setattr("autoencoders.evaluation.features.MIN_STEPS", 10)
     images, labels = bars(300)
-    net = train_feature_net(images, labels, 2, 2, seeded())
+    net = train_feature_net(images, labels, 2, 2, seeded(), batch=70)
     generator = seeded()
     plain = FeatureNet((1, 12, 12), 2, generator).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(plain.parameters(), fused=True)
     order = torch.cat([torch.randperm(300, generator=generator) for _ in range(2)])
-    for step, rows in enumerate(order.split([256, 44, 256, 44])):
-        optimizer.param_groups[0]["lr"] = 2e-3 * (1 + cos(pi * step / 4)) / 2
+    for step, rows in enumerate(order.split([70, 70, 70, 70, 20] * 2)):
+        optimizer.param_groups[0]["lr"] = 2e-3 * (1 + cos(pi * step / 10)) / 2
         optimizer.zero_grad()
         logits = plain(torch.from_numpy(images)[rows] / 255)
         nn.functional.cross_entropy(logits, torch.from_numpy(labels)[rows]).backward()

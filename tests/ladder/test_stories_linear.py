@@ -141,3 +141,20 @@ def test_autoencoders_that_began_as_pca_are_named():
     alone, both = (story(arrived, curve(), nonlinear, begun=names).paragraphs[2] for names in (["ae"], ["ae", "other"]))
     assert "Before the first step ae was PCA: the linear part" in alone
     assert "Before the first step ae and other were PCA: the linear part" in both
+
+
+def test_the_claim_and_the_result_follow_the_numbers():
+    def card(mse: float, nonlinear: Nonlinear | None = None, test_mse: float | None = None) -> tuple[str, str]:
+        told = story(fit(mse, 0.43, test_mse), curve(), nonlinear)
+        return told.claim, told.result
+
+    alone, both = "and nothing better.", "and nothing better; a nonlinear one does better."
+    unconfirmed = " Here this is not confirmed."
+    assert card(0.030009)[0].endswith(alone)
+    assert card(0.031)[0].endswith(alone + unconfirmed)
+    assert card(0.030009, {"ae": (2, 0.015)})[0].endswith(both)
+    assert card(0.030009, {"ae": (2, 0.015), "other": (2, 0.02999)})[0].endswith(both + unconfirmed)
+    assert card(0.030009)[1] == "Test error with 2 numbers: PCA 0.03000, linear autoencoder 0.03001."
+    assert card(0.030009, test_mse=0.0312)[1].endswith(
+        "linear autoencoder 0.03120. On the training images the errors are the same within 0.1 %."
+    )

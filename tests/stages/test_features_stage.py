@@ -52,7 +52,11 @@ def test_the_floor_is_the_distance_of_the_first_training_images(settings, prepar
     assert ("test_accuracy" in described) == labelled
 
 
-def test_the_classifier_is_trained_from_the_seed_and_for_the_epochs_of_the_parameters(settings, prepared, tmp_path):
+def test_the_classifier_is_trained_from_the_seed_and_for_the_epochs_of_the_parameters(
+    settings, prepared, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("autoencoders.evaluation.features.MIN_STEPS", 1)
+
     def weights(**changes: int) -> bytes:
         changed = settings.features.model_copy(update=changes)
         features(settings.model_copy(update={"features": changed}), data=prepared, out=tmp_path / "features")

@@ -82,9 +82,18 @@ def test_a_single_training_image_has_no_neighbour(settings, tmp_path):
     assert set(rung_of("one-hot", settings, tmp_path / "data", tmp_path)["metrics"]) >= {"1/mse", "1/psnr"}
 
 
-def told(name: str, settings: Params, facts: dict[str, Any]) -> list[str]:
+def rung_with(name: str, settings: Params, facts: dict[str, Any]) -> dict[str, Any]:
     params = getattr(settings.ladder, name.replace("-", "_")).model_dump()
-    return story_of({"name": name, "params": params, "metrics": {"psnr": 1.0}, "facts": facts})
+    return {"name": name, "params": params, "metrics": {"psnr": 1.0}, "facts": facts}
+
+
+def told(name: str, settings: Params, facts: dict[str, Any]) -> list[str]:
+    return story_of(rung_with(name, settings, facts))
+
+
+def confirmed(name: str, settings: Params, facts: dict[str, Any]) -> bool:
+    """Whether the claim stands as it is."""
+    return not render_story(rung_with(name, settings, facts), NOWHERE).claim.endswith(" Here this is not confirmed.")
 
 
 def network(weights: int, psnr: float) -> first.Stored:
@@ -100,11 +109,13 @@ def test_one_image_says_what_40_db_took_or_that_it_was_missed(settings):
     }
     story = told("one-image", settings, first.story_facts(targets, networks))
     assert "it passes 40 dB after 2 steps" in story[1]
+    assert confirmed("one-image", settings, first.story_facts(targets, networks))
     assert "1.0 kB of weights for the 64 B of the first test image and 4.0 kB of weights" in story[2]
     networks["flower"] = [network(1000, 39)]
     story = told("one-image", settings, first.story_facts(targets, networks))
     assert "it stays below 40 dB" in story[1]
     assert "the colour photograph did not reach 40 dB" in story[2]
+    assert not confirmed("one-image", settings, first.story_facts(targets, networks))
 
 
 def capacity(psnr: float) -> second.Capacity:
@@ -118,6 +129,8 @@ def test_one_hot_says_whether_more_images_leave_less(settings):
     rising = told("one-hot", settings, second.story_facts(64, {1: capacity(40), 2: capacity(41)}))[1]
     assert "do not always lower the quality" in rising
     assert "times the bytes" not in rising
+    assert confirmed("one-hot", settings, second.story_facts(64, {2: capacity(40), 20: capacity(20)}))
+    assert not confirmed("one-hot", settings, second.story_facts(64, {1: capacity(40), 2: capacity(41)}))
 
 
 def vectors(mse: float, likeness: float) -> third.Vectors:
@@ -148,3 +161,4 @@ def test_auto_decoder_says_which_vectors_do_better(settings, random, learned, sa
     story = " ".join(told("auto-decoder", settings, third.story_facts(2, by)))
     assert all(text in story for text in said)
     assert not any(text in story for text in unsaid)
+    assert confirmed("auto-decoder", settings, third.story_facts(2, by)) == ("times the error" in said[0])

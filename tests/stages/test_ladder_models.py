@@ -1,6 +1,7 @@
 """The rungs 4 to 6 as stages, on tiny data: what they write, and what they say of results that differ."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from autoencoders.ladder.beta.measure import BetaResult, story_facts
 from autoencoders.ladder.figures import draw_rung
 from autoencoders.ladder.generation.measure import comparable_pair
 from autoencoders.ladder.reduced import reduced
-from autoencoders.ladder.stories import render_story
+from autoencoders.ladder.stories import Story, render_story
 from autoencoders.params import Params, parse_params
 
 METRICS = {
@@ -91,6 +92,8 @@ def test_linear_stands_alone_on_reduced_images(settings, evaluation, tmp_path):
     centred = small - components.mean
     rest = centred - (centred @ components.directions.T) @ components.directions
     assert rung["metrics"]["k-1/pca_mse"] == pytest.approx(np.square(rest).mean(), rel=1e-5)
+    assert "(on images reduced to 27×32)." in render_story(rung, tmp_path / "linear").result
+    assert "nonlinear" not in render_story(rung, tmp_path / "linear").claim
     story = story_of(tmp_path / "linear")
     assert "Those of this run saw larger images: the column MSE / PCA of the comparison says" in story[2]
     assert story[-1] == "The images are reduced to 27×32 pixels on this rung."
@@ -127,6 +130,7 @@ def test_generation_compares_the_distances_that_were_measured(settings, prepared
     assert rung["metrics"]["vae/frechet_prior"] == 15
     assert rung["metrics"]["frechet_floor"] == 0.5
     assert "2.00 times lower" in story_of(out)[1]
+    assert render_story(rung, out).claim.endswith("so its images are better.")
     assert "10.0, lower than vae from N(0, I)" in story_of(out)[2]
     series = pd.read_csv(out / "series.csv")
     assert list(series["model"]) == ["ae", "ae", "vae", "vae"]
@@ -138,9 +142,16 @@ def test_generation_compares_the_distances_that_were_measured(settings, prepared
 def test_generation_says_where_the_vae_is_no_better(settings, prepared, trained, evaluation, tmp_path):
     (evaluation / "vae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/prior": 40.0}))
     (evaluation / "ae" / "metrics.json").write_text(json.dumps(METRICS | {"frechet/mixture": 50.0}))
-    run_rung("generation", settings, prepared, tmp_path / "generation", models=trained, evaluation=evaluation)
-    story = story_of(tmp_path / "generation")
+    out = tmp_path / "generation"
+    rung = run_rung("generation", settings, prepared, out, models=trained, evaluation=evaluation)
+    story = story_of(out)
     assert "here the VAE is not better" in story[1]
+    assert "Here the fitted distribution does not help ae." in story[2]
+    assert render_story(rung, out).claim.endswith(f"so its images are better. {UNCONFIRMED}")
+    for kind, distance in (("autoencoder", 0.3982), ("vae", 0.3981)):  # which the card shows as 0.398 and 0.398
+        rung["facts"][kind]["frechet_prior"] = distance
+    assert render_story(rung, out).claim.endswith(UNCONFIRMED)
+    assert "here the VAE is not better" in render_story(rung, out).paragraphs[1]
     assert "50.0, not lower than vae from N(0, I)" in story[2]
 
 
@@ -183,19 +194,24 @@ def test_beta_measures_a_network_for_each_weight(settings, prepared, tmp_path):
     assert rung["metrics"]["beta-0.1/kl"] > rung["metrics"]["beta-10/kl"]
     series = pd.read_csv(out / "series.csv")
     assert list(series["beta"]) == [0.1, 10]
+    assert (rung["params"]["steps"], rung["params"]["batch_size"]) == (300, 10)  # 2 epochs would be 4 steps
     np.testing.assert_allclose(series[["kl 1", "kl 2", "kl 3"]].sum(axis=1), series["kl"])
-    assert "40 training images, 2 epochs" in story_of(out)[0]
+    assert "40 training images, 300 steps" in story_of(out)[0]
     assert f"At β = 10 the code holds {rung['metrics']['beta-10/kl']:.1f} nats" in story_of(out)[1]
 
 
-def paragraphs_of(*points: tuple[float, float, int], reduced_to: list[int] | None = None) -> list[str]:
+def beta_story(*points: tuple[float, float, int], reduced_to: list[int] | None = None) -> Story:
     """The story for β, KL and active units of some networks of two dimensions."""
     results = {beta: BetaResult(100.0, np.array([kl, 0.0]), 0.02, units) for beta, kl, units in points}
     record = {
-        "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "epochs": 1},
+        "name": "beta", "metrics": {"beta-1/kl": 1.0}, "params": {"latent": 2, "steps": 9},
         "facts": {"images": 40, "reduced_to": reduced_to, "results": story_facts(results)},
     }  # fmt: skip
-    return render_story(record, Path("beta")).paragraphs
+    return render_story(record, Path("beta"))
+
+
+def paragraphs_of(*points: tuple[float, float, int], reduced_to: list[int] | None = None) -> Sequence[str]:
+    return beta_story(*points, reduced_to=reduced_to).paragraphs
 
 
 def collapse_of(*points: tuple[float, float, int]) -> str:
@@ -209,6 +225,26 @@ def test_a_story_says_that_large_images_were_reduced():
     assert paragraphs_of(*points, reduced_to=[64, 43]) == [
         *whole, "The images are reduced to 64×43 pixels on this rung."
     ]  # fmt: skip
+    assert "reduced" not in beta_story(*points).result
+    result = beta_story(*points, reduced_to=[64, 43]).result
+    assert result.endswith("with 2 and 1 of 2 dimensions active (on images reduced to 64×43).")
+
+
+UNCONFIRMED = "Here this is not confirmed."
+
+
+@pytest.mark.parametrize(
+    ("points", "confirmed"),
+    [
+        ([(0.1, 3, 2), (1, 2, 1), (10, 0.01, 0), (100, 0.02, 0)], True),  # as printed, the last two are equal
+        ([(0.1, 3, 2), (1, 2, 2)], False),
+        ([(0.1, 3, 2), (1, 4, 2), (10, 0, 0)], False),
+        ([(0.1, 0.2, 0), (1, 0.2, 0)], False),
+    ],
+)
+def test_the_claim_of_beta_says_where_the_numbers_contradict_it(points, confirmed):
+    claim = beta_story(*points).claim
+    assert claim.endswith("dimensions collapse." if confirmed else f"dimensions collapse. {UNCONFIRMED}")
 
 
 def test_the_story_of_beta_states_whether_dimensions_collapsed():

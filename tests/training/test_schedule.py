@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoencoders.params import Train
-from autoencoders.training.optimiser import cosine_decay, learning_rate
+from autoencoders.training.optimiser import batch_and_steps, cosine_decay, learning_rate
 
 
 def test_learning_rate_follows_warm_up_and_cosine():
@@ -39,3 +39,18 @@ def test_half_a_cosine_goes_from_the_peak_to_zero(peak, steps):
     assert cosine_decay(peak, 0, steps) == peak
     assert cosine_decay(peak, steps, steps) == pytest.approx(0, abs=1e-15)
     assert cosine_decay(peak, steps / 3, steps) == pytest.approx(peak * (1 + cos(pi / 3)) / 2)
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs", "expected"),
+    [
+        (55_000, 256, 3, (256, 645)),  # the classifier on MNIST
+        (8_000, 128, 5, (128, 315)),  # the rung beta on MNIST
+        (77, 128, 5, (19, 300)),
+        (160, 256, 3, (40, 300)),
+        (1, 256, 3, (1, 300)),
+        (10, 4, 1000, (2, 5000)),
+    ],
+)
+def test_a_small_set_gets_smaller_batches_and_enough_steps(images, batch_size, epochs, expected):
+    assert batch_and_steps(images, batch_size, epochs, 300) == expected

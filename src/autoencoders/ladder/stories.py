@@ -22,8 +22,8 @@ class Story:
 
     markdown: str
     title: str
-    claim: str  # the statement that the rung tests, one sentence
-    result: str  # what was measured, one sentence; empty where nothing was
+    claim: str  # the statement that the rung tests, and whether the numbers contradict it
+    result: str  # what was measured, in a sentence or two; empty where nothing was
     paragraphs: Sequence[str]
     alt: str  # the figure's alternative text; empty where there is no figure
 
@@ -45,6 +45,7 @@ def render_story(record: Mapping[str, Any], folder: Path) -> Story:
     texts = [block for block in paragraphs if block not in [*figures, *results]]
     if size := record["facts"].get("reduced_to"):
         texts.append(f"The images are reduced to {size[0]}×{size[1]} pixels on this rung.")
+        results = [f"{block.removesuffix('.')} (on images reduced to {size[0]}×{size[1]})." for block in results]
     return Story(
         "\n\n".join((title, claim, *results, *texts, *figures)) + "\n",
         title.removeprefix("# "),
@@ -68,10 +69,15 @@ def _environment() -> Environment:
         "count": "{:,}".format,
         "fixed": lambda value, digits: f"{value:.{digits}f}",
     }
-    environment.globals["separator"] = _separator
+    environment.globals |= {"separator": _separator, "unless": _unless}
     return environment
 
 
 def _separator(loop: Any) -> str:
     """Return the separator before an item of ``a, b and c``."""
     return "" if loop.first else " and " if loop.last else ", "
+
+
+def _unless(confirmed: bool) -> str:
+    """Return what ends a claim: nothing where the numbers have `confirmed` it."""
+    return "" if confirmed else " Here this is not confirmed."

@@ -74,6 +74,16 @@ class Adam:
                 value.copy_(saved)
 
 
+def batch_and_steps(images: int, batch_size: int, epochs: int, min_steps: int) -> tuple[int, int]:
+    """Return images per batch and number of steps for `epochs`, or more where that is fewer than `min_steps`.
+
+    A small set gets batches of at most a quarter of it, and more epochs.
+    """
+    size = min(batch_size, max(images // 4, 1))
+    epoch = -(-images // size)
+    return size, epoch * max(epochs, -(-min_steps // epoch))
+
+
 def learning_rate(settings: "Train", step: int, steps: int) -> float:
     """Return the rate at a step: rising over the first `warmup` share of `steps`, then constant or half a cosine."""
     warmup = settings.warmup * steps

@@ -20,11 +20,14 @@ from autoencoders.models.vae import VAE
 from autoencoders.params import Train, Vae
 from autoencoders.runtime.progress import progress
 from autoencoders.training.loop import fit
+from autoencoders.training.optimiser import batch_and_steps
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
     from autoencoders.params.ladder import BetaRung
 
+MIN_STEPS = 300
+"""Steps of a training at least (see `batch_and_steps`)."""
 N_IMAGES_SHOWN = 8
 
 
@@ -35,12 +38,13 @@ def measure(inputs: "Inputs") -> Result:
     images = reduced(inputs.data.split("train").images[: settings.images])
     tested = reduced(inputs.data.split("test").images)
     originals = tested[:N_IMAGES_SHOWN]
-    train, test = Batches(images, settings.batch_size, device), Batches(tested, EVAL_BATCH, device)
+    size, steps = batch_and_steps(len(images), settings.batch_size, settings.epochs, MIN_STEPS)
+    train, test = Batches(images, size, device), Batches(tested, EVAL_BATCH, device)
     validation = Batches(reduced(inputs.data.split("val").images[:EVAL_BATCH]), EVAL_BATCH, device)
     channels, height, width = images.shape[1:]
     mean = images.mean(axis=0, dtype=np.float64) / 255
     training = Train(
-        seed=ladder.seed, steps=settings.epochs * len(train), batch_size=settings.batch_size,
+        seed=ladder.seed, steps=steps, batch_size=size,
         learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
     )  # fmt: skip
     x = torch.from_numpy(originals).to(device).float() / 255
@@ -60,7 +64,10 @@ def measure(inputs: "Inputs") -> Result:
     units = ", ".join(f"{result.active_units} at β = {beta:g}" for beta, result in results.items())
     return Result(
         summary=f"active units of {settings.latent}: {units}",
-        params={"seed": ladder.seed, **settings.model_dump()},
+        params={
+            **settings.model_dump(exclude={"epochs"}),
+            **training.model_dump(include={"seed", "steps", "batch_size"}),
+        },
         metrics=_metrics(results),
         facts={
             "images": len(images),

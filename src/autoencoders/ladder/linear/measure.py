@@ -20,12 +20,13 @@ from autoencoders.ladder.reduced import reduced, reduced_size
 from autoencoders.models.blocks import Shape
 from autoencoders.params import KINDS, Ladder, Params, Train
 from autoencoders.runtime.progress import progress
+from autoencoders.training.optimiser import batch_and_steps
 
 if TYPE_CHECKING:
     from autoencoders.ladder.run import Inputs
 
 MIN_STEPS = 1200
-"""Steps of a training at least: a small data set gets more epochs, and batches of at most a quarter of it."""
+"""Steps of a training at least (see `batch_and_steps`)."""
 SAME_ERROR = 1e-3
 """Relative difference from PCA's error up to which the linear autoencoder's counts as the same."""
 SAME_SPACE = 1.0  # degrees up to which its space counts as PCA's
@@ -97,10 +98,9 @@ Nonlinear = Mapping[str, tuple[int, float]]  # name → latent dimensions, test 
 
 def _training(ladder: Ladder, images: int) -> Train:
     settings = ladder.linear
-    size = min(settings.batch_size, max(images // 4, 1))
-    epoch = -(-images // size)
+    size, steps = batch_and_steps(images, settings.batch_size, settings.epochs, MIN_STEPS)
     return Train(
-        seed=ladder.seed, steps=epoch * max(settings.epochs, -(-MIN_STEPS // epoch)), batch_size=size,
+        seed=ladder.seed, steps=steps, batch_size=size,
         learning_rate=settings.learning_rate, schedule="cosine", warmup=0.1, precision="fp32",
     )  # fmt: skip
 
@@ -187,8 +187,9 @@ def story_facts(fits: Fits, curve: PcaCurve, nonlinear: Nonlinear, begun: Sequen
         "images": images,
         "fits": facts,
         "nonlinear": [
-            {"name": name, "latent": latent, "mse": error, "pca_mse": float(curve.mse[latent])}
+            {"name": name, "latent": latent, "mse": error, "pca_mse": pca, "better": error < (1 - SAME_ERROR) * pca}
             for name, (latent, error) in nonlinear.items()
+            for pca in [float(curve.mse[latent])]
         ],
         "begun": list(begun),
         "same_error": SAME_ERROR,
