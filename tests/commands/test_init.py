@@ -74,7 +74,7 @@ def test_only_what_suits_the_images_changes_and_each_reason_stands_above(call, r
     assert all(line.partition("#")[2] in kept for line in before), "the comments of the file stay"
     told = " ".join(line.removeprefix("# > ") for line in comments)
     for reason in (
-        "The folder holds 40 images. 2 classes: cats (20), dogs (20). These are few: with 500 or more,",
+        "The folder holds 40 images. 2 classes: cats (20), dogs (20). These are few: below 500, networks",
         "The size of all images (height × width).",
         "All images are in colour.",
         "A tenth of the 40 images.",

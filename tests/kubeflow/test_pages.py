@@ -36,7 +36,7 @@ def results(artifact, measured) -> Artifact:
     table = pd.DataFrame({"kind": ["vae", "autoencoder"], "latent": [2, 16], "mse": [0.03, 0.00789], "kl": [6.5, None],
                           "train_seconds": [12.0, 30.5]}, index=pd.Index(["vae", "ae"], name="model"))  # fmt: skip
     table.to_csv(comparison / "comparison.csv")
-    (comparison / "comparison.md").write_text("| a table |\n\nTest split. MSE per pixel.\n")
+    (comparison / "comparison.md").write_text("| a table |\n\nTest split. MSE per pixel.\n\nae is worse than PCA.\n")
     return gathered
 
 
@@ -52,7 +52,7 @@ def test_the_comparison_has_a_column_a_model_and_cells_that_keep_apart(artifact,
         "| MSE~~~ | 0.03000~~~ | 0.00789*~~~ |",
         "| KL~~~ | 6.5~~~ | –~~~ |",
     ]
-    assert lines[-1] == "Test split. MSE per pixel."
+    assert lines[-3:] == ["Test split. MSE per pixel.", "", "ae is worse than PCA."]
 
 
 def test_two_runs_compare_in_one_column_a_model_and_measure(artifact, results):

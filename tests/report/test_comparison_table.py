@@ -41,9 +41,10 @@ def test_what_is_neither_good_nor_bad_has_no_best():
     assert column(table, "Training") == ["–", "39.0", "36.0", "18.0"]
 
 
-def test_equal_values_are_all_the_best_and_one_alone_is_none():
-    table = comparison(MEASURED.assign(mse=[0.5, 0.1, 0.1, 0.2], neg_elbo=[None, None, None, 150.0]))
-    assert column(table, "MSE") == ["0.50000", "0.10000*", "0.10000*", "0.20000"]
+def test_what_is_printed_alike_is_not_the_best_and_one_alone_is_none():
+    table = comparison(MEASURED.assign(mse=[0.5, 0.1, 0.100001, 0.2], neg_elbo=[None, None, None, 150.0]))
+    assert column(table, "MSE") == ["0.50000", "0.10000", "0.10000", "0.20000"]
+    assert column(comparison(MEASURED.assign(mse=[0.5, 0.1, 0.10001, 0.2])), "MSE")[1:3] == ["0.10000*", "0.10001"]
     assert column(table, "−ELBO") == ["–", "–", "–", "150.0"]
 
 

@@ -114,6 +114,11 @@ def test_the_first_sentences_name_the_best():
     assert second.endswith(
         "vae decodes from N(0, I): their Fréchet distance to real images is 30.0. Other real images have 0.500."
     )
+    alike = leading_sentences(INFO, measured.assign(**{"mse": [0.01, 0.010001], "frechet/prior": 30.0}), "So it is.")
+    assert alike[1].startswith("Most exact are vae and ae, with a mean squared error of 0.01000 per pixel. Most ")
+    assert "the images that vae and ae decode from N(0, I)" in alike[1]
+    assert alike[2] == "So it is."
+    assert leading_sentences(INFO, measured[:1], "So it is.")[1:] == ["So it is."]
     assert len(leading_sentences(INFO, measured[:1])) == 1
     assert len(leading_sentences(INFO, measured.assign(mse=[0.1, None]))) == 1
 

@@ -142,3 +142,25 @@ def test_a_model_that_is_worse_than_pca_is_named_with_what_helps(params, tmp_pat
     assert line.startswith("vae is worse than PCA with 2 numbers: its test MSE is 1.234 times as high. What helps: ")
     assert "`likelihood: gaussian`" in line
     assert line in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")
+
+
+def test_models_whose_best_step_is_the_start_are_named_as_pca(params, tmp_path, capsys):
+    raw, losses = params.model_dump(), {"pca": None, "ae": [8.0, 9.0], "vae": [8.0, 9.0], "wide": [8.0, 7.0]}
+    gaussian = {**raw["models"]["vae"], "likelihood": "gaussian"}
+    raw["models"] = {**raw["models"], "vae": gaussian, "wide": raw["models"]["ae"], "bernoulli": raw["models"]["vae"]}
+    raw["models"] = {name: raw["models"][name] for name in (*losses, "bernoulli")}
+    for name in raw["models"]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.json").write_text('{"mse": 0.01, "frechet/prior": 9.0, "frechet/floor": 0.5}')
+        if loss := losses.get(name, [8.0, 9.0]):  # one that begins at random weights, and gets worse, is not PCA
+            columns = dict.fromkeys(("train/recon", "val/recon", "val/loss"), loss)
+            rows = {"step": [0, 2], "epoch": [0.0, 1.0], **columns, "seconds": [0.25, 1.5], "timestamp": [10.0, 20.0]}
+            pd.DataFrame(rows).to_csv(tmp_path / name / "history.csv", index=False)
+    compare(parse_params(raw), models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "still PCA" in line]
+    assert line.startswith("ae and vae are still PCA: no step was better on the validation images than this start.")
+    assert line in (tmp_path / "comparison" / "comparison.md").read_text(encoding="utf-8")
+    table = read_comparison(tmp_path / "comparison" / "comparison.csv")
+    assert table["best_step"].to_dict() == {"pca": pytest.approx(float("nan"), nan_ok=True)} | {
+        "ae": 0, "vae": 0, "wide": 2, "bernoulli": 0
+    }  # fmt: skip

@@ -114,6 +114,15 @@ def test_a_full_disk_leaves_the_page_from_before(params, outputs, monkeypatch):
     assert not [path for path in outputs["out"].parent.iterdir() if path.name.startswith(f".{outputs['out'].name}")]
 
 
+def test_models_that_are_pca_still_are_named_at_the_top(params, outputs):
+    path = outputs["comparison"] / "comparison.csv"
+    pd.read_csv(path, index_col=0).assign(best_step=0).to_csv(path)
+    models = params.models | {"ae": params.models["ae"].model_copy(update={"loss": "mse"})}
+    report(params.model_copy(update={"models": models}), **outputs)
+    html = outputs["out"].read_text(encoding="utf-8")
+    assert '<p class="lead">ae is still PCA: no step was better on the validation images' in html
+
+
 def test_a_comparison_of_other_models_is_refused(params, outputs):
     path = outputs["comparison"] / "comparison.csv"
     pd.read_csv(path, index_col=0).drop("ae").to_csv(path)

@@ -63,6 +63,18 @@ def test_the_last_line_names_parameters_best_step_and_results(params, prepared, 
         assert line.endswith(f"{values}, stored in {tmp_path / model}")
 
 
+@pytest.mark.parametrize(("rate", "lines"), [(1.0, 1), (1e-3, 0)])
+def test_an_autoencoder_that_no_step_made_better_is_said_to_be_pca_still(
+    params, prepared, tmp_path, capsys, rate, lines
+):
+    raw = params.model_dump()
+    raw["models"]["ae"] |= {"loss": "mse", "train": {"learning_rate": rate, "steps": 30}}
+    train(parse_params(raw), model="ae", data=prepared, checkpoints=tmp_path / "state", out=tmp_path / "ae")
+    said = "ae is still PCA: no step was better on the validation images than this start. It is not an error."
+    assert capsys.readouterr().out.count(said) == lines
+    assert (read_description(tmp_path / "ae")["best_step"] == 0) == bool(lines)
+
+
 @pytest.mark.parametrize(
     ("model", "device", "copies"), [("vae", "cpu", 5), ("vae", "cuda", 1), ("pca", "cpu", 1), ("pca", "cuda", 1)]
 )

@@ -71,7 +71,7 @@ def _summary(seen: Survey) -> str:
     if copies.exact + copies.near:
         parts.append(f"{copies.exact + copies.near:,} are exact or near copies, which stay in one split")
     if len(seen.images) < MIN_IMAGES:
-        parts.append(f"these are few: with {MIN_IMAGES} or more, networks gain more over PCA")
+        parts.append(f"these are few: below {MIN_IMAGES}, networks may stay close to PCA")
     return " ".join(f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts)
 
 

@@ -3,11 +3,11 @@
 A new measure is an entry here and the line of `model_evaluation.py` that computes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from autoencoders.text import format_number, format_tenths
+from autoencoders.text import format_number, format_tenths, join_words
 
 if TYPE_CHECKING:
     from autoencoders.params import ModelParams
@@ -172,3 +172,14 @@ def worse_than_pca(name: str, entry: "ModelParams", ratio: float | None, split: 
         return None
     pca = f"PCA with {entry.latent} number{'s' if entry.latent > 1 else ''}"
     return f"{name} is worse than {pca}: its {split} MSE is {ratio:.3f} times as high. What helps: {entry.pca_advice}."
+
+
+def still_pca(models: "Mapping[str, ModelParams]", best_steps: Mapping[Any, float | None]) -> str | None:
+    """Return a line that names those of `models` that began as PCA and whose best step is 0; None if there are none."""
+    names = [name for name, entry in models.items() if entry.begins_at_pca and best_steps.get(name) == 0]
+    if not names:
+        return None
+    return (
+        f"{join_words(names)} {'is' if len(names) == 1 else 'are'} still PCA: no step was better on the validation "
+        "images than this start. It is not an error. What helps: more training images."
+    )

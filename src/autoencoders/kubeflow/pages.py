@@ -112,7 +112,7 @@ def show_comparison(table: Artifact, metrics: Any, results: Artifact) -> None:
                 metrics.log_metric(f"{name} {column}", float(row[column]))
     shown = table_as_text(comparison(measured)).T
     lines = _markdown_table(["", *shown.columns], [(str(heading), *cells) for heading, cells in shown.iterrows()])
-    note = (compared / "comparison.md").read_text(encoding="utf-8").strip().rpartition("\n")[2]
+    note = (compared / "comparison.md").read_text(encoding="utf-8").strip().partition("\n\n")[2]
     links = [f"[{name}]({page})" for name, page in run_urls(_runs(models)).items() if name != PIPELINE_RUN]
     _write(table, "\n".join([*lines, "", note, "", *([f"In MLflow: {' · '.join(links)}", ""] if links else [])]))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -51,8 +51,8 @@ class Table:
 def comparison(measured: pd.DataFrame, references: Sequence[Reference] = ()) -> Table:
     """Return the table of `measured`: a row for each model, columns `kind` and `likelihood`, and one for each measure.
 
-    The best of a column is marked, but not of `OF_ONE_LIKELIHOOD` where models have several. Of the `references`, it
-    has those of the same kind and latent size as a model.
+    The best of a column is marked where it is one model (`best_of`), but not of `OF_ONE_LIKELIHOOD` where models have
+    several. Of the `references`, it has those of the same kind and latent size as a model.
     """
     likelihoods = set(measured["likelihood"].dropna()) if "likelihood" in measured else set()
     incomparable = OF_ONE_LIKELIHOOD if len(likelihoods) > 1 else ()
@@ -61,10 +61,10 @@ def comparison(measured: pd.DataFrame, references: Sequence[Reference] = ()) -> 
         for key in COMPARISON_COLUMNS
         if key in measured and measured[key].notna().any()
     ]
-    bests = [_best(measured[column.key], column) for column in columns]
+    bests = [best_of(measured[column.key], column) for column in columns]
     rows = []
     for name, values in measured.iterrows():
-        cells = [_cell(values[column.key], column, best) for column, best in zip(columns, bests, strict=True)]
+        cells = [_cell(values[column.key], column, best == [name]) for column, best in zip(columns, bests, strict=True)]
         rows.append(Row(str(name), KINDS[values["kind"]].label, cells))
     alike = set(zip(measured["kind"], measured["latent"], strict=True))
     known = [reference for reference in references if (reference.kind, reference.latent) in alike]
@@ -85,16 +85,20 @@ def reference_table(references: Sequence[Reference]) -> Table:
     return Table(columns, [], [_reference_row(reference, columns) for reference in references])
 
 
-def _best(values: pd.Series, column: Measure) -> float | None:
-    """Return the best of values that differ; one alone is not the best of anything."""
+def best_of(values: pd.Series, column: Measure) -> list[Any]:
+    """Return the names of the best of `values` as they are printed: several where they tie.
+
+    Return none where neither lower nor higher is better, or where one value is alone.
+    """
     known = values.dropna()
-    if column.better is None or known.nunique() < 2:
-        return None
-    return float(known.min() if column.better == "lower" else known.max())
+    if column.better is None or len(known) < 2:
+        return []
+    best = column.format(known.min() if column.better == "lower" else known.max())
+    return [name for name, value in known.items() if column.format(value) == best]
 
 
-def _cell(value: float, column: Measure, best: float | None) -> Cell:
-    return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), value == best, float(value))
+def _cell(value: float, column: Measure, best: bool) -> Cell:
+    return Cell(NOTHING) if pd.isna(value) else Cell(column.format(value), best, float(value))
 
 
 def _reference_row(reference: Reference, columns: Sequence[Measure], hidden: Sequence[str] = ()) -> Row:

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 
 from autoencoders.data.prepared import DatasetInfo
+from autoencoders.evaluation.measures import MEASURES
+from autoencoders.report.comparison import best_of
 from autoencoders.text import format_number, join_words
 
 
@@ -29,8 +31,11 @@ def run_duration(name: str, seconds: float | None, hardware: str, tags: Mapping[
     )
 
 
-def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]:
-    """Return the main results, from the columns `mse` and `frechet/…` of a table with a row for each model."""
+def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame, still_pca: str | None = None) -> list[str]:
+    """Return the main results, from the columns `mse` and `frechet/…` of a table with a row for each model.
+
+    `still_pca` is the line on models that are PCA as they began, if there are any (see `measures.still_pca`).
+    """
     several = len(measured) > 1
     models = f"{len(measured)} models" if several else "A model"
     start = (
@@ -41,13 +46,16 @@ def leading_sentences(dataset: DatasetInfo, measured: pd.DataFrame) -> list[str]
     if len(standing):
         shares = [f"{name} {value:.2f}" for name, value in standing.items()]
         start += f" Their squared error, divided by PCA's with as many numbers: {join_words(shares)}."
+    notes = [still_pca] if still_pca else []
     if not several or measured[["mse", "frechet/prior"]].isna().any(axis=None):
-        return [start]
-    exact, inventive = str(measured["mse"].idxmin()), str(measured["frechet/prior"].idxmin())
-    distance, floor = measured["frechet/prior"][inventive], measured["frechet/floor"].iloc[0]
+        return [start, *notes]
+    exact, inventive = (best_of(measured[key], MEASURES[key]) for key in ("mse", "frechet/prior"))
+    error, distance = (measured[key].min() for key in ("mse", "frechet/prior"))
     return [
         start,
-        f"Most exact is {exact}, with a mean squared error of {measured['mse'][exact]:.5f} per pixel. Most realistic "
-        f"are the images that {inventive} decodes from N(0, I): their Fréchet distance to real images is "
-        f"{format_number(distance)}. Other real images have {format_number(floor)}.",
+        f"Most exact {'is' if len(exact) == 1 else 'are'} {join_words(exact)}, with a mean squared error of "
+        f"{error:.5f} per pixel. Most realistic are the images that {join_words(inventive)} "
+        f"decode{'s' if len(inventive) == 1 else ''} from N(0, I): their Fréchet distance to real images is "
+        f"{format_number(distance)}. Other real images have {format_number(measured['frechet/floor'].iloc[0])}.",
+        *notes,
     ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from autoencoders.evaluation.measures import COMPARISON_COLUMNS, worse_than_pca
+from autoencoders.evaluation.measures import COMPARISON_COLUMNS, still_pca, worse_than_pca
 from autoencoders.evaluation.results import ALWAYS_MEASURED, check_numbers, read_metrics
 from autoencoders.files.reading import damage_named, read_bytes
 from autoencoders.files.results import replaceable, result_folder
@@ -23,7 +23,8 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
     replaceable(out, CONTENTS)
     metrics = {name: read_metrics(evaluation / name, ALWAYS_MEASURED) for name in params.models}
     table = comparison_table(params, metrics)
-    table["train_seconds"] = [_seconds(models / name) for name in params.models]
+    trainings = [_training(models / name) for name in params.models]
+    table[["train_seconds", "best_step"]] = pd.DataFrame(trainings, table.index, dtype=float)
     shown = comparison(table)
     text = table_as_text(shown)
     marked = " * is a column's best." if shown.marks_best else ""
@@ -32,10 +33,10 @@ def compare(params: Params, *, models: Path, evaluation: Path, out: Path) -> Non
         f"Test split.{marked}{differ} MSE per pixel; −ELBO, NLL and KL in nats per image; FD: Fréchet distance to the "
         f"test images, whose floor (real images) is {format_number(table['frechet/floor'].iloc[0])}."
     )
-    lines = (
+    lines = [
         worse_than_pca(name, entry, metrics[name].get("mse_over_pca"), "test") for name, entry in params.models.items()
-    )
-    note = "\n\n".join([note, *filter(None, lines)])
+    ]
+    note = "\n\n".join([note, *filter(None, [*lines, still_pca(params.models, table["best_step"].to_dict())])])
     page = text.to_markdown(disable_numparse=True, stralign="right")
     plain = text.to_markdown(tablefmt="simple", disable_numparse=True, stralign="right")
     with result_folder(out, CONTENTS) as draft:
@@ -76,6 +77,9 @@ def table_as_text(table: Table) -> pd.DataFrame:
     return pd.DataFrame(cells, pd.Index([row.name for row in table.rows], name="model"), headings)
 
 
-def _seconds(folder: Path) -> float | None:
+def _training(folder: Path) -> tuple[float | None, float | None]:
+    """Return the seconds that the training took, and the step whose weights were kept."""
     history = read_history_table(folder)
-    return None if history is None else float(history["seconds"].sum())
+    if history is None:
+        return None, None
+    return float(history["seconds"].sum()), float(history["step"].iloc[history["val/loss"].argmin()])

@@ -11,6 +11,7 @@ import pandas as pd
 from autoencoders import tracking
 from autoencoders.data.prepared import DatasetInfo, PreparedData
 from autoencoders.errors import UserError
+from autoencoders.evaluation.measures import still_pca
 from autoencoders.evaluation.results import ALWAYS_MEASURED, read_codes, read_errors
 from autoencoders.evaluation.selection import best_models
 from autoencoders.files.results import atomic_file, replaceable_file
@@ -74,7 +75,9 @@ def report(
             dataset=prepared.info,
             made=datetime.now(UTC),
             origin=tracking.run_context(),
-            lead=leading_sentences(prepared.info, measured),
+            lead=leading_sentences(
+                prepared.info, measured, still_pca(params.models, dict(measured.get("best_step", {})))
+            ),
             table=table.comparison(measured),
             runs=_runs(params, models),
             references=table.reference_table(references),

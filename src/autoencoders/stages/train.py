@@ -11,7 +11,7 @@ from autoencoders.data.batches import EVAL_BATCH, Batches
 from autoencoders.data.prepared import PreparedData
 from autoencoders.evaluation.anomaly import thresholds
 from autoencoders.evaluation.baseline import mse_over_pca
-from autoencoders.evaluation.measures import worse_than_pca
+from autoencoders.evaluation.measures import still_pca, worse_than_pca
 from autoencoders.files.results import apart, replaceable, result_folder, write_csv
 from autoencoders.model_folder import CONTENTS, save_trained
 from autoencoders.models import Model, build
@@ -102,5 +102,7 @@ def _train_and_store(
     values = ", ".join(f"{key} {value:.4g}" for key, value in validation.items())
     if line := worse_than_pca(task.name, task.entry, ratio, "validation"):
         warn(line)
+    if line := still_pca({task.name: task.entry}, {task.name: results.get("best_step")}):
+        print(line)
     best = f"best of step {results['best_step']:,}: " if "best_step" in results else ""
     print(f"{task.name}: {stored['parameters']:,} parameters, {best}{values}, stored in {out}")
