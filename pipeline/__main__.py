@@ -28,8 +28,8 @@ CLOSED_PIPE = 128 + signal.SIGPIPE
 def main(given: Sequence[str] | None = None) -> NoReturn:
     """Run a command. Exit with 2 after a user's mistake, with one line on stderr, and with 1 after a failed run."""
     show_any_name()
-    options = make_parser().parse_args(given)
     try:
+        options = make_parser().parse_args(given)
         code = COMMANDS[options.command](options)
         sys.stdout.flush()
         sys.exit(code or 0)

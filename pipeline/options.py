@@ -5,14 +5,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from autoencoders.runtime.arguments import ArgumentParser
 from pipeline.times import parse_duration
 
 DESCRIPTION = "Compile the pipeline, send it to a cluster, show a run, or run all of it on this machine."
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline", description=DESCRIPTION)
+    parser = ArgumentParser(prog="python -m pipeline", description=DESCRIPTION)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     values, placement, server = _values(), _placement(), _server()
 
@@ -54,16 +55,16 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, does: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = commands.add_parser(
+def _command(commands: Any, name: str, does: str, *parents: ArgumentParser) -> ArgumentParser:
+    added: ArgumentParser = commands.add_parser(
         name, parents=parents, help=does, description=f"{does[0].upper()}{does[1:]}."
     )
     return added
 
 
-def _values() -> argparse.ArgumentParser:
+def _values() -> ArgumentParser:
     """Return the options that say what to run."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = ArgumentParser(add_help=False)
     path = Path("params.yaml")
     parser.add_argument(
         "--params", type=Path, default=path, metavar="PATH", help="file of parameters (default: %(default)s)"
@@ -78,9 +79,9 @@ def _values() -> argparse.ArgumentParser:
     return parser
 
 
-def _placement() -> argparse.ArgumentParser:
+def _placement() -> ArgumentParser:
     """Return the options that say how tasks run."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = ArgumentParser(add_help=False)
     parser.add_argument(
         "--profile", default="cpu", metavar="NAME",
         help="placement profile: a name in pipeline/placement, or a YAML file (default: %(default)s)",
@@ -89,9 +90,9 @@ def _placement() -> argparse.ArgumentParser:
     return parser
 
 
-def _server() -> argparse.ArgumentParser:
+def _server() -> ArgumentParser:
     """Return the options that name the server and its user."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = ArgumentParser(add_help=False)
     parser.add_argument(
         "--host", metavar="URL",
         help="KFP's server (default: KF_PIPELINES_ENDPOINT, else that of this cluster, else the kube config's)",
@@ -106,7 +107,7 @@ def _server() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_submit(submit: argparse.ArgumentParser) -> None:
+def _add_submit(submit: ArgumentParser) -> None:
     submit.add_argument("--experiment", metavar="NAME", help="KFP's experiment (default: tracking.experiment)")
     submit.add_argument("--run-name", metavar="NAME", help="name of the run (default: what -S sets, or the time)")
     submit.add_argument("--cron", metavar="FIELDS", help="make a recurring run: six fields, seconds first")

@@ -44,14 +44,25 @@ def test_what_computes_nothing_starts_without_torch_and_mlflow(name):
     assert not {"torch", "mlflow"} & set(done.stdout.split())
 
 
-def test_a_mistyped_command_is_named_with_the_nearest_one(capsys):
-    for given, expected in {
-        "trian": "error: there is no command 'trian'. Did you mean 'train'? `autoencoders -h` lists all commands.\n",
-        "x": "error: there is no command 'x'. `autoencoders -h` lists all commands.\n",
-    }.items():
-        with pytest.raises(SystemExit) as caught:
-            cli.main([given, "--model", "vae"])
-        assert (caught.value.code, capsys.readouterr().err) == (2, expected)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("trian --model vae", "there is no command 'trian'. Did you mean 'train'? See `autoencoders --help`."),
+        ("x", "there is no command 'x'. See `autoencoders --help`."),
+        (
+            "encode digits --modle models/vae --out o.npz",
+            "there is no option '--modle'. Did you mean '--model'? See `autoencoders encode --help`.",
+        ),
+        (
+            "-q check --parms x",
+            "there is no option '--parms'. Did you mean '--params'? See `autoencoders check --help`.",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_one_line_with_the_nearest_one(given, said, capsys):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(given.split())
+    assert (caught.value.code, *capsys.readouterr()) == (2, "", f"error: {said}\n")
 
 
 def test_the_version_is_that_of_pyproject_toml(capsys):
@@ -80,10 +91,10 @@ def test_quiet_shows_no_progress(monkeypatch, capsys):
 
     monkeypatch.setattr(cli, "find_command", lambda name: encode)
     monkeypatch.setattr("autoencoders.runtime.progress.EVERY", 0.0)
-    monkeypatch.setattr("autoencoders.runtime.progress._hidden", False)
-    for options, lines in (([], 3), (["-q"], 0)):
+    for arguments, lines in ((["encode"], 3), (["encode", "-q"], 0), (["-q", "encode"], 0)):
+        monkeypatch.setattr("autoencoders.runtime.progress._hidden", False)
         with pytest.raises(SystemExit):
-            cli.main(["encode", *options])
+            cli.main(arguments)
         printed = capsys.readouterr()
         assert (printed.out, len(printed.err.splitlines())) == ("done\n", lines)
 
@@ -128,7 +139,7 @@ def test_an_option_that_is_a_path_or_a_url_leaves_the_url_as_it_is(monkeypatch, 
 
 def test_a_function_s_signature_is_its_command_line(monkeypatch, capsys):
     def encode(first: Path, rest: list[Path], *, model: str, n: int = 3, out: Path | None = None) -> None:
-        """Do this.
+        """Do this with `first` and `model`.
 
         And that.
         """
@@ -153,7 +164,7 @@ def test_a_function_s_signature_is_its_command_line(monkeypatch, capsys):
     ]
     told = " ".join(capsys.readouterr().out.split())
     assert "encode [-h] [-q] --model NAME [--n N] [--out PATH] FIRST REST [REST ...]" in told
-    assert "Do this. And that." in told
+    assert "Do this with `FIRST` and `--model`. And that." in told
     assert "--n N number of images, 1 to 100,000 (default: 3)" in told
     assert "--out PATH file for the codes, such as codes.npz, in place of an earlier one" in told
 

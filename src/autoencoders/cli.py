@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin
 
-from autoencoders.errors import UserError, suggestion
+from autoencoders.runtime.arguments import ArgumentParser
 from autoencoders.runtime.pod import complete_environment
 from autoencoders.runtime.process import configure_threads, exit_code, stop_at_once
 from autoencoders.stages import find_stage
@@ -104,29 +104,27 @@ def _run(arguments: list[str]) -> None:
         from autoencoders.dvc_stage import Recorded
 
         recorded = Recorded(address)  # before the modules whose content it records are imported
-    parser = argparse.ArgumentParser(
+    general = ArgumentParser(add_help=False)
+    general.add_argument("-q", "--quiet", action="store_true", default=argparse.SUPPRESS, help="show no progress")
+    parser = ArgumentParser(
         prog="autoencoders",
-        usage="%(prog)s [-h] [--version] command …",
+        usage="%(prog)s [-h] [-q] [--version] command …",
         epilog=_overview(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[general],
     )
     parser.add_argument("--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version")
-    general = argparse.ArgumentParser(add_help=False)
-    general.add_argument("-q", "--quiet", action="store_true", help="show no progress")
     commands = parser.add_subparsers(dest="command", required=True, prog="autoencoders", help=argparse.SUPPRESS)
-    known = [*list_commands("stages"), *list_commands("commands")]
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in known:
-        near = suggestion(arguments[0], known)
-        raise UserError(f"there is no command {arguments[0]!r}.{near} `autoencoders -h` lists all commands.")
-    for name in known:
+    named = next((word for word in arguments if not word.startswith("-")), None)
+    for name in [*list_commands("stages"), *list_commands("commands")]:
         command = commands.add_parser(name, parents=[general])
-        if arguments[:1] == [name]:  # a command's module imports torch: only the one that runs is loaded
-            command.description = ERRORS.sub("", inspect.getdoc(find_command(name)) or "")
+        if name == named:  # a command's module imports torch: only the one that runs is loaded
+            command.description = _description(find_command(name))
             _add_options(command, name)
     options = vars(parser.parse_args(arguments))
     command = options.pop("command")
     function = find_command(command)
-    if options.pop("quiet"):
+    if options.pop("quiet", False):
         from autoencoders.runtime.progress import hide_progress
 
         hide_progress()
@@ -184,6 +182,15 @@ def _overview() -> str:
     for title, group in groups.items():
         lines += [f"{title}:", *(f"  {name:{width}}  {summary}" for name, summary in group.items()), ""]
     return "\n".join([*lines, "`autoencoders command -h` explains a command and its options."])
+
+
+def _description(function: Callable[..., None]) -> str:
+    """Return the docstring of a command's function, with its arguments named as on the command line."""
+    text = ERRORS.sub("", inspect.getdoc(function) or "")
+    for name, parameter in inspect.signature(function).parameters.items():
+        shown = f"--{name}" if parameter.kind is inspect.Parameter.KEYWORD_ONLY else name.upper()
+        text = text.replace(f"`{name}`", f"`{shown}`")
+    return text
 
 
 def _add_options(parser: argparse.ArgumentParser, command: str) -> None:

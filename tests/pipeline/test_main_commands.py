@@ -49,6 +49,21 @@ def test_a_wrong_setting_is_reported_before_anything_is_sent(server, call, setti
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("lokal", "there is no command 'lokal'. Did you mean 'local'? See `python -m pipeline --help`."),
+        (
+            "status --hots x",
+            "there is no option '--hots'. Did you mean '--host'? See `python -m pipeline status --help`.",
+        ),
+        ("recurring stop", "the following arguments are required: ID. See `python -m pipeline recurring stop --help`."),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(call, given, said):
+    assert call(*given.split()) == (2, "", f"error: {said}\n")
+
+
 def test_compile_writes_the_file_or_prints_it(server, call, tmp_path, repository_params):
     code, out, _ = call("compile", "--profile", "cpu", "--image", PINNED)
     assert code == 0
