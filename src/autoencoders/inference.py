@@ -93,13 +93,14 @@ class TrainedModel:
         """
         return self.description["anomaly"]
 
-    def read_images(self, paths: Iterable[str | Path]) -> Tensor:
+    def read_images(self, paths: str | Path | Iterable[str | Path]) -> Tensor:
         """Return image files, and those in folders, as images (N, C, H, W) in [0, 1], sorted within each folder.
 
-        A model of a folder of images brings files of any size and kind to its shape, as `prepare` did. For other models
-        they must have its size and number of channels.
+        `paths` may also be a single path. A model of a folder of images brings files of any size and kind to its shape,
+        as `prepare` did. For other models they must have its size and number of channels.
         """
-        return torch.cat(list(self.image_blocks(list_pictures(map(Path, paths)))))
+        several = [paths] if isinstance(paths, str | Path) else paths
+        return torch.cat(list(self.image_blocks(list_pictures(map(Path, several)))))
 
     def image_blocks(self, files: Sequence[Path]) -> Iterator[Tensor]:
         """Yield what `read_images` returns of `files`, a batch at a time."""

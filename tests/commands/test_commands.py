@@ -105,6 +105,12 @@ def test_an_interpolation_begins_and_ends_with_the_reconstructions(run, trained,
     np.testing.assert_array_equal(found, expected)
 
 
+def test_an_interpolation_of_a_folder_is_refused_with_what_it_takes(run, trained, pictures):
+    done = run("interpolate", pictures, pictures / "b" / "number-4.png", "--model", trained / "vae", "--out", "line")
+    assert done.code == 2
+    assert done.err == f"error: {pictures} cannot be read (not a regular file). Name an image file.\n"
+
+
 @pytest.mark.parametrize("kind", ["pca", "vae"])
 def test_a_test_image_is_its_own_nearest_neighbour(run, trained, prepared, pictures, tmp_path, kind):
     shared = ("--model", trained / kind, "--data", prepared, "--count", 3)

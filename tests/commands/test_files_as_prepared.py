@@ -65,7 +65,8 @@ def test_a_loaded_model_reads_files_as_prepared(own):
     found = (model.read_images(files) * 255).round().byte().numpy()
     assert found.shape == (len(files), 3, 10, 14)
     assert sorted(image.tobytes() for image in found) == sorted(image.tobytes() for image in pixels)
-    assert torch.equal(model.read_images([str(files[0].parent)]), model.read_images(files))
+    for folder in (files[0].parent, str(files[0].parent), [str(files[0].parent)]):
+        assert torch.equal(model.read_images(folder), model.read_images(files))
 
 
 def test_codes_of_files_are_those_of_the_prepared_images(own, run, tmp_path):

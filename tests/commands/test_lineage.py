@@ -1,7 +1,9 @@
 """The three-way link between a model's folder, its MLflow run and the Kubeflow run."""
 
 import json
+import platform
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -59,15 +61,18 @@ def test_folder_and_runs_lead_to_the_same_origin(models, printed, client):
         "Kubeflow run": "5e11-a",
         "Kubeflow task": "train",
         "hardware": described["hardware"],
+        "Python": platform.python_version(),
+        "torch": version("torch"),
         "MLflow run": reference["run_id"],
     }
-    assert {key: value for key, value in by_folder.items() if key} == expected
-    assert "kind autoencoder" in by_folder[""]
-    assert "steps 4" in by_folder[""]
+    values = by_folder.pop("parameter values")
+    assert by_folder == expected
+    assert values.startswith("kind autoencoder, latent ")
+    assert "steps 4" in values.split(", ")
 
     [by_run] = printed(reference["run_id"])
-    assert {key: value for key, value in by_run.items() if key} == expected
-    assert "steps 4" in by_run[""]
+    assert set(by_run["parameter values"].split(", ")) == set(values.split(", "))
+    assert {key: value for key, value in by_run.items() if key != "parameter values"} == expected
 
     by_kubeflow = printed("5e11-a")
     assert [origin["model"] for origin in by_kubeflow] == ["pca", "ae"]
@@ -118,4 +123,15 @@ def test_the_origin_as_json(trained, store, capsys):
     lineage(str(trained / "vae"), json=True)
     [origin] = json.loads(capsys.readouterr().out)
     assert (origin["model"], origin["weights"]) == ("vae", described["weights_sha256"])
-    assert "kind vae" in origin["parameter values"]
+    values = origin["parameter values"]
+    assert (values["kind"], values["latent"]) == ("vae", str(described["model"]["latent"]))
+    assert "train" not in values
+
+
+def test_what_a_launcher_logs_is_no_parameter_of_the_model(models, printed, client):
+    """`mlflow run -e train -P model=pca` logs the parameter `model` in the model's run."""
+    run_id = json.loads((models / "pca" / "run.json").read_text())["run_id"]
+    [before] = printed(run_id)
+    client.log_param(run_id, "model", "pca")
+    assert printed(run_id) == [before]
+    assert before["parameter values"].startswith("kind pca, ")

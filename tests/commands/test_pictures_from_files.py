@@ -146,7 +146,7 @@ def test_places_without_pictures_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=r"empty holds no images. Image files end in .avif .bmp"):
         list_pictures([tmp_path / "empty"])
-    with pytest.raises(UserError, match=r"none.png does not exist. Name image files, or folders of them"):
+    with pytest.raises(UserError, match=r"none.png does not exist. Name an image file\.$"):
         list(model((1, 6, 5)).image_blocks(list_pictures([tmp_path / "none.png"])))
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_file_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "own" / "pipe.png")
     (tmp_path / "own" / "dead.png").symlink_to("none.png")
     assert list_pictures([tmp_path / "own"]) == [good]
-    with pytest.raises(UserError, match=r"pipe.png cannot be read \(not a regular file\)\. Name image files"):
+    with pytest.raises(UserError, match=r"pipe.png cannot be read \(not a regular file\)\. Name an image file"):
         list(model((1, 6, 5)).image_blocks([good, tmp_path / "own" / "pipe.png"]))
 
 
@@ -177,7 +177,7 @@ def test_all_files_that_cannot_be_used_are_named_at_once(tmp_path, monkeypatch):
 
 def test_of_very_many_files_that_cannot_be_used_a_hundred_are_named(tmp_path):
     files = [tmp_path / f"{i:03}.png" for i in range(250)]
-    with pytest.raises(UserError, match=r"250 of 250 .*099.png does not exist; and 150 more\. Name image files"):
+    with pytest.raises(UserError, match=r"250 of 250 .*099.png does not exist; and 150 more\. Name an image file"):
         list(model((1, 6, 5)).image_blocks(files))
 
 

@@ -85,7 +85,12 @@ def without(folder: Path, key: str) -> None:
         (lambda folder: (folder / "model.json").write_text("{"), "model.json .*damaged"),
         (lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe"), "model.json .*damaged"),
         (lambda folder: (folder / "model.json").write_text("[]"), r"model.json .*damaged \(should be a valid dict"),
-        (lambda folder: edit(folder, format=1), r"model.json .*damaged \(format: should be 3\)\. Train the"),
+        (
+            lambda folder: edit(folder, format=2),
+            r"model.json was made by an earlier version of this package\. ",
+        ),
+        (lambda folder: edit(folder, format=4), r"model.json .*damaged \(format: should be 3\)\. Train the"),
+        (lambda folder: edit(folder, format="2"), r"model.json .*damaged \(format: should be 3\)\. Train the"),
         (lambda folder: without(folder, "format"), r"model.json .*damaged \(format: Field required\)"),
         (lambda folder: without(folder, "shape"), "model.json .*damaged"),
         (lambda folder: without(folder, "weights_sha256"), "model.json .*damaged"),

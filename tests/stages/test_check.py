@@ -37,6 +37,20 @@ def test_a_mistake_that_dvc_would_stumble_over_is_one_line(tmp_path, monkeypatch
     assert told.err.startswith(f"error: {message}")
 
 
+@pytest.mark.parametrize(("options", "names"), [([], ["pipeline", "check"]), (["--out", "checked"], ["check"])])
+def test_a_run_is_named_pipeline_only_where_the_check_begins_one(tmp_path, monkeypatch, store, options, names):
+    """`mlflow run .` calls `autoencoders check`, and `mlflow run . -e check` calls it with `--out`."""
+    given: list[str] = []
+    monkeypatch.setattr("autoencoders.stages.check.name_launched", given.append)
+    monkeypatch.setattr("autoencoders.tracking.name_launched", given.append)
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"data": {"name": "mnist"}, "models": MODELS}))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["check", *options])
+    assert (caught.value.code, given) == (0, names)
+
+
 def test_a_pipe_on_which_dvc_would_wait_is_refused(tmp_path, capsys):
     params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
     (tmp_path / "deep").mkdir()

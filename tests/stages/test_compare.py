@@ -53,6 +53,7 @@ def compared(params: Params, names: list[str], folder: Path) -> str:
     """What `compare` writes of models that have each twice the error of the one before."""
     for place, name in enumerate(names):
         (folder / name).mkdir()
+        (folder / name / "model.json").touch()
         metrics = {"mse": 0.01 * 2**place, "frechet/prior": 9.0, "frechet/floor": 0.5634}
         (folder / name / "metrics.json").write_text(json.dumps(metrics))
     raw = params.model_dump()
@@ -81,6 +82,7 @@ def test_bounds_of_two_likelihoods_have_no_best_in_the_text_and_in_the_file_s_ro
     raw["models"] = {name: {**raw["models"]["vae"], "likelihood": name} for name in ("bernoulli", "logistic")}
     for name, nll in (("bernoulli", 90.0), ("logistic", 900.0)):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").touch()
         metrics = {"mse": 0.1, "frechet/prior": 9.0, "frechet/floor": 0.5, "elbo": -nll - 2, "nll": nll}
         (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
     compare(parse_params(raw), models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
@@ -103,6 +105,15 @@ def test_training_seconds_are_the_sum_of_the_history_s(params, tmp_path):
     compare(one, models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")
     row = pd.read_csv(tmp_path / "comparison" / "comparison.csv").iloc[0]
     assert (row["train_seconds"], row["neg_elbo"], row["latent"]) == (1.75, 7, 2)
+
+
+def test_a_model_that_is_missing_is_refused_and_nothing_written(params, tmp_path):
+    compared(params, ["ae"], tmp_path)
+    before = (tmp_path / "comparison" / "comparison.csv").read_bytes()
+    one = params.model_copy(update={"models": {"ae": params.models["ae"]}})
+    with pytest.raises(UserError, match=r"^nope/ae is no trained model \(model\.json is missing\)\. Run the `train`"):
+        compare(one, models=Path("nope"), evaluation=tmp_path, out=tmp_path / "comparison")
+    assert (tmp_path / "comparison" / "comparison.csv").read_bytes() == before
 
 
 def test_a_comparison_is_read_as_it_was_written(tmp_path):
@@ -134,6 +145,7 @@ def test_a_model_that_is_worse_than_pca_is_named_with_what_helps(params, tmp_pat
     raw["models"] = {name: raw["models"][name] for name in ratios}
     for name, ratio in ratios.items():
         (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").touch()
         metrics = {"mse": 0.01 * ratio, "mse_over_pca": ratio, "frechet/prior": 9.0, "frechet/floor": 0.5634}
         (tmp_path / name / "metrics.json").write_text(json.dumps(metrics))
     compare(parse_params(raw), models=tmp_path, evaluation=tmp_path, out=tmp_path / "comparison")

@@ -48,7 +48,9 @@ def test_a_rung_of_an_earlier_version_is_refused_in_a_line_and_made_anew(setting
     folder.mkdir()
     (folder / "rung.json").write_text('{"format": 2, "name": "one-hot", "story": ["An old one."]}')
     (folder / "figure.png").write_bytes(b"drawn then")
-    with pytest.raises(UserError, match=r"one-hot/rung.json .* \(format: should be 3\)\. Run `dvc repro` or") as caught:
+    with pytest.raises(
+        UserError, match=r"one-hot/rung.json was made by an earlier version .*\. Run `dvc repro` or"
+    ) as caught:
         read_rung(folder)
     assert "\n" not in str(caught.value)
     assert run_rung("one-hot", settings, prepared, folder)["format"] == 3

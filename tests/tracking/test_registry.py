@@ -136,6 +136,7 @@ def test_an_address_that_mlflow_cannot_read_is_named(store, uri):
     ) as caught:
         load_model(uri)
     assert "\n" not in str(caught.value)
+    assert "unpack" not in str(caught.value)
 
 
 def test_a_package_that_an_address_needs_is_named(store, monkeypatch):

@@ -14,10 +14,10 @@ MAX_STEPS = 200
 
 
 def interpolate(a: Path, b: Path, *, model: str, steps: int = 11, device: str = "auto", out: Path) -> None:
-    """Write `steps` images from image a to image b to the folder `out`: one PNG each, and overview.png.
+    """Write `steps` images from image `a` to image `b` to the folder `out`: one PNG each, and overview.png.
 
-    Their codes are on the straight line between the codes of a and b. `model` is the folder of a trained model, or an
-    MLflow URI such as models:/mnist-autoencoders@best-vae.
+    Their codes are on the straight line between the codes of `a` and `b`. `model` is the folder of a trained model, or
+    an MLflow URI such as models:/mnist-autoencoders@best-vae.
     """
     if not 2 <= steps <= MAX_STEPS:
         raise UserError(f"--steps must be from 2 to {MAX_STEPS}, found {steps}.")

@@ -18,7 +18,7 @@ MAX_IMAGES = 100_000
 
 
 def sample(*, model: str, n: int = 64, seed: int = 0, device: str = "auto", out: Path) -> None:
-    """Write n new images to the folder `out`, one PNG each and overview.png: what a VAE decodes from N(0, I).
+    """Write `n` new images to the folder `out`, one PNG each and overview.png: what a VAE decodes from N(0, I).
 
     Equal seeds give equal images. `model` is the folder of a trained VAE, or an MLflow URI such as
     models:/mnist-autoencoders@best-vae. Other kinds of models cannot generate: the distribution of their codes is

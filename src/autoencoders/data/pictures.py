@@ -44,7 +44,7 @@ class Intake:
 class _UnusableError(Exception):
     """Why the model cannot use a file, and what to do about it."""
 
-    def __init__(self, reason: str, cure: str = "Name image files, or folders of them.") -> None:
+    def __init__(self, reason: str, cure: str = "Name an image file.") -> None:
         super().__init__(reason)
         self.cure = cure
 

@@ -74,7 +74,18 @@ def damage_named(path: Path, cure: str, *also: type[Exception]) -> Iterator[None
     try:
         yield
     except DAMAGE + also as error:
-        raise UserError(f"{path} is missing or damaged ({reason(error)}). {cure}") from error
+        fault = f"is missing or damaged ({reason(error)})"
+        if _is_earlier(error):
+            fault = "was made by an earlier version of this package"
+        raise UserError(f"{path} {fault}. {cure}") from error
+
+
+def _is_earlier(error: Exception) -> bool:
+    """Return whether a file's `format` is a lower number than the one that is read here."""
+    first = error.errors()[0] if isinstance(error, ValidationError) else None
+    if first is None or first["loc"] != ("format",) or not isinstance(first["input"], int):
+        return False
+    return first["input"] < int(first["ctx"]["expected"])
 
 
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.files.reading import damage_named, numbers, read_bytes
-from autoencoders.model_folder.schema import HISTORY
+from autoencoders.model_folder.schema import HISTORY, no_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,12 +19,14 @@ MAX_SECONDS = 1e11  # since 1970, or from one validation to the next: three thou
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
-    """Return the rows of `history.csv`; none where the file is missing, as for a model not trained in steps.
+    """Return the rows of `history.csv`; none where a model has none, as one that is not trained in steps.
 
-    Raise `UserError` where the file is damaged.
+    Raise `UserError` where the file is damaged, or there is no model.
     """
     path = folder / HISTORY
     if not path.exists():
+        if not (folder / "model.json").exists():
+            raise no_model(folder)
         return []
     with damage_named(path, "`dvc pull` it, or train the model again.", csv.Error):
         text = read_bytes(path, MAX_BYTES).decode("utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.errors import UserError, printable
 from autoencoders.files.reading import damage_named, open_file, read_bytes, read_checked
-from autoencoders.model_folder.schema import WEIGHTS, Description, Reference
+from autoencoders.model_folder.schema import WEIGHTS, Description, Reference, no_model
 from autoencoders.runtime.memory import memory_for
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         if folder.is_file():
             raise UserError(f"{folder} is a file. Name the folder that holds a trained model's files.")
         if not path.exists():
-            raise UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.")
+            raise no_model(folder)
         return read_checked(path, Description)
 
 

@@ -1,9 +1,11 @@
 """The schemas of `model.json` and `run.json`: keys and allowed values."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from autoencoders.errors import UserError
 from autoencoders.files.reading import Fit, FullScale, Side
 from autoencoders.params.models import KINDS, AnyModel
 
@@ -26,6 +28,11 @@ Whole = Annotated[int, Field(ge=0, lt=2**63)]
 Value = Annotated[float, Field(ge=-3e38, le=3e38)]
 """Within the range of float32, as MLflow, tables and figures need."""
 Tags = dict[Name, Annotated[str, Field(max_length=5000), AfterValidator(_visible)]]  # of a run in MLflow
+
+
+def no_model(folder: Path) -> UserError:
+    """Return the error that says that `folder` holds no trained model."""
+    return UserError(f"{folder} is no trained model (model.json is missing). Run the `train` stage first.")
 
 
 class FileSection(BaseModel):

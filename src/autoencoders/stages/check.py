@@ -41,7 +41,8 @@ def check(params: Params, *, out: Path | None = None) -> None:
     else:
         lines = describe_run(params, shape)
     require_store(params.tracking.experiment)
-    name_launched("pipeline")  # `mlflow run .` checks first
+    if not out:  # as `mlflow run .` does first, and `-e check` does not
+        name_launched("pipeline")
     print("\n".join([f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}", *lines]))
     if out:
         with atomic_file(out) as draft:

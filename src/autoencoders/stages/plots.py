@@ -43,7 +43,7 @@ def plots(
     out: Path,
     curves: Path,
 ) -> None:
-    """Draw the data card and the figures of `params.models` into `out`, and those of the rungs into its `ladder`.
+    """Draw the data card and the figures of `params.models` into `out`, of the rungs into its subfolder ladder.
 
     The data of DVC's own plots goes to `curves`. `report` records the figures in MLflow.
     """

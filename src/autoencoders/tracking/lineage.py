@@ -7,6 +7,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ MODEL_PREFIX = "kfp_model."
 """Prefix of the tags of a Kubeflow pipeline's run that name the run of each of its models."""
 PIPELINE_RUN = "pipeline"  # key of the pipeline's run in the result of `run_urls`
 
-Origin = dict[str, str]  # what is known of where a model comes from, in the order of display
+Origin = dict[str, Any]  # what is known of where a model comes from, in the order of display; text, but for parameters
 
 
 def model_tags(description: Mapping[str, Any]) -> dict[str, str]:
@@ -67,7 +68,7 @@ def run_context() -> dict[str, str]:
 
     Where there is no git, as in an image, GIT_COMMIT and GIT_DIRTY say which commit the code is of.
     """
-    tags = {"python": platform.python_version()}
+    tags = {"python": platform.python_version(), "torch": version("torch")}
     commit, dirty = _commit()
     if commit:
         tags |= {"git_commit": commit, "git_dirty": dirty, "mlflow.source.git.commit": commit}
@@ -179,7 +180,8 @@ def _of_folder(client: "MlflowClient | None", folder: Path) -> Origin:
 
 
 def _of_run(run: "Run") -> Origin:
-    params = {key.partition(".")[2]: value for key, value in run.data.params.items() if not key.startswith("data.")}
+    own = ("model.", "train.")
+    params = {key.partition(".")[2]: value for key, value in run.data.params.items() if key.startswith(own)}
     tags = run.data.tags
     return _origin(tags["model"], tags, params, tags.get("weights_sha256")) | _in_mlflow(run, run.info.run_id)
 
@@ -192,12 +194,14 @@ def _origin(name: str, tags: Mapping[str, str], params: Mapping[str, Any], weigh
         "commit": f"{tags['git_commit']}{dirty}" if "git_commit" in tags else None,
         "data": tags.get("data_hash"),
         "parameters": tags.get("params_hash"),
-        "": ", ".join(f"{key} {value}" for key, value in params.items() if key != "train"),
+        "parameter values": {key: str(value) for key, value in params.items() if key != "train"},
         "image": tags.get("image"),
         "DVC stage": tags.get("dvc_stage"),
         "Kubeflow run": tags.get("kfp_run"),
         "Kubeflow task": tags.get("kfp_task"),
         "hardware": tags.get("hardware"),
+        "Python": tags.get("python"),
+        "torch": tags.get("torch"),
     }
     return {key: value for key, value in known.items() if value}
 

@@ -255,6 +255,8 @@ def _download(uri: str, target: str) -> None:
     from mlflow.artifacts import download_artifacts
 
     try:
+        if re.match("https?:", uri) and "/mlflow-artifacts/artifacts/" not in uri:
+            raise ValueError("this is no address of an artifact")  # MLflow's own words are about unpacking values
         download_artifacts(artifact_uri=uri, dst_path=target, tracking_uri=tracking_uri())
     except ImportError as error:
         raise UserError(
