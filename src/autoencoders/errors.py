@@ -30,6 +30,11 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
+def counted(count: int, word: str) -> str:
+    """Return a number of things, such as ``1 image`` or ``2,000 images``."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Return `text` in one line, with escapes such as ``\\x1b`` for what would control a terminal.
 

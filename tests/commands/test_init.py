@@ -9,8 +9,11 @@ from PIL import Image
 from autoencoders.commands import settings
 from autoencoders.data import survey
 from autoencoders.data.decode_folder import FEW
+from autoencoders.data.prepared import PreparedData
 from autoencoders.params import load_params
 from autoencoders.stages.check import check
+from autoencoders.stages.download import download
+from autoencoders.stages.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 RANDOM = np.random.default_rng(0)
@@ -77,13 +80,17 @@ def test_only_what_suits_the_images_changes_and_each_reason_stands_above(call, r
         "The folder holds 40 images. 2 classes: cats (20), dogs (20). These are few: below 500, networks",
         "The size of all images (height × width).",
         "All images are in colour.",
-        "A tenth of the 40 images.",
+        "About 8 images.",
+        "The least: a tenth of the 26 training images is fewer.",
         "Only 0% of all values are nearly black or white: these are photographs. This begins as PCA.",
     ):
         assert reason in told
         assert reason.split(".")[0] in " ".join(done.out.split())
     check(load_params())
-    assert "images of 32×32 (height × width), colour" in capsys.readouterr().out
+    assert (
+        "images: 40 images, brought to 32×32 (height × width), colour; 2 classes; train 26, val 6, test 8\n"
+        in capsys.readouterr().out
+    )
 
 
 def test_drawings_keep_the_bernoulli_likelihood_and_few_colours_become_grey(call, repository):
@@ -92,8 +99,8 @@ def test_drawings_keep_the_bernoulli_likelihood_and_few_colours_become_grey(call
     params = load_params()
     assert (params.data.image_size, params.data.channels, params.data.fit) == (28, 1, "pad")
     assert {name: entry.latent for name, entry in params.models.items()} == {
-        "pca": 16, "ae": 16, "vae": 16, "ae-2d": 2, "vae-2d": 2,
-    }  # fmt: skip
+        "pca": 12, "ae": 12, "vae": 12, "ae-2d": 2, "vae-2d": 2,
+    }, "a tenth of the 128 images for training"  # fmt: skip
     assert params.models["vae"].model_dump()["likelihood"] == "bernoulli"
     told = (repository / "params.yaml").read_text(encoding="utf-8")
     assert (
@@ -161,10 +168,39 @@ def test_without_git_nothing_is_known_to_be_kept(call, repository, monkeypatch):
     [
         (lambda folder: None, "does not exist (looked in "),
         (lambda folder: folder.mkdir(), "holds no images (0 other files)"),
+        (lambda folder: (folder.mkdir(), (folder / "a.txt").touch()), "holds no images (1 other file)"),
         (lambda folder: folder.write_text("a"), "is not a folder"),
-        (lambda folder: (folder.mkdir(), (folder / "a.png").write_text("a")), "none of its images can be read (1 were"),
+        (lambda folder: fill(folder, [photograph()]), "1 of its images can be read; 5 or more are needed. Add images."),
+        (lambda folder: fill(folder, [photograph()] * 9), "only 1 of the images are different ones. Add others."),
+        (
+            lambda folder: fill(folder, [photograph(1, 1) for _ in range(9)]),
+            "data.folder: images of 1×1 pixels (height × width) are too small; 4 is the least. Add larger ones.",
+        ),
+        (
+            lambda folder: fill(folder, [photograph(2, 300) for _ in range(9)]),
+            "data.folder: images of 2×300 pixels (height × width) are too small; 4 is the least. Add larger ones.",
+        ),
+        (
+            lambda folder: [fill(folder / "carpet" / role, [photograph()] * 3) for role in ("train", "test")],
+            "Name one such folder: own/carpet.",
+        ),
+        (
+            lambda folder: (folder.mkdir(), (folder / "a.png").write_text("a")),
+            "none of the images in own can be read: a.png (not an image)",
+        ),
     ],
-    ids=["nothing", "empty", "a file", "broken"],
+    ids=[
+        "nothing",
+        "empty",
+        "no image",
+        "a file",
+        "few",
+        "copies",
+        "one pixel",
+        "two pixels",
+        "all of MVTec",
+        "broken",
+    ],
 )
 def test_where_there_are_no_images_it_is_one_line(call, repository, make, message):
     before = (repository / "params.yaml").read_bytes()
@@ -173,6 +209,62 @@ def test_where_there_are_no_images_it_is_one_line(call, repository, make, messag
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert message in done.err
     assert (repository / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize("count", [5, 6, 7, 10, 31])
+def test_prepare_takes_the_shares_for_any_number_of_images(call, repository, count, capsys):
+    fill(repository / "images", [photograph() for _ in range(count)])
+    assert call("init", "images").code == 0
+    params = load_params()
+    download(params, out=repository / "raw")
+    prepare(params, raw=repository / "raw", out=repository / "prepared", card=repository / "card")
+    counts = PreparedData(repository / "prepared").info.counts
+    assert f"\n  # > About {counts['test']} images." in (repository / "params.yaml").read_text(encoding="utf-8")
+    assert min(counts["train"], counts["test"]) >= 2
+    assert counts["val"] >= 1
+
+
+def test_where_a_fifth_holds_copies_alone_more_is_held_out(call, repository):
+    fill(repository / "images", [image for _ in range(4) for image in [photograph()] * 3])
+    told = " ".join(call("init", "images").out.split())
+    assert "Exact and near copies: 8; each stays in the split of its original. These are few" in told
+    assert (load_params().prepare.validation, load_params().prepare.test) == (0.3, 0.3)
+
+
+def test_roles_are_counted_in_full_where_only_some_images_are_looked_at(call, repository, monkeypatch):
+    fill(repository / "images" / "train", [photograph() for _ in range(30)])
+    fill(repository / "images" / "test", [photograph() for _ in range(2)])
+    monkeypatch.setattr(survey, "sample_of", lambda paths: paths[3::10])
+    told = " ".join(call("init", "images").out.split())
+    assert "The folder holds 32 images, of which 3 were looked at" in told
+    assert "The least: a tenth of the 24 training images is fewer." in told
+
+
+def test_files_that_cannot_be_read_are_named_and_too_many_of_them_are_pointed_out(call, repository):
+    folder = fill(repository / "images", [photograph() for _ in range(20)])
+    (folder / "a.png").write_text("a")
+    told = " ".join(call("init", "images").out.split())
+    assert "The folder holds 21 images. 1 file cannot be read: a.png (not an image). These are few" in told
+    Image.new("F", (8, 6)).save(folder / "b.tif")
+    told = " ".join(call("init", "images", "--force").out.split())
+    assert (
+        "2 files cannot be read: a.png (not an image), b.tif (floating-point pixels, whose range is unknown). This is "
+        "a larger share than data.max_unreadable (0.05), so `prepare` refuses to run: repair or remove them, or raise "
+        "it. "
+    ) in told
+
+
+def test_of_a_shorter_side_that_all_have_one_number_is_said(call, repository):
+    fill(repository / "images", [photograph(*size) for size in [(60, 90), (90, 60)] * 5])
+    assert "Shorter sides have 60 pixels, and this" in " ".join(call("init", "images").out.split())
+
+
+def test_an_image_with_too_many_pixels_is_one_that_cannot_be_read(call, repository, monkeypatch, recwarn):
+    fill(repository / "images", [photograph(40, 40), *(photograph() for _ in range(9))])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1500)
+    done = call("init", "images")
+    assert (done.code, done.err, recwarn.list) == (0, "", [])
+    assert "1 file cannot be read: 0.png (too many pixels)." in " ".join(done.out.split())
 
 
 def test_outside_of_a_repository_it_says_where_to_run(run, tmp_path):

@@ -48,7 +48,7 @@ def test_masks_of_mvtec_are_no_images_and_are_kept_with_their_images(tmp_path):
     assert found.images == [name for name in names if name.endswith("png")]
     assert found.roles.line == (
         "roles of folders: train/ 2 images; val is split off train (prepare.validation); test/ 3 images; "
-        "2 masks in ground_truth/ are no images of the set; 1 of 3 test images have one"
+        "no images of the set: 2 masks in ground_truth/, for 1 of 3 test images"
     )
     write_manifest(tmp_path, found.images, tmp_path / "manifest.csv", found.roles)
     rows = {row.path: (row.role, row.mask) for row in read_manifest(tmp_path / "manifest.csv")}
@@ -87,13 +87,15 @@ def test_a_class_called_train_is_a_class_and_a_line_says_so(tmp_path):
     )
 
 
-def test_roles_one_level_too_deep_are_pointed_out(tmp_path):
-    found = find_roles(
-        tmp_path, fill(tmp_path, *(f"{kind}/{role}/1.png" for kind in "dcba" for role in ("train", "test")))
+def test_roles_one_level_too_deep_are_refused_and_a_folder_is_named(tmp_path):
+    """As all of MVTec AD together, whose masks would be images."""
+    names = fill(tmp_path, *(f"{kind}/{role}/1.png" for kind in "dcba" for role in ("train", "test", "ground_truth")))
+    with pytest.raises(UserError) as refused:
+        find_roles(tmp_path, names)
+    assert str(refused.value) == (
+        f"data.folder: the folders of roles (train/, test/) lie in a/, b/, c/, …, not in {tmp_path} itself. Name one "
+        f"such folder: {tmp_path / 'a'}."
     )
-    assert found.by_path == {}
-    assert found.line.startswith(f"train/ and test/ lie in a/, b/, c/, …, not in {tmp_path} itself: they are no roles")
-    assert str(tmp_path / "a") in found.line
 
 
 @pytest.mark.parametrize(

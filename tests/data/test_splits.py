@@ -175,9 +175,12 @@ def test_copies_across_roles_stay_where_they_are_and_those_of_training_together(
     ("roles", "message"),
     [
         (["train"] * 9 + ["test"], "1 of the images in test/ can be read; 2 or more are needed"),
-        (["test"] * 9 + ["train"], "1 of the images in train/ can be read; 2 or more are needed"),
+        (["test"] * 9 + ["train"], "1 of the images in train/ can be read; 3 or more are needed"),
+        (["test"] * 8 + ["train"] * 2, "2 of the images in train/ can be read; 3 or more are needed"),
+        (["val"] * 7 + ["train"] * 3, "3 of the images in train/ can be read; 4 or more are needed"),
+        ([""] * 4, "4 of its images can be read; 5 or more are needed. Add images.$"),
     ],
 )
 def test_roles_of_too_few_images_are_refused(roles, message):
     with pytest.raises(UserError, match=f"^data.folder: {message}"):
-        split_images(roles, alone(10), 0, 0.2, 0.2)
+        split_images(roles, alone(len(roles)), 0, 0.2, 0.2)

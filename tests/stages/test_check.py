@@ -7,8 +7,9 @@ import yaml
 from PIL import Image
 
 from autoencoders import cli
+from autoencoders.data.folder import RESULTS
 from autoencoders.errors import UserError
-from autoencoders.params import parse_params
+from autoencoders.params import Params, parse_params
 from autoencoders.stages.check import check
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +53,14 @@ def test_a_run_is_named_pipeline_only_where_the_check_begins_one(tmp_path, monke
 
 
 def test_a_pipe_on_which_dvc_would_wait_is_refused(tmp_path, capsys):
-    params = parse_params({"data": {"name": "folder", "folder": str(tmp_path)}, "models": MODELS})
-    (tmp_path / "deep").mkdir()
-    Image.new("L", (8, 6)).save(tmp_path / "deep" / "a.png")
-    check(params)
-    assert capsys.readouterr().out.startswith(
-        "params.yaml is in order: folder; models a\nimages of 6×8 (height × width)"
+    params = parse_params(
+        {"data": {"name": "folder", "folder": str(tmp_path)}, "prepare": {"test": 0.4}, "models": MODELS}
     )
+    (tmp_path / "deep").mkdir()
+    for number in range(5):
+        Image.new("L", (8, 6)).save(tmp_path / "deep" / f"{number}.png")
+    check(params)
+    assert "params.yaml is in order: folder; models a\n" in capsys.readouterr().out
     os.mkfifo(tmp_path / "deep" / "b.txt")
     with pytest.raises(UserError, match=r"deep/b.txt is a link to nothing, a pipe or a socket. Remove it"):
         check(params)
@@ -95,3 +97,82 @@ def test_what_dvc_gets_is_the_same_for_all_parameters(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="is no earlier result of this command"):
         check(parse_params({"models": MODELS}), out=tmp_path / "mine.txt")
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def own(folder: Path, **prepare: float) -> Params:
+    """Settings for the images in `folder`."""
+    return parse_params({"data": {"name": "folder", "folder": str(folder)}, "prepare": prepare, "models": MODELS})
+
+
+def draw(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 6)).save(folder / name)
+
+
+def test_it_says_which_images_and_how_they_are_split(tmp_path, store, capsys):
+    draw(tmp_path / "classes", *(f"{kind}/{number}.png" for kind in "ab" for number in range(20)))
+    check(own(tmp_path / "classes", validation=0.25, test=0.2))
+    line = "40 images, brought to 6×8 (height × width), colour; 2 classes; train 24, val 8, test 8"
+    assert f"{tmp_path}/classes: {line}\n" in capsys.readouterr().out
+    draw(tmp_path / "roles", *(f"train/{kind}/{number}.png" for kind in "ab" for number in range(5)))
+    draw(tmp_path / "roles", "test/a/1.png", "test/b/1.png", "ground_truth/b/1_mask.png")
+    check(own(tmp_path / "roles", validation=0.2))
+    assert (
+        "12 images, brought to 6×8 (height × width), colour; 2 classes; train 8, val 2, test 2\n"
+        "roles of folders: train/ 10 images; val is split off train (prepare.validation); test/ 2 images; "
+        "no images of the set: 1 mask in ground_truth/, for 1 of 2 test images\n"
+    ) in capsys.readouterr().out
+
+
+def test_what_prepare_would_refuse_is_refused(tmp_path, store):
+    draw(tmp_path, *(f"{number}.png" for number in range(4)))
+    with pytest.raises(UserError, match=r"^data.folder: 4 of its images can be read; 5 or more are needed. Add images"):
+        check(own(tmp_path))
+    draw(tmp_path, "4.png")
+    with pytest.raises(UserError, match=r"^prepare.test: 0.15 of 5 images leaves 1 to test on.* such as 0.4"):
+        check(own(tmp_path))
+    for number in (5, 6):
+        Image.new("F", (8, 6)).save(tmp_path / f"{number}.tif")
+    with pytest.raises(UserError, match=r"^2 of 7 images .* 5.tif \(floating-point pixels, .* unknown\), 6"):
+        check(own(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("folder", "how", "result"),
+    [
+        (".", "holds", "data/raw"),
+        ("", "holds", "data/raw"),
+        ("..", "holds", "data/raw"),
+        ("data", "holds", "data/raw"),
+        ("data/prepared/train", "is in", "data/prepared"),
+        ("models", "is in", "models"),
+        ("reports/figures", "is in", "reports"),
+        ("linked", "is in", "evaluation"),
+    ],
+)
+def test_folders_that_overlap_with_results_are_refused(tmp_path, monkeypatch, folder, how, result):
+    root = tmp_path / "repository"
+    for name in ("data/prepared/train", "models", "reports/figures", "evaluation"):
+        (root / name).mkdir(parents=True)
+    (root / "linked").symlink_to("evaluation")
+    monkeypatch.chdir(root)
+    with pytest.raises(UserError) as refused:
+        check(own(Path(folder)))
+    assert str(refused.value) == (
+        f"data.folder: {Path(folder)} {how} {result}/, where the pipeline writes. Name a folder of your images alone."
+    )
+
+
+def test_a_folder_beside_the_results_will_do(tmp_path, monkeypatch, store):
+    monkeypatch.chdir(tmp_path)
+    draw(tmp_path / "data" / "cats", *(f"{number}.png" for number in range(5)))
+    check(own(Path("data/cats"), test=0.4))
+
+
+def test_all_that_dvc_writes_is_among_the_results():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    outs = [out for stage in stages for out in stage.get("do", stage).get("outs", [])]
+    paths = [Path(next(iter(out)) if isinstance(out, dict) else out) for out in outs]
+    assert len(paths) > 10
+    assert [path for path in paths if not any(path.is_relative_to(result) for result in RESULTS)] == []

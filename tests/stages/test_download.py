@@ -133,7 +133,7 @@ def test_a_folder_leaves_a_manifest_that_notices_changes(tmp_path, capsys):
         ["b/2.jpg", "3", hashlib.sha256(b"two").hexdigest()],
     ]
     assert json.loads((tmp_path / "raw" / "source.json").read_text()) == {"name": "folder", "images": 2}
-    assert "2 images, 1 other files ignored" in capsys.readouterr().out
+    assert ": 2 images, 1 other file ignored\n" in capsys.readouterr().out
 
 
 def test_a_missing_folder_leaves_no_output(tmp_path):

@@ -8,8 +8,8 @@ from autoencoders.commands.settings import choose
 from autoencoders.data.survey import survey
 from autoencoders.errors import UserError, printable
 from autoencoders.files.results import atomic_file
-from autoencoders.params import load_params
-from autoencoders.params.file import edit_yaml
+from autoencoders.params import load_params, parse_params
+from autoencoders.params.file import edit_yaml, read_yaml
 
 PARAMS = Path("params.yaml")
 WIDTH = 110
@@ -27,14 +27,14 @@ def init(folder: Path, *, force: bool = False) -> None:
         raise UserError(
             f"{PARAMS} has changes that git does not hold, and some would be overwritten. Commit them, or add --force."
         )
-    changes = choose(folder, survey(folder), params.models)
+    changes = choose(folder, survey(folder), params)
     text = edit_yaml(
         PARAMS.read_text(encoding="utf-8"),
         {key: (value, "\n".join(textwrap.wrap(printable(reason), WIDTH))) for key, (value, reason) in changes.items()},
     )
+    parse_params(read_yaml(text))
     with atomic_file(PARAMS) as draft:
         draft.write_text(text, encoding="utf-8")
-        load_params(draft)
     for key, (value, reason) in changes.items():
         print(printable(f"{key}: {value}"))
         if reason:

@@ -3,18 +3,22 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from autoencoders.data.catalog import FOLDER
 from autoencoders.data.decode import list_files
-from autoencoders.data.decode_folder import FEW
-from autoencoders.data.duplicates import find_copies
+from autoencoders.data.decode_folder import FEW, describe_sides, list_unreadable
 from autoencoders.data.folder import class_names, images_without_class
+from autoencoders.data.splits import split_images
 from autoencoders.data.survey import MAX_SIDE, Survey
-from autoencoders.params import ModelParams, Vae
+from autoencoders.errors import UserError, counted
+from autoencoders.params import Data, ModelParams, Params, Vae
 
 Changes = dict[str, tuple[Any, str]]
 """New values by keys such as `data.name`, and the reason for each."""
@@ -32,27 +36,33 @@ MAX_BORDER = 0.15
 LATENT, LATENT_OF_PHOTOGRAPHS, MIN_LATENT = 16, 32, 4
 IMAGES_PER_DIMENSION = 10
 MAX_CLASSES_NAMED = 10
+SHARES, SHARES_OF_FEW = ((0.1, 0.15),), ((0.2, 0.2), (0.3, 0.3), (0.4, 0.4))
+"""Shares for validation and for testing; the first two are taken that leave enough images to each split."""
 
 
-def choose(folder: Path, seen: Survey, models: Mapping[str, ModelParams]) -> Changes:
-    """Return what to change in params.yaml, which has these `models`, for the images that were `seen` in `folder`."""
+def choose(folder: Path, seen: Survey, params: Params) -> Changes:
+    """Return what to change in params.yaml, which holds `params`, for the images that were `seen` in `folder`.
+
+    Raise `UserError` where they are too few.
+    """
     place = Path(os.path.abspath(folder))  # noqa: PTH100  # resolve() would follow a link in the repository
     inside = place.is_relative_to(Path.cwd())
     channels = _channels(seen)
+    shares, training = _shares(seen, params.prepare.seed)
     return {
-        "data.name": (FOLDER, f"`autoencoders init {folder}` wrote lines like this one. {_summary(seen)}"),
+        "data.name": (FOLDER, f"`autoencoders init {folder}` wrote lines like this one. {_summary(seen, params.data)}"),
         "data.folder": ((place.relative_to(Path.cwd()) if inside else place).as_posix(), ""),
         "data.image_size": _image_size(seen),
         "data.fit": _fit(seen),
         "data.channels": channels,
-        **_shares(seen),
-        **_models(seen, prod(seen.size) * channels[0], models),
+        **shares,
+        **_models(seen, prod(seen.size) * channels[0], training, params.models),
     }
 
 
-def _summary(seen: Survey) -> str:
+def _summary(seen: Survey, data: Data) -> str:
     """Return what is in the folder, and what is odd about it."""
-    parts = [f"the folder holds {_counted(len(seen.images), 'image')}"]
+    parts = [f"the folder holds {counted(len(seen.images), 'image')}"]
     if len(seen.sample) < len(seen.images):
         parts[0] += f", of which {len(seen.sample):,} were looked at"
     if seen.found.roles.line:
@@ -65,11 +75,13 @@ def _summary(seen: Survey) -> str:
         parts.append(f"{len(classes)} classes: {', '.join(named + more)}")
     elif strays := images_without_class(seen.images):
         parts.append(f"no classes, since {list_files(strays)} {'is' if len(strays) == 1 else 'are'} in no subfolder")
-    if unreadable := len(seen.sample) - len(seen.pixels):
-        parts.append(f"{_counted(unreadable, 'file')} cannot be read")
-    copies = find_copies(seen.pixels)
-    if copies.exact + copies.near:
-        parts.append(f"{copies.exact + copies.near:,} are exact or near copies, which stay in one split")
+    if seen.unreadable:
+        parts.append(f"{counted(len(seen.unreadable), 'file')} cannot be read: {list_unreadable(seen.unreadable)}")
+    if len(seen.unreadable) > data.max_unreadable * len(seen.sample):
+        above = f"this is a larger share than data.max_unreadable ({data.max_unreadable}), so `prepare` refuses to run"
+        parts.append(f"{above}: repair or remove them, or raise it")
+    if copies := seen.copies.exact + seen.copies.near:
+        parts.append(f"exact and near copies: {copies:,}; each stays in the split of its original")
     if len(seen.images) < MIN_IMAGES:
         parts.append(f"these are few: below {MIN_IMAGES}, networks may stay close to PCA")
     return " ".join(f"{part[0].upper()}{part[1:].rstrip('.')}." for part in parts)
@@ -84,7 +96,8 @@ def _image_size(seen: Survey) -> tuple[int | list[int], str]:
     if shorter[0] == shorter[-1] and len(set(seen.sizes)) == 1:
         before = "All images are {}×{} (height × width)".format(*seen.sizes[0])
     else:
-        before = f"Shorter sides have {shorter[0]} to {shorter[-1]} pixels, and this is the median aspect ratio"
+        sides = describe_sides(seen.sizes)
+        before = f"{sides[0].upper()}{sides[1:]}, and this is the median aspect ratio"
     if seen.has_defects:
         return value, f"{before}. Defects are small, so more pixels are kept than the usual {MAX_SIDE}."
     if shorter[len(shorter) // 2] > MAX_SIDE:
@@ -117,22 +130,35 @@ def _channels(seen: Survey) -> tuple[int, str]:
     return 3, f"{len(grey):,} images are grey and {len(coloured):,} in colour."
 
 
-def _shares(seen: Survey) -> Changes:
-    """Return the shares of images that are held out, but for those whose role the user has given."""
-    given, small = set(seen.found.roles.by_path.values()), len(seen.images) < SMALL
+def _shares(seen: Survey, seed: int) -> tuple[Changes, int]:
+    """Return the shares of images that are held out, and how many images are left to train on.
+
+    None is given where the user has sorted the images. Raise `UserError` where `prepare` would, with any share.
+    """
+    by_path, small = seen.found.roles.by_path, len(seen.images) < SMALL
+    paths, groups, parts = seen.readable, seen.copies.groups, len(seen.images) / len(seen.sample)
+    if by_path and parts > 1:  # those that were looked at may lack a role
+        paths, groups, parts = seen.images, np.arange(len(seen.images)), 1
+    roles = [by_path.get(path, "") for path in paths]
+    *others, last = SHARES_OF_FEW if small else SHARES
+    for validation, test in others:
+        with suppress(UserError):
+            splits, _ = split_images(roles, groups, seed, validation, test)
+            break
+    else:
+        validation, test = last
+        splits, _ = split_images(roles, groups, seed, validation, test)
     changes: Changes = {}
-    if "val" not in given and small:
-        changes["prepare.validation"] = (0.2, "A fifth: of few images, a smaller share says little.")
-    elif "val" not in given:
-        changes["prepare.validation"] = (0.1, "A tenth is enough to choose the best weights by.")
-    if "test" not in given:
-        share = 0.2 if small else 0.15
-        changes["prepare.test"] = (share, f"About {round(share * len(seen.images)):,} images.")
-    return changes
+    if "val" not in roles:
+        few, many = "Of few images, a smaller share says little.", "A tenth is enough to choose the best weights by."
+        changes["prepare.validation"] = (validation, few if small else many)
+    if "test" not in roles:
+        changes["prepare.test"] = (test, f"About {round(parts * len(splits['test'])):,} images.")
+    return changes, round(parts * len(splits["train"]))
 
 
-def _models(seen: Survey, values: int, models: Mapping[str, ModelParams]) -> Changes:
-    """Return what differs in the entries of `models`, for images of so many `values` (C·H·W)."""
+def _models(seen: Survey, values: int, training: int, models: Mapping[str, ModelParams]) -> Changes:
+    """Return what differs in the entries of `models`, for so many images of `training`, of so many `values` (C·H·W)."""
     share = f"{seen.black_or_white:.0%} of all values are nearly black or white"
     if not _is_drawn(seen):
         likelihood, reason = "gaussian", f"Only {share}: these are photographs. This begins as PCA."
@@ -140,10 +166,15 @@ def _models(seen: Survey, values: int, models: Mapping[str, ModelParams]) -> Cha
         likelihood, reason = "gaussian", f"Of {values:,} values of an image, bernoulli would be slow."
     else:
         likelihood, reason = "bernoulli", f"{share}: these are drawings."
-    training = len(seen.of_role("train"))
     most, kind = (LATENT, "drawings") if _is_drawn(seen) else (LATENT_OF_PHOTOGRAPHS, "photographs")
-    latent = max(MIN_LATENT, min(most, training // IMAGES_PER_DIMENSION, values))
-    why = f"Enough for {kind} of this size." if latent == most else f"A tenth of the {training:,} images."
+    tenth = training // IMAGES_PER_DIMENSION
+    latent = max(MIN_LATENT, min(most, tenth, values))
+    reasons = {
+        values: "As many as an image has values.",
+        tenth: f"A tenth of the {training:,} training images.",
+        most: f"Enough for {kind} of this size.",
+    }
+    why = reasons.get(latent, f"The least: a tenth of the {training:,} training images is fewer.")
     changes: Changes = {}
     for name, entry in models.items():
         if entry.latent > 2:  # those with two can be drawn as a plane
@@ -155,10 +186,6 @@ def _models(seen: Survey, values: int, models: Mapping[str, ModelParams]) -> Cha
 
 def _is_drawn(seen: Survey) -> bool:
     return seen.black_or_white >= DRAWN
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _are(files: list[str]) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from autoencoders.data.prepared import FULL_SCALE
+from autoencoders.errors import counted
 from autoencoders.files.reading import Fit, reason
 
 MAX_FILE_BYTES = 2**30
@@ -174,7 +175,7 @@ class Remarks:
 def list_files(files: Sequence[str]) -> str:
     """Return the number of files and the names of the first three."""
     examples = ", ".join(files[:3]) + (", …" if len(files) > 3 else "")
-    return f"{len(files):,} file{'s' if len(files) > 1 else ''} ({examples})"
+    return f"{counted(len(files), 'file')} ({examples})"
 
 
 def _holds_several(file: Image.Image) -> bool:
@@ -186,13 +187,13 @@ def _holds_several(file: Image.Image) -> bool:
         return True
 
 
-def stored_shape(content: bytes) -> tuple[int, int, int]:
+def stored_shape(file: IO[bytes]) -> tuple[int, int, int]:
     """Return the channels (1 grey, 3 colour), height and width that an image file has, upright; reads the header only.
 
     Transparency is no channel here; an image with a palette counts as colour.
     """
-    with open_image(io.BytesIO(content)) as image:
-        grey = image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+    with open_image(file) as image:
+        grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
         return (1 if grey else 3), *upright_size(image)
 
 
@@ -224,11 +225,16 @@ def _has_metadata(png: IO[bytes]) -> bool:
 
 @contextmanager
 def open_image(file: IO[bytes]) -> Iterator[ImageFile.ImageFile]:
-    """Open an image file; raise `DecompressionBombError` where it has more pixels than Pillow decodes."""
+    """Open an image file; raise `DecompressionBombError` where it has more pixels than Pillow decodes.
+
+    Raise ValueError where the range of its values is unknown.
+    """
     with Image.open(file, formats=_formats()) as image:
         limit = Image.MAX_IMAGE_PIXELS
         if limit and image.width * image.height > limit:
             raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
+        if image.mode == "F":
+            raise ValueError("floating-point pixels, whose range is unknown")
         yield image
 
 
@@ -247,9 +253,7 @@ def sixteen_bits(image: Image.Image) -> NDArray[Any]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return an image without transparency, on white; raise ValueError where the range of its values is unknown."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range is unknown")
+    """Return an image without transparency, on white."""
     if image.has_transparency_data:
         seen = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)

@@ -32,7 +32,7 @@ from autoencoders.data.decode import (
 )
 from autoencoders.data.folder import ManifestRow
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
-from autoencoders.errors import UserError, printable
+from autoencoders.errors import UserError, counted, printable
 from autoencoders.files.reading import MAX_SIDE, NOT_A_FILE, Fit, FullScale, open_file
 from autoencoders.runtime.progress import progress
 from autoencoders.runtime.threads import map_in_order
@@ -84,7 +84,7 @@ def decode_all(
         decoder = _Decoder(folder, [row.path for row in rows], (height, width), channels, fit)
         with closing(decoder.stream(rows)) as blocks:
             images = spool(spooled, blocks, (channels or 3, height, width))
-    _check_share(folder, decoder.unreadable, len(rows), max_unreadable)
+    check_share(folder, decoder.unreadable, len(rows), max_unreadable)
     if channels is None:
         print(printable(f"data.channels is not set: {_kinds(decoder.grey, decoder.coloured)}"))
         # all three channels of grey images are the same
@@ -207,13 +207,17 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     if set(sizes) == {(height, width)}:
         print(f"data.image_size is not set: all images are {height}×{width} (height × width)")
         return height, width
-    shorter = sorted(min(size) for size in sizes)
     print(
-        f"data.image_size is not set and shorter sides go from {shorter[0]} to {shorter[-1]}: using {height}×{width} "
-        f"(height × width), of their median aspect ratio; sides are at most {MAX_INFERRED_SIDE} and "
-        f"{MAX_INFERRED_LONG_SIDE}"
+        f"data.image_size is not set and {describe_sides(sizes)}: using {height}×{width} (height × width), of their "
+        f"median aspect ratio; sides are at most {MAX_INFERRED_SIDE} and {MAX_INFERRED_LONG_SIDE}"
     )
     return height, width
+
+
+def describe_sides(sizes: Sequence[tuple[int, int]]) -> str:
+    """Return how long the shorter sides of images are, of these sizes (H, W) in pixels."""
+    shorter = sorted({min(size) for size in sizes})
+    return f"shorter sides have {' to '.join(str(side) for side in dict.fromkeys((shorter[0], shorter[-1])))} pixels"
 
 
 def read_sizes(folder: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
@@ -236,7 +240,14 @@ def common_size(
 
     Its shorter side is then the median of theirs, at most `shorter_side`, and its longer side at most four times that.
     A size with a side above `shared_side` counts as not shared.
+    Raise `UserError` where the median of the shorter sides is less than an image of a set has.
     """
+    if statistics.median(min(size) for size in sizes) < MIN_SIDE:
+        height, width = sorted(sizes, key=min)[(len(sizes) - 1) // 2]
+        raise UserError(
+            f"data.folder: images of {height}×{width} pixels (height × width) are too small; {MIN_SIDE} is the "
+            "least. Add larger ones."
+        )
     if len(set(sizes)) == 1 and max(sizes[0]) <= shared_side:
         return sizes[0]
     ratio = 2 ** statistics.median(math.log2(width / height) for height, width in sizes)
@@ -262,13 +273,19 @@ def _content(path: Path, row: ManifestRow) -> bytes:
     return content
 
 
-def _check_share(folder: Path, unreadable: dict[str, str], total: int, limit: float) -> None:
+def list_unreadable(unreadable: dict[str, str]) -> str:
+    """Return the first three files that cannot be read, each with the reason."""
+    examples = ", ".join(f"{path} ({reason})" for path, reason in list(unreadable.items())[:3])
+    return examples + (", …" if len(unreadable) > 3 else "")
+
+
+def check_share(folder: Path, unreadable: dict[str, str], total: int, limit: float) -> None:
     """Print which images were left out; raise `UserError` where they are more than the share `limit`."""
     if not unreadable:
         return
-    examples = ", ".join(f"{path} ({reason})" for path, reason in list(unreadable.items())[:3])
-    summary = f"{len(unreadable)} of {total} images in {folder} cannot be read: {examples}"
-    summary += ", …" if len(unreadable) > 3 else ""
+    summary = (
+        f"{len(unreadable)} of {counted(total, 'image')} in {folder} cannot be read: {list_unreadable(unreadable)}"
+    )
     if len(unreadable) > limit * total:
         raise UserError(f"{summary}. Repair or remove them, or raise data.max_unreadable (now {limit}).")
     print(printable(f"left out: {summary}"))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from autoencoders.data.roles import MASK, ROLES, Roles, find_roles
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, counted
 from autoencoders.files.reading import damage_named, open_file
 from autoencoders.runtime.progress import progress
 from autoencoders.runtime.threads import map_in_order
@@ -24,6 +24,8 @@ SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
 
+RESULTS = ("data/raw", "data/prepared", "data/features", "models", "evaluation", "reports", ".cache", "mlartifacts")
+"""Where the pipeline writes, in the repository."""
 ENDINGS = " ".join(sorted(SUFFIXES))
 
 
@@ -35,6 +37,11 @@ class Scan:
     ignored: int
     roles: Roles = field(default_factory=Roles)
     """Of data.folder alone."""
+
+    @property
+    def without_masks(self) -> list[str]:
+        """The images of the set."""
+        return [path for path in self.images if self.roles.by_path.get(path) != MASK]
 
 
 @dataclass(frozen=True)
@@ -54,16 +61,24 @@ class ManifestRow:
 def scan(folder: Path) -> Scan:
     """List the images below `folder`, with their roles; raise `UserError` where there is no folder or no image in it.
 
-    Raise it, too, where it has folders of roles with none of the images that they need, or images beside them.
+    Raise it, too, where it has folders of roles with none of the images that they need, or images beside them, and
+    where the folder is, holds or is in one of the pipeline's results.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else f"does not exist (looked in {Path.cwd()})"
         raise UserError(f"data.folder: {folder} {what}. Name the folder that holds your images.")
+    place = folder.resolve()
+    for result in RESULTS:
+        written = Path(result).resolve()
+        if place.is_relative_to(written) or written.is_relative_to(place):
+            how = "is in" if place.is_relative_to(written) else "holds"
+            raise UserError(
+                f"data.folder: {folder} {how} {result}/, where the pipeline writes. Name a folder of your images alone."
+            )
     found = find_images(folder)
     if not found.images:
-        raise UserError(
-            f"data.folder: {folder} holds no images ({found.ignored} other files). Image files end in {ENDINGS}."
-        )
+        others = counted(found.ignored, "other file")
+        raise UserError(f"data.folder: {folder} holds no images ({others}). Image files end in {ENDINGS}.")
     return replace(found, roles=find_roles(folder, found.images))
 
 

@@ -1,5 +1,6 @@
 """Image files for a trained model, which become what `prepare` made of those that it was trained on."""
 
+import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from autoencoders.data.decode import (
     unreadable_because,
 )
 from autoencoders.data.folder import ENDINGS, find_images
-from autoencoders.errors import UserError, printable
+from autoencoders.errors import UserError, counted, printable
 from autoencoders.files.reading import DAMAGE, Fit, read_bytes, reason
 from autoencoders.runtime.process import print_to_stderr
 from autoencoders.runtime.threads import map_in_order
@@ -113,7 +114,7 @@ def _read(file: Path, intake: Intake) -> Picture | _UnusableError:
         why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read ({reason(error)})"
         return _UnusableError(why)
     try:
-        if intake.any_size or (found := stored_shape(content)) == shape:
+        if intake.any_size or (found := stored_shape(io.BytesIO(content))) == shape:
             return decode_picture(content, shape[1:], shape[0], intake.fit, lambda: intake.full_scale)
     except Exception as error:  # a decoder fed with broken bytes may raise anything
         return _UnusableError(f"cannot be read ({unreadable_because(error)})", REPAIR)
@@ -122,4 +123,4 @@ def _read(file: Path, intake: Intake) -> Picture | _UnusableError:
 
 def _words(shape: tuple[int, int, int]) -> str:
     channels, height, width = shape
-    return f"{height}×{width} (height × width) with {channels} channel{'s' if channels > 1 else ''}"
+    return f"{height}×{width} (height × width) with {counted(channels, 'channel')}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from autoencoders.errors import UserError
+from autoencoders.errors import UserError, counted
 
 FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "ground_truth": "mask"}
 MASK = "mask"
@@ -33,7 +33,8 @@ class Roles:
 def find_roles(folder: Path, images: Sequence[str]) -> Roles:
     """Return the roles of `images`, which are paths in `folder` with forward slashes.
 
-    Raise `UserError` where an image lies beside the folders of roles, or one that is needed holds no images.
+    Raise `UserError` where an image lies beside the folders of roles, one that is needed holds no images, or the
+    folders of roles lie one level below.
     """
     holding = {path.partition("/")[0] for path in images if "/" in path}
     strays = [path for path in images if "/" not in path]
@@ -47,7 +48,8 @@ def find_roles(folder: Path, images: Sequence[str]) -> Roles:
     vacant = [name for name in empty if FOLDERS.get(name.lower(), MASK) != MASK]
     intended = present | {FOLDERS[name.lower()] for name in vacant}
     if "train" not in intended or not intended & {"val", "test"}:
-        return Roles(line=_nested(folder, images))
+        _refuse_nested(folder, images)
+        return Roles()
     if others:
         named = _listed(sorted(holding - set(others)) or vacant)
         return Roles(
@@ -61,10 +63,9 @@ def find_roles(folder: Path, images: Sequence[str]) -> Roles:
         )
     if strays:
         named = f"{', '.join(strays[:3])}{', …' if len(strays) > 3 else ''}"
-        count = f"{len(strays)} image{'s' if len(strays) > 1 else ''} ({named})"
         raise UserError(
-            f"data.folder: {count} in {folder} beside {_listed(sorted(holding))}, and so in no role. Move every image "
-            f"into one of these folders, or out of {folder}."
+            f"data.folder: {counted(len(strays), 'image')} ({named}) in {folder} beside {_listed(sorted(holding))}, "
+            f"and so in no role. Move every image into one of these folders, or out of {folder}."
         )
     by_path = {path: FOLDERS[path.partition("/")[0].lower()] for path in images}
     masks = _masks(by_path)
@@ -96,34 +97,33 @@ def _told(holding: set[str], by_path: dict[str, str], masks: dict[str, str], emp
     for role, setting in (("train", ""), ("val", "prepare.validation"), ("test", "prepare.test")):
         folders = sorted(name for name in holding if FOLDERS[name.lower()] == role)
         if folders:
-            parts.append(f"{_listed(folders)} {counts[role]:,} image{'s' if counts[role] != 1 else ''}")
+            parts.append(f"{_listed(folders)} {counted(counts[role], 'image')}")
         else:
             parts.append(f"{role} is split off train ({setting})")
     if counts[MASK]:
         parts.append(
-            f"{counts[MASK]:,} masks in ground_truth/ are no images of the set; "
-            f"{len(masks):,} of {counts['test']:,} test images have one"
+            f"no images of the set: {counted(counts[MASK], 'mask')} in ground_truth/, for {len(masks):,} of "
+            f"{counted(counts['test'], 'test image')}"
         )
     if empty:
         parts.append(f"{_listed(empty)}: no images, ignored")
     return f"roles of folders: {'; '.join(parts)}"
 
 
-def _nested(folder: Path, images: Sequence[str]) -> str:
-    """Return what to say where the folders of the first level have roles below them, as all of MVTec AD together."""
+def _refuse_nested(folder: Path, images: Sequence[str]) -> None:
+    """Raise `UserError` where the folders of the first level have roles below them, as all of MVTec AD together."""
     below: dict[str, set[str]] = {}
     for path in images:
         first, *rest = path.split("/")
         if len(rest) > 1:
             below.setdefault(first, set()).add(FOLDERS.get(rest[0].lower(), ""))
     sets = sorted(name for name, roles in below.items() if "train" in roles and roles & {"val", "test"})
-    if not sets:
-        return ""
-    listed = _listed(sets[:3]) + (", …" if len(sets) > 3 else "")
-    return (
-        f"train/ and test/ lie in {listed}, not in {folder} itself: they are no roles, and all images are shuffled "
-        f"together. To keep them apart, name one such folder in data.folder, such as {folder / sets[0]}."
-    )
+    if sets:
+        listed = _listed(sets[:3]) + (", …" if len(sets) > 3 else "")
+        raise UserError(
+            f"data.folder: the folders of roles (train/, test/) lie in {listed}, not in {folder} itself. Name one such "
+            f"folder: {folder / sets[0]}."
+        )
 
 
 def _listed(names: Sequence[str]) -> str:

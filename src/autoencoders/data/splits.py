@@ -39,11 +39,13 @@ def split_images(
     order, role = shuffled(len(roles), seed), np.array(roles)[shuffled(len(roles), seed)]
     splits = {name: order[role == name] for name in ("val", "test") if name in roles}
     pool = own = order[(role == "") | (role == "train")]
-    for name, minimum in (("train", MIN_IMAGES), ("val", 1), ("test", MIN_IMAGES)):
-        found = len(pool) if name == "train" else len(splits.get(name, pool))
-        if any(roles) and found < minimum:
+    least = {"train": MIN_IMAGES, "val": 1, "test": MIN_IMAGES}
+    least["train"] += sum(least[name] for name in ("val", "test") if name not in splits)
+    for name, images in {"train": pool, **splits}.items():
+        if len(images) < least[name]:
+            where = f"the images in {name}/" if any(roles) else "its images"
             raise UserError(
-                f"data.folder: {found} of the images in {name}/ can be read; {minimum} or more are needed. Add images."
+                f"data.folder: {len(images)} of {where} can be read; {least[name]} or more are needed. Add images."
             )
     by_chance = dict(splits)
     if "test" not in splits:

@@ -9,10 +9,11 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, decode_picture
-from autoencoders.data.decode_folder import common_size, full_scale_of, read_sizes
+from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, decode_picture, unreadable_because
+from autoencoders.data.decode_folder import common_size, full_scale_of, list_unreadable, read_sizes
+from autoencoders.data.duplicates import Copies, find_copies
 from autoencoders.data.folder import Scan, class_names, scan
-from autoencoders.data.roles import MASK, below_role
+from autoencoders.data.roles import below_role
 from autoencoders.errors import UserError
 from autoencoders.files.reading import read_bytes
 from autoencoders.runtime.progress import progress
@@ -43,10 +44,19 @@ class Survey:
     """(H, W) that suits them."""
     pixels: NDArray[np.uint8]
     """(N, 3, H, W), padded to `size`, of those that can be read."""
+    readable: list[str]
+    """The N files that they came from."""
+    unreadable: dict[str, str]
+    """The other files, and why they cannot be read."""
     grey: list[str]
     """Those whose colours are equal."""
     coloured: list[str]
     """The others that can be read."""
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which of the readable images are copies of which."""
+        return find_copies(self.pixels)
 
     def of_role(self, role: str) -> list[str]:
         """Return the images for training, `val` or `test`, as paths within their folders; of a folder without, all."""
@@ -66,19 +76,24 @@ class Survey:
 def survey(folder: Path) -> Survey:
     """Look at the images in `folder`; raise `UserError` where there are none, or none that can be read."""
     found = scan(folder)
-    images = [path for path in found.images if found.roles.by_path.get(path) != MASK]
+    images = found.without_masks
     sample = sample_of(images)
-    sizes = read_sizes(folder, sample)
     side = MAX_SIDE_OF_DEFECTS if _has_defects(found, images) else MAX_SIDE
-    size = common_size(sizes, side, side) if sizes else (1, 1)
-    if size not in sizes and max(size) < NEARLY_SQUARE * min(size):
-        size = (min(size), min(size))
-    decoded = _decode(folder, sample, size)
+    with bombs_refused():
+        sizes = read_sizes(folder, sample)
+        size = common_size(sizes, side, side) if sizes else (1, 1)
+        if size not in sizes and max(size) < NEARLY_SQUARE * min(size):
+            size = (min(size), min(size))
+        results = _decode(folder, sample, size)
+    decoded = {path: result for path, result in results.items() if not isinstance(result, str)}
+    unreadable = {path: result for path, result in results.items() if isinstance(result, str)}
     if not decoded:
-        raise UserError(f"{folder}: none of its images can be read ({len(sample):,} were tried).")
+        examples = list_unreadable(unreadable)
+        raise UserError(f"data.folder: none of the images in {folder} can be read: {examples}. Add others.")
     grey = [path for path, image in decoded.items() if (image == image[:1]).all()]
     coloured = sorted(decoded.keys() - set(grey))
-    return Survey(found, images, sample, sizes, size, np.stack(list(decoded.values())), grey, coloured)
+    pixels = np.stack(list(decoded.values()))
+    return Survey(found, images, sample, sizes, size, pixels, list(decoded), unreadable, grey, coloured)
 
 
 def sample_of(paths: Sequence[str], most: int = MAX_LOOKED_AT) -> Sequence[str]:
@@ -96,8 +111,8 @@ def _has_defects(found: Scan, images: Sequence[str]) -> bool:
     return bool(classes["test"] and not classes["train"])
 
 
-def _decode(folder: Path, paths: Sequence[str], size: tuple[int, int]) -> dict[str, NDArray[np.uint8]]:
-    """Return the pixels (3, H, W) of the images that can be read."""
+def _decode(folder: Path, paths: Sequence[str], size: tuple[int, int]) -> dict[str, NDArray[np.uint8] | str]:
+    """Return the pixels (3, H, W) of each image, or why it cannot be read."""
     scales: list[int] = []
     looking = Lock()
 
@@ -107,13 +122,12 @@ def _decode(folder: Path, paths: Sequence[str], size: tuple[int, int]) -> dict[s
                 scales.append(full_scale_of(folder, list(paths)))
         return scales[0]
 
-    def decoded(path: str) -> NDArray[np.uint8] | None:
+    def decoded(path: str) -> NDArray[np.uint8] | str:
         try:
             return decode_picture(read_bytes(folder / path, MAX_FILE_BYTES), size, 3, "pad", white).pixels
-        except Exception:  # a decoder fed with broken bytes may raise anything
-            return None
+        except Exception as error:  # a decoder fed with broken bytes may raise anything
+            return unreadable_because(error)
 
-    with bombs_refused():
-        images = map_in_order(decoded, paths)
-        shown = progress(images, total=len(paths), desc="looking at", unit="image", delay=2, leave=False)
-        return {path: image for path, image in zip(paths, shown, strict=True) if image is not None}
+    images = map_in_order(decoded, paths)
+    shown = progress(images, total=len(paths), desc="looking at", unit="image", delay=2, leave=False)
+    return dict(zip(paths, shown, strict=True))

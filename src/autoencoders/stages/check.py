@@ -1,49 +1,120 @@
 """Check that a run can begin, and say what it will train and about how long it will take."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from autoencoders.data.catalog import FOLDER
-from autoencoders.data.folder import scan
-from autoencoders.errors import UserError
+import numpy as np
+
+from autoencoders.data.catalog import CATALOG, FOLDER
+from autoencoders.data.decode import bombs_refused, stored_shape, unreadable_because
+from autoencoders.data.decode_folder import check_share, common_size, list_unreadable
+from autoencoders.data.folder import Scan, class_names, scan
+from autoencoders.data.prepared import SPLITS
+from autoencoders.data.roles import below_role
+from autoencoders.data.splits import split_images
+from autoencoders.data.survey import sample_of
+from autoencoders.errors import UserError, counted, printable
+from autoencoders.files.reading import open_file
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.params import Params
+from autoencoders.runtime.threads import map_in_order
 from autoencoders.tracking import name_launched, require_store
 
 IN_ORDER = "params.yaml is in order\n"
+Shape = tuple[int, int, int]
+"""Channels, height and width."""
 
 
 def check(params: Params, *, out: Path | None = None) -> None:
-    """Check params.yaml, the folder of the user's own images, and MLflow, before a stage begins.
+    """Check params.yaml, your own images and MLflow, and say what will be trained.
 
-    Called before DVC, it also says what will be trained, and about how long a whole run takes. (If a model is missing
-    in params.yaml, DVC would report an error in its templates. If the folder holds a pipe, DVC would wait forever.) As
-    DVC's first stage it writes `out`, the same line for all parameters: DVC removes a stage's earlier results before
-    it runs the stage, so a value that the stage refuses would cost them.
+    It prints the images and how they are split, each model, and about how long a whole run takes. Of your own images
+    it reads the headers of up to 1,000. Nothing is trained.
     Raise `UserError` if something is wrong.
     """
     if out:
         replaceable_file(out, IN_ORDER.encode())
-    folder, images = Path(params.data.folder), []
-    if params.data.name == FOLDER:
-        images = scan(folder).images
+    folder = Path(params.data.folder)
+    found = scan(folder) if params.data.name == FOLDER else None
     for place, _, files in os.walk(folder):
         for name in files:
             if not (Path(place) / name).is_file():
                 raise UserError(f"{Path(place) / name} is a link to nothing, a pipe or a socket. Remove it.")
+    shape, images = _describe_folder(params, found) if found else _describe_named_set(params)
     # torch takes seconds to import, mistakes are found before
-    from autoencoders.stages.duration import build_models, describe_run, expected_shape
+    from autoencoders.stages.duration import build_models, describe_run
 
-    shape = expected_shape(params.data, images)
     if out:  # nobody reads the estimate
         build_models(params, shape)
         lines = []
     else:
-        lines = describe_run(params, shape)
+        lines = [*images, *describe_run(params, shape)]
     require_store(params.tracking.experiment)
     if not out:  # as `mlflow run .` does first, and `-e check` does not
         name_launched("pipeline")
-    print("\n".join([f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}", *lines]))
+    in_order = f"params.yaml is in order: {params.data.name}; models {', '.join(params.models)}"
+    print("\n".join([in_order, *map(printable, lines)]))
     if out:
         with atomic_file(out) as draft:
             draft.write_text(IN_ORDER, encoding="utf-8")
+
+
+def _describe_named_set(params: Params) -> tuple[Shape, list[str]]:
+    """Return the shape of the images of a named set, and a line about them."""
+    shape, validation = CATALOG[params.data.name].shape, params.prepare.validation
+    share = f"{validation:,}" if isinstance(validation, int) else f"{validation:g}"
+    split = f"validation {share} of the training part, test as published"
+    return shape, [f"{params.data.name}: images of {_describe_shape(shape)}; {split}"]
+
+
+def _describe_folder(params: Params, found: Scan) -> tuple[Shape, list[str]]:
+    """Return the shape that the images `found` in data.folder will have, and lines about them.
+
+    At most 1,000 headers are read. Raise `UserError` where none can be read or too many cannot, or where a split would
+    have too few images.
+    """
+    data, settings = params.data, params.prepare
+    folder, images = Path(data.folder), found.without_masks
+    sample = sample_of(images)
+    shapes, unreadable = _read_shapes(folder, sample)
+    if not shapes:
+        raise UserError(
+            f"data.folder: none of the images in {folder} can be read: {list_unreadable(unreadable)}. Add others."
+        )
+    if len(sample) == len(images):
+        check_share(folder, unreadable, len(images), data.max_unreadable)
+    readable = [path for path in images if path not in unreadable]
+    roles = [found.roles.by_path.get(path, "") for path in readable]
+    numbers, _ = split_images(roles, np.arange(len(readable)), settings.seed, settings.validation, settings.test)
+    classes = class_names([below_role(path, role) for path, role in zip(readable, roles, strict=True)])
+    size = data.image_size or common_size([shape[1:] for shape in shapes])
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (data.channels or max(shape[0] for shape in shapes), height, width)
+    parts = [
+        f"{folder}: {counted(len(images), 'image')}, brought to {_describe_shape(shape)}",
+        f"{len(classes)} classes" if classes else "no classes",
+        ", ".join(f"{name} {len(numbers[name]):,}" for name in SPLITS),
+    ]
+    return shape, ["; ".join(parts), *filter(None, [found.roles.line])]
+
+
+def _read_shapes(folder: Path, paths: Sequence[str]) -> tuple[list[Shape], dict[str, str]]:
+    """Return the shapes of the images that can be opened, and why the others cannot."""
+
+    def shape_of(path: str) -> Shape | str:
+        try:
+            with open_file(folder / path) as file:
+                return stored_shape(file)
+        except Exception as error:  # broken bytes may raise anything
+            return unreadable_because(error)
+
+    with bombs_refused():
+        found = dict(zip(paths, map_in_order(shape_of, paths), strict=True))
+    shapes = [shape for shape in found.values() if not isinstance(shape, str)]
+    return shapes, {path: reason for path, reason in found.items() if isinstance(reason, str)}
+
+
+def _describe_shape(shape: Shape) -> str:
+    channels, height, width = shape
+    return f"{height}×{width} (height × width), {'grey' if channels == 1 else 'colour'}"

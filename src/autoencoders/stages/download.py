@@ -6,9 +6,8 @@ from pathlib import Path
 from autoencoders.data import folder as image_folder
 from autoencoders.data.catalog import CATALOG, FOLDER
 from autoencoders.data.named_sets import RawFile, files_of
-from autoencoders.data.roles import MASK
 from autoencoders.data.sources import Sources, chosen_mirror
-from autoencoders.errors import printable
+from autoencoders.errors import counted, printable
 from autoencoders.files.results import apart, checksum, is_intact, link_or_copy, result_folder, scratch_folder
 from autoencoders.params import Data, Params
 
@@ -69,8 +68,8 @@ def _list_images(data: Data, draft: Path) -> dict[str, object]:
     folder = Path(data.folder)
     found = image_folder.scan(folder)
     image_folder.write_manifest(folder, found.images, draft / "manifest.csv", found.roles)
-    images = [path for path in found.images if found.roles.by_path.get(path) != MASK]
-    print(printable(f"{folder}: {len(images)} images, {found.ignored} other files ignored"), flush=True)
+    images, others = found.without_masks, counted(found.ignored, "other file")
+    print(printable(f"{folder}: {counted(len(images), 'image')}, {others} ignored"), flush=True)
     if found.roles.line:
         print(printable(found.roles.line), flush=True)
     return {"name": data.name, "images": len(images)}

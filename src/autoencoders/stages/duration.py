@@ -4,23 +4,16 @@ Some steps of each training are timed. The rest of the run follows from the spee
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from math import prod
-from pathlib import Path
 
 import torch
 
-from autoencoders.data.catalog import CATALOG, FOLDER
-from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, stored_shape
-from autoencoders.data.decode_folder import common_size
-from autoencoders.data.survey import sample_of
-from autoencoders.errors import UserError
-from autoencoders.files.reading import read_bytes
+from autoencoders.errors import UserError, counted
 from autoencoders.models import Model
 from autoencoders.models.blocks import Shape
 from autoencoders.models.factory import build
-from autoencoders.params import KINDS, Autoencoder, Data, ModelParams, Params, Train
+from autoencoders.params import KINDS, Autoencoder, ModelParams, Params, Train
 from autoencoders.training.device import describe, resolve_device
 from autoencoders.training.loop import make_loss
 from autoencoders.training.optimiser import Adam
@@ -40,45 +33,24 @@ OTHER_STEPS, STEPS_PER_MODEL = 8000, 1000
 
 Measured on 2 cores: a whole run on MNIST. Few images make the other stages shorter, large ones longer.
 """
-MAX_FILES = 100
-"""Files of a folder whose headers are read; of more, as many at even distances."""
 
 
 def describe_run(params: Params, shape: Shape) -> list[str]:
-    """Return lines that say what will be trained on images of `shape` (C, H, W), and about how long a run takes.
+    """Return lines that say which models are trained on images of `shape` (C, H, W), and about how long a run takes.
 
     Raise `UserError` where a model cannot fit such images.
     """
     device = resolve_device(params.device)
     trainings = training_seconds(params, shape, device)
-    channels, height, width = shape
-    lines = [f"images of {height}×{width} (height × width), {'grey' if channels == 1 else 'colour'}"]
+    lines = []
     for name, seconds in trainings.items():
         entry, settings = params.models[name], params.training_of(name)
-        line = f"  {name}: {KINDS[entry.kind].label}, {entry.latent} numbers for an image"
-        steps = f", {settings.steps:,} steps of up to {settings.batch_size:,} images, about {_rounded(seconds)}"
+        line = f"  {name}: {KINDS[entry.kind].label}, {counted(entry.latent, 'number')} for an image"
+        batches = f"{counted(settings.steps, 'step')} of up to {counted(settings.batch_size, 'image')}"
+        steps = f", {batches}, about {_rounded(seconds)}"
         lines.append(line + (steps if entry.trained_in_steps else ""))
     total, hardware = sum(trainings.values()) + other_seconds(params.models), describe(device)
     return [*lines, f"A run from the start takes about {_rounded(total)} ({hardware}), if nothing else runs here."]
-
-
-def expected_shape(data: Data, images: Sequence[str]) -> Shape:
-    """Return channels, height and width that the images will have; of a folder's, by the headers of some files.
-
-    `images`: their paths in the folder. Raise `UserError` where none of those can be read.
-    """
-    if data.name != FOLDER:
-        return CATALOG[data.name].shape
-    folder, shapes = Path(data.folder), []
-    sample = sample_of(images, MAX_FILES)
-    for path in sample:
-        with suppress(Exception), bombs_refused():  # broken bytes may raise anything
-            shapes.append(stored_shape(read_bytes(folder / path, MAX_FILE_BYTES)))
-    if not shapes:
-        raise UserError(f"data.folder: none of the images in {folder} can be read ({len(sample):,} were tried).")
-    size = data.image_size or common_size([shape[1:] for shape in shapes])
-    height, width = (size, size) if isinstance(size, int) else size
-    return data.channels or max(shape[0] for shape in shapes), height, width
 
 
 def _rounded(seconds: float) -> str:
@@ -86,7 +58,7 @@ def _rounded(seconds: float) -> str:
     for unit, length in (("hour", 3600), ("minute", 60)):
         if seconds >= 1.5 * length:
             return f"{round(seconds / length):,} {unit}s"
-    return f"{max(1, round(seconds)):,} seconds" if seconds < 60 else "1 minute"
+    return counted(max(1, round(seconds)), "second") if seconds < 60 else "1 minute"
 
 
 def training_seconds(params: Params, shape: Shape, device: torch.device) -> dict[str, float]:
