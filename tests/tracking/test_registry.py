@@ -199,7 +199,7 @@ def test_a_server_answers_with_reconstructions_and_with_codes(registered, server
         (ask_text(json.dumps({"inputs": [[[[float("inf")] * 8] * 8]]})), "found values from inf to inf"),
     ):
         assert wrong.status_code == 400
-        assert told in wrong.json()["message"]
+        assert told in wrong.json()["message"].splitlines()[-1]  # MLflow's copy of the input is before it
         assert "stack_trace" not in wrong.json()
 
 

@@ -102,7 +102,7 @@ MEASURES = {
         ),
         Measure(
             "kl", "KL", "nats per image", None,
-            "Nats of information in a VAE's code: the distance of q(z|x) from N(0, I), summed over the "
+            "Nats of information in a VAE's code: the divergence of q(z|x) from N(0, I), summed over the "
             "dimensions. Neither lower nor higher is better by itself.",
             format_tenths, models="posterior", compared=True,
         ),
