@@ -150,6 +150,5 @@ def test_one_pod_that_waits_beside_others_that_run_blocks_nothing(server, kube, 
 
 
 def test_give_up_wants_a_duration(server, call):
-    assert call("submit", "--give-up", "soon")[2].endswith(
-        "error: argument --give-up: 'soon' is no duration: write 90s, 10m or 2h\n"
-    )
+    fault = "argument --give-up: 'soon' is no duration: write 90s, 10m or 2h."
+    assert call("submit", "--give-up", "soon")[2] == f"error: {fault} See `python -m pipeline submit --help`.\n"
