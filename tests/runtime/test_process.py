@@ -249,7 +249,7 @@ def test_what_a_terminal_cannot_show_stops_nothing(tmp_path):
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stderr, done.stdout) == (0, "", "b?lder: 1 images, 0 other files ignored\n")
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "b?lder: 1 image, 0 other files ignored\n")
 
 
 @pytest.mark.parametrize("call", [lambda: torch.empty(10**15), lambda: np.empty(10**15), lambda: bytearray(2**60)])

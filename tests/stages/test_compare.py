@@ -163,6 +163,7 @@ def test_models_whose_best_step_is_the_start_are_named_as_pca(params, tmp_path, 
     raw["models"] = {name: raw["models"][name] for name in (*losses, "bernoulli")}
     for name in raw["models"]:
         (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").touch()
         (tmp_path / name / "metrics.json").write_text('{"mse": 0.01, "frechet/prior": 9.0, "frechet/floor": 0.5}')
         if loss := losses.get(name, [8.0, 9.0]):  # one that begins at random weights, and gets worse, is not PCA
             columns = dict.fromkeys(("train/recon", "val/recon", "val/loss"), loss)
