@@ -28,7 +28,7 @@ MAX_CLASSES = 12
 MAX_NAME_LENGTH = 18
 N_BINS = 60
 SMALLEST = 1e-4  # times the largest error: what is below has no place of its own
-KEY = "the darker, the further above the model’s mean"  # of the cells
+KEY = "the stronger the colour, the further above the model’s mean"  # of the cells; dark pages turn light and dark
 NAMES, SPREAD, GAP, CELL, ROW = 1.9, 4.2, 0.3, 0.45, 0.5  # inches
 ABOVE, BELOW = 0.75, 0.85  # inches; above without the classes' names
 
@@ -88,7 +88,7 @@ def _spreads(axes: Axes, errors: Mapping[str, Array]) -> None:
 
 
 def _cells(axes: Axes, by_class: Array, means: Array) -> None:
-    """Write each model's error in each class; the more it is above the model's mean, the darker its cell."""
+    """Write each model's error in each class; the more it is above the model's mean, the stronger its colour."""
     ratios = by_class / np.fmax(means, 1e-12)[:, None]
     axes.imshow(ratios, cmap=matplotlib.colormaps["Oranges"], vmin=0.5, vmax=2.5, aspect="auto")
     for (row, column), value in np.ndenumerate(by_class):
