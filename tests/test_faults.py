@@ -51,6 +51,7 @@ ladder:
   linear: {latents: [2], epochs: 1}
   generation: {images: 4}
   beta: {betas: [0.1, 1.0], hidden: [8], decoder_hidden: [8], images: 32, epochs: 1}
+tracking: {experiment: autoencoders}
 """
 
 

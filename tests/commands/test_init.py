@@ -82,7 +82,7 @@ def test_only_what_suits_the_images_changes_and_each_reason_stands_above(call, r
         "All images are in colour.",
         "About 8 images.",
         "The least: a tenth of the 26 training images is fewer.",
-        "Only 0% of all values are nearly black or white: these are photographs. This begins as PCA.",
+        "Only 0 % of all values are nearly black or white: these are photographs. This begins as PCA.",
     ):
         assert reason in told
         assert reason.split(".")[0] in " ".join(done.out.split())

@@ -48,7 +48,7 @@ def test_masks_of_mvtec_are_no_images_and_are_kept_with_their_images(tmp_path):
     assert found.images == [name for name in names if name.endswith("png")]
     assert found.roles.line == (
         "roles of folders: train/ 2 images; val is split off train (prepare.validation); test/ 3 images; "
-        "no images of the set: 2 masks in ground_truth/, for 1 of 3 test images"
+        "ground_truth/ 2 masks, for 1 of 3 test images"
     )
     write_manifest(tmp_path, found.images, tmp_path / "manifest.csv", found.roles)
     rows = {row.path: (row.role, row.mask) for row in read_manifest(tmp_path / "manifest.csv")}

@@ -121,7 +121,7 @@ def test_it_says_which_images_and_how_they_are_split(tmp_path, store, capsys):
     assert (
         "12 images, brought to 6×8 (height × width), colour; 2 classes; train 8, val 2, test 2\n"
         "roles of folders: train/ 10 images; val is split off train (prepare.validation); test/ 2 images; "
-        "no images of the set: 1 mask in ground_truth/, for 1 of 2 test images\n"
+        "ground_truth/ 1 mask, for 1 of 2 test images\n"
     ) in capsys.readouterr().out
 
 

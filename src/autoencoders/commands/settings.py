@@ -112,8 +112,8 @@ def _fit(seen: Survey) -> tuple[str, str]:
     if border < 0.005:
         return "pad", "All images have nearly the same aspect ratio: hardly any gets a border."
     if border > MAX_BORDER and not seen.has_defects and not _is_drawn(seen):
-        return "crop", f"With pad, {border:.0%} of an average image would be a border, which models would learn."
-    return "pad", f"Images of another aspect ratio get a border: {border:.0%} of an average image."
+        return "crop", f"With pad, {100 * border:.0f} % of an average image would be a border, which models learn."
+    return "pad", f"Images of another aspect ratio get a border: {100 * border:.0f} % of an average image."
 
 
 def _channels(seen: Survey) -> tuple[int, str]:
@@ -159,7 +159,7 @@ def _shares(seen: Survey, seed: int) -> tuple[Changes, int]:
 
 def _models(seen: Survey, values: int, training: int, models: Mapping[str, ModelParams]) -> Changes:
     """Return what differs in the entries of `models`, for so many images of `training`, of so many `values` (C·H·W)."""
-    share = f"{seen.black_or_white:.0%} of all values are nearly black or white"
+    share = f"{100 * seen.black_or_white:.0f} % of all values are nearly black or white"
     if not _is_drawn(seen):
         likelihood, reason = "gaussian", f"Only {share}: these are photographs. This begins as PCA."
     elif values > MAX_DRAWN_VALUES:

@@ -101,10 +101,8 @@ def _told(holding: set[str], by_path: dict[str, str], masks: dict[str, str], emp
         else:
             parts.append(f"{role} is split off train ({setting})")
     if counts[MASK]:
-        parts.append(
-            f"no images of the set: {counted(counts[MASK], 'mask')} in ground_truth/, for {len(masks):,} of "
-            f"{counted(counts['test'], 'test image')}"
-        )
+        tested = counted(counts["test"], "test image")
+        parts.append(f"ground_truth/ {counted(counts[MASK], 'mask')}, for {len(masks):,} of {tested}")
     if empty:
         parts.append(f"{_listed(empty)}: no images, ignored")
     return f"roles of folders: {'; '.join(parts)}"
