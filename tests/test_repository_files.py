@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_faults import PARAMS
 
 ROOT = Path(__file__).parents[1]
 
@@ -29,6 +30,11 @@ def test_the_changelog_has_the_version_of_the_package():
     version = tomllib.loads(read("pyproject.toml"))["project"]["version"]
     versions = re.findall(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.MULTILINE)
     assert versions[0] == "Unreleased" and version in versions
+
+
+def test_the_parameters_of_the_fault_tests_have_every_section():
+    """DVC refuses to run a stage whose section is missing. (The fault tests themselves run seldom.)"""
+    assert yaml.safe_load(PARAMS).keys() == yaml.safe_load(read("params.yaml")).keys()
 
 
 def test_the_servers_of_compose_are_what_the_tests_use():
