@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from math import prod
 from pathlib import Path
 from statistics import fmean
@@ -74,7 +73,7 @@ def _summary(seen: Survey, data: Data) -> str:
         more = ["…"] if len(classes) > MAX_CLASSES_NAMED else []
         parts.append(f"{len(classes)} classes: {', '.join(named + more)}")
     elif strays := images_without_class(seen.images):
-        parts.append(f"no classes, since {list_files(strays)} {'is' if len(strays) == 1 else 'are'} in no subfolder")
+        parts.append(f"no classes, since {list_files(strays)} {_are(strays)} in no subfolder")
     if seen.unreadable:
         parts.append(f"{counted(len(seen.unreadable), 'file')} cannot be read: {list_unreadable(seen.unreadable)}")
     if len(seen.unreadable) > data.max_unreadable * len(seen.sample):
@@ -140,14 +139,14 @@ def _shares(seen: Survey, seed: int) -> tuple[Changes, int]:
     if by_path and parts > 1:  # those that were looked at may lack a role
         paths, groups, parts = seen.images, np.arange(len(seen.images)), 1
     roles = [by_path.get(path, "") for path in paths]
-    *others, last = SHARES_OF_FEW if small else SHARES
-    for validation, test in others:
-        with suppress(UserError):
+    options = SHARES_OF_FEW if small else SHARES
+    for validation, test in options:
+        try:
             splits, _ = split_images(roles, groups, seed, validation, test)
             break
-    else:
-        validation, test = last
-        splits, _ = split_images(roles, groups, seed, validation, test)
+        except UserError:
+            if (validation, test) == options[-1]:
+                raise
     changes: Changes = {}
     if "val" not in roles:
         few, many = "Of few images, a smaller share says little.", "A tenth is enough to choose the best weights by."

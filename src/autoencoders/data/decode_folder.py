@@ -27,8 +27,8 @@ from autoencoders.data.decode import (
     list_files,
     open_image,
     sixteen_bits,
+    stored_shape,
     unreadable_because,
-    upright_size,
 )
 from autoencoders.data.folder import ManifestRow
 from autoencoders.data.prepared import FULL_SCALE, FULL_SCALES
@@ -200,9 +200,10 @@ def full_scale_of(folder: Path, paths: Sequence[str]) -> FullScale:
 
 def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
     """Return `common_size` of the images; print it, and why."""
-    sizes = read_sizes(folder, paths)
-    if not sizes:
+    shapes, _ = read_shapes(folder, paths)
+    if not shapes:
         raise UserError(f"data.folder: none of the {len(paths)} images in {folder} can be read.")
+    sizes = [shape[1:] for shape in shapes]
     height, width = common_size(sizes)
     if set(sizes) == {(height, width)}:
         print(f"data.image_size is not set: all images are {height}×{width} (height × width)")
@@ -216,21 +217,25 @@ def infer_size(folder: Path, paths: list[str]) -> tuple[int, int]:
 
 def describe_sides(sizes: Sequence[tuple[int, int]]) -> str:
     """Return how long the shorter sides of images are, of these sizes (H, W) in pixels."""
-    shorter = sorted({min(size) for size in sizes})
-    return f"shorter sides have {' to '.join(str(side) for side in dict.fromkeys((shorter[0], shorter[-1])))} pixels"
+    shorter = [min(size) for size in sizes]
+    least, most = min(shorter), max(shorter)
+    return f"shorter sides have {least if least == most else f'{least} to {most}'} pixels"
 
 
-def read_sizes(folder: Path, paths: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the sizes (H, W) of the images that can be read, upright, from their headers."""
+def read_shapes(folder: Path, paths: Sequence[str]) -> tuple[list[tuple[int, int, int]], dict[str, str]]:
+    """Return the shapes (C, H, W) of the images that can be opened, upright, and why the others cannot, by headers."""
 
-    def size_of(path: str) -> tuple[int, int] | None:
-        # what cannot be read here is reported by the decoder, which will fail on it as well
-        with suppress(Exception), open_file(folder / path) as file, open_image(file) as image:
-            return upright_size(image)
-        return None
+    def shape_of(path: str) -> tuple[int, int, int] | str:
+        try:
+            with open_file(folder / path) as file:
+                return stored_shape(file)
+        except Exception as error:  # broken bytes may raise anything
+            return unreadable_because(error)
 
-    found = progress(map_in_order(size_of, paths), total=len(paths), desc="sizes", unit="image", delay=2, leave=False)
-    return [size for size in found if size]
+    found = progress(map_in_order(shape_of, paths), total=len(paths), desc="sizes", unit="image", delay=2, leave=False)
+    results = dict(zip(paths, found, strict=True))
+    shapes = [result for result in results.values() if not isinstance(result, str)]
+    return shapes, {path: result for path, result in results.items() if isinstance(result, str)}
 
 
 def common_size(

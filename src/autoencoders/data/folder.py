@@ -70,8 +70,9 @@ def scan(folder: Path) -> Scan:
     place = folder.resolve()
     for result in RESULTS:
         written = Path(result).resolve()
-        if place.is_relative_to(written) or written.is_relative_to(place):
-            how = "is in" if place.is_relative_to(written) else "holds"
+        inside = place.is_relative_to(written)
+        if inside or written.is_relative_to(place):
+            how = "is in" if inside else "holds"
             raise UserError(
                 f"data.folder: {folder} {how} {result}/, where the pipeline writes. Name a folder of your images alone."
             )

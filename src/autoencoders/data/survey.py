@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoencoders.data.decode import MAX_FILE_BYTES, bombs_refused, decode_picture, unreadable_because
-from autoencoders.data.decode_folder import common_size, full_scale_of, list_unreadable, read_sizes
+from autoencoders.data.decode_folder import common_size, full_scale_of, list_unreadable, read_shapes
 from autoencoders.data.duplicates import Copies, find_copies
 from autoencoders.data.folder import Scan, class_names, scan
 from autoencoders.data.roles import below_role
@@ -80,7 +80,7 @@ def survey(folder: Path) -> Survey:
     sample = sample_of(images)
     side = MAX_SIDE_OF_DEFECTS if _has_defects(found, images) else MAX_SIDE
     with bombs_refused():
-        sizes = read_sizes(folder, sample)
+        sizes = [shape[1:] for shape in read_shapes(folder, sample)[0]]
         size = common_size(sizes, side, side) if sizes else (1, 1)
         if size not in sizes and max(size) < NEARLY_SQUARE * min(size):
             size = (min(size), min(size))

@@ -50,8 +50,9 @@ def error_spread(
         kept = np.sort(np.argsort(-relative, kind="stable")[:MAX_CLASSES])
         shown, by_class = found[kept], by_class[:, kept]
     names = [drawn(classes[label], MAX_NAME_LENGTH, str(label)) if classes else str(label) for label in shown]
-    upright = max((text_width(name, 8) for name in names), default=0) > CELL - 0.08
-    head = ABOVE + (max(text_width(name, 8) for name in names) if upright else 0.15) * bool(names)
+    longest = max((text_width(name, 8) for name in names), default=0)
+    upright = longest > CELL - 0.08
+    head = ABOVE + (longest if upright else 0.15 if names else 0)
     height = ROW * len(errors)
     by_name = GAP + max(CELL * len(names), text_width(KEY, 8)) if names else 0
     figure = new_figure(NAMES + SPREAD + by_name + 0.15, head + height + BELOW, "Error of test images")
@@ -96,12 +97,4 @@ def _cells(axes: Axes, by_class: Array, means: Array) -> None:
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    note(
-        axes,
-        KEY,
-        (0, 0),
-        (0, -12),
-        xycoords="axes fraction",
-        va="top",
-        color=MUTED,
-    )
+    note(axes, KEY, (0, 0), (0, -12), xycoords="axes fraction", va="top", color=MUTED)

@@ -51,15 +51,15 @@ def explorable(
     """
     test, info = data.split("test"), data.info
     names = {} if test.labels is None else class_names(test.labels, info.classes)
-    parts = {name: weights_by_part(model) for name, model in models.items()}
+    flat = [name for name, model in models.items() if model.latent == 2]
+    deep = [name for name in models if KINDS[params.models[name].kind].has_posterior and name not in flat]
+    parts = {name: weights_by_part(models[name]) for name in (*flat, *deep)}
     sizes = {name: sum(of.values()) for name, of in parts.items()}
     held: dict[str, int] = {}
 
     def fits(name: str) -> bool:
         return sum((held | parts[name]).values()) <= MAX_WEIGHTS
 
-    flat = [name for name, model in models.items() if model.latent == 2]
-    deep = [name for name in models if KINDS[params.models[name].kind].has_posterior and name not in flat]
     shown, without_plane = [], []
     for name in flat:
         if not fits(name):

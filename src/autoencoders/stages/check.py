@@ -1,24 +1,21 @@
 """Check that a run can begin, and say what it will train and about how long it will take."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from autoencoders.data.catalog import CATALOG, FOLDER
-from autoencoders.data.decode import bombs_refused, stored_shape, unreadable_because
-from autoencoders.data.decode_folder import check_share, common_size, list_unreadable
+from autoencoders.data.decode import bombs_refused
+from autoencoders.data.decode_folder import check_share, common_size, list_unreadable, read_shapes
 from autoencoders.data.folder import Scan, class_names, scan
 from autoencoders.data.prepared import SPLITS
 from autoencoders.data.roles import below_role
 from autoencoders.data.splits import split_images
 from autoencoders.data.survey import sample_of
 from autoencoders.errors import UserError, counted, printable
-from autoencoders.files.reading import open_file
 from autoencoders.files.results import atomic_file, replaceable_file
 from autoencoders.params import Params
-from autoencoders.runtime.threads import map_in_order
 from autoencoders.tracking import name_launched, require_store
 
 IN_ORDER = "params.yaml is in order\n"
@@ -77,7 +74,8 @@ def _describe_folder(params: Params, found: Scan) -> tuple[Shape, list[str]]:
     data, settings = params.data, params.prepare
     folder, images = Path(data.folder), found.without_masks
     sample = sample_of(images)
-    shapes, unreadable = _read_shapes(folder, sample)
+    with bombs_refused():
+        shapes, unreadable = read_shapes(folder, sample)
     if not shapes:
         raise UserError(
             f"data.folder: none of the images in {folder} can be read: {list_unreadable(unreadable)}. Add others."
@@ -97,22 +95,6 @@ def _describe_folder(params: Params, found: Scan) -> tuple[Shape, list[str]]:
         ", ".join(f"{name} {len(numbers[name]):,}" for name in SPLITS),
     ]
     return shape, ["; ".join(parts), *filter(None, [found.roles.line])]
-
-
-def _read_shapes(folder: Path, paths: Sequence[str]) -> tuple[list[Shape], dict[str, str]]:
-    """Return the shapes of the images that can be opened, and why the others cannot."""
-
-    def shape_of(path: str) -> Shape | str:
-        try:
-            with open_file(folder / path) as file:
-                return stored_shape(file)
-        except Exception as error:  # broken bytes may raise anything
-            return unreadable_because(error)
-
-    with bombs_refused():
-        found = dict(zip(paths, map_in_order(shape_of, paths), strict=True))
-    shapes = [shape for shape in found.values() if not isinstance(shape, str)]
-    return shapes, {path: reason for path, reason in found.items() if isinstance(reason, str)}
 
 
 def _describe_shape(shape: Shape) -> str:
